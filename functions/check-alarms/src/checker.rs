@@ -1,0 +1,84 @@
+//! The rollback checker: from an alarm's event to traffic on blue.
+
+use crossfade::{
+    aws::ledger::{Watch, Why},
+    domain::{
+        Timestamp,
+        check::{AlarmState, Evidence, Reading},
+        names::AlarmName,
+        release::DeploymentStatus,
+    },
+    error::Error,
+    rollback,
+};
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use crate::Handler;
+
+impl Handler {
+    /// Puts the traffic of every deployment that watches this alarm back on blue.
+    ///
+    /// # Errors
+    /// The first deployment's that could not be put back, after all have been tried: the event is
+    /// then delivered again.
+    pub(crate) async fn alarm_fired(
+        &self,
+        alarm: &AlarmName,
+        reason: &str,
+        time: Timestamp,
+    ) -> Result<Value, Error> {
+        let watches = self.ledger.watching(alarm).await?;
+        let why = Why {
+            reason: format!("alarm {alarm} fired: {reason}"),
+            evidence: Evidence {
+                decided_by: Some("alarm".into()),
+                alarms: vec![Reading {
+                    name: alarm.clone(),
+                    state: AlarmState::Alarm,
+                    since: Some(time),
+                }],
+                ..Evidence::default()
+            },
+            at: time,
+        };
+        let done = join_all(watches.iter().map(|watch| self.put_back(watch, &why))).await;
+        let mut rolled_back = 0;
+        for result in done {
+            rolled_back += usize::from(result?);
+        }
+        tracing::info!(alarm = %alarm, watching = watches.len(), rolled_back, "An alarm fired.");
+        Ok(json!({ "watching": watches.len(), "rolledBack": rolled_back }))
+    }
+
+    async fn put_back(&self, watch: &Watch, why: &Why) -> Result<bool, Error> {
+        if watch.retain_until.is_none() {
+            let restored = rollback::restore_at_once(
+                &self.functions,
+                &self.ledger,
+                &watch.execution,
+                why,
+                &watch.footprint,
+            )
+            .await?;
+            if let Some(restored) = restored {
+                // The execution finds the rest at its next state; a hold has none until it is ended.
+                if let Some(token) = &restored.record.token {
+                    let told = Error::DeploymentRolledBack(why.reason.clone());
+                    self.executions.fail_task(token, &told).await?;
+                }
+                return Ok(true);
+            }
+        }
+        match rollback::revert(&self.functions, &self.ledger, &watch.execution, why).await {
+            Ok(Some(restored)) => {
+                let outcome = restored.outcome(DeploymentStatus::RolledBack);
+                self.notifier.tell(&watch.execution, &outcome).await?;
+                Ok(true)
+            }
+            // In the second case a newer deployment has begun: it watches its own alarms.
+            Ok(None) | Err(Error::DeploymentInProgress(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}

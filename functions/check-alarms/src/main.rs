@@ -1,0 +1,10 @@
+//! Wiring only: the handler is in the library beside it.
+
+use check_alarms::Handler;
+use crossfade::{aws, run::run};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_runtime::Error> {
+    let handler = Handler::new(&aws::config().await);
+    run(|payload| handler.handle(payload)).await
+}

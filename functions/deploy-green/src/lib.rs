@@ -1,0 +1,269 @@
+//! Takes the locks, makes green, and fixes what the release will do.
+//!
+//! Everything that can be known before anything is touched is looked at first; and whatever is
+//! touched is such that to begin again finds it done: a publication that changes nothing yields the
+//! version that exists.
+
+mod green;
+mod locks;
+
+use crossfade::{
+    aws::{
+        executions::Executions,
+        functions::Functions,
+        ledger::{Ledger, Status},
+        metrics::Metrics,
+    },
+    domain::{
+        analysis::{Analysis, PreexistingAlarms},
+        check::{AlarmState, Evidence, Reading},
+        names::AlarmName,
+        plan::{Plan, Step},
+        release::{DeploymentStatus, Hold, Position, Release},
+        weight::Weight,
+    },
+    error::Error,
+    wire::{
+        outcome::{FunctionOutcome, Outcome},
+        request::{ReleaseRequest, Request},
+        task::{Task, task},
+    },
+};
+use futures::future::try_join_all;
+use serde_json::{Value, json};
+
+use crate::green::Prepared;
+
+/// What the handler acts on.
+#[derive(Debug)]
+pub struct Handler {
+    executions: Executions,
+    functions: Functions,
+    ledger: Ledger,
+    metrics: Metrics,
+}
+
+impl Handler {
+    /// A handler with clients on `config`.
+    #[must_use]
+    pub fn new(config: &aws_config::SdkConfig) -> Self {
+        Self {
+            executions: Executions::new(config),
+            functions: Functions::new(config),
+            ledger: Ledger::new(config),
+            metrics: Metrics::new(config),
+        }
+    }
+
+    /// Makes green of a request: a [`Release`], or an [`Outcome`] when there is nothing to release.
+    pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
+        let task = task(payload)?;
+        let request = match Request::parse(&task.state) {
+            Ok(Request::Release(request)) => request,
+            Ok(Request::Rollback { .. }) => {
+                return Err(Error::InvalidRequest("not a release".into()));
+            }
+            Err(problems) => return Err(Error::InvalidRequest(problems.to_string())),
+        };
+
+        let mut warnings = self.take_locks(&task, &request).await?;
+        let (readings, seen) = futures::try_join!(
+            self.metrics.alarms(&request.analysis.alarms),
+            try_join_all(request.functions.iter().map(|asked| self.observe(asked))),
+        )?;
+        let preexisting_alarms = preflight(&request.analysis, &readings)?;
+
+        let prepared = try_join_all(
+            request
+                .functions
+                .iter()
+                .zip(seen)
+                .map(|(asked, seen)| self.prepare(asked, seen)),
+        )
+        .await?;
+        warnings.extend(prepared.iter().flat_map(|one| one.warnings.clone()));
+        let (changed, same): (Vec<Prepared>, Vec<Prepared>) =
+            prepared.into_iter().partition(Prepared::changes);
+        if changed.is_empty() {
+            return self
+                .nothing_to_release(&task, &request, &same, warnings)
+                .await;
+        }
+        warnings.extend(same.iter().map(|one| {
+            format!(
+                "{}: version {} serves already; left out",
+                one.target.function_name, one.target.green_version
+            )
+        }));
+
+        let functions: Vec<_> = changed.into_iter().map(|one| one.target).collect();
+        let plan = if functions.iter().all(|target| target.blue_version.is_none()) {
+            first_release(&request.plan())
+        } else {
+            request.plan()
+        };
+        let release = Release {
+            application: request.application.clone(),
+            started_at: task.now,
+            functions,
+            plan,
+            analysis: request.analysis.clone(),
+            preexisting_alarms,
+            hold: Hold {
+                timeout_seconds: request.hold_timeout_seconds,
+                on_timeout: request.on_hold_timeout,
+            },
+            blue_hours: request.retention.blue_hours,
+            warnings,
+            position: Position::default(),
+            steps: Vec::new(),
+            decision: None,
+            resume: None,
+            deployment_status: None,
+            reason: String::new(),
+            evidence: Evidence::default(),
+        };
+        self.ledger.launch(&task.execution, &release).await?;
+        tracing::info!(
+            deployment.id = task.execution,
+            application = %release.application,
+            functions = release.functions.len(),
+            steps = release.plan.steps().len(),
+            "Made green."
+        );
+        Ok(json!(release))
+    }
+
+    async fn nothing_to_release(
+        &self,
+        task: &Task,
+        request: &ReleaseRequest,
+        same: &[Prepared],
+        warnings: Vec<String>,
+    ) -> Result<Value, Error> {
+        if let Some(record) = self.ledger.get(&task.execution).await? {
+            self.ledger
+                .end(&record, Status::Unchanged, task.now, None)
+                .await?;
+        }
+        let outcome = Outcome {
+            deployment_status: DeploymentStatus::NoChange,
+            application: Some(request.application.clone()),
+            functions: same
+                .iter()
+                .map(|one| FunctionOutcome::from(&one.target))
+                .collect(),
+            reason: "green is the version that serves already".into(),
+            evidence: Evidence::default(),
+            steps: Vec::new(),
+            warnings,
+        };
+        Ok(json!(outcome))
+    }
+}
+
+/// Which alarms are in ALARM before anything was done, where the request ignores that.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] for an alarm that does not exist: CloudWatch says nothing of it, and
+/// silence would read as health. [`Error::ValidationFailed`] for one that is in ALARM: it would
+/// roll back every release.
+fn preflight(analysis: &Analysis, readings: &[Reading]) -> Result<Vec<AlarmName>, Error> {
+    let named = |state: AlarmState| {
+        let names = readings
+            .iter()
+            .filter(move |reading| reading.state == state);
+        names
+            .map(|reading| reading.name.clone())
+            .collect::<Vec<_>>()
+    };
+    let missing = named(AlarmState::Missing);
+    if !missing.is_empty() {
+        let paths = missing.iter().map(|name| {
+            let index = analysis.alarms.iter().position(|alarm| alarm == name).unwrap_or_default();
+            format!("analysis.alarms[{index}]: no alarm of the name \"{name}\" exists; name a metric or composite alarm of this account and Region")
+        });
+        return Err(Error::InvalidRequest(paths.collect::<Vec<_>>().join("\n")));
+    }
+    let firing = named(AlarmState::Alarm);
+    match analysis.preexisting_alarms {
+        PreexistingAlarms::Refuse if !firing.is_empty() => {
+            let in_alarm: Vec<_> = firing.iter().map(AsRef::as_ref).collect();
+            Err(Error::ValidationFailed(format!(
+                "in ALARM before the release: {}; wait until they are OK, or release with analysis.preexistingAlarms = ignore",
+                in_alarm.join(", ")
+            )))
+        }
+        PreexistingAlarms::Refuse | PreexistingAlarms::Ignore => Ok(firing),
+    }
+}
+
+/// A first release has no blue to share traffic with: one step, baked as the plan's last one is.
+fn first_release(plan: &Plan) -> Plan {
+    let bake_seconds = plan.steps().last().map_or(0, |step| step.bake_seconds);
+    let step = Step {
+        weight: Weight::FULL,
+        bake_seconds,
+    };
+    let approval = plan.approve_before().is_some().then_some(Weight::FULL);
+    Plan::new(vec![step], approval).unwrap_or_else(|_| plan.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> AlarmName {
+        AlarmName::try_from(text.to_owned()).unwrap()
+    }
+
+    fn analysis(word: &str) -> Analysis {
+        serde_json::from_value(json!({"alarms": ["a", "b"], "preexistingAlarms": word})).unwrap()
+    }
+
+    fn readings(a: AlarmState, b: AlarmState) -> Vec<Reading> {
+        [("a", a), ("b", b)]
+            .map(|(text, state)| Reading {
+                name: name(text),
+                state,
+                since: None,
+            })
+            .into()
+    }
+
+    #[test]
+    fn an_alarm_that_does_not_exist_is_named_by_its_path() {
+        let refused = preflight(
+            &analysis("ignore"),
+            &readings(AlarmState::Ok, AlarmState::Missing),
+        );
+        assert!(
+            matches!(refused, Err(Error::InvalidRequest(m)) if m.starts_with("analysis.alarms[1]: "))
+        );
+    }
+
+    #[test]
+    fn an_alarm_that_fires_already_refuses_the_release_unless_told_otherwise() {
+        let firing = readings(AlarmState::Ok, AlarmState::Alarm);
+        assert!(
+            matches!(preflight(&analysis("refuse"), &firing), Err(Error::ValidationFailed(m)) if m.contains('b'))
+        );
+        assert_eq!(preflight(&analysis("ignore"), &firing), Ok(vec![name("b")]));
+    }
+
+    #[test]
+    fn an_alarm_without_data_yet_refuses_nothing() {
+        let quiet = readings(AlarmState::Ok, AlarmState::InsufficientData);
+        assert_eq!(preflight(&analysis("refuse"), &quiet), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_first_release_is_one_step() {
+        let step = |percent: u8, bake_seconds| Step {
+            weight: Weight::try_from(percent).unwrap(),
+            bake_seconds,
+        };
+        let plan = Plan::new(vec![step(10, 300), step(50, 600), step(100, 120)], None).unwrap();
+        assert_eq!(first_release(&plan).steps(), [step(100, 120)]);
+    }
+}

@@ -1,0 +1,73 @@
+//! Promotes green: it becomes the alias's own version and the split is dropped, in one call. Blue
+//! is kept, and the way back to it stays armed until its retention is over.
+
+use chrono::TimeDelta;
+use crossfade::{
+    aws::{
+        functions::Functions,
+        ledger::{Ledger, Record, Status},
+        notify::Notifier,
+    },
+    domain::release::{DeploymentStatus, Release},
+    error::Error,
+    rollback::explain,
+    wire::{
+        outcome::Outcome,
+        task::{state, task},
+    },
+};
+use futures::future::try_join_all;
+use serde_json::Value;
+
+/// What the handler acts on.
+#[derive(Debug)]
+pub struct Handler {
+    functions: Functions,
+    ledger: Ledger,
+    notifier: Notifier,
+}
+
+impl Handler {
+    /// A handler with clients on `config`.
+    #[must_use]
+    pub fn new(config: &aws_config::SdkConfig) -> Self {
+        Self {
+            functions: Functions::new(config),
+            ledger: Ledger::new(config),
+            notifier: Notifier::new(config),
+        }
+    }
+
+    /// Promotes all functions, gives back the locks, and tells how it ended.
+    pub async fn handle(&self, payload: Value) -> Result<Outcome, Error> {
+        let task = task(payload)?;
+        let mut release: Release = state(task.state)?;
+
+        let from = release.weight();
+        let promotions = release
+            .functions
+            .iter()
+            .map(|target| self.functions.promote(target, from));
+        release.functions = match try_join_all(promotions).await {
+            Ok(functions) => functions,
+            Err(error) => {
+                return Err(explain(&self.ledger, &task.execution, task.retries, error).await);
+            }
+        };
+
+        if let Some(last) = release.steps.last_mut() {
+            last.ended_at.get_or_insert(task.now);
+        }
+        let retain_until = task.now + TimeDelta::hours(i64::from(release.blue_hours));
+        let record = Record::of(&task.execution, &release);
+        self.ledger
+            .end(&record, Status::Promoted, task.now, Some(retain_until))
+            .await?;
+
+        let reason = format!("green has all traffic; {}", release.reason);
+        let outcome = Outcome::of(&release, DeploymentStatus::Successful, reason);
+        self.notifier.tell(&task.execution, &outcome).await?;
+        tracing::info!(deployment.id = task.execution, retain_until = %retain_until, "Promoted green.");
+        Ok(outcome)
+    }
+}

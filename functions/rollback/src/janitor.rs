@@ -1,0 +1,110 @@
+//! Executions that ended without making traffic whole themselves: stopped by hand, timed out, or
+//! failed where nothing catches.
+
+use crossfade::{
+    aws::ledger::{Status, Why},
+    domain::{Timestamp, analysis::OnHoldTimeout, check::Evidence},
+    error::Error,
+    rollback,
+};
+use serde_json::{Value, json};
+
+use crate::{Handler, status_of};
+
+impl Handler {
+    /// An execution ended badly. Where it made traffic whole itself, there is nothing left to do.
+    pub(crate) async fn execution_ended(
+        &self,
+        execution: &str,
+        status: &str,
+        error: Option<&str>,
+        cause: Option<&str>,
+        time: Timestamp,
+    ) -> Result<Value, Error> {
+        let mut reason = format!("the execution ended {status}");
+        for part in [error, cause]
+            .into_iter()
+            .flatten()
+            .filter(|part| !part.is_empty())
+        {
+            reason.push_str(": ");
+            reason.extend(part.chars().take(300));
+        }
+        let made_whole = self.make_whole(execution, error, reason, time).await?;
+        Ok(json!({ "madeWhole": made_whole }))
+    }
+
+    /// Looks at every deployment that has not ended, and makes whole those whose execution has.
+    ///
+    /// # Errors
+    /// The first deployment's that could not be made whole, after all have been looked at: the next
+    /// tick tries again.
+    pub(crate) async fn sweep(&self, time: Timestamp) -> Result<Value, Error> {
+        let running = self.ledger.running().await?;
+        let (mut made_whole, mut failed) = (0, None);
+        for execution in &running {
+            // One after the other: `DescribeExecution` takes 15 a second, and nothing hurries here.
+            match self.look_after(execution, time).await {
+                Ok(done) => made_whole += usize::from(done),
+                Err(error) => {
+                    tracing::error!(deployment.id = execution, error.message = %error, "Could not be made whole.");
+                    failed = failed.or(Some(error));
+                }
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        Ok(json!({ "open": running.len(), "madeWhole": made_whole }))
+    }
+
+    async fn look_after(&self, execution: &str, time: Timestamp) -> Result<bool, Error> {
+        let (now, record) = futures::try_join!(
+            self.executions.describe(execution),
+            self.ledger.get(execution)
+        )?;
+        let began = record.map_or(time, |record| record.began_at);
+        let Some((status, error)) = now.ended(began, time) else {
+            return Ok(false);
+        };
+        let reason = format!("the execution ended {status} without making traffic whole");
+        self.make_whole(execution, error.as_deref(), reason, time)
+            .await
+    }
+
+    async fn make_whole(
+        &self,
+        execution: &str,
+        error: Option<&str>,
+        reason: String,
+        at: Timestamp,
+    ) -> Result<bool, Error> {
+        if error == Some("DeploymentHeld")
+            && let Some(record) = self.ledger.get(execution).await?
+            && record.status == Status::Held
+            && record.on_hold_timeout == OnHoldTimeout::Leave
+        {
+            // The one exception to whole traffic: the request asked for it, and it keeps its locks.
+            return Ok(false);
+        }
+        let why = Why {
+            reason,
+            evidence: Evidence::default(),
+            at,
+        };
+        let Some(restored) =
+            rollback::restore(&self.functions, &self.ledger, execution, &why).await?
+        else {
+            return Ok(false);
+        };
+        rollback::close(&self.ledger, &restored, at).await?;
+        let outcome = restored.outcome(status_of(&restored));
+        self.notifier.tell(execution, &outcome).await?;
+        tracing::warn!(
+            deployment.id = execution,
+            reason = outcome.reason,
+            "Made traffic whole for a dead execution."
+        );
+        Ok(true)
+    }
+}

@@ -1,0 +1,263 @@
+//! Makes traffic whole on blue, whoever asks for it:
+//!
+//! - as a state of the execution, after any failure, or for `{"action": "rollback"}`;
+//! - from EventBridge, when an execution ended without doing so itself;
+//! - from the schedule, when that event was lost.
+//!
+//! Safe to run twice, twice at once, and late.
+
+mod failure;
+mod janitor;
+
+use crossfade::{
+    aws::{
+        executions::Executions,
+        functions::Functions,
+        ledger::{Ledger, Why},
+        notify::Notifier,
+    },
+    domain::{
+        check::Evidence,
+        names::Application,
+        release::{DeploymentStatus, Release},
+    },
+    error::Error,
+    rollback::{self, Restored},
+    wire::{
+        events::Event,
+        outcome::Outcome,
+        request::Request,
+        task::{Call, Task},
+    },
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+
+/// What the handler acts on.
+#[derive(Debug)]
+pub struct Handler {
+    executions: Executions,
+    functions: Functions,
+    ledger: Ledger,
+    notifier: Notifier,
+}
+
+/// What the state hands on: how the execution ends.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Ending {
+    /// Whether a person asked for this by `{"action": "rollback"}`: then the execution succeeds.
+    asked_for: bool,
+    /// The error's name.
+    error: &'static str,
+    /// The outcome, as JSON text.
+    cause: String,
+    /// The outcome.
+    outcome: Outcome,
+}
+
+impl Handler {
+    /// A handler with clients on `config`.
+    #[must_use]
+    pub fn new(config: &aws_config::SdkConfig) -> Self {
+        Self {
+            executions: Executions::new(config),
+            functions: Functions::new(config),
+            ledger: Ledger::new(config),
+            notifier: Notifier::new(config),
+        }
+    }
+
+    /// Tells the callers apart.
+    pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
+        match Call::parse(payload)? {
+            Call::Event(event) => match Event::parse(event)? {
+                Event::ExecutionEnded {
+                    execution,
+                    status,
+                    error,
+                    cause,
+                    time,
+                } => {
+                    self.execution_ended(
+                        &execution,
+                        &status,
+                        error.as_deref(),
+                        cause.as_deref(),
+                        time,
+                    )
+                    .await
+                }
+                Event::Tick { time } => self.sweep(time).await,
+                Event::AlarmFired { .. } | Event::Other => Ok(json!({})),
+            },
+            Call::Task(task) => {
+                let ending = match task.state.get("action") {
+                    Some(_) => self.asked_for(&task).await?,
+                    None => self.failed(&task).await?,
+                };
+                Ok(json!(ending))
+            }
+        }
+    }
+
+    /// The execution failed somewhere, or decided to go back.
+    async fn failed(&self, task: &Task) -> Result<Ending, Error> {
+        let failure = Failure::of(&task.state);
+        let why = failure.why(&task.state, task.now);
+        let restored =
+            rollback::restore(&self.functions, &self.ledger, &task.execution, &why).await?;
+        if let Some(restored) = &restored {
+            rollback::close(&self.ledger, restored, task.now).await?;
+        }
+        let changed_outside = restored
+            .as_ref()
+            .map(|r| r.changed_outside.clone())
+            .unwrap_or_default();
+        let record = match restored {
+            Some(Restored { record, .. }) => Some(record),
+            // Closed already, by the janitor or by this state's first try; or it never began.
+            None => self.ledger.get(&task.execution).await?,
+        };
+        let (error, mut outcome) = match &record {
+            Some(record) => {
+                let error = failure.name_after(record, &why, !changed_outside.is_empty());
+                let status = failure::status(error, record, !changed_outside.is_empty());
+                (error, rollback::outcome(record, status, &changed_outside))
+            }
+            None => (failure.name(), nothing_begun(&task.state, &why)),
+        };
+        if let Ok(release) = serde_json::from_value::<Release>(task.state.clone()) {
+            outcome.steps = release.steps;
+            if let Some(last) = outcome.steps.last_mut() {
+                last.ended_at.get_or_insert(task.now);
+            }
+            outcome.warnings = release.warnings;
+            if outcome.evidence.functions.is_empty() {
+                outcome.evidence.functions = release.evidence.functions;
+            }
+        }
+        self.notifier.tell(&task.execution, &outcome).await?;
+        tracing::info!(
+            deployment.id = task.execution,
+            error.name = error,
+            reason = outcome.reason,
+            "Traffic is whole."
+        );
+        Ok(Ending {
+            asked_for: false,
+            error,
+            cause: outcome.to_json(),
+            outcome,
+        })
+    }
+
+    /// A person asked for it.
+    async fn asked_for(&self, task: &Task) -> Result<Ending, Error> {
+        let (application, reason) = match Request::parse(&task.state) {
+            Ok(Request::Rollback {
+                application,
+                reason,
+            }) => (application, reason),
+            Ok(Request::Release(_)) => return Err(Error::InvalidRequest("not a rollback".into())),
+            Err(problems) => {
+                let why = Why {
+                    reason: problems.to_string(),
+                    evidence: Evidence::default(),
+                    at: task.now,
+                };
+                return Ok(rejected(nothing_begun(&task.state, &why)));
+            }
+        };
+        let why = Why {
+            reason: format!(
+                "rolled back by hand: {}",
+                reason.as_deref().unwrap_or("no reason given")
+            ),
+            evidence: Evidence::default(),
+            at: task.now,
+        };
+        let Some(outcome) = self.take_back(&application, &why).await? else {
+            let why = Why {
+                reason: format!(
+                    "application: nothing of \"{application}\" can be rolled back; no deployment is in flight, and none is within retention"
+                ),
+                ..why
+            };
+            return Ok(rejected(nothing_begun(&task.state, &why)));
+        };
+        Ok(Ending {
+            asked_for: true,
+            error: "DeploymentRolledBack",
+            cause: outcome.to_json(),
+            outcome,
+        })
+    }
+
+    /// Takes back what an application has in flight, or else what it promoted last.
+    async fn take_back(
+        &self,
+        application: &Application,
+        why: &Why,
+    ) -> Result<Option<Outcome>, Error> {
+        let Some(execution) = self.ledger.latest(application).await? else {
+            return Ok(None);
+        };
+        if let Some(restored) =
+            rollback::restore(&self.functions, &self.ledger, &execution, why).await?
+        {
+            if let Some(token) = &restored.record.token {
+                let told = Error::DeploymentRolledBack(why.reason.clone());
+                self.executions.fail_task(token, &told).await?;
+            }
+            // A living execution closes it itself, so that its graph shows what happened.
+            let now = self.executions.describe(&execution).await?;
+            if now.ended(restored.record.began_at, why.at).is_some() {
+                rollback::close(&self.ledger, &restored, why.at).await?;
+            }
+            let status = status_of(&restored);
+            return Ok(Some(restored.outcome(status)));
+        }
+        let reverted = rollback::revert(&self.functions, &self.ledger, &execution, why).await?;
+        let Some(restored) = reverted else {
+            return Ok(None);
+        };
+        let outcome = restored.outcome(status_of(&restored));
+        self.notifier.tell(&execution, &outcome).await?;
+        Ok(Some(outcome))
+    }
+}
+
+fn status_of(restored: &Restored) -> DeploymentStatus {
+    if restored.changed_outside.is_empty() {
+        DeploymentStatus::RolledBack
+    } else {
+        DeploymentStatus::Held
+    }
+}
+
+fn rejected(outcome: Outcome) -> Ending {
+    Ending {
+        asked_for: false,
+        error: "InvalidRequest",
+        cause: outcome.to_json(),
+        outcome,
+    }
+}
+
+/// The outcome of an execution that took no locks.
+fn nothing_begun(state: &Value, why: &Why) -> Outcome {
+    Outcome {
+        deployment_status: DeploymentStatus::Rejected,
+        application: state["application"]
+            .as_str()
+            .and_then(|name| Application::try_from(name.to_owned()).ok()),
+        functions: Vec::new(),
+        reason: why.reason.clone(),
+        evidence: why.evidence.clone(),
+        steps: Vec::new(),
+        warnings: Vec::new(),
+    }
+}

@@ -1,0 +1,201 @@
+//! Proves green before it gets any weight: smoke tests against the version itself, its cold start,
+//! and warm environments for its first users.
+
+mod expect;
+mod report;
+
+use std::time::Instant;
+
+use crossfade::{
+    aws::functions::Functions,
+    domain::release::{Release, Target},
+    error::Error,
+    wire::{
+        request::{FunctionRequest, ReleaseRequest, Request, SmokeTest},
+        task::{state, task},
+    },
+};
+use futures::future::{join_all, try_join_all};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::report::Report;
+
+/// What the handler acts on.
+#[derive(Debug)]
+pub struct Handler {
+    functions: Functions,
+}
+
+/// What one smoke test found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Proof {
+    /// The function.
+    pub function_name: String,
+    /// The test's name, or `cold start`.
+    pub test: String,
+    /// Whether all was as expected.
+    pub passed: bool,
+    /// How long the version took, milliseconds: its own report, or the round trip without one.
+    pub duration_ms: f64,
+    /// How long its cold start took, milliseconds; absent when it was warm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cold_start_ms: Option<f64>,
+    /// What was not as expected.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<String>,
+}
+
+impl Handler {
+    /// A handler with clients on `config`.
+    #[must_use]
+    pub fn new(config: &aws_config::SdkConfig) -> Self {
+        Self {
+            functions: Functions::new(config),
+        }
+    }
+
+    /// Runs all smoke tests of all functions.
+    ///
+    /// # Errors
+    /// [`Error::ValidationFailed`] with every test's result when one failed.
+    pub async fn handle(&self, payload: Value) -> Result<Release, Error> {
+        let task = task(payload)?;
+        let release: Release = state(task.state)?;
+        let request = task
+            .request
+            .ok_or_else(|| Error::InvalidRequest("the state hands no request over".into()))?;
+        let request = match Request::parse(&request) {
+            Ok(Request::Release(request)) => request,
+            Ok(Request::Rollback { .. }) => {
+                return Err(Error::InvalidRequest("not a release".into()));
+            }
+            Err(problems) => return Err(Error::InvalidRequest(problems.to_string())),
+        };
+
+        let pairs = release
+            .functions
+            .iter()
+            .filter_map(|target| Some((target, asked(&request, target)?)));
+        let proofs: Vec<Proof> = join_all(
+            pairs
+                .clone()
+                .map(|(target, asked)| self.prove(target, asked)),
+        )
+        .await
+        .into_iter()
+        .flatten()
+        .collect();
+        let failed: Vec<&Proof> = proofs.iter().filter(|proof| !proof.passed).collect();
+        tracing::info!(
+            deployment.id = task.execution,
+            tests = proofs.len(),
+            failed = failed.len(),
+            "Validated green."
+        );
+        if let Some(first) = failed.first() {
+            let reason = format!(
+                "{} of {} smoke tests failed; {} {}: {}",
+                failed.len(),
+                proofs.len(),
+                first.function_name,
+                first.test,
+                first.failures.join("; ")
+            );
+            let why = json!({ "reason": reason, "evidence": { "validation": proofs } });
+            return Err(Error::ValidationFailed(why.to_string()));
+        }
+        try_join_all(pairs.map(|(target, asked)| self.prewarm(target, asked))).await?;
+        let mut release = release;
+        release.evidence.validation = proofs.iter().map(|proof| json!(proof)).collect();
+        Ok(release)
+    }
+
+    async fn prove(&self, target: &Target, asked: &FunctionRequest) -> Vec<Proof> {
+        let mut proofs = Vec::new();
+        for test in &asked.smoke_tests {
+            proofs.push(self.smoke(target, test).await);
+        }
+        if let Some(ceiling) = asked.max_cold_start_ms {
+            proofs.extend(cold_start(target, f64::from(ceiling), &proofs));
+        }
+        proofs
+    }
+
+    async fn smoke(&self, target: &Target, test: &SmokeTest) -> Proof {
+        let begun = Instant::now();
+        let answer = self
+            .functions
+            .invoke(&target.function_name, &target.green_version, &test.payload)
+            .await;
+        let round_trip_ms = begun.elapsed().as_secs_f64() * 1e3;
+        let (report, failures) = match answer {
+            Ok(answer) => {
+                let report = Report::of(&answer.log_tail);
+                let took = report.duration_ms.unwrap_or(round_trip_ms);
+                let failures = expect::failures(&test.expect, &answer, took);
+                (report, failures)
+            }
+            Err(error) => (Report::default(), vec![error.to_string()]),
+        };
+        Proof {
+            function_name: target.function_name.to_string(),
+            test: test.name.clone(),
+            passed: failures.is_empty(),
+            duration_ms: report.duration_ms.unwrap_or(round_trip_ms),
+            cold_start_ms: report.init_ms,
+            failures,
+        }
+    }
+
+    /// Invokes green so often at the same time that so many environments are warm.
+    async fn prewarm(&self, target: &Target, asked: &FunctionRequest) -> Result<(), Error> {
+        let Some(test) = asked.smoke_tests.first() else {
+            return Ok(());
+        };
+        let calls = (0..asked.prewarm).map(|_| {
+            self.functions
+                .invoke(&target.function_name, &target.green_version, &test.payload)
+        });
+        let cold = try_join_all(calls)
+            .await?
+            .iter()
+            .filter(|answer| Report::of(&answer.log_tail).init_ms.is_some())
+            .count();
+        if asked.prewarm > 0 {
+            tracing::info!(function = %target.function_name, asked = asked.prewarm, cold, "Warmed green up.");
+        }
+        Ok(())
+    }
+}
+
+fn asked<'a>(request: &'a ReleaseRequest, target: &Target) -> Option<&'a FunctionRequest> {
+    request
+        .functions
+        .iter()
+        .find(|asked| asked.function_name == target.function_name)
+}
+
+/// The slowest cold start among the proofs, against its ceiling; none when all were warm.
+fn cold_start(target: &Target, ceiling_ms: f64, proofs: &[Proof]) -> Option<Proof> {
+    let slowest = proofs
+        .iter()
+        .filter_map(|proof| proof.cold_start_ms)
+        .reduce(f64::max)?;
+    let failures = if slowest > ceiling_ms {
+        vec![format!(
+            "a cold start took {slowest:.0} ms, at most {ceiling_ms:.0} ms are allowed"
+        )]
+    } else {
+        Vec::new()
+    };
+    Some(Proof {
+        function_name: target.function_name.to_string(),
+        test: "cold start".into(),
+        passed: failures.is_empty(),
+        duration_ms: slowest,
+        cold_start_ms: Some(slowest),
+        failures,
+    })
+}

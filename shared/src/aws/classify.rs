@@ -1,0 +1,63 @@
+//! SDK errors, classified once, by kind and never by message text.
+
+use aws_sdk_lambda::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+
+use crate::error::Error;
+
+/// Codes that mean "later": the services' throttles and conflicts that pass.
+const LATER: [&str; 14] = [
+    "InternalFailure",
+    "InternalServerError",
+    "LimitExceededException",
+    "PriorRequestNotComplete",
+    "ProvisionedThroughputExceededException",
+    "RequestLimitExceeded",
+    "RequestTimeout",
+    "ResourceConflictException",
+    "ServiceException",
+    "ServiceUnavailable",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "TransactionInProgressException",
+];
+
+/// What `error` means for the one who called: [`Error::Transient`] where asking again is safe and
+/// can help, [`Error::Refused`] where it cannot.
+pub(super) fn classify<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Error
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    let status = error
+        .raw_response()
+        .map_or(0, |response| response.status().as_u16());
+    let code = error
+        .as_service_error()
+        .and_then(ProvideErrorMetadata::code);
+    let shown = match error.as_service_error() {
+        Some(service) => format!(
+            "{what}: {}: {}",
+            service.code().unwrap_or("no error code"),
+            service.message().unwrap_or("no message")
+        ),
+        None => format!("{what}: {}", DisplayErrorContext(error)),
+    };
+    match code {
+        Some(code) if LATER.contains(&code) => Error::Transient(shown),
+        _ if status == 429 || status >= 500 => Error::Transient(shown),
+        Some(_) => Error::Refused(shown),
+        None => Error::Transient(shown), // No answer: a timeout, or a connection that broke.
+    }
+}
+
+/// Whether the service answered with this error code.
+pub(super) fn is<E>(error: &SdkError<E, HttpResponse>, code: &str) -> bool
+where
+    E: ProvideErrorMetadata,
+{
+    error
+        .as_service_error()
+        .and_then(ProvideErrorMetadata::code)
+        == Some(code)
+}

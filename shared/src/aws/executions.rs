@@ -1,0 +1,118 @@
+//! Step Functions: whether a deployment's execution still runs, and ending its waits.
+
+use aws_sdk_sfn::{Client, types::ExecutionStatus};
+use chrono::TimeDelta;
+
+use super::classify::{classify, is};
+use crate::{domain::Timestamp, error::Error};
+
+/// What has become of an execution.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Execution {
+    /// It runs: it will find by itself what the ledger tells it.
+    Running,
+    /// It has ended.
+    Ended {
+        /// Such as `ABORTED`.
+        status: String,
+        /// The error that it failed with, where there is one.
+        error: Option<String>,
+    },
+    /// Step Functions does not know it: it ended more than 90 days ago, its state machine is gone,
+    /// or it began so lately that this answer is older (answers are eventually consistent).
+    Unknown,
+}
+
+impl Execution {
+    /// How it ended, and the error's name; none while it may be running. `began` and `now` tell the
+    /// long gone from the just begun.
+    #[must_use]
+    pub fn ended(self, began: Timestamp, now: Timestamp) -> Option<(String, Option<String>)> {
+        /// Far longer than an answer of Step Functions can be old.
+        const SETTLED: TimeDelta = TimeDelta::minutes(15);
+        match self {
+            Self::Running => None,
+            Self::Ended { status, error } => Some((status, error)),
+            Self::Unknown => {
+                (now - began > SETTLED).then(|| ("unknown to Step Functions".to_owned(), None))
+            }
+        }
+    }
+}
+
+/// The deployment state machine's executions.
+#[derive(Clone, Debug)]
+pub struct Executions {
+    client: Client,
+}
+
+impl Executions {
+    /// A client on `config`.
+    #[must_use]
+    pub fn new(config: &aws_config::SdkConfig) -> Self {
+        Self {
+            client: Client::new(config),
+        }
+    }
+
+    /// How an execution stands.
+    pub async fn describe(&self, execution: &str) -> Result<Execution, Error> {
+        match self
+            .client
+            .describe_execution()
+            .execution_arn(execution)
+            .send()
+            .await
+        {
+            Ok(now) if now.status == ExecutionStatus::Running => Ok(Execution::Running),
+            Ok(now) => Ok(Execution::Ended {
+                status: now.status.as_str().to_owned(),
+                error: now.error,
+            }),
+            Err(error) if is(&error, "ExecutionDoesNotExist") => Ok(Execution::Unknown),
+            Err(error) => Err(classify("DescribeExecution", &error)),
+        }
+    }
+
+    /// Ends a wait with an error, so that the execution goes on to its rollback. A wait that is over
+    /// already is as good.
+    pub async fn fail_task(&self, token: &str, error: &Error) -> Result<(), Error> {
+        let cause: String = error.to_string().chars().take(8000).collect();
+        let sent = self
+            .client
+            .send_task_failure()
+            .task_token(token)
+            .error(error.name())
+            .cause(cause)
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(()),
+            Err(e) if is(&e, "TaskTimedOut") || is(&e, "TaskDoesNotExist") => Ok(()),
+            Err(e) => Err(classify("SendTaskFailure", &e)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_execution_that_nobody_knows_has_ended_unless_it_has_just_begun() {
+        let began: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+        assert_eq!(
+            Execution::Unknown.ended(began, began + TimeDelta::minutes(1)),
+            None
+        );
+        assert!(
+            Execution::Unknown
+                .ended(began, began + TimeDelta::hours(1))
+                .is_some()
+        );
+        assert_eq!(
+            Execution::Running.ended(began, began + TimeDelta::days(300)),
+            None
+        );
+    }
+}

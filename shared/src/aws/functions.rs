@@ -1,0 +1,728 @@
+//! Lambda: versions, aliases, invocations.
+
+use std::{collections::HashMap, time::Duration};
+
+use aws_sdk_lambda::{
+    Client,
+    client::Waiters,
+    config::{retry::RetryConfig, timeout::TimeoutConfig},
+    operation::{get_alias::GetAliasOutput, update_alias::UpdateAliasOutput},
+    primitives::Blob,
+    types::{AliasRoutingConfiguration, LogType},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde_json::Value;
+
+use super::classify::{classify, is};
+use crate::{
+    domain::{
+        names::{AliasName, FunctionName, Version},
+        plan::Plan,
+        release::Target,
+        routing::{Alias, AliasUpdate, Primary, Revision, Routing, reconcile},
+        weight::Weight,
+    },
+    error::Error,
+    wire::request::Code,
+};
+
+/// How often a write is decided anew when the alias changes under it. Each turn means that somebody
+/// wrote between our reading and our writing; more than this in a row is not a coincidence.
+const TURNS: u32 = 5;
+
+/// How long a version may take to answer. A client that gives up before the function does would take
+/// a slow answer for none (AWS-FACTS 1.7).
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// A version's configuration, as far as weights depend on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Configuration {
+    /// The version; none for `$LATEST`.
+    pub version: Option<Version>,
+    /// Base64 of the package's SHA-256.
+    pub code_sha256: String,
+    /// The function's revision: another than an alias's.
+    pub revision: String,
+    /// The execution role's ARN.
+    pub role: String,
+    /// The dead-letter queue's or topic's ARN; empty without one.
+    pub dead_letter: String,
+}
+
+/// What one invocation did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Invocation {
+    /// Whether the function failed: an answer of 200 does not mean that it did not (AWS-FACTS 1.7).
+    pub function_error: Option<String>,
+    /// What it answered; a string where it is no JSON.
+    pub payload: Value,
+    /// The last 4 KB of its log.
+    pub log_tail: String,
+}
+
+/// What became of a write.
+enum Written {
+    Done(Alias),
+    /// The revision is not the alias's any more: somebody wrote, and it may have been us.
+    Stale,
+}
+
+/// Lambda's control plane and the invocation of versions.
+#[derive(Clone, Debug)]
+pub struct Functions {
+    client: Client,
+}
+
+impl Functions {
+    /// A client on `config`.
+    #[must_use]
+    pub fn new(config: &aws_config::SdkConfig) -> Self {
+        Self {
+            client: Client::new(config),
+        }
+    }
+
+    /// Gives green `weight` percent, from the weight that it was given before.
+    ///
+    /// # Errors
+    /// [`Error::ChangedOutside`] when the alias is at neither.
+    pub async fn shift(&self, target: &Target, from: Weight, to: Weight) -> Result<Target, Error> {
+        if from == to {
+            return Ok(target.clone());
+        }
+        let before: Vec<_> = target.routing(from).into_iter().collect();
+        self.bring(target, target.routing(to), &before).await
+    }
+
+    /// Puts all traffic back on blue, from every state that a deployment with this plan can have
+    /// caused. A first release has no blue: its alias is deleted again. An alias that is on blue is
+    /// not written to.
+    ///
+    /// # Errors
+    /// [`Error::ChangedOutside`] when the alias is in a state that is not ours; it stays so.
+    pub async fn restore(&self, target: &Target, plan: &Plan) -> Result<Target, Error> {
+        let unread = Target {
+            revision_id: None,
+            ..target.clone()
+        };
+        self.bring(&unread, target.routing(Weight::ZERO), &target.ours(plan))
+            .await
+    }
+
+    /// Puts all traffic back on blue in one call, if the alias is still as the target's revision
+    /// says: nothing is read first. None when it is not, or when there is no blue.
+    pub async fn restore_known(&self, target: &Target) -> Result<Option<Target>, Error> {
+        let (Some(want), Some(if_revision)) =
+            (target.routing(Weight::ZERO), target.revision_id.clone())
+        else {
+            return Ok(None);
+        };
+        let update = AliasUpdate {
+            routing: want.clone(),
+            if_revision,
+        };
+        match self
+            .write(&target.function_name, &target.alias, &update)
+            .await?
+        {
+            Written::Done(now) => proven(target, now, &want).map(Some),
+            Written::Stale => Ok(None),
+        }
+    }
+
+    /// Makes green the alias's own version and drops the split, in one write.
+    ///
+    /// # Errors
+    /// [`Error::ChangedOutside`] when the alias is not where the last shift left it.
+    pub async fn promote(&self, target: &Target, from: Weight) -> Result<Target, Error> {
+        let before: Vec<_> = target.routing(from).into_iter().collect();
+        let settled = Routing::Settled(target.green_version.clone());
+        self.bring(target, Some(settled), &before).await
+    }
+
+    /// Pins an alias to a version, where it points at `$LATEST`: the same code, which from now on
+    /// cannot change under it, and can share traffic.
+    pub async fn pin(&self, target: &Target, version: &Version) -> Result<Alias, Error> {
+        let seen = self.alias(&target.function_name, &target.alias).await?;
+        let want = Routing::Settled(version.clone());
+        match seen {
+            Some(seen) if seen.routes(&want) => Ok(seen),
+            Some(seen) if seen.primary == Primary::Latest => {
+                let update = AliasUpdate {
+                    routing: want,
+                    if_revision: seen.revision,
+                };
+                match self
+                    .write(&target.function_name, &target.alias, &update)
+                    .await?
+                {
+                    Written::Done(alias) => Ok(alias),
+                    Written::Stale => Err(busy(target)),
+                }
+            }
+            Some(_) | None => Err(Error::ChangedOutside(format!(
+                "{}:{} was moved while the release began",
+                target.function_name, target.alias
+            ))),
+        }
+    }
+
+    /// Brings the alias to where it is wanted, and proves it: `UpdateAlias` answers with the alias as
+    /// it now is. The first write is decided on what we last wrote or read; when that is stale, the
+    /// alias is read and decided on anew.
+    async fn bring(
+        &self,
+        target: &Target,
+        want: Option<Routing>,
+        ours: &[Routing],
+    ) -> Result<Target, Error> {
+        let Some(want) = want else {
+            return self.unmake(target, ours).await;
+        };
+        let (function, alias) = (&target.function_name, &target.alias);
+        let mut decided = target.revision_id.clone().map(|if_revision| AliasUpdate {
+            routing: want.clone(),
+            if_revision,
+        });
+        for _ in 0..TURNS {
+            if let Some(update) = &decided
+                && let Written::Done(now) = self.write(function, alias, update).await?
+            {
+                return proven(target, now, &want);
+            }
+            let Some(seen) = self.alias(function, alias).await? else {
+                if target.blue_version.is_some() {
+                    return Err(Error::ChangedOutside(format!("{function}:{alias} is gone")));
+                }
+                match self.create(function, alias, &target.green_version).await? {
+                    Some(now) => return proven(target, now, &want),
+                    None => continue,
+                }
+            };
+            decided = reconcile(&seen, &want, ours).map_err(|conflict| {
+                Error::ChangedOutside(format!("{function}:{alias}: {conflict}"))
+            })?;
+            if decided.is_none() {
+                return proven(target, seen, &want);
+            }
+        }
+        Err(busy(target))
+    }
+
+    /// Deletes the alias that this deployment made. `DeleteAlias` takes no revision: what it deletes
+    /// is read just before, under the deployment's lock.
+    async fn unmake(&self, target: &Target, ours: &[Routing]) -> Result<Target, Error> {
+        let (function, alias) = (&target.function_name, &target.alias);
+        let gone = Target {
+            revision_id: None,
+            ..target.clone()
+        };
+        let Some(seen) = self.alias(function, alias).await? else {
+            return Ok(gone);
+        };
+        if !ours.iter().any(|state| seen.routes(state)) {
+            return Err(Error::ChangedOutside(format!(
+                "{function}:{alias} is at {seen}, which this deployment did not write"
+            )));
+        }
+        self.client
+            .delete_alias()
+            .function_name(function.as_ref())
+            .name(alias.as_ref())
+            .send()
+            .await
+            .map_err(|error| classify("DeleteAlias", &error))?;
+        Ok(gone)
+    }
+
+    async fn write(
+        &self,
+        function: &FunctionName,
+        alias: &AliasName,
+        update: &AliasUpdate,
+    ) -> Result<Written, Error> {
+        let (primary, weights) = match &update.routing {
+            Routing::Settled(version) => (version, HashMap::new()),
+            Routing::Split {
+                blue,
+                green,
+                weight,
+            } => (
+                blue,
+                HashMap::from([(green.to_string(), weight.fraction())]),
+            ),
+        };
+        // Both are always sent: whether an omitted one is kept is not documented (AWS-FACTS 1.5).
+        let sent = self
+            .client
+            .update_alias()
+            .function_name(function.as_ref())
+            .name(alias.as_ref())
+            .function_version(primary.as_ref())
+            .routing_config(
+                AliasRoutingConfiguration::builder()
+                    .set_additional_version_weights(Some(weights))
+                    .build(),
+            )
+            .revision_id(&update.if_revision.0)
+            .send()
+            .await;
+        match sent {
+            Ok(now) => Ok(Written::Done(now.try_into()?)),
+            Err(error) if is(&error, "PreconditionFailedException") => Ok(Written::Stale),
+            Err(error) => Err(classify("UpdateAlias", &error)),
+        }
+    }
+
+    async fn create(
+        &self,
+        function: &FunctionName,
+        alias: &AliasName,
+        version: &Version,
+    ) -> Result<Option<Alias>, Error> {
+        let created = self
+            .client
+            .create_alias()
+            .function_name(function.as_ref())
+            .name(alias.as_ref())
+            .function_version(version.as_ref())
+            .send()
+            .await;
+        match created {
+            Ok(now) => Ok(Some(Alias {
+                primary: primary(now.function_version())?,
+                additional: None,
+                revision: revision(now.revision_id())?,
+            })),
+            // Perhaps our own, whose answer was lost: it is read again.
+            Err(error) if is(&error, "ResourceConflictException") => Ok(None),
+            Err(error) => Err(classify("CreateAlias", &error)),
+        }
+    }
+
+    /// The alias as it is; none where there is none.
+    pub async fn alias(
+        &self,
+        function: &FunctionName,
+        alias: &AliasName,
+    ) -> Result<Option<Alias>, Error> {
+        let got = self
+            .client
+            .get_alias()
+            .function_name(function.as_ref())
+            .name(alias.as_ref())
+            .send()
+            .await;
+        match got {
+            Ok(now) => Ok(Some(now.try_into()?)),
+            Err(error) if is(&error, "ResourceNotFoundException") => Ok(None),
+            Err(error) => Err(classify("GetAlias", &error)),
+        }
+    }
+
+    /// Puts new code in `$LATEST`. Returns its base64 SHA-256.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when the package cannot be had or is not one.
+    pub async fn update_code(&self, function: &FunctionName, code: &Code) -> Result<String, Error> {
+        let update = self
+            .client
+            .update_function_code()
+            .function_name(function.as_ref());
+        let update = match code {
+            Code::S3 {
+                s3_bucket,
+                s3_key,
+                s3_object_version,
+            } => update
+                .s3_bucket(s3_bucket.as_ref())
+                .s3_key(s3_key.as_ref())
+                .set_s3_object_version(s3_object_version.as_ref().map(ToString::to_string)),
+            Code::Image { image_uri } => update.image_uri(image_uri.as_ref()),
+            Code::Version { .. } => {
+                return Err(Error::InvalidRequest(
+                    "a published version has no code to update".into(),
+                ));
+            }
+        };
+        let updated = update
+            .send()
+            .await
+            .map_err(|error| classify("UpdateFunctionCode", &error))?;
+        Ok(updated.code_sha256.unwrap_or_default())
+    }
+
+    /// Waits until `$LATEST` is updated, and describes it.
+    pub async fn updated(
+        &self,
+        function: &FunctionName,
+        wait: Duration,
+    ) -> Result<Configuration, Error> {
+        let done = self
+            .client
+            .wait_until_function_updated_v2()
+            .function_name(function.as_ref())
+            .wait(wait)
+            .await
+            .map_err(|error| {
+                Error::Refused(format!("{function}: the update did not succeed: {error}"))
+            })?;
+        let output = done.into_result().map_err(|error| {
+            Error::Refused(format!("{function}: the update did not succeed: {error}"))
+        })?;
+        let configuration = output
+            .configuration
+            .ok_or_else(|| Error::Transient("GetFunction without a configuration".into()))?;
+        Ok(Configuration {
+            version: None,
+            code_sha256: configuration.code_sha256.unwrap_or_default(),
+            revision: configuration.revision_id.unwrap_or_default(),
+            role: configuration.role.unwrap_or_default(),
+            dead_letter: configuration
+                .dead_letter_config
+                .and_then(|c| c.target_arn)
+                .unwrap_or_default(),
+        })
+    }
+
+    /// Publishes exactly the `$LATEST` that `latest` describes. Returns the version that exists
+    /// already when nothing changed since it was published.
+    ///
+    /// # Errors
+    /// [`Error::ChangedOutside`] when `$LATEST` is not that any more.
+    pub async fn publish(
+        &self,
+        function: &FunctionName,
+        latest: &Configuration,
+    ) -> Result<Version, Error> {
+        let published = self
+            .client
+            .publish_version()
+            .function_name(function.as_ref())
+            .code_sha256(&latest.code_sha256)
+            .revision_id(&latest.revision)
+            .send()
+            .await;
+        let changed = || {
+            Error::ChangedOutside(format!(
+                "{function}: $LATEST changed between the upload and the publication"
+            ))
+        };
+        match published {
+            Ok(now) => version(now.version()),
+            Err(error) if is(&error, "PreconditionFailedException") => Err(changed()),
+            // A wrong CodeSha256 comes as this, not as a failed precondition (AWS-FACTS 1.4).
+            Err(error) if is(&error, "InvalidParameterValueException") => Err(changed()),
+            Err(error) => Err(classify("PublishVersion", &error)),
+        }
+    }
+
+    /// Waits until a version can serve, and describes it.
+    pub async fn active(
+        &self,
+        function: &FunctionName,
+        version: &Version,
+        wait: Duration,
+    ) -> Result<Configuration, Error> {
+        let failed = |error: &dyn std::fmt::Display| {
+            Error::ValidationFailed(format!(
+                "{function} version {version} did not become active: {error}"
+            ))
+        };
+        let done = self
+            .client
+            .wait_until_published_version_active()
+            .function_name(function.as_ref())
+            .qualifier(version.as_ref())
+            .wait(wait)
+            .await
+            .map_err(|error| failed(&error))?;
+        let now = done.into_result().map_err(|error| failed(&error))?;
+        Ok(Configuration {
+            version: Some(version.clone()),
+            code_sha256: now.code_sha256.unwrap_or_default(),
+            revision: now.revision_id.unwrap_or_default(),
+            role: now.role.unwrap_or_default(),
+            dead_letter: now
+                .dead_letter_config
+                .and_then(|c| c.target_arn)
+                .unwrap_or_default(),
+        })
+    }
+
+    /// Describes a published version.
+    pub async fn version(
+        &self,
+        function: &FunctionName,
+        version: &Version,
+    ) -> Result<Configuration, Error> {
+        let now = self
+            .client
+            .get_function_configuration()
+            .function_name(function.as_ref())
+            .qualifier(version.as_ref())
+            .send()
+            .await
+            .map_err(|error| classify("GetFunctionConfiguration", &error))?;
+        Ok(Configuration {
+            version: Some(version.clone()),
+            code_sha256: now.code_sha256.unwrap_or_default(),
+            revision: now.revision_id.unwrap_or_default(),
+            role: now.role.unwrap_or_default(),
+            dead_letter: now
+                .dead_letter_config
+                .and_then(|c| c.target_arn)
+                .unwrap_or_default(),
+        })
+    }
+
+    /// What calls the function past every alias, a sentence each: event sources, URLs and
+    /// permissions of the function itself.
+    pub async fn bypasses(&self, function: &FunctionName) -> Result<Vec<String>, Error> {
+        let (sources, urls, policy) = futures::try_join!(
+            async {
+                self.client
+                    .list_event_source_mappings()
+                    .function_name(function.as_ref())
+                    .send()
+                    .await
+                    .map_err(|error| classify("ListEventSourceMappings", &error))
+            },
+            async {
+                self.client
+                    .list_function_url_configs()
+                    .function_name(function.as_ref())
+                    .send()
+                    .await
+                    .map_err(|error| classify("ListFunctionUrlConfigs", &error))
+            },
+            async {
+                match self
+                    .client
+                    .get_policy()
+                    .function_name(function.as_ref())
+                    .send()
+                    .await
+                {
+                    Ok(policy) => Ok(policy.policy),
+                    Err(error) if is(&error, "ResourceNotFoundException") => Ok(None),
+                    Err(error) => Err(classify("GetPolicy", &error)),
+                }
+            },
+        )?;
+        let mut warnings = Vec::new();
+        for mapping in sources.event_source_mappings() {
+            if !is_qualified(mapping.function_arn().unwrap_or_default()) {
+                warnings.push(format!(
+                    "{function}: event source {} calls the function past the alias",
+                    mapping.event_source_arn().unwrap_or("(unknown)")
+                ));
+            }
+        }
+        for url in urls.function_url_configs() {
+            if !is_qualified(url.function_arn()) {
+                warnings.push(format!(
+                    "{function}: URL {} calls the function past the alias",
+                    url.function_url()
+                ));
+            }
+        }
+        warnings
+            .extend(callers(policy.as_deref().unwrap_or("{}")).map(|caller| {
+                format!("{function}: {caller} may call the function past the alias")
+            }));
+        Ok(warnings)
+    }
+
+    /// Invokes one version itself, not through an alias, and waits for its answer.
+    pub async fn invoke(
+        &self,
+        function: &FunctionName,
+        version: &Version,
+        payload: &Value,
+    ) -> Result<Invocation, Error> {
+        let done = self
+            .client
+            .invoke()
+            .function_name(function.as_ref())
+            .qualifier(version.as_ref())
+            .log_type(LogType::Tail)
+            .payload(Blob::new(payload.to_string()))
+            .customize()
+            .config_override(
+                aws_sdk_lambda::config::Builder::new()
+                    .timeout_config(
+                        TimeoutConfig::builder()
+                            .operation_attempt_timeout(ANSWER)
+                            .build(),
+                    )
+                    .retry_config(RetryConfig::standard().with_max_attempts(2)),
+            )
+            .send()
+            .await
+            .map_err(|error| classify("Invoke", &error))?;
+        let bytes = done.payload.map(Blob::into_inner).unwrap_or_default();
+        let payload = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        let log_tail = done
+            .log_result
+            .and_then(|tail| STANDARD.decode(tail).ok())
+            .map(|tail| String::from_utf8_lossy(&tail).into_owned())
+            .unwrap_or_default();
+        Ok(Invocation {
+            function_error: done.function_error,
+            payload,
+            log_tail,
+        })
+    }
+}
+
+fn proven(target: &Target, now: Alias, want: &Routing) -> Result<Target, Error> {
+    if now.routes(want) {
+        Ok(Target {
+            revision_id: Some(now.revision),
+            ..target.clone()
+        })
+    } else {
+        Err(Error::Transient(format!(
+            "{}:{} was written and is at {now}, not at {want}",
+            target.function_name, target.alias
+        )))
+    }
+}
+
+fn busy(target: &Target) -> Error {
+    Error::Transient(format!(
+        "{}:{} changes faster than it can be read",
+        target.function_name, target.alias
+    ))
+}
+
+/// Whether a function's ARN names a version or an alias: `arn:aws:lambda:REGION:ACCOUNT:function:NAME:QUALIFIER`.
+fn is_qualified(arn: &str) -> bool {
+    arn.split(':')
+        .nth(7)
+        .is_some_and(|qualifier| qualifier != "$LATEST")
+}
+
+/// Whom a resource policy lets in, from its JSON.
+fn callers(policy: &str) -> impl Iterator<Item = String> {
+    let policy: Value = serde_json::from_str(policy).unwrap_or_default();
+    let statements = match policy.get("Statement") {
+        Some(Value::Array(statements)) => statements.clone(),
+        Some(one @ Value::Object(_)) => vec![one.clone()],
+        _ => Vec::new(),
+    };
+    statements
+        .into_iter()
+        .filter(|statement| statement["Effect"] == "Allow")
+        .map(|statement| {
+            let principal = match &statement["Principal"] {
+                Value::Object(kinds) => kinds.values().next().map(shown).unwrap_or_default(),
+                other => shown(other),
+            };
+            match statement["Condition"]
+                .as_object()
+                .and_then(|c| c.values().find_map(|v| v["AWS:SourceArn"].as_str()))
+            {
+                Some(source) => format!("{principal} ({source})"),
+                None => principal,
+            }
+        })
+}
+
+fn shown(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn version(text: Option<&str>) -> Result<Version, Error> {
+    let text = text.unwrap_or_default();
+    Version::try_from(text.to_owned())
+        .map_err(|_| Error::Transient(format!("Lambda answered with version {text:?}")))
+}
+
+fn primary(text: Option<&str>) -> Result<Primary, Error> {
+    match text {
+        Some("$LATEST") => Ok(Primary::Latest),
+        other => version(other).map(Primary::Version),
+    }
+}
+
+fn revision(text: Option<&str>) -> Result<Revision, Error> {
+    let text = text.ok_or_else(|| Error::Transient("Lambda answered without a revision".into()))?;
+    Ok(Revision(text.to_owned()))
+}
+
+fn described(
+    function_version: Option<&str>,
+    routing: Option<&AliasRoutingConfiguration>,
+    revision_id: Option<&str>,
+) -> Result<Alias, Error> {
+    let weights = routing.and_then(AliasRoutingConfiguration::additional_version_weights);
+    let additional = match weights.and_then(|weights| weights.iter().next()) {
+        Some((name, share)) => Some((version(Some(name))?, *share)),
+        None => None,
+    };
+    Ok(Alias {
+        primary: primary(function_version)?,
+        additional,
+        revision: revision(revision_id)?,
+    })
+}
+
+impl TryFrom<GetAliasOutput> for Alias {
+    type Error = Error;
+
+    fn try_from(now: GetAliasOutput) -> Result<Self, Error> {
+        described(
+            now.function_version(),
+            now.routing_config(),
+            now.revision_id(),
+        )
+    }
+}
+
+impl TryFrom<UpdateAliasOutput> for Alias {
+    type Error = Error;
+
+    fn try_from(now: UpdateAliasOutput) -> Result<Self, Error> {
+        described(
+            now.function_version(),
+            now.routing_config(),
+            now.revision_id(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arn_says_whether_it_goes_past_the_alias() {
+        let arn = "arn:aws:lambda:eu-west-1:123456789012:function:chat";
+        assert!(!is_qualified(arn));
+        assert!(!is_qualified(&format!("{arn}:$LATEST")));
+        assert!(is_qualified(&format!("{arn}:production")));
+        assert!(is_qualified(&format!("{arn}:7")));
+    }
+
+    #[test]
+    fn a_policy_names_its_callers() {
+        let policy = r#"{"Version":"2012-10-17","Statement":[
+            {"Effect":"Allow","Principal":{"Service":"apigateway.amazonaws.com"},"Action":"lambda:InvokeFunction",
+             "Condition":{"ArnLike":{"AWS:SourceArn":"arn:aws:execute-api:eu-west-1:1:abc/*"}}},
+            {"Effect":"Allow","Principal":"*","Action":"lambda:InvokeFunctionUrl"},
+            {"Effect":"Deny","Principal":"*","Action":"lambda:InvokeFunction"}]}"#;
+        assert_eq!(
+            callers(policy).collect::<Vec<_>>(),
+            [
+                "apigateway.amazonaws.com (arn:aws:execute-api:eu-west-1:1:abc/*)",
+                "*"
+            ]
+        );
+        assert_eq!(callers("not json").count(), 0);
+    }
+}

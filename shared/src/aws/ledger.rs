@@ -1,0 +1,857 @@
+//! The ledger: a DynamoDB table of locks, deployments and what watches them.
+//!
+//! Access patterns, one call each; keys are `pk` alone:
+//!
+//! | question or act                                   | call                | items                                |
+//! |---------------------------------------------------|---------------------|--------------------------------------|
+//! | take all locks of a deployment, or none           | TransactWriteItems  | `LOCK#…` each, `DEPLOYMENT#…`, `RUNNING` |
+//! | fix the versions, and arm the alarms              | TransactWriteItems  | `DEPLOYMENT#…`, `ALARM#…` each       |
+//! | record a shift (and keep the alarms' copy true)   | TransactWriteItems  | the same                             |
+//! | which deployments watch this alarm                | Query `ALARM#name`  | with all that a rollback needs       |
+//! | tell a deployment to go back to blue              | UpdateItem          | `DEPLOYMENT#…`                       |
+//! | how is this deployment                            | GetItem             | `DEPLOYMENT#…`                       |
+//! | which deployments have not ended                  | Query `RUNNING`     | one row a deployment                 |
+//! | who holds this application, what was promoted last| BatchGetItem        | `LOCK#application/…`, `PROMOTED#…`   |
+//! | end a deployment, and give back all its locks     | TransactWriteItems  | all of the above                     |
+//! | open a promoted one again, to take it back        | TransactWriteItems  | `LOCK#…` each, `DEPLOYMENT#…`, `RUNNING` |
+//!
+//! The table's keys are `pk` (what) and `sk` (which: an execution's ARN, or `-`). Locks name their
+//! holder and never expire by time: a holder is dead when Step Functions says so. The TTL attribute
+//! `expiresAt` only sweeps up what has ended; it is compared nowhere (AWS-FACTS 8).
+
+use std::collections::{BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::{
+    Client,
+    error::SdkError,
+    operation::{
+        transact_write_items::{
+            TransactWriteItemsError, builders::TransactWriteItemsFluentBuilder,
+        },
+        update_item::UpdateItemError,
+    },
+    types::{
+        AttributeValue, Delete, KeysAndAttributes, Put, ReturnValue,
+        ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+        error::ConditionalCheckFailedException,
+    },
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::classify::classify;
+use crate::{
+    domain::{
+        Timestamp,
+        analysis::OnHoldTimeout,
+        check::Evidence,
+        names::{AlarmName, Application, FunctionName},
+        release::{Footprint, Release, StepTaken},
+        weight::Weight,
+    },
+    error::Error,
+};
+
+/// How long an ended deployment's row is kept, seconds: 90 days, as long as Step Functions keeps
+/// its execution.
+const KEEP_SECONDS: i64 = 90 * 24 * 3600;
+
+/// Where a deployment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString)]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub enum Status {
+    /// The locks are taken; no traffic has moved.
+    Preparing,
+    /// Versions are fixed; traffic may be split.
+    InFlight,
+    /// Stopped at a weight, waiting for a person.
+    Held,
+    /// Told to go back to blue.
+    RollingBack,
+    /// Ended: blue has all traffic.
+    RolledBack,
+    /// Ended: green has all traffic, and blue is kept ready.
+    Promoted,
+    /// Ended before any traffic moved.
+    Rejected,
+    /// Ended: green was blue already.
+    Unchanged,
+}
+
+impl Status {
+    fn word(self) -> &'static str {
+        self.into()
+    }
+
+    /// Whether the deployment still holds its locks.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        match self {
+            Self::Preparing | Self::InFlight | Self::Held | Self::RollingBack => true,
+            Self::RolledBack | Self::Promoted | Self::Rejected | Self::Unchanged => false,
+        }
+    }
+}
+
+/// Why a deployment was told to go back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Why {
+    /// In words and numbers.
+    pub reason: String,
+    /// The numbers.
+    #[serde(default)]
+    pub evidence: Evidence,
+    /// When it was decided.
+    pub at: Timestamp,
+}
+
+/// A deployment's row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// The execution's ARN.
+    pub execution: String,
+    /// The application.
+    pub application: Application,
+    /// Where it is.
+    pub status: Status,
+    /// When it took its locks.
+    pub began_at: Timestamp,
+    /// The names of its locks.
+    pub locks: Vec<String>,
+    /// The alarms that it watches.
+    pub alarms: Vec<AlarmName>,
+    /// Its targets and plan, once fixed.
+    pub footprint: Option<Footprint>,
+    /// The weight last recorded.
+    pub weight: Weight,
+    /// The steps taken so far.
+    pub steps: Vec<StepTaken>,
+    /// The token that ends its hold.
+    pub token: Option<String>,
+    /// What it does when nobody ends its hold.
+    pub on_hold_timeout: OnHoldTimeout,
+    /// Why it goes back, once told to.
+    pub why: Option<Why>,
+    /// Until when blue is kept ready, once promoted.
+    pub retain_until: Option<Timestamp>,
+}
+
+impl Record {
+    /// The row that a release in flight has.
+    #[must_use]
+    pub fn of(execution: &str, release: &Release) -> Self {
+        let functions: Vec<_> = release
+            .functions
+            .iter()
+            .map(|target| &target.function_name)
+            .collect();
+        Self {
+            execution: execution.to_owned(),
+            application: release.application.clone(),
+            status: Status::InFlight,
+            began_at: release.started_at,
+            locks: lock_names(&release.application, &functions),
+            alarms: release.analysis.alarms.clone(),
+            footprint: Some(release.footprint()),
+            weight: release.weight(),
+            steps: release.steps.clone(),
+            token: None,
+            on_hold_timeout: release.hold.on_timeout,
+            why: None,
+            retain_until: None,
+        }
+    }
+}
+
+/// A deployment that watches an alarm: all that a rollback needs, so that it costs no other call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Watch {
+    /// The execution's ARN.
+    pub execution: String,
+    /// Its targets and plan, as of the last shift.
+    pub footprint: Footprint,
+    /// Until when it watches, where it has been promoted; none while it is in flight.
+    pub retain_until: Option<Timestamp>,
+}
+
+/// A deployment that wants to begin.
+#[derive(Clone, Copy, Debug)]
+pub struct Begin<'a> {
+    /// The execution's ARN.
+    pub execution: &'a str,
+    /// The application.
+    pub application: &'a Application,
+    /// The functions to lock.
+    pub functions: &'a [&'a FunctionName],
+    /// The alarms to watch.
+    pub alarms: &'a [AlarmName],
+    /// What it does when nobody ends its hold.
+    pub on_hold_timeout: OnHoldTimeout,
+    /// When.
+    pub now: Timestamp,
+}
+
+/// What became of taking the locks.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Began {
+    /// All are ours.
+    Taken,
+    /// None is ours: these executions hold some.
+    HeldBy(BTreeSet<String>),
+    /// This execution's deployment has gone further, or has ended: a redrive.
+    Before(Box<Record>),
+}
+
+/// The ledger's table.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    client: Client,
+    table: String,
+}
+
+type Item = HashMap<String, AttributeValue>;
+
+impl Ledger {
+    /// The table named by the environment's `LEDGER_TABLE`.
+    ///
+    /// # Panics
+    /// Without that variable: the template sets it, and nothing works without.
+    #[must_use]
+    pub fn new(config: &aws_config::SdkConfig) -> Self {
+        let table = std::env::var("LEDGER_TABLE").expect("LEDGER_TABLE is set by the template");
+        Self {
+            client: Client::new(config),
+            table,
+        }
+    }
+
+    /// Takes all locks of a deployment, or none. Free to repeat by the holder.
+    pub async fn begin(&self, begin: &Begin<'_>) -> Result<Began, Error> {
+        let locks = lock_names(begin.application, begin.functions);
+        let mut items: Vec<_> = locks
+            .iter()
+            .map(|name| self.lock(name, begin.execution, begin.application, begin.now))
+            .collect();
+        let row = self
+            .put(key(&deployment(begin.execution), ONE))
+            .item("execution", s(begin.execution))
+            .item("application", s(begin.application.as_ref()))
+            .item("status", s(Status::Preparing.word()))
+            .item("locks", json(&locks))
+            .item("alarms", json(&begin.alarms))
+            .item("onHoldTimeout", json(&begin.on_hold_timeout))
+            .item("beganAt", s(&begin.now.to_rfc3339()))
+            .condition_expression("attribute_not_exists(pk) OR #status = :preparing")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":preparing", s(Status::Preparing.word()));
+        items.push(write_put(row));
+        items.push(self.row_of_running(begin.execution, begin.application));
+        match self.transact(items).send().await {
+            Ok(_) => Ok(Began::Taken),
+            Err(error) => {
+                let found =
+                    cancelled(&error).ok_or_else(|| classify("taking the locks", &error))?;
+                if found.is_empty() {
+                    return Err(contended());
+                }
+                if let Some(row) = found.iter().find(|item| item.contains_key("status")) {
+                    return Ok(Began::Before(Box::new(record(row)?)));
+                }
+                Ok(Began::HeldBy(
+                    found
+                        .iter()
+                        .filter_map(|item| text(item, "execution"))
+                        .collect(),
+                ))
+            }
+        }
+    }
+
+    /// Fixes the versions and arms the alarms: from here on, anyone can put traffic back.
+    pub async fn launch(&self, execution: &str, release: &Release) -> Result<(), Error> {
+        let update = self
+            .update(key(&deployment(execution), ONE))
+            .update_expression("SET #status = :inFlight, footprint = :footprint, weight = :weight")
+            .condition_expression("#status IN (:preparing, :inFlight)")
+            .expression_attribute_values(":preparing", s(Status::Preparing.word()))
+            .expression_attribute_values(":weight", n(0));
+        self.moved(execution, release, update).await
+    }
+
+    /// Records a shift that has been made.
+    ///
+    /// # Errors
+    /// [`Error::DeploymentRolledBack`] when the deployment has been told to go back meanwhile: what
+    /// was shifted has to be put back.
+    pub async fn shifted(
+        &self,
+        execution: &str,
+        release: &Release,
+        weight: Weight,
+    ) -> Result<(), Error> {
+        let update = self
+            .update(key(&deployment(execution), ONE))
+            .update_expression(
+                "SET #status = :inFlight, footprint = :footprint, weight = :weight, steps = :steps \
+                 REMOVE #token",
+            )
+            .condition_expression("#status IN (:inFlight, :held)")
+            .expression_attribute_names("#token", "token")
+            .expression_attribute_values(":held", s(Status::Held.word()))
+            .expression_attribute_values(":weight", n(i64::from(u8::from(weight))))
+            .expression_attribute_values(":steps", json(&release.steps));
+        self.moved(execution, release, update).await
+    }
+
+    async fn moved(
+        &self,
+        execution: &str,
+        release: &Release,
+        update: aws_sdk_dynamodb::types::builders::UpdateBuilder,
+    ) -> Result<(), Error> {
+        let footprint = json(&release.footprint());
+        let update = update
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":inFlight", s(Status::InFlight.word()))
+            .expression_attribute_values(":footprint", footprint.clone())
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .expect("table, key and expression are given");
+        let mut items = vec![TransactWriteItem::builder().update(update).build()];
+        items.extend(release.analysis.alarms.iter().map(|alarm| {
+            write_put(
+                self.put(key(&watched(alarm), execution))
+                    .item("footprint", footprint.clone()),
+            )
+        }));
+        match self.transact(items).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(match cancelled(&error).as_deref() {
+                Some([]) => contended(),
+                Some([row, ..]) => told(Some(row)),
+                None => classify("recording in the ledger", &error),
+            }),
+        }
+    }
+
+    /// Records that the execution waits for a person, and with which token the wait ends.
+    ///
+    /// # Errors
+    /// [`Error::DeploymentRolledBack`] when it has been told to go back meanwhile.
+    pub async fn hold(&self, execution: &str, token: &str, reason: &str) -> Result<(), Error> {
+        let held = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key(&deployment(execution), ONE)))
+            .update_expression("SET #status = :held, #token = :token, heldFor = :reason")
+            .condition_expression("#status IN (:inFlight, :held)")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_names("#token", "token")
+            .expression_attribute_values(":held", s(Status::Held.word()))
+            .expression_attribute_values(":inFlight", s(Status::InFlight.word()))
+            .expression_attribute_values(":token", s(token))
+            .expression_attribute_values(":reason", s(reason))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match held {
+            Ok(_) => Ok(()),
+            Err(error) => Err(match failed_condition(&error) {
+                Some(failed) => told(failed.item()),
+                None => classify("recording the hold", &error),
+            }),
+        }
+    }
+
+    /// Tells a deployment to go back to blue. The first reason stays. Returns its row as it then
+    /// is, or none when it has ended, or never began.
+    pub async fn tell_back(&self, execution: &str, why: &Why) -> Result<Option<Record>, Error> {
+        let told = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key(&deployment(execution), ONE)))
+            .update_expression("SET #status = :rollingBack, why = if_not_exists(why, :why)")
+            .condition_expression("#status IN (:preparing, :inFlight, :held, :rollingBack)")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":rollingBack", s(Status::RollingBack.word()))
+            .expression_attribute_values(":preparing", s(Status::Preparing.word()))
+            .expression_attribute_values(":inFlight", s(Status::InFlight.word()))
+            .expression_attribute_values(":held", s(Status::Held.word()))
+            .expression_attribute_values(":why", json(why))
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await;
+        match told {
+            Ok(now) => now.attributes.as_ref().map(record).transpose(),
+            Err(error) if failed_condition(&error).is_some() => Ok(None),
+            Err(error) => Err(classify("telling the deployment to go back", &error)),
+        }
+    }
+
+    /// Opens a promoted deployment again, to take it back: its locks, all or none, and its row told
+    /// to go back. Free to repeat by the same.
+    ///
+    /// # Errors
+    /// [`Error::DeploymentInProgress`] when another deployment holds one of the locks by now.
+    pub async fn reopen(&self, record: &Record, why: &Why) -> Result<(), Error> {
+        let update = self
+            .update(key(&deployment(&record.execution), ONE))
+            .update_expression("SET #status = :rollingBack, why = if_not_exists(why, :why)")
+            .condition_expression("#status IN (:promoted, :rollingBack)")
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_values(":rollingBack", s(Status::RollingBack.word()))
+            .expression_attribute_values(":promoted", s(Status::Promoted.word()))
+            .expression_attribute_values(":why", json(why))
+            .build()
+            .expect("table, key and expression are given");
+        let mut items = vec![TransactWriteItem::builder().update(update).build()];
+        items.extend(
+            record
+                .locks
+                .iter()
+                .map(|name| self.lock(name, &record.execution, &record.application, why.at)),
+        );
+        items.push(self.row_of_running(&record.execution, &record.application));
+        match self.transact(items).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(match cancelled(&error).as_deref() {
+                Some([]) => contended(),
+                Some([holder, ..]) => Error::DeploymentInProgress(format!(
+                    "{} holds a lock by now",
+                    text(holder, "execution").unwrap_or_else(|| "another deployment".to_owned())
+                )),
+                None => classify("taking the locks back", &error),
+            }),
+        }
+    }
+
+    /// Ends a deployment: its row says how, and all that it held is given back. Free to repeat, and
+    /// never touches what another deployment holds by now.
+    ///
+    /// A promoted deployment stays armed: its alarms are watched until `retain_until`.
+    pub async fn end(
+        &self,
+        record: &Record,
+        status: Status,
+        now: Timestamp,
+        retain_until: Option<Timestamp>,
+    ) -> Result<(), Error> {
+        let mut set = "SET #status = :status, endedAt = :now, expiresAt = :expires".to_owned();
+        if retain_until.is_some() {
+            set.push_str(", retainUntil = :retain");
+        }
+        if record.footprint.is_some() {
+            set.push_str(", footprint = :footprint, steps = :steps");
+        }
+        set.push_str(" REMOVE #token");
+        let mut update = self
+            .update(key(&deployment(&record.execution), ONE))
+            .update_expression(set)
+            .expression_attribute_names("#status", "status")
+            .expression_attribute_names("#token", "token")
+            .expression_attribute_values(":status", s(status.word()))
+            .expression_attribute_values(":now", s(&now.to_rfc3339()))
+            .expression_attribute_values(":expires", n(now.timestamp() + KEEP_SECONDS));
+        if let Some(until) = retain_until {
+            update = update.expression_attribute_values(":retain", s(&until.to_rfc3339()));
+        }
+        if status == Status::Promoted {
+            // A deployment that was told to go back meanwhile is not promoted any more.
+            update = update
+                .condition_expression("#status IN (:inFlight, :held, :status)")
+                .expression_attribute_values(":inFlight", s(Status::InFlight.word()))
+                .expression_attribute_values(":held", s(Status::Held.word()))
+                .return_values_on_condition_check_failure(
+                    ReturnValuesOnConditionCheckFailure::AllOld,
+                );
+        }
+        if let Some(footprint) = &record.footprint {
+            update = update
+                .expression_attribute_values(":footprint", json(footprint))
+                .expression_attribute_values(":steps", json(&record.steps));
+        }
+        let update = update.build().expect("table, key and expression are given");
+        let mut items = vec![TransactWriteItem::builder().update(update).build()];
+        items.push(self.delete(key(RUNNING, &record.execution), None));
+        items.extend(
+            record
+                .locks
+                .iter()
+                .map(|name| self.delete(key(&lock(name), ONE), Some(&record.execution))),
+        );
+        for alarm in &record.alarms {
+            let watch = key(&watched(alarm), &record.execution);
+            items.push(match (&record.footprint, retain_until) {
+                (Some(footprint), Some(until)) => write_put(
+                    self.put(watch)
+                        .item("footprint", json(footprint))
+                        .item("retainUntil", s(&until.to_rfc3339()))
+                        .item("expiresAt", n(until.timestamp())),
+                ),
+                _ => self.delete(watch, None),
+            });
+        }
+        if status == Status::Promoted {
+            let put = self
+                .put(key(&promoted(&record.application), ONE))
+                .item("execution", s(&record.execution));
+            items.push(write_put(put));
+        }
+        match self.transact(items).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(match cancelled(&error).as_deref() {
+                Some([]) => contended(),
+                Some([row, ..]) if row.contains_key("status") => told(Some(row)),
+                // A lock that is another's by now: ours was taken over, and with it the ending.
+                Some(_) => Error::DeploymentInProgress(
+                    "another deployment has taken over the locks".into(),
+                ),
+                None => classify("ending the deployment", &error),
+            }),
+        }
+    }
+
+    /// A deployment's row; none when it took no locks.
+    pub async fn get(&self, execution: &str) -> Result<Option<Record>, Error> {
+        let got = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key(&deployment(execution), ONE)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| classify("reading the ledger", &error))?;
+        got.item.as_ref().map(record).transpose()
+    }
+
+    /// Which deployments watch this alarm.
+    pub async fn watching(&self, alarm: &AlarmName) -> Result<Vec<Watch>, Error> {
+        self.query(&watched(alarm))
+            .await?
+            .iter()
+            .map(|item| {
+                Ok(Watch {
+                    execution: required(item, "sk")?,
+                    footprint: parsed(item, "footprint")?,
+                    retain_until: instant(item, "retainUntil")?,
+                })
+            })
+            .collect()
+    }
+
+    /// The executions whose deployments have not ended.
+    pub async fn running(&self) -> Result<Vec<String>, Error> {
+        self.query(RUNNING)
+            .await?
+            .iter()
+            .map(|item| required(item, "sk"))
+            .collect()
+    }
+
+    /// The execution that holds an application, or, when none does, the one that was promoted last.
+    pub async fn latest(&self, application: &Application) -> Result<Option<String>, Error> {
+        let holder = key(&lock(&application_lock(application)), ONE);
+        let last = key(&promoted(application), ONE);
+        let keys = KeysAndAttributes::builder()
+            .set_keys(Some(vec![holder, last]))
+            .consistent_read(true)
+            .build()
+            .expect("keys are given");
+        let got = self
+            .client
+            .batch_get_item()
+            .request_items(&self.table, keys)
+            .send()
+            .await
+            .map_err(|error| classify("reading the ledger", &error))?;
+        if got.unprocessed_keys().is_some_and(|keys| !keys.is_empty()) {
+            return Err(Error::Transient("the ledger answered in part".into()));
+        }
+        let items = got
+            .responses
+            .unwrap_or_default()
+            .remove(&self.table)
+            .unwrap_or_default();
+        let by = |prefix: &str| {
+            let found = items
+                .iter()
+                .find(|item| text(item, "pk").is_some_and(|pk| pk.starts_with(prefix)));
+            found.and_then(|item| text(item, "execution"))
+        };
+        Ok(by("LOCK#").or_else(|| by("PROMOTED#")))
+    }
+
+    async fn query(&self, pk: &str) -> Result<Vec<Item>, Error> {
+        self.client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", s(pk))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<Vec<_>, _>>()
+            .await
+            .map_err(|error| classify("reading the ledger", &error))
+    }
+
+    /// A lock, unless another holds it.
+    fn lock(
+        &self,
+        name: &str,
+        holder: &str,
+        application: &Application,
+        now: Timestamp,
+    ) -> TransactWriteItem {
+        let put = self
+            .put(key(&lock(name), ONE))
+            .item("execution", s(holder))
+            .item("application", s(application.as_ref()))
+            .item("takenAt", s(&now.to_rfc3339()))
+            .condition_expression("attribute_not_exists(pk) OR execution = :me")
+            .expression_attribute_values(":me", s(holder));
+        write_put(put)
+    }
+
+    fn row_of_running(&self, execution: &str, application: &Application) -> TransactWriteItem {
+        write_put(
+            self.put(key(RUNNING, execution))
+                .item("application", s(application.as_ref())),
+        )
+    }
+
+    fn transact(&self, items: Vec<TransactWriteItem>) -> TransactWriteItemsFluentBuilder {
+        self.client
+            .transact_write_items()
+            .set_transact_items(Some(items))
+    }
+
+    fn put(&self, key: Item) -> aws_sdk_dynamodb::types::builders::PutBuilder {
+        Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(key))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+    }
+
+    fn update(&self, key: Item) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
+        Update::builder().table_name(&self.table).set_key(Some(key))
+    }
+
+    /// A delete: of what is gone already too, but not of what is another's.
+    fn delete(&self, key: Item, holder: Option<&str>) -> TransactWriteItem {
+        let mut delete = Delete::builder().table_name(&self.table).set_key(Some(key));
+        if let Some(holder) = holder {
+            delete = delete
+                .condition_expression("attribute_not_exists(pk) OR execution = :me")
+                .expression_attribute_values(":me", s(holder))
+                .return_values_on_condition_check_failure(
+                    ReturnValuesOnConditionCheckFailure::AllOld,
+                );
+        }
+        let delete = delete.build().expect("table and key are given");
+        TransactWriteItem::builder().delete(delete).build()
+    }
+}
+
+/// Every lock's name: the application's and each function's. A function is locked whole, for its
+/// `$LATEST` is shared by all its aliases.
+fn lock_names(application: &Application, functions: &[&FunctionName]) -> Vec<String> {
+    let functions: BTreeSet<_> = functions
+        .iter()
+        .map(|name| format!("function/{name}"))
+        .collect();
+    std::iter::once(application_lock(application))
+        .chain(functions)
+        .collect()
+}
+
+fn application_lock(application: &Application) -> String {
+    format!("application/{application}")
+}
+
+const RUNNING: &str = "RUNNING";
+const ONE: &str = "-";
+
+fn lock(name: &str) -> String {
+    format!("LOCK#{name}")
+}
+
+fn deployment(execution: &str) -> String {
+    format!("DEPLOYMENT#{execution}")
+}
+
+fn watched(alarm: &AlarmName) -> String {
+    format!("ALARM#{alarm}")
+}
+
+fn promoted(application: &Application) -> String {
+    format!("PROMOTED#{application}")
+}
+
+fn key(pk: &str, sk: &str) -> Item {
+    HashMap::from([("pk".to_owned(), s(pk)), ("sk".to_owned(), s(sk))])
+}
+
+fn s(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+fn n(number: i64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+fn json<T: Serialize>(value: &T) -> AttributeValue {
+    AttributeValue::S(
+        serde_json::to_string(value).expect("strings, numbers and lists always serialise"),
+    )
+}
+
+fn write_put(put: aws_sdk_dynamodb::types::builders::PutBuilder) -> TransactWriteItem {
+    TransactWriteItem::builder()
+        .put(put.build().expect("table and item are given"))
+        .build()
+}
+
+fn text(item: &Item, name: &str) -> Option<String> {
+    item.get(name).and_then(|value| value.as_s().ok()).cloned()
+}
+
+fn required(item: &Item, name: &str) -> Result<String, Error> {
+    text(item, name).ok_or_else(|| Error::Refused(format!("a row of the ledger has no {name}")))
+}
+
+fn parsed<T: DeserializeOwned>(item: &Item, name: &str) -> Result<T, Error> {
+    serde_json::from_str(&required(item, name)?).map_err(|error| {
+        Error::Refused(format!(
+            "a row of the ledger has no readable {name}: {error}"
+        ))
+    })
+}
+
+fn optional<T: DeserializeOwned>(item: &Item, name: &str) -> Result<Option<T>, Error> {
+    if item.contains_key(name) {
+        parsed(item, name).map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+fn record(item: &Item) -> Result<Record, Error> {
+    let unreadable =
+        |what: &str| Error::Refused(format!("a row of the ledger has no readable {what}"));
+    let status = required(item, "status")?
+        .parse()
+        .map_err(|_| unreadable("status"))?;
+    let application = Application::try_from(required(item, "application")?)
+        .map_err(|_| unreadable("application"))?;
+    let weight = item
+        .get("weight")
+        .and_then(|value| value.as_n().ok()?.parse::<u8>().ok())
+        .and_then(|percent| Weight::try_from(percent).ok())
+        .unwrap_or(Weight::ZERO);
+    Ok(Record {
+        execution: required(item, "execution")?,
+        application,
+        status,
+        began_at: instant(item, "beganAt")?.ok_or_else(|| unreadable("beganAt"))?,
+        locks: parsed(item, "locks")?,
+        alarms: parsed(item, "alarms")?,
+        footprint: optional(item, "footprint")?,
+        weight,
+        steps: optional(item, "steps")?.unwrap_or_default(),
+        token: text(item, "token"),
+        on_hold_timeout: parsed(item, "onHoldTimeout")?,
+        why: optional(item, "why")?,
+        retain_until: instant(item, "retainUntil")?,
+    })
+}
+
+fn instant(item: &Item, name: &str) -> Result<Option<Timestamp>, Error> {
+    let read = |time: String| {
+        time.parse()
+            .map_err(|_| Error::Refused(format!("a row of the ledger has no readable {name}")))
+    };
+    text(item, name).map(read).transpose()
+}
+
+/// What a deployment that may not go on is told.
+fn told(row: Option<&Item>) -> Error {
+    match row.map(record) {
+        Some(Ok(row)) => {
+            let reason = row
+                .why
+                .map_or_else(|| "it has ended".to_owned(), |why| why.reason);
+            Error::DeploymentRolledBack(reason)
+        }
+        Some(Err(error)) => error,
+        None => Error::DeploymentRolledBack("the ledger does not know this deployment".into()),
+    }
+}
+
+/// The rows that made a transaction's conditions fail: an empty list when it only collided with
+/// another one, none when it failed otherwise.
+fn cancelled<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<Vec<Item>> {
+    match error.as_service_error()? {
+        TransactWriteItemsError::TransactionCanceledException(cancelled) => {
+            let reasons = cancelled.cancellation_reasons();
+            let conditions: Vec<_> = reasons
+                .iter()
+                .filter(|r| r.code() == Some("ConditionalCheckFailed"))
+                .collect();
+            let conflict = reasons
+                .iter()
+                .any(|r| r.code() == Some("TransactionConflict"));
+            (!conditions.is_empty() || conflict)
+                .then(|| conditions.iter().filter_map(|r| r.item.clone()).collect())
+        }
+        _ => None,
+    }
+}
+
+fn contended() -> Error {
+    Error::Transient("another transaction is writing to the same rows of the ledger".into())
+}
+
+fn failed_condition<R>(
+    error: &SdkError<UpdateItemError, R>,
+) -> Option<&ConditionalCheckFailedException> {
+    match error.as_service_error()? {
+        UpdateItemError::ConditionalCheckFailedException(failed) => Some(failed),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_is_locked_once_whatever_its_aliases() {
+        let chat = Application::try_from("chat".to_owned()).unwrap();
+        let name = FunctionName::try_from("f".to_owned()).unwrap();
+        assert_eq!(
+            lock_names(&chat, &[&name, &name]),
+            ["application/chat", "function/f"]
+        );
+    }
+
+    #[test]
+    fn a_status_is_read_as_it_is_written() {
+        for status in [
+            Status::Preparing,
+            Status::InFlight,
+            Status::Held,
+            Status::RollingBack,
+            Status::RolledBack,
+            Status::Promoted,
+            Status::Rejected,
+            Status::Unchanged,
+        ] {
+            assert_eq!(status.word().parse(), Ok(status));
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What is watched and how it is judged, as the request says.
+
+pub use crate::wire::request::{Analysis, OnHoldTimeout, OnInconclusive, PreexistingAlarms};

@@ -1,0 +1,18 @@
+//! The pure core: values that cannot be wrong, and decisions that are functions of values.
+//!
+//! Nothing here may be async, read a clock, draw at random, log, or know AWS.
+
+pub mod analysis;
+pub mod bounds;
+pub mod check;
+pub mod decision;
+pub mod names;
+pub mod plan;
+pub mod release;
+pub mod routing;
+pub mod strategy;
+pub mod verdict;
+pub mod weight;
+
+/// An instant in UTC. Always Step Functions' or EventBridge's: a function's own clock is not asked.
+pub type Timestamp = chrono::DateTime<chrono::Utc>;

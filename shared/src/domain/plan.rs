@@ -1,0 +1,345 @@
+//! The plan: every step of a release, fixed before anything moves.
+
+use deserr::Deserr;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::bounds::Whole;
+use super::weight::Weight;
+
+/// The longest bake of one step, in seconds: a day.
+pub const MAX_BAKE_SECONDS: u32 = 86_400;
+
+/// The most steps a plan may have: one for each percent.
+pub const MAX_STEPS: usize = 100;
+
+/// A weight and how long it bakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, Deserr)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[deserr(rename_all = camelCase, deny_unknown_fields)]
+pub struct Step {
+    /// Percent of traffic on green, 0 to 100.
+    pub weight: Weight,
+    /// How long the step is watched before the next decision, in seconds: 0 to 86400 (a day).
+    #[schemars(range(min = 0, max = 86_400))]
+    #[deserr(from(Whole<0, 86_400>) = u32::from)]
+    pub bake_seconds: u32,
+}
+
+/// The fixed list of steps: 1 to 100 of them, weights strictly rising, the last at 100, each bake
+/// at most a day. Position in a plan is an index, never found again from a weight.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", try_from = "Parts", into = "Parts")]
+pub struct Plan {
+    steps: Vec<Step>,
+    approve_before: Option<Weight>,
+}
+
+/// A plan as JSON carries it, not yet checked.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Parts {
+    steps: Vec<Step>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    approve_before: Option<Weight>,
+}
+
+/// One reason why a list of steps is not a plan.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// There are no steps, or more than [`MAX_STEPS`].
+    #[error("must be a list of 1 to {MAX_STEPS} items, not {0}")]
+    Count(usize),
+    /// A step does not put more on green than the one before it.
+    #[error("is {weight}, after {before}; weights must rise with every step")]
+    NotRising {
+        /// The step's index.
+        index: usize,
+        /// Its weight.
+        weight: Weight,
+        /// The weight of the step before it.
+        before: Weight,
+    },
+    /// The last step leaves traffic on blue.
+    #[error("is {weight}, and this is the last step; the last step's weight must be 100")]
+    NotFull {
+        /// The last step's index.
+        index: usize,
+        /// Its weight.
+        weight: Weight,
+    },
+    /// A bake is longer than [`MAX_BAKE_SECONDS`].
+    #[error("must be a whole number from 0 to {MAX_BAKE_SECONDS}, not {seconds}")]
+    BakeTooLong {
+        /// The step's index.
+        index: usize,
+        /// Its bake.
+        seconds: u32,
+    },
+    /// Approval is asked before a weight that no step has.
+    #[error("is {approve_before}, which no step has; use the weight of a step: {weights}")]
+    ApproveBefore {
+        /// The weight asked for.
+        approve_before: Weight,
+        /// The weights there are, as a sentence shows them.
+        weights: String,
+    },
+    /// A linear strategy that never moves.
+    #[error("must be a whole number from 1 to 100, not 0")]
+    StepWeight,
+}
+
+/// Every reason why something is not a plan; at least one.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{}", self.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+pub struct PlanErrors(Vec<PlanError>);
+
+impl PlanErrors {
+    /// The reasons, in the order of the steps.
+    #[must_use]
+    pub fn as_slice(&self) -> &[PlanError] {
+        &self.0
+    }
+}
+
+impl From<PlanError> for PlanErrors {
+    fn from(error: PlanError) -> Self {
+        Self(vec![error])
+    }
+}
+
+impl Plan {
+    /// Checks a list of steps. `approve_before` is the weight of the step that a person must
+    /// approve, or `None` when nobody is asked.
+    pub fn new(steps: Vec<Step>, approve_before: Option<Weight>) -> Result<Self, PlanErrors> {
+        if steps.is_empty() || steps.len() > MAX_STEPS {
+            return Err(PlanError::Count(steps.len()).into());
+        }
+        let mut errors = Vec::new();
+        for (index, pair) in (1..).zip(steps.windows(2)) {
+            let (before, weight) = (pair[0].weight, pair[1].weight);
+            if weight <= before {
+                errors.push(PlanError::NotRising {
+                    index,
+                    weight,
+                    before,
+                });
+            }
+        }
+        for (index, step) in steps.iter().enumerate() {
+            let Step {
+                weight,
+                bake_seconds: seconds,
+            } = *step;
+            if seconds > MAX_BAKE_SECONDS {
+                errors.push(PlanError::BakeTooLong { index, seconds });
+            }
+            if index + 1 == steps.len() && weight != Weight::FULL {
+                errors.push(PlanError::NotFull { index, weight });
+            }
+        }
+        if let Some(approve_before) = approve_before
+            && !steps.iter().any(|step| step.weight == approve_before)
+        {
+            let weights: Vec<_> = steps
+                .iter()
+                .map(|s| s.weight.percent().to_string())
+                .collect();
+            let weights = weights.join(", ");
+            errors.push(PlanError::ApproveBefore {
+                approve_before,
+                weights,
+            });
+        }
+        if errors.is_empty() {
+            Ok(Self {
+                steps,
+                approve_before,
+            })
+        } else {
+            Err(PlanErrors(errors))
+        }
+    }
+
+    /// The steps, in order.
+    #[must_use]
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// The step at `index`, or `None` after the last.
+    #[must_use]
+    pub fn step(&self, index: usize) -> Option<Step> {
+        self.steps.get(index).copied()
+    }
+
+    /// How many steps there are: 1 to [`MAX_STEPS`].
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a plan is never empty")]
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// The weight of the step that a person must approve before it is taken; always the weight of
+    /// one of the steps.
+    #[must_use]
+    pub fn approve_before(&self) -> Option<Weight> {
+        self.approve_before
+    }
+
+    /// Whether a person must approve the step at `index` before it is taken.
+    #[must_use]
+    pub fn needs_approval(&self, index: usize) -> bool {
+        self.approve_before.is_some() && self.step(index).map(|s| s.weight) == self.approve_before
+    }
+
+    /// The longest bake of any step, in seconds.
+    #[must_use]
+    pub fn longest_bake_seconds(&self) -> u32 {
+        self.steps
+            .iter()
+            .map(|step| step.bake_seconds)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// All bakes together, in seconds: the least time the plan takes.
+    #[must_use]
+    pub fn total_bake_seconds(&self) -> u64 {
+        self.steps
+            .iter()
+            .map(|step| u64::from(step.bake_seconds))
+            .sum()
+    }
+}
+
+impl TryFrom<Parts> for Plan {
+    type Error = PlanErrors;
+
+    fn try_from(parts: Parts) -> Result<Self, PlanErrors> {
+        Self::new(parts.steps, parts.approve_before)
+    }
+}
+
+impl From<Plan> for Parts {
+    fn from(plan: Plan) -> Self {
+        Self {
+            steps: plan.steps,
+            approve_before: plan.approve_before,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weight(percent: u8) -> Weight {
+        Weight::try_from(percent).unwrap()
+    }
+
+    fn steps(percents: &[u8]) -> Vec<Step> {
+        let step = |percent: &u8| Step {
+            weight: weight(*percent),
+            bake_seconds: 60,
+        };
+        percents.iter().map(step).collect()
+    }
+
+    fn errors(percents: &[u8], approve_before: Option<Weight>) -> Vec<PlanError> {
+        Plan::new(steps(percents), approve_before)
+            .unwrap_err()
+            .as_slice()
+            .to_vec()
+    }
+
+    #[test]
+    fn a_plan_knows_its_steps() {
+        let plan = Plan::new(steps(&[0, 50, 100]), Some(weight(50))).unwrap();
+        assert_eq!((plan.len(), plan.steps().len()), (3, 3));
+        assert_eq!(plan.step(2).map(|step| step.weight), Some(Weight::FULL));
+        assert_eq!(plan.step(3), None);
+        assert_eq!(
+            [0, 1, 2, 3].map(|i| plan.needs_approval(i)),
+            [false, true, false, false]
+        );
+        assert_eq!(
+            (plan.longest_bake_seconds(), plan.total_bake_seconds()),
+            (60, 180)
+        );
+    }
+
+    #[test]
+    fn nobody_is_asked_when_nobody_should_be() {
+        let plan = Plan::new(steps(&[100]), None).unwrap();
+        assert_eq!(
+            [0, 1].map(|index| plan.needs_approval(index)),
+            [false, false]
+        );
+    }
+
+    #[test]
+    fn what_is_no_plan_is_told_whole() {
+        assert_eq!(errors(&[], None), [PlanError::Count(0)]);
+        assert_eq!(errors(&[100; 101], None), [PlanError::Count(101)]);
+        let (a, b) = (weight(20), weight(10));
+        assert_eq!(
+            errors(&[20, 10, 10], Some(weight(30))),
+            [
+                PlanError::NotRising {
+                    index: 1,
+                    weight: b,
+                    before: a
+                },
+                PlanError::NotRising {
+                    index: 2,
+                    weight: b,
+                    before: b
+                },
+                PlanError::NotFull {
+                    index: 2,
+                    weight: b
+                },
+                PlanError::ApproveBefore {
+                    approve_before: weight(30),
+                    weights: "20, 10, 10".to_owned()
+                },
+            ]
+        );
+        let long = vec![Step {
+            weight: Weight::FULL,
+            bake_seconds: MAX_BAKE_SECONDS + 1,
+        }];
+        let error = Plan::new(long, None).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "must be a whole number from 0 to 86400, not 86401"
+        );
+    }
+
+    #[test]
+    fn every_percent_may_be_a_step() {
+        let all: Vec<u8> = (1..=100).collect();
+        assert_eq!(Plan::new(steps(&all), None).unwrap().len(), MAX_STEPS);
+    }
+
+    #[test]
+    fn a_plan_round_trips_and_is_checked_on_the_way_in() {
+        for approve_before in [None, Some(Weight::FULL)] {
+            let plan = Plan::new(steps(&[10, 100]), approve_before).unwrap();
+            let json = serde_json::to_string(&plan).unwrap();
+            assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan, "{json}");
+        }
+        for bad in [
+            r#"{"steps":[]}"#,
+            r#"{"steps":[{"weight":10,"bakeSeconds":1}]}"#,
+            r#"{"steps":[{"weight":100,"bakeSeconds":86401}]}"#,
+            r#"{"steps":[{"weight":100,"bakeSeconds":1}],"approveBefore":50}"#,
+            r#"{"steps":[{"weight":100,"bakeSeconds":1}],"more":1}"#,
+        ] {
+            assert!(serde_json::from_str::<Plan>(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! What `deploy-green` fixed once and every state carries: only the position moves.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Timestamp,
+    analysis::{Analysis, OnHoldTimeout},
+    check::Evidence,
+    decision::{Bake, Decision, Next},
+    names::{AliasName, Application, FunctionName, Version},
+    plan::{Plan, Step},
+    routing::{Revision, Routing},
+    verdict::Verdict,
+    weight::Weight,
+};
+
+/// One function and alias, and the versions between which its traffic moves.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// The function.
+    pub function_name: FunctionName,
+    /// The alias that callers use.
+    pub alias: AliasName,
+    /// The version serving when the release began; none when the alias did not exist (a first
+    /// release).
+    pub blue_version: Option<Version>,
+    /// The version being released.
+    pub green_version: Version,
+    /// The alias's revision after our last write or reading of it; none while it does not exist.
+    pub revision_id: Option<Revision>,
+}
+
+impl Target {
+    /// What the alias is wanted to do with `weight` percent on green.
+    ///
+    /// Without a blue there is nothing to split with: the alias is made on green at the first
+    /// weight above 0, and until then (and after a rollback) there is none.
+    #[must_use]
+    pub fn routing(&self, weight: Weight) -> Option<Routing> {
+        match &self.blue_version {
+            Some(blue) => Some(Routing::at(blue, &self.green_version, weight)),
+            None if weight == Weight::ZERO => None,
+            None => Some(Routing::Settled(self.green_version.clone())),
+        }
+    }
+
+    /// Every state that a deployment with this plan can have put the alias in.
+    #[must_use]
+    pub fn ours(&self, plan: &Plan) -> Vec<Routing> {
+        match &self.blue_version {
+            Some(blue) => Routing::all_of(blue, &self.green_version, plan),
+            None => vec![Routing::Settled(self.green_version.clone())],
+        }
+    }
+}
+
+/// What the alarm path needs to put traffic back: the targets with their revisions, and the plan
+/// that says which states are ours.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Footprint {
+    /// The targets.
+    pub functions: Vec<Target>,
+    /// The plan.
+    pub plan: Plan,
+}
+
+/// Where a release is in its plan.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Position {
+    /// The index of the step that is baking, or, before the first shift, of the first step.
+    pub step: usize,
+    /// How long it has baked, seconds: the sum of the waits.
+    pub waited_seconds: u32,
+    /// How long `Bake` waits next, seconds.
+    pub wait_seconds: u32,
+}
+
+/// A step that was taken, for the record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepTaken {
+    /// Percent of traffic on green.
+    pub weight: Weight,
+    /// When the shift was asked for, by Step Functions' clock.
+    pub started_at: Timestamp,
+    /// When the step was over; none while it bakes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+    /// What the last look said; none before the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+}
+
+/// What happens while a person is asked, and if none answers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hold {
+    /// How long to wait for a person, seconds.
+    pub timeout_seconds: u32,
+    /// What to do when nobody answered.
+    pub on_timeout: OnHoldTimeout,
+}
+
+/// How a deployment ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
+pub enum DeploymentStatus {
+    /// Green has all traffic.
+    Successful,
+    /// There was nothing to release.
+    NoChange,
+    /// Blue has all traffic again.
+    RolledBack,
+    /// Traffic is as it is, and a person has to look.
+    Held,
+    /// Nothing was begun.
+    Rejected,
+}
+
+/// A release between two states of the execution.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Release {
+    /// The application that is released.
+    pub application: Application,
+    /// When the execution began, by Step Functions' clock.
+    pub started_at: Timestamp,
+    /// The functions with both versions.
+    pub functions: Vec<Target>,
+    /// All weights and bake times.
+    pub plan: Plan,
+    /// What is watched and how it is judged.
+    pub analysis: Analysis,
+    /// Alarms that were in ALARM before the release and count only once they have fired anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub preexisting_alarms: Vec<super::names::AlarmName>,
+    /// What holding means for this release.
+    pub hold: Hold,
+    /// How long blue is kept ready after the promotion, hours.
+    pub blue_hours: u32,
+    /// What people should know, such as triggers that go past the alias.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Where the plan is.
+    pub position: Position,
+    /// What has been done.
+    #[serde(default)]
+    pub steps: Vec<StepTaken>,
+    /// The word that `Decide` matches; absent before the first look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<Decision>,
+    /// Where a hold leads when a person resumes: `shift` or `promote`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<Decision>,
+    /// `SUCCESSFUL` once green is to be kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deployment_status: Option<DeploymentStatus>,
+    /// Why, in words and numbers.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The numbers behind the last verdict.
+    #[serde(default, skip_serializing_if = "Evidence::is_empty")]
+    pub evidence: Evidence,
+}
+
+impl Release {
+    /// The part that the ledger keeps.
+    #[must_use]
+    pub fn footprint(&self) -> Footprint {
+        Footprint {
+            functions: self.functions.clone(),
+            plan: self.plan.clone(),
+        }
+    }
+
+    /// The weight that green has: the last step's, or none before the first.
+    #[must_use]
+    pub fn weight(&self) -> Weight {
+        self.steps.last().map_or(Weight::ZERO, |step| step.weight)
+    }
+
+    /// The step that the position names; none past the end of the plan.
+    #[must_use]
+    pub fn step(&self) -> Option<Step> {
+        self.plan.step(self.position.step)
+    }
+
+    /// How far the present step's bake has come.
+    #[must_use]
+    pub fn bake(&self, step: Step) -> Bake {
+        Bake {
+            planned_seconds: step.bake_seconds,
+            waited_seconds: self.position.waited_seconds,
+            max_seconds: self.analysis.longest_bake_seconds(step),
+            check_every_seconds: self.analysis.check_every_seconds,
+        }
+    }
+
+    /// What comes after the present step.
+    #[must_use]
+    pub fn next(&self) -> Next {
+        let next = self.position.step + 1;
+        match self.plan.step(next) {
+            None => Next::End,
+            Some(_) if self.plan.needs_approval(next) => Next::StepAfterApproval,
+            Some(_) => Next::Step,
+        }
+    }
+}

@@ -1,0 +1,625 @@
+//! Strategies: the short ways to say a plan.
+
+use deserr::{DeserializeError, Deserr, ErrorKind, IntoValue, Map, Value, ValuePointerRef};
+use deserr::{MergeWithError, take_cf_content};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::bounds::{List, Whole, quoted, unexpected};
+use super::plan::{MAX_STEPS, Plan, PlanError, PlanErrors, Step};
+use super::weight::Weight;
+
+/// How traffic goes from blue to green.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "camelCase")]
+pub enum Strategy {
+    /// All traffic at once.
+    AllAtOnce(AllAtOnce),
+    /// Green is proven while it serves nothing, then takes all traffic and bakes.
+    BlueGreen(BlueGreen),
+    /// Steps of your own.
+    Canary(Canary),
+    /// Equal steps at equal times.
+    Linear(Linear),
+}
+
+/// All traffic at once. One step: weight 100.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Deserr)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[deserr(rename_all = camelCase, deny_unknown_fields)]
+pub struct AllAtOnce {
+    /// How long green is watched at weight 100, in seconds: 0 to 86400 (a day).
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 86_400))]
+    #[deserr(default, from(Whole<0, 86_400>) = u32::from)]
+    pub bake_seconds: u32,
+    /// The weight that a person must approve before traffic moves to it: here always 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[deserr(default)]
+    pub approve_before: Option<Weight>,
+}
+
+/// Blue-green. Two steps: weight 0 without a bake (green is proven while it serves nothing), then
+/// weight 100 with the bake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Deserr)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[deserr(rename_all = camelCase, deny_unknown_fields)]
+pub struct BlueGreen {
+    /// How long green is watched at weight 100, in seconds: 0 to 86400 (a day).
+    #[serde(default = "default_blue_green_bake_seconds")]
+    #[schemars(range(min = 0, max = 86_400))]
+    #[deserr(default = default_blue_green_bake_seconds(), from(Whole<0, 86_400>) = u32::from)]
+    pub bake_seconds: u32,
+    /// The weight that a person must approve before traffic moves to it: 0 or 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[deserr(default)]
+    pub approve_before: Option<Weight>,
+}
+
+/// Steps of your own: a little traffic first, then more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Deserr)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[deserr(rename_all = camelCase, deny_unknown_fields)]
+pub struct Canary {
+    /// 1 to 100 steps, their weights strictly rising, the last one 100.
+    #[schemars(length(min = 1, max = 100))]
+    #[deserr(from(List<Step, 1, MAX_STEPS>) = List::into_vec)]
+    pub steps: Vec<Step>,
+    /// The weight that a person must approve before traffic moves to it: the weight of one of the
+    /// steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[deserr(default)]
+    pub approve_before: Option<Weight>,
+}
+
+/// Equal steps at equal times: 10, 20, 30 … 100. When the step does not divide 100 the last step
+/// is the shorter one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Deserr)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[deserr(rename_all = camelCase, deny_unknown_fields)]
+pub struct Linear {
+    /// What each step adds, in percent of traffic: 1 to 100.
+    #[schemars(extend("minimum" = 1))]
+    #[deserr(from(Stride) = Stride::weight)]
+    pub step_weight: Weight,
+    /// How long each step before the last bakes, in seconds: 0 to 86400 (a day).
+    #[schemars(range(min = 0, max = 86_400))]
+    #[deserr(from(Whole<0, 86_400>) = u32::from)]
+    pub interval_seconds: u32,
+    /// How long green is watched at weight 100, in seconds: 0 to 86400 (a day). When absent,
+    /// `intervalSeconds`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 86_400))]
+    #[deserr(default, from(Option<Whole<0, 86_400>>) = Whole::optional)]
+    pub bake_seconds: Option<u32>,
+    /// The weight that a person must approve before traffic moves to it: the weight of one of the
+    /// steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[deserr(default)]
+    pub approve_before: Option<Weight>,
+}
+
+/// Long enough to see the first minutes of full traffic in CloudWatch, whose metrics come a minute
+/// or two late.
+const fn default_blue_green_bake_seconds() -> u32 {
+    300
+}
+
+impl Default for BlueGreen {
+    fn default() -> Self {
+        Self {
+            bake_seconds: default_blue_green_bake_seconds(),
+            approve_before: None,
+        }
+    }
+}
+
+/// Reads a weight of at least 1.
+struct Stride(Weight);
+
+impl Stride {
+    fn weight(self) -> Weight {
+        self.0
+    }
+}
+
+impl<E: DeserializeError> Deserr<E> for Stride {
+    fn deserialize_from_value<V: IntoValue>(
+        value: Value<V>,
+        location: ValuePointerRef,
+    ) -> Result<Self, E> {
+        let percent = u32::from(Whole::<1, 100>::deserialize_from_value(value, location)?);
+        Ok(Self(
+            u8::try_from(percent)
+                .ok()
+                .and_then(|p| p.try_into().ok())
+                .unwrap_or(Weight::FULL),
+        ))
+    }
+}
+
+/// Plans everything before anything moves.
+///
+/// Fails only for a strategy that says no plan: canary steps that do not rise to 100, an approval
+/// before a weight that no step has, or (built in Rust, not read from JSON) numbers out of range.
+pub fn plan(strategy: &Strategy) -> Result<Plan, PlanErrors> {
+    let step = |weight, bake_seconds| Step {
+        weight,
+        bake_seconds,
+    };
+    match strategy {
+        Strategy::AllAtOnce(AllAtOnce {
+            bake_seconds,
+            approve_before,
+        }) => Plan::new(vec![step(Weight::FULL, *bake_seconds)], *approve_before),
+        Strategy::BlueGreen(BlueGreen {
+            bake_seconds,
+            approve_before,
+        }) => {
+            let steps = vec![step(Weight::ZERO, 0), step(Weight::FULL, *bake_seconds)];
+            Plan::new(steps, *approve_before)
+        }
+        Strategy::Canary(Canary {
+            steps,
+            approve_before,
+        }) => Plan::new(steps.clone(), *approve_before),
+        Strategy::Linear(Linear {
+            step_weight,
+            interval_seconds,
+            bake_seconds,
+            approve_before,
+        }) => {
+            if *step_weight == Weight::ZERO {
+                return Err(PlanError::StepWeight.into());
+            }
+            let partial = (1..=100u8)
+                .filter(|percent| *percent < 100 && percent % step_weight.percent() == 0)
+                .filter_map(|percent| Weight::try_from(percent).ok())
+                .map(|weight| step(weight, *interval_seconds));
+            let last = step(Weight::FULL, bake_seconds.unwrap_or(*interval_seconds));
+            Plan::new(partial.chain([last]).collect(), *approve_before)
+        }
+    }
+}
+
+/// CodeDeploy's predefined configurations for Lambda: name, percent, minutes.
+const CANARIES: [(&str, u8, u32); 4] = [
+    ("Canary10Percent5Minutes", 10, 5),
+    ("Canary10Percent10Minutes", 10, 10),
+    ("Canary10Percent15Minutes", 10, 15),
+    ("Canary10Percent30Minutes", 10, 30),
+];
+const LINEARS: [(&str, u8, u32); 4] = [
+    ("Linear10PercentEvery1Minute", 10, 1),
+    ("Linear10PercentEvery2Minutes", 10, 2),
+    ("Linear10PercentEvery3Minutes", 10, 3),
+    ("Linear10PercentEvery10Minutes", 10, 10),
+];
+const ALL_AT_ONCE: &str = "AllAtOnce";
+/// Names that are ours.
+const OWN: [&str; 4] = ["BlueGreen", "dev", "staging", "prod"];
+/// What CodeDeploy's users write before the name: in SAM nothing, in the console and API more.
+const PREFIXES: [&str; 2] = ["CodeDeployDefault.Lambda", "Lambda"];
+
+impl Strategy {
+    /// The strategy with this name, or `None` when there is none.
+    ///
+    /// - `AllAtOnce`, `BlueGreen`: those types with their defaults.
+    /// - `Canary10Percent5Minutes`, `Linear10PercentEvery1Minute` and the rest of CodeDeploy's
+    ///   predefined names, also as `LambdaCanary…` and `CodeDeployDefault.LambdaCanary…`. They keep
+    ///   CodeDeploy's times exactly: there is no bake at weight 100, because it has none. Write
+    ///   the strategy as an object to watch green after the last shift as well.
+    /// - `dev`: all at once, no bake. `staging`: all at once, no bake, and every function must have
+    ///   a smoke test. `prod`: 10 % for 5 minutes, 50 % for 10 minutes, a person's approval, then
+    ///   100 % for 5 minutes.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let weight = |percent| Weight::try_from(percent).ok();
+        let bare = PREFIXES
+            .iter()
+            .find_map(|prefix| name.strip_prefix(prefix))
+            .unwrap_or(name);
+        if let Some((_, percent, minutes)) = CANARIES.into_iter().find(|(n, ..)| *n == bare) {
+            let first = Step {
+                weight: weight(percent)?,
+                bake_seconds: minutes * 60,
+            };
+            let steps = vec![
+                first,
+                Step {
+                    weight: Weight::FULL,
+                    bake_seconds: 0,
+                },
+            ];
+            return Some(Self::Canary(Canary {
+                steps,
+                approve_before: None,
+            }));
+        }
+        if let Some((_, percent, minutes)) = LINEARS.into_iter().find(|(n, ..)| *n == bare) {
+            return Some(Self::Linear(Linear {
+                step_weight: weight(percent)?,
+                interval_seconds: minutes * 60,
+                bake_seconds: Some(0),
+                approve_before: None,
+            }));
+        }
+        if bare == ALL_AT_ONCE {
+            return Some(Self::AllAtOnce(AllAtOnce::default()));
+        }
+        match name {
+            "BlueGreen" => Some(Self::BlueGreen(BlueGreen::default())),
+            "dev" | "staging" => Some(Self::AllAtOnce(AllAtOnce::default())),
+            "prod" => {
+                let steps = [(10, 300), (50, 600), (100, 300)].into_iter();
+                let step = |(percent, bake_seconds)| {
+                    weight(percent).map(|weight| Step {
+                        weight,
+                        bake_seconds,
+                    })
+                };
+                let steps = steps.map(step).collect::<Option<_>>()?;
+                Some(Self::Canary(Canary {
+                    steps,
+                    approve_before: Some(Weight::FULL),
+                }))
+            }
+            _ => None,
+        }
+    }
+
+    /// Every name that [`Strategy::named`] knows, the short ones first.
+    #[must_use]
+    pub fn names() -> Vec<String> {
+        let canaries = CANARIES.iter().map(|(name, ..)| *name);
+        let linears = LINEARS.iter().map(|(name, ..)| *name);
+        let theirs: Vec<&str> = [ALL_AT_ONCE]
+            .into_iter()
+            .chain(canaries)
+            .chain(linears)
+            .collect();
+        let short = OWN.iter().chain(&theirs).map(ToString::to_string);
+        let long = PREFIXES
+            .iter()
+            .flat_map(|p| theirs.iter().map(move |name| format!("{p}{name}")));
+        short.chain(long).collect()
+    }
+}
+
+/// A strategy as it was given, together with the plan it says. Read from an object or a name;
+/// written as the object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Strategy", into = "Strategy")]
+pub struct Planned {
+    strategy: Strategy,
+    plan: Plan,
+}
+
+impl Planned {
+    /// The strategy as it was given; a name has become what it stands for.
+    #[must_use]
+    pub fn strategy(&self) -> &Strategy {
+        &self.strategy
+    }
+
+    /// The plan it says.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+impl TryFrom<Strategy> for Planned {
+    type Error = PlanErrors;
+
+    fn try_from(strategy: Strategy) -> Result<Self, PlanErrors> {
+        let plan = plan(&strategy)?;
+        Ok(Self { strategy, plan })
+    }
+}
+
+impl From<Planned> for Strategy {
+    fn from(planned: Planned) -> Self {
+        planned.strategy
+    }
+}
+
+impl JsonSchema for Planned {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "StrategyOrName".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "How traffic goes from blue to green: a name, or an object with a `type`. \
+                `AllAtOnce` and CodeDeploy's names keep CodeDeploy's times (no bake at weight 100). \
+                `dev`: all at once. `staging`: all at once, and every function must have a smoke \
+                test. `prod`: 10 % for 5 minutes, 50 % for 10 minutes, a person's approval, 100 % \
+                for 5 minutes.",
+            "anyOf": [
+                { "type": "string", "enum": Strategy::names() },
+                generator.subschema_for::<Strategy>(),
+            ],
+        })
+    }
+}
+
+impl<E: DeserializeError> Deserr<E> for Planned {
+    fn deserialize_from_value<V: IntoValue>(
+        value: Value<V>,
+        location: ValuePointerRef,
+    ) -> Result<Self, E> {
+        let strategy = match value {
+            Value::String(name) => Strategy::named(&name).ok_or_else(|| {
+                let names = Strategy::names();
+                let accepted: Vec<_> = names.iter().map(String::as_str).collect();
+                let kind = ErrorKind::UnknownValue {
+                    value: &name,
+                    accepted: &accepted,
+                };
+                take_cf_content(E::error::<V>(None, kind, location))
+            })?,
+            Value::Map(_) => Strategy::deserialize_from_value(value, location)?,
+            other => {
+                let shown = super::bounds::shown(&other);
+                let message = format!("must be a name such as \"prod\" or an object, not {shown}");
+                return Err(unexpected(&message, location));
+            }
+        };
+        Self::try_from(strategy).map_err(|errors| {
+            let all = errors
+                .as_slice()
+                .iter()
+                .map(|error| located(error, location));
+            all.reduce(|a, b| take_cf_content(E::merge(Some(a), b, location)))
+                .unwrap_or_else(|| unexpected("is not a plan", location))
+        })
+    }
+}
+
+/// The plan's error at the strategy's field.
+fn located<E: DeserializeError>(error: &PlanError, strategy: ValuePointerRef) -> E {
+    let message = error.to_string();
+    let at = |index: usize, field: &str| {
+        let steps = strategy.push_key("steps");
+        let step = steps.push_index(index);
+        unexpected(&message, step.push_key(field))
+    };
+    match error {
+        PlanError::Count(_) => unexpected(&message, strategy.push_key("steps")),
+        PlanError::NotRising { index, .. } | PlanError::NotFull { index, .. } => {
+            at(*index, "weight")
+        }
+        PlanError::BakeTooLong { index, .. } => at(*index, "bakeSeconds"),
+        PlanError::ApproveBefore { .. } => unexpected(&message, strategy.push_key("approveBefore")),
+        PlanError::StepWeight => unexpected(&message, strategy.push_key("stepWeight")),
+    }
+}
+
+// By hand, because the derive does not say which types there are when the tag is not one of them.
+impl<E: DeserializeError + MergeWithError<E>> Deserr<E> for Strategy {
+    fn deserialize_from_value<V: IntoValue>(
+        value: Value<V>,
+        location: ValuePointerRef,
+    ) -> Result<Self, E> {
+        const TYPES: [&str; 4] = ["allAtOnce", "blueGreen", "canary", "linear"];
+        let (tag, fields) = tagged(value, "type", &TYPES, location)?;
+        let fields = Value::<V>::Map(fields);
+        match tag {
+            "allAtOnce" => Deserr::deserialize_from_value(fields, location).map(Self::AllAtOnce),
+            "blueGreen" => Deserr::deserialize_from_value(fields, location).map(Self::BlueGreen),
+            "canary" => Deserr::deserialize_from_value(fields, location).map(Self::Canary),
+            "linear" => Deserr::deserialize_from_value(fields, location).map(Self::Linear),
+            other => Err(unexpected(
+                &format!("{} is not a type", quoted(other)),
+                location,
+            )),
+        }
+    }
+}
+
+/// Takes the field `tag` out of an object: which of `accepted` it is, and the other fields.
+pub(crate) fn tagged<'a, E: DeserializeError, V: IntoValue>(
+    value: Value<V>,
+    tag: &'static str,
+    accepted: &[&'a str],
+    location: ValuePointerRef,
+) -> Result<(&'a str, V::Map), E> {
+    let error = |kind: ErrorKind<V>, location| take_cf_content(E::error::<V>(None, kind, location));
+    let Value::Map(mut fields) = value else {
+        let accepted = &[deserr::ValueKind::Map];
+        return Err(error(
+            ErrorKind::IncorrectValueKind {
+                actual: value,
+                accepted,
+            },
+            location,
+        ));
+    };
+    let Some(found) = fields.remove(tag) else {
+        return Err(error(ErrorKind::MissingField { field: tag }, location));
+    };
+    let location = location.push_key(tag);
+    let found = String::deserialize_from_value(found.into_value(), location)?;
+    match accepted.iter().find(|one| **one == found) {
+        Some(one) => Ok((one, fields)),
+        None => Err(error(
+            ErrorKind::UnknownValue {
+                value: &found,
+                accepted,
+            },
+            location,
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Weights and bakes of a named strategy.
+    fn named(name: &str) -> Vec<(u8, u32)> {
+        let strategy = Strategy::named(name).unwrap_or_else(|| panic!("{name}"));
+        shown(&plan(&strategy).unwrap())
+    }
+
+    fn shown(plan: &Plan) -> Vec<(u8, u32)> {
+        plan.steps()
+            .iter()
+            .map(|step| (step.weight.percent(), step.bake_seconds))
+            .collect()
+    }
+
+    fn weight(percent: u8) -> Weight {
+        Weight::try_from(percent).unwrap()
+    }
+
+    #[test]
+    fn codedeploys_canaries_keep_their_times() {
+        for minutes in [5, 10, 15, 30] {
+            let name = format!("Canary10Percent{minutes}Minutes");
+            for name in [
+                name.clone(),
+                format!("Lambda{name}"),
+                format!("CodeDeployDefault.Lambda{name}"),
+            ] {
+                assert_eq!(named(&name), [(10, minutes * 60), (100, 0)], "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn codedeploys_linears_keep_their_times() {
+        for (every, minutes) in [
+            ("1Minute", 1),
+            ("2Minutes", 2),
+            ("3Minutes", 3),
+            ("10Minutes", 10),
+        ] {
+            let name = format!("Linear10PercentEvery{every}");
+            for name in [
+                name.clone(),
+                format!("Lambda{name}"),
+                format!("CodeDeployDefault.Lambda{name}"),
+            ] {
+                let steps = named(&name);
+                let expected: Vec<_> = (1..=10)
+                    .map(|n| (n * 10, if n == 10 { 0 } else { minutes * 60 }))
+                    .collect();
+                assert_eq!(steps, expected, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_other_names() {
+        for name in [
+            "AllAtOnce",
+            "LambdaAllAtOnce",
+            "CodeDeployDefault.LambdaAllAtOnce",
+            "dev",
+            "staging",
+        ] {
+            assert_eq!(named(name), [(100, 0)], "{name}");
+        }
+        assert_eq!(named("BlueGreen"), [(0, 0), (100, 300)]);
+        assert_eq!(named("prod"), [(10, 300), (50, 600), (100, 300)]);
+        let prod = plan(&Strategy::named("prod").unwrap()).unwrap();
+        assert_eq!(prod.approve_before(), Some(Weight::FULL));
+    }
+
+    #[test]
+    fn names_are_exact_and_all_listed() {
+        let names = Strategy::names();
+        assert_eq!(names.len(), 31);
+        for name in &names {
+            let strategy = Strategy::named(name).unwrap_or_else(|| panic!("{name}"));
+            let plan = plan(&strategy).unwrap();
+            let approved = plan.approve_before().is_some();
+            assert_eq!(approved, name == "prod", "{name}");
+        }
+        for unknown in [
+            "",
+            "Dev",
+            "prod ",
+            "allAtOnce",
+            "Lambda",
+            "LambdaBlueGreen",
+            "LambdaLambdaAllAtOnce",
+            "CodeDeployDefault.LambdaLambdaAllAtOnce",
+            "CodeDeployDefault.ECSAllAtOnce",
+            "Canary10Percent5Minute",
+            "Linear10PercentEvery1Minutes",
+        ] {
+            assert_eq!(Strategy::named(unknown), None, "{unknown}");
+        }
+    }
+
+    #[test]
+    fn linear_by_every_weight() {
+        for step_weight in (1..=100).map(weight) {
+            for bake_seconds in [None, Some(7)] {
+                let linear = Linear {
+                    step_weight,
+                    interval_seconds: 60,
+                    bake_seconds,
+                    approve_before: None,
+                };
+                let steps = shown(&plan(&Strategy::Linear(linear)).unwrap());
+                let (last, partial) = steps.split_last().unwrap();
+                assert_eq!(*last, (100, bake_seconds.unwrap_or(60)), "{step_weight}");
+                assert_eq!(steps.len(), 100usize.div_ceil(step_weight.percent().into()));
+                for (n, step) in (1..).zip(partial) {
+                    assert_eq!(*step, (n * step_weight.percent(), 60), "{step_weight}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_strategy_built_wrong_in_rust_is_refused_too() {
+        let linear = Linear {
+            step_weight: Weight::ZERO,
+            interval_seconds: 60,
+            bake_seconds: None,
+            approve_before: None,
+        };
+        let error = plan(&Strategy::Linear(linear)).unwrap_err();
+        assert_eq!(error.as_slice(), [PlanError::StepWeight]);
+        let late = AllAtOnce {
+            bake_seconds: 86_401,
+            approve_before: None,
+        };
+        assert!(plan(&Strategy::AllAtOnce(late)).is_err());
+    }
+
+    #[test]
+    fn approval_may_be_asked_before_any_step() {
+        for percent in [10, 20, 100] {
+            let linear = Linear {
+                step_weight: weight(10),
+                interval_seconds: 1,
+                bake_seconds: None,
+                approve_before: Some(weight(percent)),
+            };
+            let plan = plan(&Strategy::Linear(linear)).unwrap();
+            let asked = (0..plan.len()).filter(|index| plan.needs_approval(*index));
+            assert_eq!(asked.collect::<Vec<_>>(), [usize::from(percent / 10 - 1)]);
+        }
+    }
+
+    #[test]
+    fn what_is_carried_is_the_strategy_and_the_plan_follows() {
+        for name in Strategy::names() {
+            let planned = Planned::try_from(Strategy::named(&name).unwrap()).unwrap();
+            let json = serde_json::to_string(&planned).unwrap();
+            let again: Planned = serde_json::from_str(&json).unwrap();
+            assert_eq!(
+                (again.strategy(), again.plan()),
+                (planned.strategy(), planned.plan())
+            );
+        }
+        let wrong = r#"{"type":"allAtOnce","approveBefore":50}"#;
+        assert!(serde_json::from_str::<Planned>(wrong).is_err());
+    }
+}

@@ -1,0 +1,52 @@
+//! What can go wrong, by the names that the state machine matches.
+//!
+//! A variant's name is the `errorType` that Step Functions sees (AWS-FACTS 4.3), so it is part of
+//! the contract; `tests/` checks that the state machine names no error that is not here.
+
+use lambda_runtime::Diagnostic;
+
+/// An error that a handler ends with.
+#[derive(Clone, Debug, PartialEq, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
+pub enum Error {
+    /// The request cannot be carried out as it is. Every problem is named by its field's path.
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// Another deployment holds a resource that this one needs.
+    #[error("{0}")]
+    DeploymentInProgress(String),
+    /// Somebody else moved the traffic.
+    #[error("{0}")]
+    ChangedOutside(String),
+    /// Green did not prove itself, or the release does not fit what is deployed.
+    #[error("{0}")]
+    ValidationFailed(String),
+    /// The deployment was told to go back to blue, by an alarm or a person.
+    #[error("{0}")]
+    DeploymentRolledBack(String),
+    /// Traffic could not be made whole: only a person can help.
+    #[error("{0}")]
+    RollbackFailed(String),
+    /// AWS refused, and asking again does not help.
+    #[error("{0}")]
+    Refused(String),
+    /// AWS did not answer, or is busy: asking again is safe. The only one that is retried.
+    #[error("{0}")]
+    Transient(String),
+}
+
+impl Error {
+    /// The name that the state machine matches.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.into()
+    }
+}
+
+impl From<Error> for Diagnostic {
+    fn from(error: Error) -> Self {
+        Self {
+            error_type: error.name().to_owned(),
+            error_message: error.to_string(),
+        }
+    }
+}

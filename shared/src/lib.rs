@@ -1,0 +1,33 @@
+//! Crossfade: blue-green and canary releases of AWS Lambda functions, run by AWS Step Functions.
+//!
+//! # The map
+//!
+//! - [`domain`]: values that cannot be wrong, and decisions that are functions of values: planning,
+//!   judging, deciding, reconciling. It knows no AWS, no clock and no chance.
+//! - [`wire`]: what crosses a border: the request, the state between two states of the execution,
+//!   outcomes, events.
+//! - [`aws`]: the only place that names an SDK: thin effects that make no choice.
+//! - [`rollback`]: how traffic is made whole, shared by every way back to blue.
+//! - [`error`]: what can go wrong, by the names that the state machine matches.
+//! - [`run`]: what all `main`s share.
+//!
+//! A handler (`functions/*/src/lib.rs`) is four beats: parse, observe, decide, act.
+//!
+//! # Invariants
+//!
+//! 1. *whole*: when an execution has ended, traffic is all on one version ([`rollback`]).
+//! 2. *proven*: no weight for a version that has not passed validation (the state machine's order).
+//! 3. *single writer*: every alias write names the revision it was decided on
+//!    ([`domain::routing::reconcile`]).
+//! 4. *one at a time*: locks per resource, all or none ([`aws::ledger`]).
+//! 5. *no data is never a pass* ([`domain::check`], [`domain::decision`]).
+//! 6. *kept*: nothing here deletes a version.
+//! 7. *armed*: the ledger knows the way back from the first shift to the end of retention.
+//! 8. *told*: every end state is published ([`aws::notify`]).
+
+pub mod aws;
+pub mod domain;
+pub mod error;
+pub mod rollback;
+pub mod run;
+pub mod wire;

@@ -1,0 +1,6 @@
+//! The shapes that cross a border: requests, the state between states, outcomes, events.
+
+pub mod events;
+pub mod outcome;
+pub mod request;
+pub mod task;

@@ -1,0 +1,84 @@
+//! How a deployment ended: the execution's output, or the Cause of its failure.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    check::Evidence,
+    names::{AliasName, Application, FunctionName, Version},
+    release::{DeploymentStatus, Release, StepTaken, Target},
+};
+
+/// One function's part in the outcome.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FunctionOutcome {
+    /// The function.
+    pub function_name: FunctionName,
+    /// The alias.
+    pub alias: AliasName,
+    /// The version that served before; null for a first release.
+    pub blue_version: Option<Version>,
+    /// The version that was released.
+    pub green_version: Version,
+}
+
+impl From<&Target> for FunctionOutcome {
+    fn from(target: &Target) -> Self {
+        Self {
+            function_name: target.function_name.clone(),
+            alias: target.alias.clone(),
+            blue_version: target.blue_version.clone(),
+            green_version: target.green_version.clone(),
+        }
+    }
+}
+
+/// The contract's output and Cause.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    /// How it ended.
+    pub deployment_status: DeploymentStatus,
+    /// The application; null when the request did not name one that can be.
+    pub application: Option<Application>,
+    /// The functions with both versions; empty when nothing was begun.
+    #[serde(default)]
+    pub functions: Vec<FunctionOutcome>,
+    /// Why, in words and numbers.
+    pub reason: String,
+    /// The numbers behind the reason.
+    #[serde(default)]
+    pub evidence: Evidence,
+    /// The steps that were taken.
+    #[serde(default)]
+    pub steps: Vec<StepTaken>,
+    /// What people should know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+impl Outcome {
+    /// The outcome of a release that got as far as having one.
+    #[must_use]
+    pub fn of(release: &Release, deployment_status: DeploymentStatus, reason: String) -> Self {
+        Self {
+            deployment_status,
+            application: Some(release.application.clone()),
+            functions: release
+                .functions
+                .iter()
+                .map(FunctionOutcome::from)
+                .collect(),
+            reason,
+            evidence: release.evidence.clone(),
+            steps: release.steps.clone(),
+            warnings: release.warnings.clone(),
+        }
+    }
+
+    /// As JSON text.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("strings, numbers and lists always serialise")
+    }
+}

@@ -1,0 +1,252 @@
+//! What a user gives to `StartExecution`, read and checked in one place.
+//!
+//! [`Request::parse`] is the only door. It reports everything that is wrong at once, each with the
+//! field's path and what would be right, before anything is touched. Types, ranges and names are
+//! checked where a field is read (`deserr` gathers those); rules between fields are in `rules`.
+
+mod analysis;
+mod code;
+mod problem;
+mod release;
+mod rules;
+mod size;
+mod smoke_test;
+
+use deserr::Deserr;
+use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+pub use self::analysis::{Analysis, MAX_EXTENDED_BAKE_SECONDS, OnInconclusive, PreexistingAlarms};
+pub use self::code::{Code, ImageUri, S3Bucket, S3Key, S3ObjectVersion};
+pub use self::problem::{MOST_PROBLEMS, Problem, Problems};
+pub use self::release::{
+    FunctionRequest, MAX_FUNCTIONS, MAX_HOLD_SECONDS, OnHoldTimeout, ReleaseRequest, Retention,
+    Traffic,
+};
+pub use self::size::{MAX_DEPTH, MAX_REQUEST_BYTES};
+pub use self::smoke_test::{Expect, MAX_PAYLOAD_BYTES, MAX_POINTERS, SmokeTest};
+use crate::domain::bounds::{shown, text};
+use crate::domain::names::{Application, NameError, ensure};
+
+/// What is asked for, by the field `action`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "action", rename_all = "camelCase")]
+pub enum Request {
+    /// Release functions: `action` is `"release"` or absent.
+    Release(Box<ReleaseRequest>),
+    /// Put an application's traffic back on blue by hand, in flight or within retention: `action`
+    /// is `"rollback"`.
+    Rollback {
+        /// The application, as its release named it.
+        application: Application,
+        /// Why, in the user's words, for the record: 1 to 1000 characters.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+}
+
+/// A rollback by hand.
+#[derive(Serialize, JsonSchema, Deserr)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = with_action)]
+#[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
+struct RollbackRequest {
+    /// The application, as its release named it.
+    application: Application,
+    /// Why, in your words, for the record: 1 to 1000 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1000))]
+    #[deserr(default, from(Option<Reason>) = Reason::optional)]
+    reason: Option<String>,
+}
+
+struct Reason(String);
+
+impl Reason {
+    fn optional(this: Option<Self>) -> Option<String> {
+        this.map(|reason| reason.0)
+    }
+}
+
+impl Deserr<Problems> for Reason {
+    fn deserialize_from_value<V: deserr::IntoValue>(
+        value: deserr::Value<V>,
+        location: deserr::ValuePointerRef,
+    ) -> Result<Self, Problems> {
+        text(value, location, |reason| -> Result<_, NameError> {
+            let count = reason.chars().count();
+            ensure((1..=1000).contains(&count), || {
+                format!("must be text of 1 to 1000 characters, not {count}")
+            })?;
+            Ok(Self(reason))
+        })
+    }
+}
+
+fn with_action(schema: &mut Schema) {
+    let action = json_schema!({
+        "description": "What is asked for.",
+        "const": "rollback",
+        "type": "string",
+    });
+    if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.insert("action".to_owned(), action.into());
+    }
+    if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
+        required.push("action".into());
+    }
+}
+
+impl Request {
+    /// Reads and checks a request.
+    ///
+    /// Everything that is wrong is reported at once, up to [`MOST_PROBLEMS`]; a request that is too
+    /// deep or too large is not read any further than that.
+    pub fn parse(input: &Value) -> Result<Self, Problems> {
+        if let Some(problem) = size::check(input) {
+            return Err(Problems::one(problem.path, problem.message));
+        }
+        let Value::Object(fields) = input else {
+            let message = format!("must be an object, not {}", shown_json(input));
+            return Err(Problems::one(problem::ROOT, message));
+        };
+        let mut fields = fields.clone();
+        let action = fields.remove("action");
+        match action.as_ref().map(|action| (action, action.as_str())) {
+            None | Some((_, Some("release"))) => release(fields, Vec::new()),
+            Some((_, Some("rollback"))) => {
+                let RollbackRequest {
+                    application,
+                    reason,
+                } = deserr::deserialize::<_, _, Problems>(Value::Object(fields))?;
+                Ok(Self::Rollback {
+                    application,
+                    reason,
+                })
+            }
+            Some((action, _)) => {
+                let shown = shown_json(action);
+                let message = format!("must be \"release\" or \"rollback\", not {shown}");
+                // Only a release has functions, so the rest can be told as well.
+                let problem = Problem {
+                    path: "action".to_owned(),
+                    message,
+                };
+                if fields.contains_key("functions") {
+                    release(fields, vec![problem])
+                } else {
+                    Err(Problems::one(problem.path, problem.message))
+                }
+            }
+        }
+    }
+
+    /// The application that is meant.
+    #[must_use]
+    pub fn application(&self) -> &Application {
+        match self {
+            Self::Release(release) => &release.application,
+            Self::Rollback { application, .. } => application,
+        }
+    }
+
+    /// The JSON Schema of a request, as `statemachine/request.schema.json` keeps it. It says what a
+    /// schema can: rules between fields are left to [`Request::parse`].
+    #[must_use]
+    pub fn schema() -> Value {
+        let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(plain));
+        settings
+            .into_generator()
+            .into_root_schema_for::<Self>()
+            .to_value()
+    }
+}
+
+/// Makes a schema read as a page does: sentences are not broken where the source breaks them, and
+/// there is no `format` that only Rust knows (the ranges say more).
+fn plain(schema: &mut Schema) {
+    if let Some(Value::String(text)) = schema.get_mut("description") {
+        *text = text.replace('\n', " ");
+    }
+    schema.remove("format");
+}
+
+/// A value as a person would name it in a sentence.
+fn shown_json(value: &Value) -> String {
+    shown::<Value>(&deserr::IntoValue::into_value(value.clone()))
+}
+
+/// Reads a release, knowing of `problems` already.
+fn release(fields: Map<String, Value>, mut problems: Vec<Problem>) -> Result<Request, Problems> {
+    let fields = Value::Object(fields);
+    problems.extend(rules::broken(&fields));
+    match (
+        deserr::deserialize::<ReleaseRequest, _, Problems>(fields),
+        Problems::found(problems),
+    ) {
+        (Ok(release), None) => Ok(Request::Release(Box::new(release))),
+        (Ok(_), Some(broken)) => Err(broken),
+        (Err(wrong), broken) => Err(wrong.and(broken)),
+    }
+}
+
+impl<'de> Deserialize<'de> for Request {
+    /// Through [`Request::parse`], so that serde cannot go round it.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let input = Value::deserialize(deserializer)?;
+        Self::parse(&input).map_err(serde::de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for ReleaseRequest {
+    /// Through [`Request::parse`], so that serde cannot go round it.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Request::deserialize(deserializer)? {
+            Request::Release(release) => Ok(*release),
+            Request::Rollback { .. } => Err(serde::de::Error::custom("this is not a release")),
+        }
+    }
+}
+
+/// Lets parts of a request be carried in JSON between states, read by the same checks. (Rules
+/// between fields of the whole request were checked when it was parsed.)
+macro_rules! carried {
+    ($($part:ty),+ $(,)?) => {$(
+        impl<'de> Deserialize<'de> for $part {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let input = Value::deserialize(deserializer)?;
+                deserr::deserialize::<_, _, Problems>(input).map_err(serde::de::Error::custom)
+            }
+        }
+    )+};
+}
+carried!(
+    Analysis,
+    Code,
+    Expect,
+    FunctionRequest,
+    Retention,
+    SmokeTest,
+    Traffic
+);
+
+impl JsonSchema for Request {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Request".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "title": "Crossfade request",
+            "description": "The input of a Crossfade execution: a release, or a rollback by hand.",
+            "type": "object",
+            // Rather than `oneOf`, so that a validator names the mistake and not just "neither".
+            "if": { "properties": { "action": { "const": "rollback" } }, "required": ["action"] },
+            "then": generator.subschema_for::<RollbackRequest>(),
+            "else": generator.subschema_for::<ReleaseRequest>(),
+        })
+    }
+}

@@ -1,0 +1,151 @@
+//! What is watched during a bake, and what counts as worse.
+
+use deserr::Deserr;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::problem::Problems;
+use crate::domain::bounds::{List, Percent, Whole};
+use crate::domain::names::AlarmName;
+use crate::domain::plan::Step;
+
+/// The longest that a bake may be extended to, in seconds: two days.
+pub const MAX_EXTENDED_BAKE_SECONDS: u32 = 172_800;
+
+/// What is watched during a bake, and what counts as worse. Everything given must hold; alarms and
+/// thresholds that are absent are not judged.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema, Deserr)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Analysis {
+    /// CloudWatch alarms, metric or composite, that roll the release back within seconds when one
+    /// of them fires: at most 40, each of them once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 40), extend("uniqueItems" = true))]
+    #[deserr(default, from(List<AlarmName, 0, 40>) = List::into_vec)]
+    pub alarms: Vec<AlarmName>,
+    /// What to do when an alarm is in ALARM before the release begins.
+    #[serde(default)]
+    #[deserr(default)]
+    pub preexisting_alarms: PreexistingAlarms,
+    /// The largest share of green's invocations that may fail, in percent: 0 to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    #[deserr(default, from(Option<Percent>) = Percent::optional)]
+    pub max_error_rate_percent: Option<f64>,
+    /// The longest that green's slowest hundredth (the p99 of its durations) may take, in
+    /// milliseconds: 1 to 900000.
+    #[serde(default, rename = "maxP99Ms", skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 900_000))]
+    #[deserr(default, rename = "maxP99Ms", from(Option<Whole<1, 900_000>>) = Whole::optional)]
+    pub max_p99_ms: Option<u32>,
+    /// The largest share of the function's invocations that may be throttled, in percent: 0 to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    #[deserr(default, from(Option<Percent>) = Percent::optional)]
+    pub max_throttle_rate_percent: Option<f64>,
+    /// How many invocations of green a judgement needs: 1 to 1000000. With fewer the bake goes on,
+    /// up to `maxBakeSeconds`.
+    #[serde(default = "default_min_invocations")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    #[deserr(default = default_min_invocations(), from(Whole<1, 1_000_000>) = u32::from)]
+    pub min_invocations: u32,
+    /// How long to wait after a bake for CloudWatch to have its metrics, in seconds: 0 to 600.
+    #[serde(default = "default_settle_seconds")]
+    #[schemars(range(min = 0, max = 600))]
+    #[deserr(default = default_settle_seconds(), from(Whole<0, 600>) = u32::from)]
+    pub settle_seconds: u32,
+    /// How long an extended bake goes on before it is judged again, in seconds: 10 to 3600.
+    #[serde(default = "default_check_every_seconds")]
+    #[schemars(range(min = 10, max = 3600))]
+    #[deserr(default = default_check_every_seconds(), from(Whole<10, 3600>) = u32::from)]
+    pub check_every_seconds: u32,
+    /// The longest that a step may bake, extensions included, in seconds: at least the strategy's
+    /// longest bake, at most 172800 (two days). When absent, three times the step's own bake.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 172_800))]
+    #[deserr(default, from(Option<Whole<0, MAX_EXTENDED_BAKE_SECONDS>>) = Whole::optional)]
+    pub max_bake_seconds: Option<u32>,
+    /// What to do when there is still too little to judge by after `maxBakeSeconds`.
+    #[serde(default)]
+    #[deserr(default)]
+    pub on_inconclusive: OnInconclusive,
+}
+
+const fn default_min_invocations() -> u32 {
+    10
+}
+
+/// CloudWatch has most of a minute's Lambda metrics a minute later.
+const fn default_settle_seconds() -> u32 {
+    60
+}
+
+/// Lambda's metrics come by the minute; looking more often sees nothing new.
+const fn default_check_every_seconds() -> u32 {
+    60
+}
+
+impl Default for Analysis {
+    fn default() -> Self {
+        Self {
+            alarms: Vec::new(),
+            preexisting_alarms: PreexistingAlarms::default(),
+            max_error_rate_percent: None,
+            max_p99_ms: None,
+            max_throttle_rate_percent: None,
+            min_invocations: default_min_invocations(),
+            settle_seconds: default_settle_seconds(),
+            check_every_seconds: default_check_every_seconds(),
+            max_bake_seconds: None,
+            on_inconclusive: OnInconclusive::default(),
+        }
+    }
+}
+
+impl Analysis {
+    /// The longest that `step` may bake, extensions included, in seconds: what the request says, or
+    /// three times the step's bake up to [`MAX_EXTENDED_BAKE_SECONDS`]. Never less than its bake.
+    #[must_use]
+    pub fn longest_bake_seconds(&self, step: Step) -> u32 {
+        let tripled = || {
+            step.bake_seconds
+                .saturating_mul(3)
+                .min(MAX_EXTENDED_BAKE_SECONDS)
+        };
+        self.max_bake_seconds
+            .unwrap_or_else(tripled)
+            .max(step.bake_seconds)
+    }
+}
+
+/// What to do when an alarm is in ALARM before the release begins.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Deserr,
+)]
+#[serde(rename_all = "camelCase")]
+#[deserr(rename_all = camelCase)]
+pub enum PreexistingAlarms {
+    /// Refuse the release: such an alarm would roll every release back.
+    #[default]
+    Refuse,
+    /// Release without watching those alarms, so that a sick blue does not block its own fix.
+    Ignore,
+}
+
+/// What to do when there is too little to judge by.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Deserr,
+)]
+#[serde(rename_all = "camelCase")]
+#[deserr(rename_all = camelCase)]
+pub enum OnInconclusive {
+    /// Stop at the present weight and call a person.
+    #[default]
+    Hold,
+    /// Put all traffic back on blue.
+    RollBack,
+    /// Take the next step. Alarms are still watched.
+    Proceed,
+}

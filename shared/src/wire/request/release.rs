@@ -1,0 +1,195 @@
+//! A request to release functions.
+
+use deserr::{Deserr, IntoValue, Value as Input, ValuePointerRef};
+use schemars::{JsonSchema, Schema, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::analysis::Analysis;
+use super::code::Code;
+use super::problem::Problems;
+use super::smoke_test::SmokeTest;
+use crate::domain::bounds::{List, Whole};
+use crate::domain::names::{AliasName, Application, FunctionName};
+use crate::domain::plan::Plan;
+use crate::domain::strategy::{Planned, tagged};
+
+/// The most functions in one release. An account's control plane takes about 15 Lambda writes a
+/// second, and every step writes once for each function.
+pub const MAX_FUNCTIONS: usize = 50;
+
+/// The longest hold, in seconds: a week.
+pub const MAX_HOLD_SECONDS: u32 = 604_800;
+
+/// A release: which functions, how traffic moves to green, and what is watched meanwhile.
+// Only `Request::parse` makes one, so whoever holds it holds one in which everything was checked.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema, Deserr)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = with_action)]
+#[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct ReleaseRequest {
+    /// The thing being released, in your words. One release of an application runs at a time.
+    pub application: Application,
+    /// The functions that move together: 1 to 50, each of them once.
+    #[schemars(length(min = 1, max = 50))]
+    #[deserr(from(List<FunctionRequest, 1, MAX_FUNCTIONS>) = List::into_vec)]
+    pub functions: Vec<FunctionRequest>,
+    /// How traffic goes from blue to green. Required: nobody should learn a default in production.
+    pub strategy: Planned,
+    /// What is watched, and what counts as worse.
+    #[serde(default)]
+    #[deserr(default)]
+    pub analysis: Analysis,
+    /// What stands before the functions and splits the traffic.
+    #[serde(default)]
+    #[deserr(default)]
+    pub traffic: Traffic,
+    /// How long blue is kept after the release.
+    #[serde(default)]
+    #[deserr(default)]
+    pub retention: Retention,
+    /// How long a hold waits for a person, in seconds: 60 to 604800 (a week).
+    #[serde(default = "default_hold_timeout_seconds")]
+    #[schemars(range(min = 60, max = 604_800))]
+    #[deserr(
+        default = default_hold_timeout_seconds(),
+        from(Whole<60, MAX_HOLD_SECONDS>) = u32::from
+    )]
+    pub hold_timeout_seconds: u32,
+    /// What happens when nobody comes.
+    #[serde(default)]
+    #[deserr(default)]
+    pub on_hold_timeout: OnHoldTimeout,
+}
+
+impl ReleaseRequest {
+    /// The plan that the strategy says.
+    #[must_use]
+    pub fn plan(&self) -> Plan {
+        self.strategy.plan().clone()
+    }
+
+    /// The longest that the step at `index` may bake, in seconds, extensions included; `None`
+    /// after the last step. See [`Analysis::max_bake_seconds`].
+    #[must_use]
+    pub fn max_bake_seconds(&self, index: usize) -> Option<u32> {
+        let step = self.strategy.plan().step(index)?;
+        Some(self.analysis.longest_bake_seconds(step))
+    }
+}
+
+/// A day: long enough for the next working morning.
+const fn default_hold_timeout_seconds() -> u32 {
+    86_400
+}
+
+/// Lets the schema say `"action": "release"`, which [`Request`](super::Request) reads before the
+/// rest.
+fn with_action(schema: &mut Schema) {
+    let action = json_schema!({
+        "description": "What is asked for; `release` when absent.",
+        "const": "release",
+        "type": "string",
+    });
+    if let Some(properties) = schema.get_mut("properties").and_then(|p| p.as_object_mut()) {
+        properties.insert("action".to_owned(), action.into());
+    }
+}
+
+/// One function and the alias that its callers use.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema, Deserr)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct FunctionRequest {
+    /// The function's plain name, not an ARN.
+    pub function_name: FunctionName,
+    /// The alias that callers use. It is created when the function has none of this name yet.
+    pub alias: AliasName,
+    /// Where green's code comes from. When absent, `$LATEST` is published as it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[deserr(default)]
+    pub code: Option<Code>,
+    /// Invocations of green, one after the other, that must go well before it gets any traffic: at
+    /// most 20, each with a name of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    #[deserr(default, from(List<SmokeTest, 0, 20>) = List::into_vec)]
+    pub smoke_tests: Vec<SmokeTest>,
+    /// How many invocations of green run at the same time before it gets traffic, so that its first
+    /// users meet no cold start: 0 to 100. Needs a smoke test: its payload is sent, because a
+    /// made-up one could do harm.
+    #[serde(default)]
+    #[schemars(range(min = 0, max = 100))]
+    #[deserr(default, from(Whole<0, 100>) = u32::from)]
+    pub prewarm: u32,
+    /// The longest cold start of green that is accepted, in milliseconds: 1 to 900000. When absent,
+    /// it is reported and not judged. Needs a smoke test, or there would be none to measure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 900_000))]
+    #[deserr(default, from(Option<Whole<1, 900_000>>) = Whole::optional)]
+    pub max_cold_start_ms: Option<u32>,
+}
+
+/// What stands before the functions and splits the traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "camelCase", deny_unknown_fields)]
+pub enum Traffic {
+    /// The function's alias.
+    #[default]
+    Alias,
+}
+
+impl Deserr<Problems> for Traffic {
+    fn deserialize_from_value<V: IntoValue>(
+        value: Input<V>,
+        location: ValuePointerRef,
+    ) -> Result<Self, Problems> {
+        /// The other fields of a kind that has none.
+        #[derive(Deserr)]
+        #[deserr(error = Problems, deny_unknown_fields)]
+        struct Nothing {}
+
+        let (_, fields) = tagged::<Problems, V>(value, "type", &["alias"], location)?;
+        let Nothing {} = Nothing::deserialize_from_value(Input::<V>::Map(fields), location)?;
+        Ok(Self::Alias)
+    }
+}
+
+/// How long blue is kept after the release, ready for a rollback.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema, Deserr)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
+pub struct Retention {
+    /// Hours after the release in which blue is kept: 0 to 168 (a week).
+    #[serde(default = "default_blue_hours")]
+    #[schemars(range(min = 0, max = 168))]
+    #[deserr(default = default_blue_hours(), from(Whole<0, 168>) = u32::from)]
+    pub blue_hours: u32,
+}
+
+const fn default_blue_hours() -> u32 {
+    24
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            blue_hours: default_blue_hours(),
+        }
+    }
+}
+
+/// What happens when nobody answers a hold in time.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Deserr,
+)]
+#[serde(rename_all = "camelCase")]
+#[deserr(rename_all = camelCase)]
+pub enum OnHoldTimeout {
+    /// All traffic goes back to blue.
+    #[default]
+    RollBack,
+    /// Traffic stays split as it is, and the locks stay taken.
+    Leave,
+}

@@ -1,0 +1,166 @@
+//! Rules between fields.
+//!
+//! Each reads only the fields that it compares, and reads them for itself, so that a mistake
+//! elsewhere in the request does not hide it: all problems at once.
+
+use std::collections::BTreeMap;
+
+use deserr::Deserr;
+use serde_json::Value;
+
+use super::problem::{Problem, Problems};
+use crate::domain::strategy::Planned;
+
+/// Every rule that the release breaks.
+pub(super) fn broken(request: &Value) -> Vec<Problem> {
+    let functions = items(&request["functions"]);
+    let mut problems = Vec::new();
+    each_function_once(functions, &mut problems);
+    for (index, function) in functions.iter().enumerate() {
+        let at = format!("functions[{index}]");
+        each_test_name_once(&at, function, &mut problems);
+        warm_or_cold_needs_a_smoke_test(&at, function, &mut problems);
+        if request["strategy"] == "staging" {
+            staging_has_a_smoke_test(&at, function, &mut problems);
+        }
+    }
+    each_alarm_once(items(&request["analysis"]["alarms"]), &mut problems);
+    max_bake_holds_every_bake(request, &mut problems);
+    problems
+}
+
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// A field read on its own: `None` when it is absent or wrong, which is told elsewhere.
+fn read<T: Deserr<Problems>>(value: &Value) -> Option<T> {
+    deserr::deserialize(value.clone()).ok()
+}
+
+fn each_function_once(functions: &[Value], problems: &mut Vec<Problem>) {
+    let mut seen = BTreeMap::new();
+    for (index, function) in functions.iter().enumerate() {
+        let Some(name) = function["functionName"].as_str() else {
+            continue;
+        };
+        let Some(first) = seen.insert(name, index) else {
+            continue;
+        };
+        seen.insert(name, first);
+        let message = if functions[first]["alias"] == function["alias"] {
+            format!("is the same function and alias as functions[{first}]; list each of them once")
+        } else {
+            // Publishing and locking are by function: two targets of one would race.
+            format!(
+                "is the same function as functions[{first}], with another alias; release one alias \
+                 of a function at a time"
+            )
+        };
+        problems.push(Problem {
+            path: format!("functions[{index}].functionName"),
+            message,
+        });
+    }
+}
+
+fn each_test_name_once(at: &str, function: &Value, problems: &mut Vec<Problem>) {
+    let names = items(&function["smokeTests"])
+        .iter()
+        .map(|test| &test["name"]);
+    each_once(names, problems, |index| {
+        format!("{at}.smokeTests[{index}].name")
+    });
+}
+
+fn each_alarm_once(alarms: &[Value], problems: &mut Vec<Problem>) {
+    each_once(alarms.iter(), problems, |index| {
+        format!("analysis.alarms[{index}]")
+    });
+}
+
+fn each_once<'a>(
+    texts: impl Iterator<Item = &'a Value>,
+    problems: &mut Vec<Problem>,
+    path: impl Fn(usize) -> String,
+) {
+    let mut seen = BTreeMap::new();
+    for (index, text) in texts.enumerate() {
+        let Some(text) = text.as_str() else { continue };
+        if let Some(first) = seen.get(text) {
+            let message = format!("is the same as {}; list each of them once", path(*first));
+            problems.push(Problem {
+                path: path(index),
+                message,
+            });
+        } else {
+            seen.insert(text, index);
+        }
+    }
+}
+
+/// A made-up event could do harm, so pre-warming sends a smoke test's payload; and without any
+/// invocation there is no cold start to judge, which must not look like a pass.
+fn warm_or_cold_needs_a_smoke_test(at: &str, function: &Value, problems: &mut Vec<Problem>) {
+    let needs = [
+        (
+            "prewarm",
+            "needs a smoke test, whose payload is sent; add one to smokeTests",
+        ),
+        (
+            "maxColdStartMs",
+            "needs a smoke test, whose start is measured; add one to smokeTests",
+        ),
+    ];
+    for (field, message) in needs {
+        let wanted = function[field].as_f64().is_some_and(|number| number > 0.0);
+        if wanted && has_no_smoke_tests(function) {
+            let path = format!("{at}.{field}");
+            problems.push(Problem {
+                path,
+                message: message.to_owned(),
+            });
+        }
+    }
+}
+
+/// `staging` means all at once after smoke tests, so without one it would mean `dev`.
+fn staging_has_a_smoke_test(at: &str, function: &Value, problems: &mut Vec<Problem>) {
+    if function.is_object() && has_no_smoke_tests(function) {
+        problems.push(Problem {
+            path: format!("{at}.smokeTests"),
+            message:
+                "is empty, and the strategy \"staging\" is all at once after smoke tests; add \
+                      a smoke test, or use \"dev\""
+                    .to_owned(),
+        });
+    }
+}
+
+/// Absent or empty. What is neither is not a list, which is told elsewhere.
+fn has_no_smoke_tests(function: &Value) -> bool {
+    match &function["smokeTests"] {
+        Value::Null => true,
+        Value::Array(tests) => tests.is_empty(),
+        _ => false,
+    }
+}
+
+fn max_bake_holds_every_bake(request: &Value, problems: &mut Vec<Problem>) {
+    let max = request["analysis"]["maxBakeSeconds"].as_f64();
+    let planned: Option<Planned> = read(&request["strategy"]);
+    let (Some(max), Some(planned)) = (max, planned) else {
+        return;
+    };
+    let longest = planned.plan().longest_bake_seconds();
+    // What is out of range in itself is told elsewhere.
+    if (0.0..f64::from(longest)).contains(&max) {
+        problems.push(Problem {
+            path: "analysis.maxBakeSeconds".to_owned(),
+            message: format!(
+                "is {max}, less than the strategy's longest bake; give at least {longest}, or leave \
+                 it out"
+            ),
+        });
+    }
+}

@@ -1,0 +1,72 @@
+//! What a state of the execution hands to its function.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{domain::Timestamp, error::Error};
+
+/// The input of a Task: the execution's state, and what Step Functions' context object says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Task {
+    /// The execution's ARN: the deployment's identity, and the owner of its locks.
+    pub execution: String,
+    /// When the state was entered, by Step Functions' clock.
+    pub now: Timestamp,
+    /// How often this state has been tried before.
+    #[serde(default)]
+    pub retries: u32,
+    /// The token that ends the wait, where the state waits for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// The execution's input, where the state needs what is not carried on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Value>,
+    /// The state's input.
+    pub state: Value,
+}
+
+/// What a function is called with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Call {
+    /// By a state of the execution.
+    Task(Box<Task>),
+    /// By an EventBridge rule.
+    Event(Value),
+}
+
+impl Call {
+    /// Tells a Task from an event.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] when it is neither.
+    pub fn parse(payload: Value) -> Result<Self, Error> {
+        if payload.get("detail-type").is_some() {
+            return Ok(Self::Event(payload));
+        }
+        task(payload).map(|task| Self::Task(Box::new(task)))
+    }
+}
+
+/// Reads a Task.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] when the payload is not a Task's: someone called the function by hand.
+pub fn task(payload: Value) -> Result<Task, Error> {
+    serde_json::from_value(payload).map_err(|error| {
+        Error::InvalidRequest(format!(
+            "not called by the state machine, nor by a rule of it: {error}"
+        ))
+    })
+}
+
+/// Reads what a state before this one left.
+///
+/// # Errors
+/// [`Error::InvalidRequest`] when it is of another shape, as after an update of the stack in the
+/// middle of a deployment.
+pub fn state<T: serde::de::DeserializeOwned>(state: Value) -> Result<T, Error> {
+    serde_json::from_value(state).map_err(|error| {
+        Error::InvalidRequest(format!("the execution's state is not as expected: {error}"))
+    })
+}

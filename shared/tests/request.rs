@@ -1,0 +1,645 @@
+//! The request, its schema, its examples and a table of mistakes: they must all say the same.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+use std::{env, fs, thread};
+
+use crossfade::domain::weight::Weight;
+use crossfade::wire::request::{
+    Analysis, MAX_DEPTH, MAX_PAYLOAD_BYTES, MAX_REQUEST_BYTES, MOST_PROBLEMS, Problems,
+    ReleaseRequest, Request,
+};
+use jsonschema::Validator;
+use proptest::prelude::*;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// The file in the nearest directory above this crate that has it.
+fn file(name: &str) -> PathBuf {
+    let mut above = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .ancestors()
+        .map(|d| d.join(name));
+    above
+        .find(|path| path.exists())
+        .unwrap_or_else(|| panic!("{name} is nowhere above this crate"))
+}
+
+fn read(name: &str) -> Value {
+    serde_json::from_str(&fs::read_to_string(file(name)).unwrap()).unwrap()
+}
+
+fn examples() -> Vec<(&'static str, Value)> {
+    ["canary", "blue-green", "prod"]
+        .map(|name| (name, read(&format!("events/{name}.json"))))
+        .into()
+}
+
+fn validator() -> &'static Validator {
+    static VALIDATOR: LazyLock<Validator> =
+        LazyLock::new(|| jsonschema::draft202012::new(&Request::schema()).unwrap());
+    &VALIDATOR
+}
+
+fn minimal() -> Value {
+    json!({
+        "application": "chat",
+        "functions": [{ "functionName": "chat-api", "alias": "production" }],
+        "strategy": "dev",
+    })
+}
+
+fn release(request: &Value) -> ReleaseRequest {
+    match Request::parse(request) {
+        Ok(Request::Release(release)) => *release,
+        other => panic!("{request}: {other:?}"),
+    }
+}
+
+fn problems(request: &Value) -> Problems {
+    Request::parse(request).expect_err(&request.to_string())
+}
+
+#[test]
+fn the_schema_is_current() {
+    let path = file("statemachine").join("request.schema.json");
+    let schema = format!("{:#}\n", Request::schema());
+    if env::var_os("UPDATE_SCHEMA").is_some() {
+        fs::write(&path, &schema).unwrap();
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        kept == schema,
+        "{} is old: UPDATE_SCHEMA=1 cargo test the_schema",
+        path.display()
+    );
+}
+
+#[test]
+fn every_field_is_described() {
+    fn walk(schema: &Value, at: &str) {
+        for (name, field) in schema["properties"].as_object().into_iter().flatten() {
+            // The tag of a kind is described by the kind.
+            let told =
+                field["description"].is_string() || (name == "type" && !field["const"].is_null());
+            assert!(told, "{at}.{name} has no description");
+        }
+        if schema["type"] == "object" && schema["properties"].is_object() && at != "request" {
+            assert_eq!(schema["additionalProperties"], false, "{at}");
+        }
+        match schema {
+            // A condition is not a field's place.
+            Value::Object(fields) => {
+                let inner = fields.iter().filter(|(key, _)| *key != "if");
+                inner.for_each(|(key, inner)| walk(inner, key));
+            }
+            Value::Array(items) => items.iter().for_each(|inner| walk(inner, at)),
+            _ => {}
+        }
+    }
+    walk(&Request::schema(), "request");
+}
+
+#[test]
+fn the_examples_are_accepted_by_parser_and_schema() {
+    let schema = validator();
+    for (name, example) in examples() {
+        let request = Request::parse(&example).unwrap_or_else(|p| panic!("{name}: {p}"));
+        schema
+            .validate(&example)
+            .unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_carried(&request);
+    }
+}
+
+/// The request survives being written as JSON and read again, and its schema knows what is written.
+fn assert_carried(request: &Request) {
+    let carried = serde_json::to_value(request).unwrap();
+    assert_eq!(Request::parse(&carried).as_ref(), Ok(request), "{carried}");
+    assert_eq!(
+        &serde_json::from_value::<Request>(carried.clone()).unwrap(),
+        request,
+        "{carried}"
+    );
+    assert!(validator().is_valid(&carried), "{carried}");
+}
+
+#[test]
+fn what_is_absent_has_the_default_that_the_schema_tells() {
+    let release = release(&minimal());
+    assert_eq!(release.analysis, Analysis::default());
+    assert_eq!(release.analysis, serde_json::from_value(json!({})).unwrap());
+    assert_eq!(
+        (release.retention.blue_hours, release.hold_timeout_seconds),
+        (24, 86_400)
+    );
+    let defs = &Request::schema()["$defs"];
+    let written = serde_json::to_value(&release).unwrap();
+    for (field, schema) in defs["ReleaseRequest"]["properties"].as_object().unwrap() {
+        if let Some(default) = schema.get("default") {
+            assert_eq!(&written[field], default, "{field}");
+        }
+    }
+    for (field, schema) in defs["Analysis"]["properties"].as_object().unwrap() {
+        if let Some(default) = schema.get("default") {
+            assert_eq!(&written["analysis"][field], default, "{field}");
+        }
+    }
+}
+
+#[test]
+fn null_is_absent_where_absent_is_allowed_and_has_no_default() {
+    let mut request = minimal();
+    request["functions"][0]["code"] = Value::Null;
+    request["analysis"] = json!({ "maxP99Ms": null, "maxErrorRatePercent": null });
+    assert_eq!(release(&request), release(&minimal()));
+    assert!(validator().is_valid(&request));
+}
+
+#[test]
+fn a_rollback_by_hand() {
+    let bare = json!({ "action": "rollback", "application": "chat" });
+    let reason =
+        json!({ "action": "rollback", "application": "chat", "reason": "slow since 10:40" });
+    for request in [bare, reason] {
+        let parsed = Request::parse(&request).unwrap();
+        assert!(
+            matches!(parsed, Request::Rollback { .. }) && parsed.application().as_ref() == "chat"
+        );
+        assert_eq!(serde_json::to_value(&parsed).unwrap(), request);
+        assert_carried(&parsed);
+    }
+}
+
+#[test]
+fn prod_asks_a_person_before_the_last_step() {
+    let release = release(&read("events/prod.json"));
+    let plan = release.plan();
+    assert_eq!(plan.approve_before(), Some(Weight::FULL));
+    assert_eq!(
+        [0, 1, 2].map(|index| plan.needs_approval(index)),
+        [false, false, true]
+    );
+    assert_eq!(
+        [0, 1, 2, 3].map(|i| release.max_bake_seconds(i)),
+        [Some(3600), Some(3600), Some(3600), None]
+    );
+}
+
+#[test]
+fn a_step_may_bake_three_times_as_long_unless_told() {
+    let release = release(&read("events/canary.json"));
+    assert_eq!(
+        [0, 1, 2].map(|i| release.max_bake_seconds(i)),
+        [Some(900), Some(1800), Some(900)]
+    );
+}
+
+#[test]
+fn the_longest_bake_may_be_as_long_as_the_plans() {
+    let mut request = minimal();
+    request["strategy"] = json!("prod");
+    request["analysis"] = json!({ "maxBakeSeconds": 600 });
+    assert_eq!(release(&request).max_bake_seconds(1), Some(600));
+}
+
+#[test]
+fn staging_is_all_at_once_after_smoke_tests() {
+    let mut request = minimal();
+    request["strategy"] = json!("staging");
+    request["functions"][0]["smokeTests"] = json!([{ "name": "health" }]);
+    assert_eq!(release(&request).plan().len(), 1);
+}
+
+// --- mistakes ---------------------------------------------------------------------------------
+
+/// A row of `bad_requests.json`.
+#[derive(Deserialize)]
+struct Bad {
+    /// What is wrong, in a few words.
+    name: String,
+    request: Value,
+    /// Every path that must be reported, with a part of its message.
+    problems: BTreeMap<String, String>,
+    /// Whether the schema can tell; rules between fields it cannot.
+    schema: bool,
+}
+
+fn bad_requests() -> Vec<Bad> {
+    serde_json::from_value(read("tests/bad_requests.json")).unwrap()
+}
+
+#[test]
+fn every_bad_request_is_told_all_its_problems() {
+    let rows = bad_requests();
+    assert!(rows.len() >= 60, "only {} rows", rows.len());
+    for Bad {
+        name,
+        request,
+        problems: expected,
+        ..
+    } in rows
+    {
+        let found = problems(&request);
+        for problem in found.as_slice() {
+            let says = expected.get(&problem.path);
+            assert!(
+                says.is_some_and(|says| problem.message.contains(says)),
+                "{name}: {problem}"
+            );
+        }
+        assert_eq!(found.as_slice().len(), expected.len(), "{name}: {found}");
+        assert_eq!(
+            found.to_string().lines().count(),
+            expected.len(),
+            "{name}: {found}"
+        );
+    }
+}
+
+#[test]
+fn the_schema_refuses_every_bad_request_that_a_schema_can() {
+    let schema = validator();
+    for Bad {
+        name,
+        request,
+        schema: tells,
+        ..
+    } in bad_requests()
+    {
+        assert_eq!(schema.is_valid(&request), !tells, "{name}: {request}");
+    }
+}
+
+#[test]
+fn a_mistake_does_not_hide_another() {
+    // One of each kind of check, all in one request.
+    let request = json!({
+        "application": 7,
+        "functions": [
+            { "functionName": "a", "alias": "live", "prewarm": 1 },
+            { "functionName": "a", "alias": "$LATEST", "code": { "s3Bucket": "artifacts" } },
+            "b",
+        ],
+        "strategy": { "type": "canary", "steps": [{ "weight": 10, "bakeSeconds": 60 }] },
+        "analysis": { "alarms": ["x", "x"], "minInvocations": "many" },
+        "traffik": {},
+    });
+    let found = problems(&request);
+    let paths: Vec<_> = found
+        .as_slice()
+        .iter()
+        .map(|problem| problem.path.as_str())
+        .collect();
+    let expected = [
+        "analysis.minInvocations",
+        "application",
+        "functions[1].alias",
+        "functions[1].code.s3Key",
+        "functions[2]",
+        "strategy.steps[0].weight",
+        "traffik",
+        "functions[1].functionName",
+        "functions[0].prewarm",
+        "analysis.alarms[1]",
+    ];
+    assert_eq!(paths, expected, "{found}");
+}
+
+#[test]
+fn the_list_of_problems_is_bounded() {
+    let mut request = minimal();
+    request["functions"] = (0..50).map(|_| json!({ "x": 1, "y": 2 })).collect();
+    let found = problems(&request);
+    assert_eq!(found.as_slice().len(), MOST_PROBLEMS);
+    assert!(
+        found
+            .to_string()
+            .ends_with(&format!("these {MOST_PROBLEMS} come first")),
+        "{found}"
+    );
+    // A page in the request must not become a page in a Cause.
+    request["action"] = json!("y".repeat(10_000));
+    request["functions"] = json!("x".repeat(10_000));
+    request["\u{1F642}".repeat(10_000)] = json!(1);
+    assert!(problems(&request).to_string().len() < 1000);
+}
+
+#[test]
+fn a_payload_has_a_limit_and_a_request_too() {
+    let with = |bytes: usize, tests: usize| {
+        let test = |n| json!({ "name": format!("t{n}"), "payload": "x".repeat(bytes - 2) });
+        let mut request = minimal();
+        request["functions"][0]["smokeTests"] = (0..tests).map(test).collect();
+        request
+    };
+    release(&with(MAX_PAYLOAD_BYTES, 1));
+    let found = problems(&with(MAX_PAYLOAD_BYTES + 1, 1));
+    assert_eq!(
+        found.as_slice()[0].path,
+        "functions[0].smokeTests[0].payload",
+        "{found}"
+    );
+    let found = problems(&with(MAX_PAYLOAD_BYTES, 2));
+    assert_eq!(found.as_slice()[0].path, "$", "{found}");
+    assert!(
+        found.to_string().contains(&MAX_REQUEST_BYTES.to_string()),
+        "{found}"
+    );
+}
+
+/// A request whose nesting is `levels` deep.
+fn nested(levels: usize) -> Value {
+    let mut request = minimal();
+    // The payload is inside five: the request, functions, the function, smokeTests, the test.
+    let payload = (5..levels).fold(Value::Null, |inner, n| match n % 2 {
+        0 => Value::Array(vec![inner]),
+        _ => Value::Object(Map::from_iter([("in".to_owned(), inner)])),
+    });
+    request["functions"][0]["smokeTests"] = json!([{ "name": "deep", "payload": null }]);
+    // Moved in, for `json!` would copy it, recursing.
+    request["functions"][0]["smokeTests"][0]["payload"] = payload;
+    request
+}
+
+#[test]
+fn nesting_has_a_limit() {
+    release(&nested(MAX_DEPTH));
+    let found = problems(&nested(MAX_DEPTH + 1));
+    let problem = &found.as_slice()[0];
+    assert!(
+        problem
+            .path
+            .starts_with("functions[0].smokeTests[0].payload"),
+        "{problem}"
+    );
+    assert!(problem.message.contains("nested too deep"), "{problem}");
+}
+
+#[test]
+fn no_nesting_exhausts_the_stack() {
+    // Dropping a Value recurses, so it lives here and only the parser gets the small stack.
+    let deep = nested(5000);
+    thread::scope(|scope| {
+        let parser = thread::Builder::new().stack_size(96 * 1024);
+        let found = parser
+            .spawn_scoped(scope, || Request::parse(&deep).unwrap_err())
+            .unwrap()
+            .join()
+            .unwrap();
+        assert!(found.to_string().contains("nested too deep"), "{found}");
+    });
+}
+
+// --- parser and schema, value by value --------------------------------------------------------
+
+/// What only the parser knows: rules between fields, and sizes in bytes.
+const RULES: [&str; 8] = [
+    "same function",
+    "is the same as",
+    "must rise",
+    "this is the last step",
+    "which no step has",
+    "needs a smoke test",
+    "strategy's longest bake",
+    "bytes",
+];
+
+fn assert_agree(schema: &Validator, request: &Value) {
+    match (Request::parse(request), schema.is_valid(request)) {
+        (Ok(parsed), true) => assert_carried(&parsed),
+        (Ok(_), false) => {
+            let errors: Vec<_> = schema.iter_errors(request).map(|e| e.to_string()).collect();
+            panic!("only the schema refuses {request}: {errors:?}");
+        }
+        (Err(_), false) => {}
+        (Err(found), true) => {
+            for problem in found.as_slice() {
+                let rule = RULES.iter().any(|rule| problem.message.contains(rule));
+                assert!(rule, "only the parser refuses {request}: {problem}");
+            }
+        }
+    }
+}
+
+/// Requests that together have every field and kind.
+fn full() -> &'static [Value] {
+    static FULL: LazyLock<Vec<Value>> = LazyLock::new(make_full);
+    &FULL
+}
+
+fn make_full() -> Vec<Value> {
+    let with = |field: &str, value: Value| {
+        let mut request = read("events/prod.json");
+        request[field] = value;
+        request
+    };
+    let code = |code: Value| {
+        let mut request = read("events/prod.json");
+        request["functions"][0]["code"] = code;
+        request["functions"][0]["maxColdStartMs"] = json!(900);
+        request
+    };
+    let image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/chat";
+    let mut all: Vec<Value> = examples().into_iter().map(|(_, example)| example).collect();
+    all.extend([
+        with(
+            "strategy",
+            json!({ "type": "allAtOnce", "bakeSeconds": 5, "approveBefore": 100 }),
+        ),
+        with(
+            "strategy",
+            json!({ "type": "blueGreen", "bakeSeconds": 5, "approveBefore": 0 }),
+        ),
+        with(
+            "strategy",
+            json!({ "type": "linear", "stepWeight": 20, "intervalSeconds": 5, "bakeSeconds": 9,
+                    "approveBefore": 40 }),
+        ),
+        code(json!({ "s3Bucket": "artifacts", "s3Key": "k", "s3ObjectVersion": "v" })),
+        code(json!({ "imageUri": format!("{image}@sha256:{}", "0a".repeat(32)) })),
+        code(json!({ "version": "42" })),
+        json!({ "action": "rollback", "application": "chat", "reason": "slow" }),
+    ]);
+    all
+}
+
+/// Every place in a value, as a JSON pointer.
+fn places(value: &Value, at: &str, found: &mut Vec<String>) {
+    found.push(at.to_owned());
+    match value {
+        Value::Object(fields) => {
+            for (key, inner) in fields {
+                let token = key.replace('~', "~0").replace('/', "~1");
+                places(inner, &format!("{at}/{token}"), found);
+            }
+        }
+        Value::Array(items) => {
+            for (index, inner) in items.iter().enumerate() {
+                places(inner, &format!("{at}/{index}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Values to try at every place: wrong kinds, both sides of every bound, texts of every rule.
+#[rustfmt::skip]
+fn probes() -> Vec<Value> {
+    let mut probes = vec![
+        json!(null), json!(true), json!([]), json!({}), json!([1]), json!([null]),
+        json!({ "x": 1 }), json!({ "type": "alias" }), json!({ "": 1 }),
+        json!({ "/a/b~0": 1 }), json!({ "a": 1 }), json!({ "~": 1 }), json!({ "/~2": 1 }),
+        json!(["a", "a"]), json!(["a", "b"]), json!(-1), json!(-0.0), json!(0.5), json!(10.0),
+        json!(10.5), json!(1e10), json!(1e300), json!(u64::MAX), json!(i64::MIN),
+    ];
+    // Both sides of every bound there is.
+    for bound in [
+        0, 1, 10, 60, 100, 168, 599, 600, 3600, 86_400, 172_800, 604_800, 900_000, 1_000_000,
+    ] {
+        probes.extend([json!(bound - 1), json!(bound), json!(bound + 1)]);
+    }
+    for text in [
+        "", "a", "A", "-", "_", ".", "a.b", "a:b", "a b", "$LATEST", "0", "042", "42", "4a",
+        "a\n", "\n", "\u{7f}", "é", "🙂", "/", "a/b", "..", "a..b", "1.2.3.4", "1.2.3.a", "-ab",
+        "ab-", "abc", "arn:x", "prod", "dev", "canary", "release", "rollback", "hold", "leave",
+        "alias", "AllAtOnce", "LambdaAllAtOnce", "Linear10PercentEvery1Minute",
+        "123456789012.dkr.ecr.eu-west-1.amazonaws.com/ab:1",
+        "123456789012.dkr.ecr.eu-west-1.amazonaws.com/a:1",
+        "123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn/ab/c:v1.0_x-",
+        "123456789012.dkr.ecr.eu-west-1.amazonaws.com/ab:",
+        "123456789012.dkr.ecr.eu-west-1.amazonaws.com/ab:.a",
+        "12345678901.dkr.ecr.eu-west-1.amazonaws.com/ab:1",
+        "123456789012.dkr.ecr..amazonaws.com/ab:1",
+        "123456789012.dkr.ecr.eu-west-1.amazonaws./ab:1",
+        "123456789012.dkr.ecr.eu-west-1.amazonaws.com/AB:1",
+        "123456789012.dkr.ecr.eu-west-1.amazonaws.com/ab:1:2",
+    ] {
+        probes.push(json!(text));
+    }
+    for length in [
+        2, 3, 20, 21, 63, 64, 65, 128, 129, 255, 256, 1000, 1001, 1024, 1025,
+    ] {
+        probes.extend([json!("a".repeat(length)), json!("1".repeat(length))]);
+    }
+    probes
+}
+
+#[test]
+fn parser_and_schema_agree_at_every_place() {
+    let probes = probes();
+    let schema = validator();
+    let mut tried = 0;
+    for request in full() {
+        assert_agree(schema, request);
+        let mut all = Vec::new();
+        places(request, "", &mut all);
+        for place in all {
+            for probe in &probes {
+                let mut changed = request.clone();
+                *changed.pointer_mut(&place).unwrap() = probe.clone();
+                assert_agree(schema, &changed);
+                if let Some(Value::Object(fields)) = changed.pointer_mut(&place) {
+                    fields.insert("unknown".to_owned(), json!(1));
+                    assert_agree(schema, &changed);
+                }
+                tried += 1;
+            }
+        }
+    }
+    println!("parser and schema agree on {tried} requests");
+}
+
+// --- anything at all --------------------------------------------------------------------------
+
+/// Words that mean something somewhere, so that arbitrary JSON gets past the first check.
+const WORDS: &[&str] = &[
+    "action",
+    "application",
+    "functions",
+    "functionName",
+    "alias",
+    "code",
+    "s3Bucket",
+    "s3Key",
+    "version",
+    "imageUri",
+    "smokeTests",
+    "name",
+    "payload",
+    "expect",
+    "json",
+    "statusCode",
+    "prewarm",
+    "strategy",
+    "type",
+    "canary",
+    "linear",
+    "blueGreen",
+    "steps",
+    "weight",
+    "bakeSeconds",
+    "stepWeight",
+    "intervalSeconds",
+    "approveBefore",
+    "analysis",
+    "alarms",
+    "maxBakeSeconds",
+    "traffic",
+    "retention",
+    "release",
+    "rollback",
+    "prod",
+    "staging",
+    "chat",
+];
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let word = prop_oneof![
+        proptest::sample::select(WORDS).prop_map(str::to_owned),
+        any::<String>()
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        (0..200u8).prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        word.clone().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(8, 96, 8, move |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            proptest::collection::vec((word.clone(), inner), 0..8)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn parse_answers_whatever_it_is_given(input in any_json()) {
+        if let Err(found) = Request::parse(&input) {
+            prop_assert!(!found.as_slice().is_empty() && found.to_string().len() < 32 * 1024);
+        }
+    }
+
+    #[test]
+    fn parse_answers_whatever_a_field_becomes(
+        which in any::<prop::sample::Index>(),
+        place in any::<prop::sample::Index>(),
+        value in any_json(),
+    ) {
+        let all = full();
+        let mut request = all[which.index(all.len())].clone();
+        let mut found = Vec::new();
+        places(&request, "", &mut found);
+        *request.pointer_mut(&found[place.index(found.len())]).unwrap() = value;
+        if let Ok(parsed) = Request::parse(&request) {
+            assert_carried(&parsed);
+        }
+    }
+}
