@@ -5,6 +5,6 @@ use finalize::Handler;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let handler = Handler::new(&aws::config().await);
+    let handler = Handler::new(&aws::config());
     run(|payload| handler.handle(payload)).await
 }

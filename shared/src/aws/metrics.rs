@@ -141,6 +141,9 @@ impl Metrics {
         if from >= to {
             return Ok(counts);
         }
+        // Whole seconds, and never the same one twice: CloudWatch refuses an end that is not after the
+        // start.
+        let end = to.timestamp() + i64::from(to.timestamp_subsec_nanos() > 0);
         let queries: Vec<_> = targets
             .iter()
             .enumerate()
@@ -157,7 +160,7 @@ impl Metrics {
                 .get_metric_data()
                 .set_metric_data_queries(Some(page.to_vec()))
                 .start_time(DateTime::from_secs(from.timestamp()))
-                .end_time(DateTime::from_secs(to.timestamp()))
+                .end_time(DateTime::from_secs(end))
                 .into_paginator()
                 .send();
             while let Some(answer) = pages.next().await {

@@ -7,40 +7,55 @@ pub mod ledger;
 pub mod metrics;
 pub mod notify;
 
-use std::time::Duration;
+use std::{env, time::Duration};
 
 use aws_config::{
-    BehaviorVersion, SdkConfig,
-    environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider},
-    retry::RetryConfig,
+    AppName, BehaviorVersion, Region, SdkConfig,
+    environment::EnvironmentVariableCredentialsProvider, retry::RetryConfig,
     timeout::TimeoutConfig,
 };
+use aws_sdk_lambda::config::SharedCredentialsProvider;
+use aws_smithy_async::{rt::sleep::TokioSleep, time::SystemTimeSource};
 use aws_smithy_http_client::{
     Builder,
     tls::{Provider, rustls_provider::CryptoMode},
 };
 
-/// What all clients share: one connection pool, one TLS stack, and credentials from Lambda's
-/// environment, so that no other provider is compiled in or waited for.
+/// What all clients share: one connection pool, one TLS stack, and region and credentials from
+/// Lambda's environment.
+///
+/// The SDK's own loader would look in profiles, at the metadata service and at STS as well: none of
+/// these exists for a function, and all of them would be compiled in and started. The variables
+/// `AWS_ENDPOINT_URL` and `AWS_SDK_UA_APP_ID` mean what they mean to every AWS SDK.
 ///
 /// A call is given up after 8 seconds of silence and tried three times: every handler's own time is
 /// longer than that, so that it reports its failure itself.
-pub async fn config() -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest())
+#[must_use]
+pub fn config() -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .operation_attempt_timeout(Duration::from_secs(8))
+        .build();
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(env::var("AWS_REGION").ok().map(Region::new))
+        .credentials_provider(SharedCredentialsProvider::new(
+            EnvironmentVariableCredentialsProvider::new(),
+        ))
         .http_client(
             Builder::new()
                 .tls_provider(Provider::Rustls(CryptoMode::Ring))
                 .build_https(),
         )
-        .credentials_provider(EnvironmentVariableCredentialsProvider::new())
-        .region(EnvironmentVariableRegionProvider::new())
+        .sleep_impl(TokioSleep::new())
+        .time_source(SystemTimeSource::new())
         .retry_config(RetryConfig::standard().with_max_attempts(3))
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(Duration::from_secs(3))
-                .operation_attempt_timeout(Duration::from_secs(8))
-                .build(),
-        )
-        .load()
-        .await
+        .timeout_config(timeouts);
+    config.set_endpoint_url(env::var("AWS_ENDPOINT_URL").ok());
+    config.set_app_name(
+        env::var("AWS_SDK_UA_APP_ID")
+            .ok()
+            .and_then(|id| AppName::new(id).ok()),
+    );
+    config.build()
 }

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# Everything that CI runs, cheapest first; ends at the first stage that fails, with its exit code.
+#
+#     tests/all.sh [stage ...]     format clippy unit template build bridge e2e
+set -euo pipefail
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-target}
+logs=$target/test-logs
+mkdir -p "$logs"
+declare -A passed=()
+table=()
+
+format() { cargo fmt --all --check; }
+clippy() { cargo clippy --workspace --all-targets -- -D warnings; }
+# Unit and contract tests; the schema's is among them. The end-to-end suite has a stage of its own:
+# it is one program that runs its tests itself, on one local AWS.
+unit() {
+    if command -v cargo-nextest >/dev/null; then
+        cargo nextest run --workspace --no-fail-fast -E 'not binary(e2e)'
+    else
+        cargo test --workspace --exclude crossfade-tests
+        cargo test -p crossfade-tests --lib --bins
+        local name
+        for name in $(sed -n '/^\[\[test\]\]/,/^$/s/^name = "\(.*\)"/\1/p' tests/Cargo.toml); do
+            [ "$name" = e2e ] || cargo test -p crossfade-tests --test "$name"
+        done
+    fi
+}
+# cfn-lint does not open the state machine's file: a contract test lints it, put into the template.
+template() { "${CROSSFADE_SAM:-sam}" validate --lint; }
+build() { make build; }
+bridge() { python -m unittest discover -s tests/local; }
+e2e() { cargo test -p crossfade-tests --test e2e; }
+
+# How many tests a log says were passed: the closing lines of nextest, libtest and unittest.
+count() {
+    sed 's/\x1b\[[0-9;]*m//g' "$1" | awk '
+        /Summary \[.*tests? run:/ { match($0, /[0-9]+ passed/); n += substr($0, RSTART) }
+        /^test result: ok\./      { match($0, /[0-9]+ passed/); n += substr($0, RSTART) }
+        /^Ran [0-9]+ tests? in/   { n += $2 }
+        /^OK \(.*skipped=/        { match($0, /skipped=[0-9]+/); n -= substr($0, RSTART + 8) }
+        END { print n + 0 }'
+}
+
+minutes() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
+
+begun=$SECONDS
+for stage in ${*:-format clippy unit template build bridge e2e}; do
+    printf '\n=== %s\n' "$stage"
+    at=$SECONDS
+    set +e
+    (set -euo pipefail; "$stage") 2>&1 | tee "$logs/$stage.log"
+    code=${PIPESTATUS[0]}
+    set -e
+    if [ "$code" -ne 0 ]; then
+        printf '\nmake test: FAILED in %s (exit %d) after %s; again by itself: tests/all.sh %s\n' \
+            "$stage" "$code" "$(minutes $((SECONDS - begun)))" "$stage"
+        exit "$code"
+    fi
+    tests=$(count "$logs/$stage.log")
+    passed[$stage]=$tests
+    table+=("$(printf '  %-9s %6s  %s' "$stage" "$(minutes $((SECONDS - at)))" \
+        "$([ "$tests" -gt 0 ] && echo "$tests tests passed" || echo ok)")")
+done
+
+total=0
+for tests in "${passed[@]}"; do total=$((total + tests)); done
+printf '\n'
+printf '%s\n' "${table[@]}"
+printf '\nmake test: ok, %d tests passed, 0 failed, in %s\n' "$total" "$(minutes $((SECONDS - begun)))"

@@ -1,0 +1,159 @@
+//! `make demo`: a good and a bad version released on a local AWS, under live traffic. `make local`:
+//! the same local AWS, left running to play with.
+//!
+//! What is shown, and whether it is a success, is what the local AWS says: the execution's history,
+//! the alias, the alarm, and what the users of the alias met.
+
+mod act;
+mod live;
+mod picture;
+mod play;
+mod show;
+mod table;
+
+use std::{
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Whether a signal has ended the programme: what breaks after that is no news.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+const USAGE: &str = "usage: demo [local [--port PORT] [--wait-scale SCALE]]";
+
+fn main() -> ExitCode {
+    let chosen = match Chosen::read(std::env::args().skip(1)) {
+        Ok(chosen) => chosen,
+        Err(problem) => {
+            eprintln!("demo: {problem}\n{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    let shown = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !INTERRUPTED.load(Ordering::Relaxed) {
+            shown(panic);
+        }
+    }));
+    let runtime = tokio::runtime::Runtime::new().expect("threads can be started");
+    let done = runtime.block_on(run(chosen));
+    // Waits for a start that was under way when a signal came, and so for the end of what it started.
+    drop(runtime);
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Ended::Failed(problem)) => {
+            eprintln!("demo: {problem}");
+            ExitCode::FAILURE
+        }
+        Err(Ended::Interrupted) => {
+            eprintln!("demo: interrupted; nothing is left running");
+            ExitCode::from(130)
+        }
+    }
+}
+
+/// How it ended, if not well.
+enum Ended {
+    Failed(String),
+    Interrupted,
+}
+
+async fn run(chosen: Chosen) -> Result<(), Ended> {
+    // Listened to before anything is started. What was started ends when its value is dropped.
+    let mut signals = [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+    ]
+    .map(|kind| signal(kind).expect("signals can be listened to"));
+    let [interrupt, terminate, hangup] = &mut signals;
+    // A task of its own, so that a panic in it comes back as a value.
+    let mut task = tokio::spawn(async move {
+        match chosen {
+            Chosen::Demo => show::demo().await,
+            Chosen::Local { port, wait_scale } => play::local(port, wait_scale).await,
+        }
+    });
+    tokio::select! {
+        done = &mut task => match done {
+            Ok(done) => done.map_err(Ended::Failed),
+            Err(_) => Err(Ended::Failed("it broke; what broke is above".to_owned())),
+        },
+        () = async {
+            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {}, _ = hangup.recv() => {} }
+        } => {
+            INTERRUPTED.store(true, Ordering::Relaxed);
+            task.abort();
+            // Its values are dropped on the way, the local AWS among them.
+            let _ = task.await;
+            Err(Ended::Interrupted)
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Chosen {
+    Demo,
+    Local { port: u16, wait_scale: f64 },
+}
+
+impl Chosen {
+    fn read(arguments: impl Iterator<Item = String>) -> Result<Self, String> {
+        let mut arguments = arguments.peekable();
+        match arguments.next().as_deref() {
+            None => return Ok(Self::Demo),
+            Some("local") => {}
+            Some(other) => return Err(format!("{other:?} is not known")),
+        }
+        let (mut port, mut wait_scale) = (4566, 0.1);
+        while let Some(option) = arguments.next() {
+            let value = arguments
+                .next()
+                .ok_or_else(|| format!("{option} needs a value"))?;
+            let wrong = || format!("{value:?} is no value for {option}");
+            match option.as_str() {
+                "--port" => port = value.parse().map_err(|_| wrong())?,
+                "--wait-scale" => {
+                    wait_scale = value.parse().map_err(|_| wrong())?;
+                    if !(0.0..=1.0).contains(&wait_scale) {
+                        return Err(format!("{option} goes from 0 to 1, not {value}"));
+                    }
+                }
+                _ => return Err(format!("{option:?} is not known")),
+            }
+        }
+        Ok(Self::Local { port, wait_scale })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &[&str]) -> Result<Chosen, String> {
+        Chosen::read(arguments.iter().map(ToString::to_string))
+    }
+
+    #[test]
+    fn what_is_chosen() {
+        assert_eq!(read(&[]), Ok(Chosen::Demo));
+        let local = |port, wait_scale| Ok(Chosen::Local { port, wait_scale });
+        assert_eq!(read(&["local"]), local(4566, 0.1));
+        assert_eq!(
+            read(&["local", "--wait-scale", "1", "--port", "80"]),
+            local(80, 1.0)
+        );
+        for wrong in [
+            &["play"][..],
+            &["local", "--port"],
+            &["local", "--port", "x"],
+            &["local", "--wait-scale", "2"],
+            &["local", "--speed", "2"],
+        ] {
+            assert!(read(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

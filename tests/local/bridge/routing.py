@@ -1,0 +1,48 @@
+"""Which version of a function an invocation runs."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+ROUTE = "_route"
+"""Where a record that will be executed keeps the qualifier it was called by."""
+
+
+def draw_version(alias: dict[str, Any]) -> str:
+    """The version one invocation of an alias goes to: random, without stickiness, as Lambda does."""
+    weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+    for version, weight in weights.items():
+        if random.random() < float(weight):
+            return str(version)
+    return str(alias.get("FunctionVersion", "$LATEST"))
+
+
+def routed(function: dict[str, Any] | None, qualifier: str | None) -> tuple[dict[str, Any] | None, str]:
+    """A record ready to be executed, and the version it is; `None` where the qualifier is unknown."""
+    if function is None:
+        return None, ""
+    version = qualifier or "$LATEST"
+    if version in function.get("aliases", {}):
+        version = draw_version(function["aliases"][version])
+    if version == "$LATEST":
+        source = function
+    else:
+        source = function.get("versions", {}).get(version)
+        if source is None:
+            return None, ""
+    record = dict(source)
+    config = dict(record["config"])
+    config["FunctionArn"] = _unqualified(function["config"]["FunctionArn"]) + (f":{qualifier}" if qualifier else "")
+    config["Version"] = version
+    record["config"] = config
+    # Reserved concurrency and async settings belong to the function, not to a version's snapshot.
+    for shared in ("concurrency", "event_invoke_config", "event_invoke_configs"):
+        if function.get(shared) is not None:
+            record[shared] = function[shared]
+    record[ROUTE] = qualifier
+    return record, version
+
+
+def _unqualified(arn: str) -> str:
+    return ":".join(arn.split(":")[:7])

@@ -1,0 +1,125 @@
+"""What an invocation leaves behind: its metrics under each dimension set, and its log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from ministack.core.responses import request_scope
+from ministack.services import cloudwatch_logs as logs
+from ministack.services import lambda_svc
+
+from . import cloudwatch
+
+logger = logging.getLogger("bridge.telemetry")
+
+LOG_STREAM_EVENTS_KEPT = 20_000
+
+
+def publish(
+    config: dict[str, Any],
+    qualifier: str | None,
+    started: float,
+    duration_ms: float | None,
+    *,
+    error: bool,
+    throttle: bool,
+) -> None:
+    """AWS/Lambda metrics of one invocation, under each dimension set that Lambda uses.
+
+    A throttled request counts in neither Invocations nor Errors. Errors and Throttles get their
+    zeros, so a Sum over a minute with traffic has a point.
+    """
+    account, region = lambda_svc._account_region_from_function_config(config)
+    name, version = config.get("FunctionName", "unknown"), config.get("Version", "$LATEST")
+    function = ("FunctionName", name)
+    sets: list[tuple[tuple[str, str], ...]] = [(function,)]
+    if qualifier and qualifier != "$LATEST":
+        resource = ("Resource", f"{name}:{qualifier}")
+        sets.append((function, resource))
+        if not qualifier.isdigit():
+            sets.append((("ExecutedVersion", version), function, resource))
+    if throttle:
+        points = [("Throttles", 1.0, "Count")]
+    else:
+        points = [("Invocations", 1.0, "Count"), ("Errors", float(error), "Count"), ("Throttles", 0.0, "Count")]
+        if duration_ms is not None:
+            points.append(("Duration", round(duration_ms, 2), "Milliseconds"))
+    for dimensions in sets:
+        for metric, value, unit in points:
+            cloudwatch.record(
+                "AWS/Lambda", metric, value, dimensions, unit=unit, timestamp=started, account=account, region=region
+            )
+
+
+def log_group(config: dict[str, Any]) -> str:
+    return (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{config.get('FunctionName')}"
+
+
+def log_text(
+    config: dict[str, Any],
+    version: str,
+    request_id: str,
+    lines: list[str],
+    duration_ms: float,
+    init_ms: float | None,
+    failure: str,
+) -> str:
+    """What LogType=Tail shows: START, the function's own lines, END and REPORT."""
+    memory = int(config.get("MemorySize") or 128)
+    billed = int(-(-(duration_ms + (init_ms or 0.0)) // 1))
+    report = (
+        f"REPORT RequestId: {request_id}\tDuration: {duration_ms:.2f} ms\tBilled Duration: {billed} ms\t"
+        f"Memory Size: {memory} MB\tMax Memory Used: {min(memory, 20)} MB\t"
+    )
+    if init_ms is not None:
+        report += f"Init Duration: {init_ms:.2f} ms\t"
+    told = [failure] if failure else []
+    return (
+        "\n".join(
+            [f"START RequestId: {request_id} Version: {version}", *lines, *told, f"END RequestId: {request_id}", report]
+        )
+        + "\n"
+    )
+
+
+def write_log(config: dict[str, Any], stream_name: str, text: str) -> None:
+    """Into CloudWatch Logs, one stream per environment as on AWS (ministack made one per invocation)."""
+    if not stream_name:
+        return
+    account, region = lambda_svc._account_region_from_function_config(config)
+    now = int(time.time() * 1000)
+    name = log_group(config)
+    try:
+        with request_scope(account, region):
+            group = logs._log_groups.get(name)
+            if group is None:
+                group = {
+                    "arn": logs._make_group_arn(name),
+                    "creationTime": now,
+                    "retentionInDays": None,
+                    "tags": {},
+                    "subscriptionFilters": {},
+                    "streams": {},
+                }
+                logs._log_groups[name] = group
+            stream = group["streams"].get(stream_name)
+            if stream is None:
+                stream = {
+                    "events": [],
+                    "uploadSequenceToken": "1",
+                    "creationTime": now,
+                    "firstEventTimestamp": None,
+                    "lastEventTimestamp": None,
+                    "lastIngestionTime": None,
+                }
+                group["streams"][stream_name] = stream
+            events = stream["events"]
+            logs._append_log_events(
+                stream, [{"timestamp": now, "message": line, "ingestionTime": now} for line in text.splitlines()]
+            )
+            if len(events) > LOG_STREAM_EVENTS_KEPT:
+                del events[: LOG_STREAM_EVENTS_KEPT // 2]
+    except Exception:
+        logger.exception("the log of %s could not be written", name)

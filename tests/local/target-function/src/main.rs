@@ -1,0 +1,86 @@
+//! A function whose versions behave as they are told: healthy, failing, slow or crashing.
+//!
+//! How is in `behaviour.json` beside the binary, so that one build makes any number of versions.
+
+mod behaviour;
+
+use std::process;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use behaviour::Behaviour;
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use serde_json::{Value, json};
+
+/// What a failing version answers: a function error, so Lambda counts it in `Errors`.
+#[derive(Debug)]
+struct ToldToFail {
+    version: String,
+}
+
+impl From<ToldToFail> for Diagnostic {
+    fn from(error: ToldToFail) -> Self {
+        Self {
+            error_type: "ToldToFail".into(),
+            error_message: format!("version {} was told to fail", error.version),
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let behaviour = Behaviour::read()?;
+    // Initialisation is what happens before the runtime asks for its first event.
+    tokio::time::sleep(Duration::from_millis(behaviour.init_ms)).await;
+    let behaviour = &behaviour;
+    let mut seed = seed();
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+        let roll = Roll { fails: percent(&mut seed), slow: percent(&mut seed) };
+        answer(behaviour, event.payload, roll)
+    }))
+    .await
+}
+
+/// Two random numbers from 0 to 100, drawn before the work so that the handler stays a plain function.
+struct Roll {
+    fails: f64,
+    slow: f64,
+}
+
+async fn answer(behaviour: &Behaviour, payload: Value, roll: Roll) -> Result<Value, ToldToFail> {
+    let mut wait = behaviour.latency_ms;
+    if roll.slow < behaviour.slow_rate_percent {
+        wait += behaviour.slow_ms;
+    }
+    if wait > 0 {
+        tokio::time::sleep(Duration::from_millis(wait)).await;
+    }
+    if behaviour.crash {
+        process::exit(1);
+    }
+    let spared = behaviour.spare_path.as_deref().is_some_and(|path| payload["path"] == path);
+    if !spared && roll.fails < behaviour.error_rate_percent {
+        return Err(ToldToFail { version: behaviour.version.clone() });
+    }
+    let body = behaviour.body.clone().unwrap_or_else(|| {
+        let mut told = json!({ "version": behaviour.version });
+        if behaviour.echo {
+            told["event"] = payload;
+        }
+        told.to_string()
+    });
+    Ok(json!({ "statusCode": behaviour.status_code, "headers": {}, "body": body }))
+}
+
+fn seed() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // Two processes started in the same instant must not roll the same numbers. Odd, so never zero.
+    (now.as_nanos() as u64 ^ (u64::from(process::id()) << 32)) | 1
+}
+
+/// Xorshift: good enough to hit a rate, and one dependency less.
+fn percent(state: &mut u64) -> f64 {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    (*state >> 11) as f64 / (1u64 << 53) as f64 * 100.0
+}

@@ -1,0 +1,1602 @@
+"""Each gap of ministack and moto that is bridged: that it is, and where cheap, that it is still needed.
+
+    .venv/bin/python -m unittest discover -s tests/local -v
+
+It wants the target function built (`TARGET_FUNCTION`, or target/release/target-function) and
+starts its own local AWS on free ports.
+"""
+
+from __future__ import annotations
+
+import base64
+import collections
+import concurrent.futures
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, ClassVar
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
+
+HERE = Path(__file__).resolve().parent
+ROLE = "arn:aws:iam::000000000000:role/target"
+ACCOUNT, REGION = "000000000000", "us-east-1"
+SIGNED = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host, Signature=x"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def bootstrap() -> Path:
+    named = os.environ.get("TARGET_FUNCTION")
+    found = Path(named) if named else HERE.parents[1] / "target" / "release" / "target-function"
+    if not found.exists():
+        raise unittest.SkipTest(f"build the target function first: {found} is missing")
+    return found
+
+
+class LocalAws:
+    """One `aws.py serve`, told to end with this process."""
+
+    def __init__(self, *options: str, wait_scale: float = 0.01) -> None:
+        self.port = free_port()
+        self.dir = tempfile.mkdtemp(prefix="local-aws-")
+        began = time.monotonic()
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                str(HERE / "aws.py"),
+                "serve",
+                "--port",
+                str(self.port),
+                "--dir",
+                self.dir,
+                "--wait-scale",
+                str(wait_scale),
+                "--die-with-stdin",
+                *options,
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline().decode()
+        self.ready_seconds = time.monotonic() - began
+        assert line == f"ready http://127.0.0.1:{self.port}\n", line
+
+    def client(self, service: str, port: int | None = None, **config: Any) -> Any:
+        return boto3.client(
+            service,
+            endpoint_url=f"http://127.0.0.1:{port or self.port}",
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+            config=Config(retries={"total_max_attempts": 1}, max_pool_connections=60, **config),
+        )
+
+    def local(self, method: str, path: str, body: Any = None) -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/_local/{path}",
+            json.dumps(body).encode() if body is not None else None,
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(5)
+        for stream in (self.process.stdin, self.process.stdout):
+            if stream is not None:
+                stream.close()
+
+
+def package(**behaviour: Any) -> bytes:
+    with tempfile.TemporaryDirectory() as directory:
+        out = Path(directory) / "f.zip"
+        subprocess.run(
+            [
+                sys.executable,
+                str(HERE / "aws.py"),
+                "package",
+                "--bootstrap",
+                str(bootstrap()),
+                "--behaviour",
+                json.dumps(behaviour),
+                "--out",
+                str(out),
+            ],
+            check=True,
+        )
+        return out.read_bytes()
+
+
+def eventually(check: Any, seconds: float = 10.0) -> Any:
+    """Poll until `check` gives something true."""
+    end = time.monotonic() + seconds
+    while True:
+        found = check()
+        if found or time.monotonic() > end:
+            return found
+        time.sleep(0.02)
+
+
+class Bridged(unittest.TestCase):
+    """Tests that share one local AWS; each makes resources of its own names."""
+
+    aws: ClassVar[LocalAws]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        bootstrap()
+        cls.aws = LocalAws()
+        cls.lambda_ = cls.aws.client("lambda")
+        cls.cloudwatch = cls.aws.client("cloudwatch")
+        cls.events = cls.aws.client("events")
+        cls.sqs = cls.aws.client("sqs")
+        cls.sns = cls.aws.client("sns")
+        cls.states = cls.aws.client("stepfunctions")
+        cls.dynamodb = cls.aws.client("dynamodb")
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.aws.stop()
+
+    def setUp(self) -> None:
+        self.name = self.id().rsplit(".", 1)[-1].replace("test_", "").replace("_", "-")[:50]
+        self.aws.local("DELETE", "faults")
+        self.aws.local("DELETE", "events/rules")
+
+    # What tests make.
+
+    def function(self, *behaviours: dict[str, Any], **settings: Any) -> str:
+        """A function with one published version per behaviour, 1 upwards."""
+        arguments = {"Runtime": "provided.al2023", "Role": ROLE, "Handler": "bootstrap", **settings}
+        self.lambda_.create_function(FunctionName=self.name, Code={"ZipFile": package(**behaviours[0])}, **arguments)
+        self.settled()
+        self.lambda_.publish_version(FunctionName=self.name)
+        for behaviour in behaviours[1:]:
+            self.lambda_.update_function_code(FunctionName=self.name, ZipFile=package(**behaviour))
+            self.settled()
+            self.lambda_.publish_version(FunctionName=self.name)
+        return self.name
+
+    def settled(self) -> None:
+        def is_settled() -> bool:
+            config = self.lambda_.get_function_configuration(FunctionName=self.name)
+            return config["State"] == "Active" and config["LastUpdateStatus"] == "Successful"
+
+        self.assertTrue(eventually(is_settled))
+
+    def weigh(self, version: str, extra: str | None = None, weight: float = 0.0, **more: Any) -> Any:
+        routing = {"AdditionalVersionWeights": {extra: weight} if extra else {}}
+        call = self.lambda_.update_alias
+        try:
+            self.lambda_.get_alias(FunctionName=self.name, Name="live")
+        except self.lambda_.exceptions.ResourceNotFoundException:
+            call = self.lambda_.create_alias
+        return call(FunctionName=self.name, Name="live", FunctionVersion=version, RoutingConfig=routing, **more)
+
+    def invoke(self, qualifier: str = "live", **more: Any) -> Any:
+        return self.lambda_.invoke(FunctionName=self.name, Qualifier=qualifier, Payload=b'{"path":"/health"}', **more)
+
+    def refused(self, code: str, status: int, call: Any, *args: Any, **kwargs: Any) -> str:
+        with self.assertRaises(ClientError) as caught:
+            call(*args, **kwargs)
+        answer = caught.exception.response
+        self.assertEqual((answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]), (code, status))
+        return str(answer["Error"]["Message"])
+
+    def queue_for(self, pattern: dict[str, Any]) -> str:
+        url = self.sqs.create_queue(QueueName=self.name)["QueueUrl"]
+        self.events.put_rule(Name=self.name, EventPattern=json.dumps(pattern))
+        self.events.put_targets(
+            Rule=self.name, Targets=[{"Id": "q", "Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{self.name}"}]
+        )
+        return str(url)
+
+    def received(self, url: str, count: int, seconds: float = 5.0) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+
+        def enough() -> bool:
+            for message in self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+                found.append(json.loads(message["Body"]))
+                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            return len(found) >= count
+
+        eventually(enough, seconds)
+        return found
+
+    def alarm(self, name: str | None = None, **more: Any) -> str:
+        name = name or self.name
+        arguments = {
+            "Namespace": "AWS/Lambda",
+            "MetricName": "Errors",
+            "Statistic": "Sum",
+            "Period": 60,
+            "EvaluationPeriods": 1,
+            "Threshold": 1,
+            "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+            "Dimensions": [
+                {"Name": "FunctionName", "Value": self.name},
+                {"Name": "Resource", "Value": f"{self.name}:live"},
+            ],
+            **more,
+        }
+        if "Metrics" in more:
+            for field in ("Namespace", "MetricName", "Statistic", "Period", "Dimensions"):
+                arguments.pop(field, None)
+        self.cloudwatch.put_metric_alarm(AlarmName=name, **arguments)
+        return name
+
+    def state(self, name: str) -> str:
+        found = self.cloudwatch.describe_alarms(AlarmNames=[name], AlarmTypes=["MetricAlarm", "CompositeAlarm"])
+        return str([*found["MetricAlarms"], *found["CompositeAlarms"]][0]["StateValue"])
+
+    def data(self, *queries: dict[str, Any], since: float = 600) -> dict[str, Any]:
+        now = time.time()
+        found = self.cloudwatch.get_metric_data(
+            StartTime=now - since, EndTime=now + 60, MetricDataQueries=list(queries)
+        )
+        return {r["Id"]: r for r in found["MetricDataResults"]}
+
+    def stat(self, identity: str, metric: str, stat: str, *dimensions: str, **more: Any) -> dict[str, Any]:
+        names = ("FunctionName", "Resource", "ExecutedVersion")
+        return {
+            "Id": identity,
+            "MetricStat": {
+                "Period": 60,
+                "Stat": stat,
+                "Metric": {
+                    "Namespace": "AWS/Lambda",
+                    "MetricName": metric,
+                    "Dimensions": [{"Name": n, "Value": v} for n, v in zip(names, dimensions)],
+                },
+            },
+            **more,
+        }
+
+    def machine(self, states: dict[str, Any], start: str, **more: Any) -> str:
+        definition = {"StartAt": start, "States": states, **more}
+        return str(
+            self.states.create_state_machine(name=self.name, definition=json.dumps(definition), roleArn=ROLE)[
+                "stateMachineArn"
+            ]
+        )
+
+    def run_to_end(self, machine: str, data: Any = None, client: Any = None) -> dict[str, Any]:
+        client = client or self.states
+        arn = client.start_execution(stateMachineArn=machine, input=json.dumps(data or {}))["executionArn"]
+        return self.ended(arn, client)
+
+    def ended(self, arn: str, client: Any = None) -> dict[str, Any]:
+        client = client or self.states
+        found: dict[str, Any] = {}
+
+        def is_over() -> bool:
+            found.update(client.describe_execution(executionArn=arn))
+            return found["status"] != "RUNNING"
+
+        self.assertTrue(eventually(is_over, 20))
+        return found
+
+    def arn(self, qualifier: str = "") -> str:
+        return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{self.name}" + (f":{qualifier}" if qualifier else "")
+
+
+class Gap1Weights(Bridged):
+    def test_share_and_metrics(self) -> None:
+        self.function({"version": "blue"}, {"version": "green", "errorRatePercent": 100})
+        self.weigh("1", "2", 0.25)
+        seen: collections.Counter[str] = collections.Counter()
+        errors = 0
+        for _ in range(400):
+            answer = self.invoke()
+            seen[answer["ExecutedVersion"]] += 1
+            errors += "FunctionError" in answer
+            self.assertEqual("FunctionError" in answer, answer["ExecutedVersion"] == "2")
+        self.assertAlmostEqual(seen["2"] / 400, 0.25, delta=0.1)
+        live = f"{self.name}:live"
+        sums = {
+            key: sum(r["Values"])
+            for key, r in self.data(
+                self.stat("all", "Invocations", "Sum", self.name),
+                self.stat("alias", "Invocations", "Sum", self.name, live),
+                self.stat("blue", "Invocations", "Sum", self.name, live, "1"),
+                self.stat("green", "Invocations", "Sum", self.name, live, "2"),
+                self.stat("bad", "Errors", "Sum", self.name, live, "2"),
+                self.stat("good", "Errors", "Sum", self.name, live, "1"),
+                self.stat("timed", "Duration", "SampleCount", self.name, live, "2"),
+                self.stat("direct", "Invocations", "Sum", self.name, f"{self.name}:2"),
+            ).items()
+        }
+        self.assertEqual(
+            sums,
+            {
+                "all": 400,
+                "alias": 400,
+                "blue": seen["1"],
+                "green": seen["2"],
+                "bad": errors,
+                "good": 0,
+                "timed": seen["2"],
+                "direct": 0,
+            },
+        )
+
+    def test_full_weight_leaves_nothing_to_the_primary(self) -> None:
+        self.function({"version": "blue"}, {"version": "green"})
+        self.weigh("1", "2", 1.0)
+        self.assertEqual({self.invoke()["ExecutedVersion"] for _ in range(30)}, {"2"})
+        self.weigh("1", "2", 0.0)
+        self.assertEqual({self.invoke()["ExecutedVersion"] for _ in range(30)}, {"1"})
+
+    def test_version_invoked_directly(self) -> None:
+        self.function({"version": "blue"})
+        self.weigh("1")
+        self.invoke("1")
+        data = self.data(
+            self.stat("direct", "Invocations", "Sum", self.name, f"{self.name}:1"),
+            self.stat("through", "Invocations", "Sum", self.name, f"{self.name}:live", "1"),
+        )
+        self.assertEqual((data["direct"]["Values"], data["through"]["Values"]), ([1.0], []))
+
+    def test_every_path_is_weighted(self) -> None:
+        self.function({"version": "blue"}, {"version": "green"})
+        self.weigh("1", "2", 1.0)
+        machine = self.machine(
+            {
+                "A": {"Type": "Task", "Resource": self.arn("live"), "ResultPath": "$.a", "Next": "B"},
+                "B": {
+                    "Type": "Task",
+                    "Resource": "arn:aws:states:::lambda:invoke",
+                    "ResultPath": "$.b",
+                    "Parameters": {"FunctionName": self.arn("live"), "Payload": {}},
+                    "End": True,
+                },
+            },
+            "A",
+        )
+        output = json.loads(self.run_to_end(machine)["output"])
+        self.assertIn("green", output["a"]["body"])
+        self.assertEqual(output["b"]["ExecutedVersion"], "2")
+        self.assertIn("green", output["b"]["Payload"]["body"])
+        self.lambda_.add_permission(
+            FunctionName=self.name,
+            Qualifier="live",
+            StatementId="e",
+            Principal="events.amazonaws.com",
+            Action="lambda:InvokeFunction",
+        )
+        self.events.put_rule(Name=self.name, EventPattern='{"source":["weights.test"]}')
+        self.events.put_targets(Rule=self.name, Targets=[{"Id": "l", "Arn": self.arn("live")}])
+        self.events.put_events(Entries=[{"Source": "weights.test", "DetailType": "x", "Detail": "{}"}])
+        self.invoke(InvocationType="Event")
+        query = self.stat("green", "Invocations", "Sum", self.name, f"{self.name}:live", "2")
+        self.assertTrue(eventually(lambda: sum(self.data(query)["green"]["Values"]) == 4))
+
+
+class Gap2AliasRules(Bridged):
+    def test_refusals(self) -> None:
+        self.function({"version": "1"}, {"version": "2"}, {"version": "3"})
+        self.weigh("1", "2", 0.1)
+
+        def update(version: str | None = "1", **weights: float) -> Any:
+            arguments = {"FunctionVersion": version} if version else {}
+            return {
+                "FunctionName": self.name,
+                "Name": "live",
+                **arguments,
+                "RoutingConfig": {"AdditionalVersionWeights": {k.strip("v"): w for k, w in weights.items()}},
+            }
+
+        call, invalid = self.lambda_.update_alias, "InvalidParameterValueException"
+        self.assertIn("cannot be greater than 1", self.refused(invalid, 400, call, **update(v2=0.1, v3=0.1)))
+        self.assertIn(
+            "Function version 1 is already included in routing configuration.",
+            self.refused(invalid, 400, call, **update(v1=0.1)),
+        )
+        self.assertIn("$LATEST is not supported", self.refused(invalid, 400, call, **update("$LATEST", v2=0.1)))
+        self.assertIn("Function not found", self.refused("ResourceNotFoundException", 404, call, **update(v10=0.1)))
+        self.assertIn("Function not found", self.refused("ResourceNotFoundException", 404, call, **update("10")))
+        unchecked = self.aws.client("lambda", parameter_validation=False).update_alias
+        for weight in (1.01, -0.1, 10.0):
+            self.refused("ValidationException", 400, unchecked, **update(v2=weight))
+        self.refused(
+            "ValidationException",
+            400,
+            call,
+            FunctionName=self.name,
+            Name="live",
+            RoutingConfig={"AdditionalVersionWeights": {"$LATEST": 0.1}},
+        )
+        self.assertEqual(
+            self.lambda_.get_alias(FunctionName=self.name, Name="live")["RoutingConfig"],
+            {"AdditionalVersionWeights": {"2": 0.1}},
+        )
+
+    def test_what_is_not_said_is_kept(self) -> None:
+        self.function({"version": "1"}, {"version": "2"}, {"version": "3"})
+        self.weigh("1", "2", 0.1)
+        weights = {"AdditionalVersionWeights": {"2": 0.1}}
+        kept = self.lambda_.update_alias(FunctionName=self.name, Name="live", Description="d")
+        self.assertEqual((kept["RoutingConfig"], kept["FunctionVersion"]), (weights, "1"))
+        self.assertEqual(
+            self.lambda_.update_alias(FunctionName=self.name, Name="live", FunctionVersion="3")["RoutingConfig"],
+            weights,
+        )
+        self.assertEqual(
+            self.lambda_.update_alias(FunctionName=self.name, Name="live", RoutingConfig={})["RoutingConfig"], weights
+        )
+        cleared = self.weigh("3")
+        self.assertNotIn("RoutingConfig", cleared)
+        self.assertEqual(cleared["Description"], "d")
+
+    def test_revisions(self) -> None:
+        self.function({"version": "1"})
+        first = self.weigh("1")["RevisionId"]
+        second = self.weigh("1", RevisionId=first)["RevisionId"]
+        self.assertNotEqual(first, second)
+        message = self.refused("PreconditionFailedException", 412, self.weigh, "1", RevisionId=first)
+        self.assertTrue(message.startswith("The Revision Id provided does not match the latest Revision Id."))
+
+    def test_names_and_absence(self) -> None:
+        self.function({"version": "1"})
+        create, get = self.lambda_.create_alias, self.lambda_.get_alias
+        self.weigh("1")
+        self.assertIn(
+            "Alias already exists: arn:",
+            self.refused(
+                "ResourceConflictException", 409, create, FunctionName=self.name, Name="live", FunctionVersion="1"
+            ),
+        )
+        self.assertIn(
+            "Cannot find alias arn",
+            self.refused("ResourceNotFoundException", 404, get, FunctionName=self.name, Name="no"),
+        )
+        self.refused("ValidationException", 400, create, FunctionName=self.name, Name="123", FunctionVersion="1")
+        create(FunctionName=self.name, Name="latest", FunctionVersion="$LATEST")
+        self.lambda_.delete_alias(FunctionName=self.name, Name="no")
+        listed = self.lambda_.list_aliases(FunctionName=self.name, FunctionVersion="1")["Aliases"]
+        self.assertEqual([a["Name"] for a in listed], ["live"])
+
+    def test_versions_must_share_role_and_dead_letter_queue(self) -> None:
+        self.function({"version": "1"})
+        for change in (
+            {"Role": "arn:aws:iam::000000000000:role/other"},
+            {"Role": ROLE, "DeadLetterConfig": {"TargetArn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:dlq"}},
+        ):
+            self.lambda_.update_function_configuration(FunctionName=self.name, **change)
+            self.settled()
+            version = self.lambda_.publish_version(FunctionName=self.name)
+            self.refused("InvalidParameterValueException", 400, self.weigh, "1", version["Version"], 0.5)
+            got = self.lambda_.get_function(FunctionName=self.name, Qualifier=version["Version"])["Configuration"]
+            self.assertEqual(
+                (got["Role"], got.get("DeadLetterConfig")), (version["Role"], version.get("DeadLetterConfig"))
+            )
+
+    def test_a_referenced_version_is_kept(self) -> None:
+        self.function({"version": "1"}, {"version": "2"}, {"version": "3"})
+        self.weigh("1", "2", 0.1)
+        for version in ("1", "2"):
+            message = self.refused(
+                "ResourceConflictException",
+                409,
+                self.lambda_.delete_function,
+                FunctionName=self.name,
+                Qualifier=version,
+            )
+            self.assertEqual(message, "Unable to delete version because the following aliases reference it: [live]")
+        self.lambda_.delete_function(FunctionName=self.name, Qualifier="3")
+        self.lambda_.delete_function(FunctionName=self.name, Qualifier="99")
+        versions = self.lambda_.list_versions_by_function(FunctionName=self.name)["Versions"]
+        self.assertEqual([v["Version"] for v in versions], ["$LATEST", "1", "2"])
+
+
+class Gap3AlarmEvents(Bridged):
+    PATTERN: ClassVar[dict[str, Any]] = {"source": ["aws.cloudwatch"], "detail-type": ["CloudWatch Alarm State Change"]}
+
+    def test_set_state_is_told_at_once(self) -> None:
+        url = self.queue_for({**self.PATTERN, "detail": {"alarmName": [{"prefix": self.name}]}})
+        self.alarm(AlarmDescription="errors")
+        began = time.monotonic()
+        self.cloudwatch.set_alarm_state(AlarmName=self.name, StateValue="ALARM", StateReason="by hand")
+        event = self.received(url, 1)[0]
+        self.assertLess(time.monotonic() - began, 0.2)
+        self.assertEqual(event["source"], "aws.cloudwatch")
+        self.assertEqual(event["resources"], [f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{self.name}"])
+        detail = event["detail"]
+        self.assertRegex(detail["state"].pop("timestamp"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+0000$")
+        self.assertRegex(detail["previousState"].pop("timestamp"), r"\+0000$")
+        metric = detail["configuration"]["metrics"][0]["metricStat"]
+        self.assertEqual(
+            metric,
+            {
+                "metric": {
+                    "dimensions": {"FunctionName": self.name, "Resource": f"{self.name}:live"},
+                    "name": "Errors",
+                    "namespace": "AWS/Lambda",
+                },
+                "period": 60,
+                "stat": "Sum",
+            },
+        )
+        self.assertEqual(detail["configuration"]["description"], "errors")
+        self.assertEqual(
+            (detail["state"], detail["previousState"]["value"]),
+            ({"reason": "by hand", "value": "ALARM"}, "INSUFFICIENT_DATA"),
+        )
+        self.cloudwatch.set_alarm_state(AlarmName=self.name, StateValue="ALARM", StateReason="again")
+        self.assertEqual(self.received(url, 1, 0.4), [])
+        self.cloudwatch.set_alarm_state(AlarmName=self.name, StateValue="OK", StateReason="well")
+        told = self.received(url, 1)[0]["detail"]
+        self.assertEqual(
+            (told["previousState"]["reason"], told["previousState"]["value"], told["state"]["value"]),
+            ("by hand", "ALARM", "OK"),
+        )
+
+    def test_composite(self) -> None:
+        url = self.queue_for({**self.PATTERN, "detail": {"alarmName": [f"{self.name}-all"]}})
+        for child in "ab":
+            self.alarm(f"{self.name}-{child}")
+        rule = f'ALARM("{self.name}-a") AND NOT OK("{self.name}-b")'
+        self.cloudwatch.put_composite_alarm(AlarmName=f"{self.name}-all", AlarmRule=rule)
+        self.cloudwatch.set_alarm_state(AlarmName=f"{self.name}-a", StateValue="ALARM", StateReason="x")
+        self.assertEqual(self.state(f"{self.name}-all"), "ALARM")
+        detail = self.received(url, 2)[-1]["detail"]
+        self.assertEqual((detail["configuration"]["alarmRule"], detail["state"]["value"]), (rule, "ALARM"))
+        self.assertEqual(
+            [t["arn"].rsplit(":", 1)[-1] for t in json.loads(detail["state"]["reasonData"])["triggeringAlarms"]],
+            [f"{self.name}-a"],
+        )
+        self.assertEqual(self.cloudwatch.describe_alarms(AlarmNames=[f"{self.name}-all"])["CompositeAlarms"], [])
+
+    def test_an_alarm_starts_a_function(self) -> None:
+        self.function({"version": "checker"})
+        self.lambda_.add_permission(
+            FunctionName=self.name, StatementId="e", Principal="events.amazonaws.com", Action="lambda:InvokeFunction"
+        )
+        self.events.put_rule(
+            Name=self.name,
+            EventPattern=json.dumps(
+                {**self.PATTERN, "detail": {"alarmName": [self.name], "state": {"value": ["ALARM"]}}}
+            ),
+        )
+        self.events.put_targets(Rule=self.name, Targets=[{"Id": "l", "Arn": self.arn()}])
+        self.alarm()
+        seq = self.aws.local("GET", "calls")["seq"]
+        began = time.time()
+        self.cloudwatch.set_alarm_state(AlarmName=self.name, StateValue="ALARM", StateReason="x")
+        call = eventually(
+            lambda: [c for c in self.aws.local("GET", f"calls?since={seq}")["calls"] if c["caller"] == "events"]
+        )
+        self.assertEqual((call[0]["action"], call[0]["resource"]), ("Invoke", self.name))
+        self.assertLess(call[0]["time"] - began, 0.2)
+
+
+class Gap4Alarms(Bridged):
+    def test_errors_of_an_alias_fire(self) -> None:
+        self.function({"version": "blue"}, {"version": "green", "errorRatePercent": 100})
+        self.weigh("1")
+        self.alarm(TreatMissingData="notBreaching")
+        other = self.alarm(f"{self.name}-other", Dimensions=[{"Name": "FunctionName", "Value": "another"}])
+        self.assertTrue(eventually(lambda: self.state(self.name) == "OK"))
+        self.weigh("1", "2", 1.0)
+        self.invoke()
+        began = time.monotonic()
+        self.assertTrue(eventually(lambda: self.state(self.name) == "ALARM", 3))
+        self.assertLess(time.monotonic() - began, 2)
+        self.assertEqual(self.state(other), "INSUFFICIENT_DATA")
+
+    def test_metric_math(self) -> None:
+        self.function({"version": "bad", "errorRatePercent": 100})
+        self.weigh("1")
+        live = f"{self.name}:live"
+        self.alarm(
+            Metrics=[
+                {"Id": "r", "Expression": "IF(i >= 3, 100 * FILL(e, 0) / i, 0)", "ReturnData": True},
+                self.stat("e", "Errors", "Sum", self.name, live, ReturnData=False),
+                self.stat("i", "Invocations", "Sum", self.name, live, ReturnData=False),
+            ],
+            Threshold=50,
+            ComparisonOperator="GreaterThanThreshold",
+            TreatMissingData="notBreaching",
+        )
+        self.invoke()
+        time.sleep(1.2)
+        self.assertEqual(self.state(self.name), "OK")
+        for _ in range(3):
+            self.invoke()
+        self.assertTrue(eventually(lambda: self.state(self.name) == "ALARM", 3))
+        described = self.cloudwatch.describe_alarms(AlarmNames=[self.name])["MetricAlarms"][0]
+        self.assertEqual(len(described["Metrics"]), 3)
+        self.assertNotIn("MetricName", described)
+
+    def test_m_of_n_and_missing(self) -> None:
+        now = time.time() // 60 * 60
+
+        def put(*values: tuple[int, float]) -> None:
+            self.cloudwatch.put_metric_data(
+                Namespace="Test",
+                MetricData=[
+                    {"MetricName": self.name, "Timestamp": now - 60 * back, "Value": value} for back, value in values
+                ],
+            )
+
+        def alarm(suffix: str, **more: Any) -> str:
+            return self.alarm(
+                f"{self.name}-{suffix}", Namespace="Test", MetricName=self.name, Dimensions=[], Threshold=5, **more
+            )
+
+        put((1, 9.0), (2, 1.0), (3, 9.0))
+        two = alarm("two", EvaluationPeriods=3, DatapointsToAlarm=2)
+        three = alarm("three", EvaluationPeriods=3)
+        missing = alarm("missing", EvaluationPeriods=6, DatapointsToAlarm=5, TreatMissingData="breaching")
+        ignored = alarm("ignored", EvaluationPeriods=6, DatapointsToAlarm=5, TreatMissingData="ignore")
+        time.sleep(1.5)
+        self.assertEqual(
+            [self.state(a) for a in (two, three, missing, ignored)], ["ALARM", "OK", "ALARM", "INSUFFICIENT_DATA"]
+        )
+
+    def test_set_state_stands_without_data(self) -> None:
+        self.alarm()
+        self.cloudwatch.set_alarm_state(AlarmName=self.name, StateValue="OK", StateReason="x")
+        time.sleep(1.5)
+        self.assertEqual(self.state(self.name), "OK")
+
+
+class Gap5MetricData(Bridged):
+    def test_trimmed_counts_and_percentiles(self) -> None:
+        values = [float(v) for v in range(1, 101)]
+        self.cloudwatch.put_metric_data(Namespace="Test", MetricData=[{"MetricName": self.name, "Values": values}])
+
+        def query(identity: str, stat: str) -> dict[str, Any]:
+            return {
+                "Id": identity,
+                "MetricStat": {"Metric": {"Namespace": "Test", "MetricName": self.name}, "Period": 60, "Stat": stat},
+            }
+
+        wanted = {
+            "TC(10:20)": 10,
+            "TC(:10)": 10,
+            "TC(90:)": 10,
+            "TC(10%:90%)": 80,
+            "TM(10%:90%)": 50.5,
+            "PR(:50)": 50,
+            "p99": 99.01,
+            "p50": 50.5,
+            "SampleCount": 100,
+            "Sum": 5050,
+            "TS(98:)": 199,
+            "tm90": 45.5,
+        }
+        found = self.data(*(query(f"q{i}", stat) for i, stat in enumerate(wanted)), since=120)
+        got = {stat: found[f"q{i}"]["Values"] for i, stat in enumerate(wanted)}
+        self.assertEqual({k: round(v[0], 6) for k, v in got.items()}, wanted)
+
+    def test_math_and_absence(self) -> None:
+        self.function({"version": "x", "errorRatePercent": 100})
+        self.weigh("1")
+        for _ in range(4):
+            self.invoke()
+        live = f"{self.name}:live"
+        found = self.data(
+            self.stat("e", "Errors", "Sum", self.name, live, ReturnData=False),
+            self.stat("i", "Invocations", "Sum", self.name, live),
+            {"Id": "rate", "Expression": "100*e/i"},
+            {"Id": "both", "Expression": "SUM([e,i])"},
+            self.stat("none", "Errors", "Sum", self.name, "typo"),
+            {"Id": "filled", "Expression": "FILL(none,0)"},
+        )
+        self.assertEqual(
+            {k: (r["StatusCode"], r["Values"]) for k, r in found.items()},
+            {
+                "i": ("Complete", [4.0]),
+                "rate": ("Complete", [100.0]),
+                "both": ("Complete", [8.0]),
+                "none": ("Complete", []),
+                "filled": ("Complete", [0.0]),
+            },
+        )
+        self.assertEqual(found["i"]["Timestamps"][0].timestamp() % 60, 0)
+
+    def test_a_hundred_thousand_points(self) -> None:
+        for start in range(0, 100_000, 10_000):
+            self.cloudwatch.put_metric_data(
+                Namespace="Test",
+                MetricData=[
+                    {
+                        "MetricName": self.name,
+                        "Values": [float(start + i + k) for i in range(100)],
+                        "Counts": [1.0] * 100,
+                    }
+                    for k in range(0, 10_000, 100)
+                ],
+            )
+        began = time.monotonic()
+        found = self.data(
+            {
+                "Id": "p",
+                "MetricStat": {"Metric": {"Namespace": "Test", "MetricName": self.name}, "Period": 3600, "Stat": "p99"},
+            },
+            {
+                "Id": "n",
+                "MetricStat": {
+                    "Metric": {"Namespace": "Test", "MetricName": self.name},
+                    "Period": 3600,
+                    "Stat": "SampleCount",
+                },
+            },
+            since=1800,
+        )
+        self.assertLess(time.monotonic() - began, 1.0)
+        self.assertEqual(sum(found["n"]["Values"]), 100_000)
+        self.assertAlmostEqual(found["p"]["Values"][0], 98_999, delta=2)
+
+    def test_all_three_protocols(self) -> None:
+        import cbor2
+
+        self.alarm()
+
+        def ask(body: bytes, path: str = "/", **headers: str) -> tuple[int, bytes]:
+            connection = http.client.HTTPConnection("127.0.0.1", self.aws.port, timeout=10)
+            connection.request(
+                "POST",
+                path,
+                body,
+                {
+                    "authorization": SIGNED.replace("lambda", "monitoring"),
+                    **{k.replace("_", "-"): v for k, v in headers.items()},
+                },
+            )
+            answer = connection.getresponse()
+            try:
+                return answer.status, answer.read()
+            finally:
+                connection.close()
+
+        status, body = ask(
+            cbor2.dumps({"AlarmNames": [self.name]}),
+            "/service/GraniteServiceVersion20100801/operation/DescribeAlarms",
+            content_type="application/cbor",
+            smithy_protocol="rpc-v2-cbor",
+        )
+        self.assertEqual((status, cbor2.loads(body)["MetricAlarms"][0]["AlarmName"]), (200, self.name))
+        status, body = ask(
+            json.dumps({"AlarmNames": [self.name]}).encode(),
+            x_amz_target="GraniteServiceVersion20100801.DescribeAlarms",
+            content_type="application/x-amz-json-1.0",
+        )
+        self.assertEqual((status, json.loads(body)["MetricAlarms"][0]["AlarmName"]), (200, self.name))
+        status, body = ask(
+            f"Action=DescribeAlarms&Version=2010-08-01&AlarmNames.member.1={self.name}".encode(),
+            content_type="application/x-www-form-urlencoded",
+        )
+        self.assertEqual(status, 200)
+        self.assertIn(f"<AlarmName>{self.name}</AlarmName>".encode(), body)
+
+
+class Gap6StepFunctions(Bridged):
+    def waiting(self, **more: Any) -> tuple[str, str]:
+        """A machine that asks by SNS and waits, with its topic."""
+        topic = self.sns.create_topic(Name=self.name)["TopicArn"]
+        machine = self.machine(
+            {
+                "Ask": {
+                    "Type": "Task",
+                    "Resource": "arn:aws:states:::sns:publish.waitForTaskToken",
+                    "Parameters": {"TopicArn": topic, "Message": {"token.$": "$$.Task.Token"}},
+                    "End": True,
+                    **more,
+                }
+            },
+            "Ask",
+        )
+        return machine, topic
+
+    def token(self, topic: str) -> str:
+        found = eventually(lambda: self.aws.local("GET", f"notifications?topic={topic}"))
+        return str(json.loads(found[-1]["message"])["token"])
+
+    def test_timeout_seconds_path(self) -> None:
+        machine, _ = self.waiting(TimeoutSecondsPath="$.hold")
+        began = time.monotonic()
+        end = self.run_to_end(machine, {"hold": 60})
+        self.assertEqual((end["status"], end["error"]), ("FAILED", "States.Timeout"))
+        self.assertLess(time.monotonic() - began, 3)
+        kinds = [e["type"] for e in self.states.get_execution_history(executionArn=end["executionArn"])["events"]]
+        self.assertIn("TaskTimedOut", kinds)
+
+    def test_jsonata_timeout_and_heartbeat(self) -> None:
+        machine = self.machine(
+            {
+                "Ask": {
+                    "Type": "Task",
+                    "QueryLanguage": "JSONata",
+                    "Resource": "arn:aws:states:::sns:publish.waitForTaskToken",
+                    "TimeoutSeconds": "{% $states.input.hold %}",
+                    "Arguments": {
+                        "TopicArn": self.sns.create_topic(Name=self.name)["TopicArn"],
+                        "Message": "{% $states.context.Task.Token %}",
+                    },
+                    "End": True,
+                }
+            },
+            "Ask",
+        )
+        self.assertEqual(self.run_to_end(machine, {"hold": 30})["error"], "States.Timeout")
+
+    def test_heartbeat(self) -> None:
+        machine, topic = self.waiting(HeartbeatSeconds=30)
+        arn = self.states.start_execution(stateMachineArn=machine)["executionArn"]
+        token = self.token(topic)
+        for _ in range(4):
+            time.sleep(0.15)
+            self.states.send_task_heartbeat(taskToken=token)
+        self.assertEqual(self.states.describe_execution(executionArn=arn)["status"], "RUNNING")
+        self.assertEqual(self.ended(arn)["status"], "FAILED")
+        self.refused("TaskTimedOut", 400, self.states.send_task_heartbeat, taskToken=token)
+
+    def test_a_token_is_good_once(self) -> None:
+        machine, topic = self.waiting()
+        arn = self.states.start_execution(stateMachineArn=machine)["executionArn"]
+        token = self.token(topic)
+        self.states.send_task_success(taskToken=token, output='{"done":true}')
+        self.refused("TaskTimedOut", 400, self.states.send_task_success, taskToken=token, output="{}")
+        self.refused("TaskTimedOut", 400, self.states.send_task_failure, taskToken=token)
+        self.refused("InvalidToken", 400, self.states.send_task_success, taskToken="nonsense", output="{}")
+        self.assertEqual(json.loads(self.ended(arn)["output"]), {"done": True})
+
+    def test_stop_kills_the_token_and_is_told(self) -> None:
+        url = self.queue_for({"source": ["aws.states"], "detail": {"status": ["ABORTED"]}})
+        machine, topic = self.waiting()
+        arn = self.states.start_execution(stateMachineArn=machine, input='{"a":1}')["executionArn"]
+        token = self.token(topic)
+        self.states.stop_execution(executionArn=arn, error="Stopped", cause="by hand")
+        self.refused("TaskTimedOut", 400, self.states.send_task_success, taskToken=token, output="{}")
+        detail = self.received(url, 1)[0]["detail"]
+        self.assertEqual(
+            {k: detail[k] for k in ("executionArn", "status", "error", "cause", "input")},
+            {"executionArn": arn, "status": "ABORTED", "error": "Stopped", "cause": "by hand", "input": '{"a":1}'},
+        )
+        self.assertGreater(detail["stopDate"], 10**12)
+        time.sleep(0.3)
+        self.assertEqual(self.states.describe_execution(executionArn=arn)["status"], "ABORTED")
+
+    def test_stop_ends_waits_and_retries(self) -> None:
+        self.function({"version": "x", "errorRatePercent": 100})
+        machine = self.machine(
+            {
+                "T": {
+                    "Type": "Task",
+                    "Resource": self.arn(),
+                    "End": True,
+                    "Retry": [
+                        {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 10, "BackoffRate": 1, "MaxAttempts": 1000}
+                    ],
+                }
+            },
+            "T",
+        )
+        arn = self.states.start_execution(stateMachineArn=machine)["executionArn"]
+        time.sleep(0.5)
+        self.states.stop_execution(executionArn=arn)
+        time.sleep(0.2)
+        seq = self.aws.local("GET", "calls")["seq"]
+        time.sleep(0.5)
+        later = [c for c in self.aws.local("GET", f"calls?since={seq}")["calls"] if c["caller"] == "states"]
+        self.assertEqual((later, self.states.describe_execution(executionArn=arn)["status"]), ([], "ABORTED"))
+
+    def test_top_level_timeout(self) -> None:
+        url = self.queue_for({"source": ["aws.states"], "detail": {"status": ["TIMED_OUT"]}})
+        machine = self.machine({"W": {"Type": "Wait", "Seconds": 3000, "End": True}}, "W", TimeoutSeconds=50)
+        began = time.monotonic()
+        end = self.run_to_end(machine)
+        self.assertEqual(end["status"], "TIMED_OUT")
+        self.assertLess(time.monotonic() - began, 2)
+        self.assertFalse({"error", "cause"} & {k for k in end if end[k] is not None})
+        self.assertEqual(self.received(url, 1)[0]["detail"]["status"], "TIMED_OUT")
+
+    def test_fail_paths_and_context(self) -> None:
+        machine = self.machine(
+            {
+                "P": {
+                    "Type": "Pass",
+                    "Parameters": {
+                        "id.$": "$$.Execution.Id",
+                        "in.$": "$$.Execution.Input.a",
+                        "at.$": "$$.State.EnteredTime",
+                        "redrives.$": "$$.Execution.RedriveCount",
+                    },
+                    "Next": "F",
+                },
+                "F": {"Type": "Fail", "Error": "DeploymentRolledBack", "CausePath": "States.JsonToString($)"},
+            },
+            "P",
+        )
+        end = self.run_to_end(machine, {"a": 7})
+        cause = json.loads(end["cause"])
+        self.assertEqual(
+            (end["error"], cause["id"], cause["in"], cause["redrives"]),
+            ("DeploymentRolledBack", end["executionArn"], 7, 0),
+        )
+
+    def test_names(self) -> None:
+        machine = self.machine({"W": {"Type": "Wait", "Seconds": 100, "End": True}}, "W")
+        start = {"stateMachineArn": machine, "name": "one", "input": '{"a":1}'}
+        arn = self.states.start_execution(**start)["executionArn"]
+        self.assertEqual(self.states.start_execution(**start)["executionArn"], arn)
+        self.refused("ExecutionAlreadyExists", 400, self.states.start_execution, **{**start, "input": "{}"})
+        self.ended(arn)
+        self.refused("ExecutionAlreadyExists", 400, self.states.start_execution, **start)
+
+    def test_errors_of_functions(self) -> None:
+        self.function(
+            {"version": "1", "errorRatePercent": 100},
+            {"version": "2", "crash": True},
+            {"version": "3", "latencyMs": 3000},
+            Timeout=1,
+        )
+        for version, error in (("1", "ToldToFail"), ("2", "Runtime.ExitError"), ("3", "Sandbox.Timedout")):
+            original, self.name = self.name, f"{self.name}-{version}"
+            machine = self.machine(
+                {
+                    "T": {
+                        "Type": "Task",
+                        "Resource": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{original}:{version}",
+                        "End": True,
+                    }
+                },
+                "T",
+            )
+            self.name = original
+            end = self.run_to_end(machine)
+            self.assertEqual((end["error"], json.loads(end["cause"])["errorType"]), (error, error))
+
+
+class Gap8Lambda(Bridged):
+    def test_publish_guards(self) -> None:
+        self.function({"version": "1"})
+        config = self.lambda_.get_function_configuration(FunctionName=self.name)
+        again = self.lambda_.publish_version(FunctionName=self.name, Description="ignored")
+        self.assertEqual((again["Version"], again["Description"]), ("1", ""))
+        message = self.refused(
+            "InvalidParameterValueException", 400, self.lambda_.publish_version, FunctionName=self.name, CodeSha256="x"
+        )
+        self.assertIn("CodeSHA256 (x) is different from current CodeSHA256 in $LATEST", message)
+        self.refused(
+            "PreconditionFailedException", 412, self.lambda_.publish_version, FunctionName=self.name, RevisionId="x"
+        )
+        updated = self.lambda_.update_function_code(
+            FunctionName=self.name, ZipFile=package(version="2"), RevisionId=config["RevisionId"]
+        )
+        self.assertEqual((updated["State"], updated["LastUpdateStatus"]), ("Active", "InProgress"))
+        for call in (
+            lambda: self.lambda_.publish_version(FunctionName=self.name),
+            lambda: self.lambda_.update_function_code(FunctionName=self.name, ZipFile=package(version="3")),
+        ):
+            self.assertIn("An update is in progress for resource", self.refused("ResourceConflictException", 409, call))
+        self.settled()
+        settled = self.lambda_.get_function_configuration(FunctionName=self.name)["RevisionId"]
+        self.lambda_.publish_version(FunctionName=self.name, CodeSha256=updated["CodeSha256"], RevisionId=settled)
+        after = self.lambda_.get_function_configuration(FunctionName=self.name)["RevisionId"]
+        self.assertEqual(len({config["RevisionId"], updated["RevisionId"], settled, after}), 4)
+        self.refused(
+            "PreconditionFailedException",
+            412,
+            self.lambda_.update_function_code,
+            FunctionName=self.name,
+            ZipFile=package(version="3"),
+            RevisionId=settled,
+        )
+
+    def test_the_same_code_is_the_same_version(self) -> None:
+        self.function({"version": "1"})
+        self.lambda_.update_function_code(FunctionName=self.name, ZipFile=package(version="1"))
+        self.settled()
+        self.assertEqual(self.lambda_.publish_version(FunctionName=self.name)["Version"], "1")
+
+    def test_log_tail_and_cold_start(self) -> None:
+        self.function({"version": "1", "initMs": 60})
+        cold = base64.b64decode(self.invoke("1", LogType="Tail")["LogResult"]).decode()
+        warm = base64.b64decode(self.invoke("1", LogType="Tail")["LogResult"]).decode()
+        self.assertRegex(cold, r"REPORT RequestId: \S+\tDuration: [\d.]+ ms\t.*Init Duration: ([6-9]\d|\d{3,})\.\d+ ms")
+        self.assertNotIn("Init Duration", warm)
+
+    def test_function_errors(self) -> None:
+        self.function(
+            {"version": "1", "crash": True},
+            {"version": "2", "latencyMs": 5000},
+            {"version": "3", "errorRatePercent": 100},
+            Timeout=1,
+        )
+        got = []
+        for version in "123":
+            answer = self.invoke(version)
+            self.assertEqual((answer["StatusCode"], answer["FunctionError"]), (200, "Unhandled"))
+            got.append(json.load(answer["Payload"]))
+        self.assertEqual([g["errorType"] for g in got], ["Runtime.ExitError", "Sandbox.Timedout", "ToldToFail"])
+        self.assertRegex(got[1]["errorMessage"], r"^RequestId: \S+ Error: Task timed out after 1\.00 seconds$")
+        self.assertRegex(got[0]["errorMessage"], r"^RequestId: \S+ Error: Runtime exited")
+
+    def test_policies_urls_and_sources(self) -> None:
+        self.function({"version": "1"})
+        self.weigh("1")
+        self.lambda_.add_permission(
+            FunctionName=self.name, StatementId="a", Principal="s3.amazonaws.com", Action="lambda:InvokeFunction"
+        )
+        self.assertIn("s3.amazonaws.com", self.lambda_.get_policy(FunctionName=self.name)["Policy"])
+        self.refused(
+            "ResourceNotFoundException", 404, self.lambda_.get_policy, FunctionName=self.name, Qualifier="live"
+        )
+        self.lambda_.add_permission(
+            FunctionName=self.name,
+            Qualifier="live",
+            StatementId="b",
+            Principal="sns.amazonaws.com",
+            Action="lambda:InvokeFunction",
+        )
+        for qualifier, service in (("live", "sns.amazonaws.com"), ("", "s3.amazonaws.com")):
+            policy = json.loads(
+                self.lambda_.get_policy(FunctionName=self.name, **({"Qualifier": qualifier} if qualifier else {}))[
+                    "Policy"
+                ]
+            )
+            self.assertEqual([s["Principal"] for s in policy["Statement"]], [{"Service": service}])
+        self.lambda_.create_function_url_config(FunctionName=self.name, AuthType="NONE")
+        self.lambda_.create_function_url_config(FunctionName=self.name, Qualifier="live", AuthType="NONE")
+        urls = self.lambda_.list_function_url_configs(FunctionName=self.name)["FunctionUrlConfigs"]
+        self.assertEqual({u["FunctionArn"] for u in urls}, {self.arn(), self.arn("live")})
+        self.refused(
+            "ResourceNotFoundException",
+            404,
+            self.lambda_.get_function_url_config,
+            FunctionName=self.name,
+            Qualifier="other",
+        )
+        self.sqs.create_queue(QueueName=self.name)
+        self.lambda_.create_event_source_mapping(
+            FunctionName=self.arn("live"), EventSourceArn=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{self.name}"
+        )
+        mappings = self.lambda_.list_event_source_mappings(FunctionName=self.name)["EventSourceMappings"]
+        self.assertEqual([m["FunctionArn"] for m in mappings], [self.arn("live")])
+
+    def test_invocations_run_at_once(self) -> None:
+        self.function({"version": "1", "latencyMs": 500})
+        self.weigh("1")
+        with concurrent.futures.ThreadPoolExecutor(20) as pool:
+            began = time.monotonic()
+            futures = [pool.submit(self.invoke) for _ in range(20)]
+            time.sleep(0.1)
+            asked = time.monotonic()
+            self.lambda_.get_alias(FunctionName=self.name, Name="live")
+            self.assertLess(time.monotonic() - asked, 0.4)
+            for future in futures:
+                future.result()
+        self.assertLess(time.monotonic() - began, 3)
+
+    def test_throttle_counts_apart(self) -> None:
+        self.function({"version": "1", "latencyMs": 400})
+        self.lambda_.put_function_concurrency(FunctionName=self.name, ReservedConcurrentExecutions=1)
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            running = pool.submit(self.invoke, "1")
+            time.sleep(0.15)
+            self.refused("TooManyRequestsException", 429, self.invoke, "1")
+            running.result()
+        sums = {
+            k: sum(r["Values"])
+            for k, r in self.data(
+                self.stat("t", "Throttles", "Sum", self.name), self.stat("i", "Invocations", "Sum", self.name)
+            ).items()
+        }
+        self.assertEqual(sums, {"t": 1, "i": 1})
+
+
+class Gap8DynamoDb(Bridged):
+    def table(self) -> str:
+        self.dynamodb.create_table(
+            TableName=self.name,
+            BillingMode="PAY_PER_REQUEST",
+            AttributeDefinitions=[{"AttributeName": "pk", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}],
+        )
+        return self.name
+
+    def test_locks_all_or_none(self) -> None:
+        table = self.table()
+
+        def put(key: str, owner: str) -> dict[str, Any]:
+            return {
+                "Put": {
+                    "TableName": table,
+                    "Item": {"pk": {"S": key}, "owner": {"S": owner}},
+                    "ConditionExpression": "attribute_not_exists(pk) OR #o = :me",
+                    "ExpressionAttributeNames": {"#o": "owner"},
+                    "ExpressionAttributeValues": {":me": {"S": owner}},
+                    "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+                }
+            }
+
+        self.dynamodb.transact_write_items(TransactItems=[put("a", "one"), put("b", "one")])
+        with self.assertRaises(self.dynamodb.exceptions.TransactionCanceledException) as caught:
+            self.dynamodb.transact_write_items(TransactItems=[put("c", "two"), put("b", "two")])
+        reasons = caught.exception.response["CancellationReasons"]
+        self.assertEqual([r["Code"] for r in reasons], ["None", "ConditionalCheckFailed"])
+        self.assertEqual(reasons[1]["Item"]["owner"], {"S": "one"})
+        self.assertNotIn("Item", self.dynamodb.get_item(TableName=table, Key={"pk": {"S": "c"}}, ConsistentRead=True))
+        self.dynamodb.transact_write_items(TransactItems=[put("a", "one")])
+
+    def test_conditions(self) -> None:
+        table = self.table()
+        self.dynamodb.put_item(TableName=table, Item={"pk": {"S": "a"}, "n": {"N": "1"}})
+        with self.assertRaises(self.dynamodb.exceptions.ConditionalCheckFailedException) as caught:
+            self.dynamodb.update_item(
+                TableName=table,
+                Key={"pk": {"S": "a"}},
+                UpdateExpression="SET n = :two",
+                ConditionExpression="n = :two",
+                ExpressionAttributeValues={":two": {"N": "2"}},
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
+            )
+        self.assertEqual(caught.exception.response["Item"]["n"], {"N": "1"})
+
+
+class Control(Bridged):
+    def test_calls_name_their_caller(self) -> None:
+        self.function({"version": "1"})
+        topic = self.sns.create_topic(Name=self.name)["TopicArn"]
+        seq = self.aws.local("GET", "calls")["seq"]
+        machine = self.machine(
+            {
+                "N": {
+                    "Type": "Task",
+                    "Resource": "arn:aws:states:::sns:publish",
+                    "Parameters": {"TopicArn": topic, "Message": "hi"},
+                    "End": True,
+                }
+            },
+            "N",
+        )
+        self.run_to_end(machine)
+        self.refused("ResourceNotFoundException", 404, self.lambda_.get_alias, FunctionName=self.name, Name="no")
+        calls = {(c["service"], c["action"]): c for c in self.aws.local("GET", f"calls?since={seq}")["calls"]}
+        self.assertEqual(calls["sns", "Publish"]["caller"], "states")
+        alias = calls["lambda", "GetAlias"]
+        self.assertEqual(
+            (alias["caller"], alias["status"], alias["resource"], alias["error"]),
+            (None, 404, self.name, "ResourceNotFoundException"),
+        )
+        self.assertEqual(self.aws.local("GET", f"notifications?topic={topic}")[0]["message"], "hi")
+
+    def test_a_functions_calls_carry_its_name(self) -> None:
+        """The Rust SDK and boto3 both sign with the key they are given."""
+        self.function({"version": "1"})
+        self.invoke("1")
+        import hashlib
+
+        key = "LOCL" + hashlib.sha256(f"{ACCOUNT}/{self.name}".encode()).hexdigest()[:16].upper()
+        client = boto3.client(
+            "lambda",
+            endpoint_url=f"http://127.0.0.1:{self.aws.port}",
+            region_name=REGION,
+            aws_access_key_id=key,
+            aws_secret_access_key="local",
+        )
+        client.list_aliases(FunctionName=self.name)
+        mine = self.aws.local("GET", f"calls?function={self.name}")["calls"]
+        self.assertEqual([(c["action"], c["caller"]) for c in mine], [("ListAliases", self.name)])
+
+    def test_faults(self) -> None:
+        self.function({"version": "1"})
+        self.weigh("1")
+        get = lambda: self.lambda_.get_alias(FunctionName=self.name, Name="live")  # noqa: E731
+        fault = {"service": "lambda", "action": "GetAlias", "resource": self.name, "skip": 1, "times": 2}
+        self.aws.local("POST", "faults", {**fault, "kind": "throttle"})
+        get()
+        for _ in range(2):
+            self.refused("TooManyRequestsException", 429, get)
+        get()
+        self.assertEqual(self.aws.local("GET", "faults")["faults"][0]["hits"], 2)
+        self.aws.local("DELETE", "faults")
+        self.aws.local("POST", "faults", {"service": "lambda", "kind": "access-denied"})
+        self.refused("AccessDeniedException", 403, get)
+        self.aws.local("POST", "faults", {"service": "dynamodb", "kind": "throttle"})
+        self.refused("ProvisionedThroughputExceededException", 400, self.dynamodb.list_tables)
+        self.aws.local("POST", "faults", {"service": "cloudwatch", "kind": "throttle"})
+        self.refused("Throttling", 400, self.cloudwatch.describe_alarms)
+        self.aws.local("POST", "faults", {"service": "lambda", "caller": "nobody", "times": None, "kind": "error500"})
+        get()
+
+    def test_lost_answers(self) -> None:
+        self.function({"version": "1"})
+        self.weigh("1")
+        self.aws.local("POST", "faults", {"service": "lambda", "action": "UpdateAlias", "kind": "drop-after"})
+        with self.assertRaises(ConnectionClosedError):
+            self.lambda_.update_alias(FunctionName=self.name, Name="live", Description="after")
+        self.assertEqual(self.lambda_.get_alias(FunctionName=self.name, Name="live")["Description"], "after")
+        self.aws.local("POST", "faults", {"service": "lambda", "action": "UpdateAlias", "kind": "drop-before"})
+        with self.assertRaises(ConnectionClosedError):
+            self.lambda_.update_alias(FunctionName=self.name, Name="live", Description="before")
+        self.assertEqual(self.lambda_.get_alias(FunctionName=self.name, Name="live")["Description"], "after")
+        self.aws.local("POST", "faults", {"service": "lambda", "action": "GetAlias", "kind": "silence", "seconds": 3})
+        with self.assertRaises(ReadTimeoutError):
+            self.aws.client("lambda", read_timeout=1).get_alias(FunctionName=self.name, Name="live")
+
+    def test_states_meets_faults_too(self) -> None:
+        self.function({"version": "1"})
+        machine = self.machine({"T": {"Type": "Task", "Resource": self.arn(), "End": True}}, "T")
+        self.aws.local(
+            "POST", "faults", {"service": "lambda", "action": "Invoke", "caller": "states", "kind": "throttle"}
+        )
+        self.assertEqual(self.run_to_end(machine)["error"], "Lambda.TooManyRequestsException")
+
+    def test_deliveries(self) -> None:
+        url = self.queue_for({"source": ["aws.states"], "detail": {"status": ["SUCCEEDED"]}})
+        machine = self.machine({"P": {"Type": "Pass", "End": True}}, "P")
+        rule = {"detailType": "Step Functions Execution Status Change", "match": {"status": "SUCCEEDED"}}
+        for do, count, expected in (("drop", 1, 0), ("duplicate", 3, 3), ("delay", 1, 1)):
+            self.aws.local("DELETE", "events/rules")
+            self.aws.local("POST", "events/rules", {**rule, "do": do, "count": count, "seconds": 0.6})
+            self.run_to_end(machine)
+            if do == "delay":
+                self.assertEqual(self.received(url, 1, 0.3), [])
+            self.assertEqual(len(self.received(url, max(expected, 1), 1.0)), expected)
+
+    def test_aws_events_and_schedules(self) -> None:
+        url = self.queue_for({"source": ["aws.cloudwatch"], "detail": {"alarmName": [self.name]}})
+        event = {
+            "source": "aws.cloudwatch",
+            "detail-type": "CloudWatch Alarm State Change",
+            "id": "the-id",
+            "detail": {"alarmName": self.name},
+        }
+        self.aws.local("POST", "events", event)
+        got = self.received(url, 1)[0]
+        self.assertEqual((got["id"], got["detail"], got["account"]), ("the-id", {"alarmName": self.name}, ACCOUNT))
+        self.events.put_rule(Name=f"{self.name}-often", ScheduleExpression="rate(5 minutes)")
+        self.events.put_targets(
+            Rule=f"{self.name}-often", Targets=[{"Id": "q", "Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{self.name}"}]
+        )
+        self.aws.local("POST", "schedules/run", {"rule": self.name})
+        self.assertEqual(self.received(url, 1)[0]["detail-type"], "Scheduled Event")
+        self.refused_by_aws_as_aws_does()
+
+    def refused_by_aws_as_aws_does(self) -> None:
+        answer = self.events.put_events(Entries=[{"Source": "aws.cloudwatch", "DetailType": "x", "Detail": "{}"}])
+        self.assertEqual(answer["FailedEntryCount"], 1)
+
+    def test_forty_executions(self) -> None:
+        self.function({"version": "1"})
+        machine = self.machine(
+            {
+                "W": {"Type": "Wait", "Seconds": 30, "Next": "T"},
+                "T": {"Type": "Task", "Resource": self.arn(), "TimeoutSeconds": 10, "Next": "W2"},
+                "W2": {"Type": "Wait", "Seconds": 30, "End": True},
+            },
+            "W",
+        )
+        began = time.monotonic()
+        arns = [self.states.start_execution(stateMachineArn=machine)["executionArn"] for _ in range(40)]
+        self.assertEqual({self.ended(a)["status"] for a in arns}, {"SUCCEEDED"})
+        self.assertLess(time.monotonic() - began, 5)
+
+    def test_events_need_permission(self) -> None:
+        self.function({"version": "1"})
+        self.events.put_rule(Name=self.name, EventPattern=json.dumps({"source": [self.name]}))
+        dead = self.sqs.create_queue(QueueName=self.name)["QueueUrl"]
+        self.events.put_targets(
+            Rule=self.name,
+            Targets=[
+                {
+                    "Id": "l",
+                    "Arn": self.arn(),
+                    "DeadLetterConfig": {"Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{self.name}"},
+                }
+            ],
+        )
+        self.events.put_events(Entries=[{"Source": self.name, "DetailType": "x", "Detail": "{}"}])
+        self.assertEqual(self.received(dead, 1)[0]["source"], self.name)
+
+
+class Gap7Process(unittest.TestCase):
+    def test_loopback_only_and_prompt_end(self) -> None:
+        aws = LocalAws()
+        self.assertLess(aws.ready_seconds, 10)
+        lambda_ = aws.client("lambda")
+        lambda_.create_function(
+            FunctionName="f",
+            Runtime="provided.al2023",
+            Role=ROLE,
+            Handler="bootstrap",
+            Code={"ZipFile": package(version="1", latencyMs=20_000)},
+            Timeout=60,
+        )
+        lambda_.get_waiter("function_active_v2").wait(FunctionName="f")
+        lambda_.invoke(FunctionName="f", InvocationType="Event")
+        self.assertTrue(eventually(lambda: aws.local("GET", "health")["processes"] == 1))
+        children = Path(f"/proc/{aws.process.pid}/task/{aws.process.pid}/children")
+        if children.exists():
+            mine = {int(p) for task in children.parents[1].iterdir() for p in (task / "children").read_text().split()}
+            listening = subprocess.run(["ss", "-ltnpH"], capture_output=True, text=True, check=False).stdout
+            for line in listening.splitlines():
+                if f"pid={aws.process.pid}," in line:
+                    self.assertIn(line.split()[3].rsplit(":", 1)[0], ("127.0.0.1", "[::1]"))
+        else:
+            mine = set()
+        began = time.monotonic()
+        assert aws.process.stdin is not None
+        aws.process.stdin.close()
+        aws.process.wait(3)
+        self.assertTrue(eventually(lambda: not any(_is_alive(pid) for pid in mine), 2))
+        self.assertLess(time.monotonic() - began, 2)
+        aws.stop()
+
+    def test_a_taken_port(self) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            done = subprocess.run(
+                [sys.executable, str(HERE / "aws.py"), "serve", "--port", str(port), "--dir", tempfile.mkdtemp()],
+                capture_output=True,
+                text=True,
+                timeout=20,
+                check=False,
+            )
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(f"port {port} cannot be used", done.stderr)
+
+    def test_interrupt(self) -> None:
+        aws = LocalAws()
+        began = time.monotonic()
+        aws.process.send_signal(signal.SIGINT)
+        self.assertEqual(aws.process.wait(3), 0)
+        self.assertLess(time.monotonic() - began, 2)
+        aws.stop()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Moto(Bridged):
+    """The second interpreter: the same machine, the same ends, ministack's functions."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.aws.stop()
+        cls.moto_port = free_port()
+        cls.aws = LocalAws("--moto-port", str(cls.moto_port))
+        for name in ("lambda", "sns", "sqs", "events"):
+            setattr(cls, "lambda_" if name == "lambda" else name, cls.aws.client(name))
+        cls.cloudwatch = cls.aws.client("cloudwatch")
+        cls.states = cls.aws.client("stepfunctions", cls.moto_port)
+
+    def test_the_same_ends(self) -> None:
+        self.function({"version": "1"})
+        url = self.queue_for(
+            {"source": ["aws.states"], "detail": {"status": ["SUCCEEDED", "FAILED", "ABORTED", "TIMED_OUT"]}}
+        )
+        topic = self.sns.create_topic(Name=self.name)["TopicArn"]
+        machine = self.machine(
+            {
+                "W": {"Type": "Wait", "Seconds": 60, "Next": "T"},
+                "T": {"Type": "Task", "Resource": self.arn(), "ResultPath": "$.t", "Next": "Ask"},
+                "Ask": {
+                    "Type": "Task",
+                    "Resource": "arn:aws:states:::sns:publish.waitForTaskToken",
+                    "TimeoutSecondsPath": "$.hold",
+                    "End": True,
+                    "Parameters": {"TopicArn": topic, "Message": {"token.$": "$$.Task.Token"}},
+                },
+            },
+            "W",
+            TimeoutSeconds=2000,
+        )
+        self.assertEqual(self.run_to_end(machine, {"hold": 60})["error"], "States.Timeout")
+        before = len(self.aws.local("GET", f"notifications?topic={topic}"))
+        arn = self.states.start_execution(stateMachineArn=machine, input='{"hold":80000}')["executionArn"]
+        self.assertTrue(eventually(lambda: len(self.aws.local("GET", f"notifications?topic={topic}")) > before))
+        token = json.loads(self.aws.local("GET", f"notifications?topic={topic}")[-1]["message"])["token"]
+        # Functions know one endpoint: what ministack does not know, it asks moto.
+        through = self.aws.client("stepfunctions")
+        self.assertEqual(through.describe_execution(executionArn=arn)["status"], "RUNNING")
+        through.send_task_success(taskToken=token, output='{"by":"hand"}')
+        self.refused("TaskTimedOut", 400, through.send_task_success, taskToken=token, output="{}")
+        self.assertEqual(json.loads(self.ended(arn)["output"]), {"by": "hand"})
+        arn = self.states.start_execution(stateMachineArn=machine, input='{"hold":80000}')["executionArn"]
+        self.assertTrue(eventually(lambda: len(self.aws.local("GET", f"notifications?topic={topic}")) > before + 1))
+        self.states.stop_execution(executionArn=arn, error="Stopped", cause="by hand")
+        self.assertEqual(self.ended(arn)["status"], "ABORTED")
+        arn = self.states.start_execution(stateMachineArn=machine, input='{"hold":80000}')["executionArn"]
+        told = [(e["detail"]["status"], e["detail"]["error"]) for e in self.received(url, 3)]
+        self.assertEqual(told, [("FAILED", "States.Timeout"), ("SUCCEEDED", None), ("ABORTED", "Stopped")])
+
+
+class StillNeeded(unittest.TestCase):
+    """ministack as it comes. A failure here is good news: a bridge can go, and its row in the README."""
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        bootstrap()
+        cls.port = free_port()
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")} | {
+            "GATEWAY_PORT": str(cls.port),
+            "BIND_HOST": "127.0.0.1",
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "SFN_WAIT_SCALE": "0.01",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{cls.port}",
+            "TMPDIR": tempfile.mkdtemp(prefix="ministack-"),
+            "LOG_LEVEL": "ERROR",
+        }
+        cls.process = subprocess.Popen(
+            [sys.executable, "-m", "ministack"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+        def client(service: str) -> Any:
+            return boto3.client(
+                service,
+                endpoint_url=f"http://127.0.0.1:{cls.port}",
+                region_name=REGION,
+                aws_access_key_id="test",
+                aws_secret_access_key="test",
+                config=Config(retries={"total_max_attempts": 1}),
+            )
+
+        cls.client = staticmethod(client)
+
+        def is_up() -> bool:
+            try:
+                return bool(client("sts").get_caller_identity())
+            except Exception:  # noqa: BLE001 - not yet
+                return False
+
+        assert eventually(is_up, 20)
+        lambda_ = cls.lambda_ = client("lambda")
+        for version in "12":
+            if version == "1":
+                lambda_.create_function(
+                    FunctionName="f",
+                    Runtime="provided.al2023",
+                    Role=ROLE,
+                    Handler="bootstrap",
+                    Code={"ZipFile": package(version="1")},
+                )
+            else:
+                lambda_.update_function_code(FunctionName="f", ZipFile=package(version="2"))
+            time.sleep(0.8)
+            lambda_.publish_version(FunctionName="f")
+        lambda_.create_alias(
+            FunctionName="f", Name="live", FunctionVersion="1", RoutingConfig={"AdditionalVersionWeights": {"2": 1.0}}
+        )
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.process.terminate()
+        cls.process.wait(10)
+
+    def test_1_weights_are_ignored(self) -> None:
+        self.assertEqual(
+            {self.lambda_.invoke(FunctionName="f", Qualifier="live")["ExecutedVersion"] for _ in range(5)}, {"1"}
+        )
+
+    def test_2_any_weight_is_taken(self) -> None:
+        for weights in ({"9": 0.5}, {"1": 0.5}, {"1": 0.5, "2": 0.5}):
+            self.lambda_.create_alias(
+                FunctionName="f", Name="x", FunctionVersion="1", RoutingConfig={"AdditionalVersionWeights": weights}
+            )
+            self.lambda_.delete_alias(FunctionName="f", Name="x")
+
+    def test_3_alarms_send_no_events(self) -> None:
+        cloudwatch, events, sqs = self.client("cloudwatch"), self.client("events"), self.client("sqs")
+        url = sqs.create_queue(QueueName="q")["QueueUrl"]
+        events.put_rule(Name="r", EventPattern='{"source":["aws.cloudwatch"]}')
+        events.put_targets(Rule="r", Targets=[{"Id": "q", "Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:q"}])
+        cloudwatch.put_metric_alarm(
+            AlarmName="a",
+            Namespace="N",
+            MetricName="m",
+            Statistic="Sum",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=1,
+            ComparisonOperator="GreaterThanThreshold",
+        )
+        cloudwatch.set_alarm_state(AlarmName="a", StateValue="ALARM", StateReason="x")
+        time.sleep(0.5)
+        self.assertNotIn("Messages", sqs.receive_message(QueueUrl=url))
+
+    def test_4_alarms_ignore_dimensions(self) -> None:
+        cloudwatch = self.client("cloudwatch")
+        cloudwatch.put_metric_alarm(
+            AlarmName="d",
+            Namespace="D",
+            MetricName="m",
+            Statistic="Sum",
+            Period=60,
+            EvaluationPeriods=1,
+            Threshold=1,
+            ComparisonOperator="GreaterThanThreshold",
+            Dimensions=[{"Name": "A", "Value": "one"}],
+        )
+        cloudwatch.put_metric_data(
+            Namespace="D", MetricData=[{"MetricName": "m", "Value": 9, "Dimensions": [{"Name": "A", "Value": "two"}]}]
+        )
+        self.assertEqual(cloudwatch.describe_alarms(AlarmNames=["d"])["MetricAlarms"][0]["StateValue"], "ALARM")
+
+    def test_5_no_math_and_no_trimmed_counts(self) -> None:
+        cloudwatch = self.client("cloudwatch")
+        cloudwatch.put_metric_data(Namespace="T", MetricData=[{"MetricName": "m", "Values": [1.0, 2.0, 3.0]}])
+        now = time.time()
+        stat = {"Metric": {"Namespace": "T", "MetricName": "m"}, "Period": 60, "Stat": "TC(1:2)"}
+        found = cloudwatch.get_metric_data(
+            StartTime=now - 120,
+            EndTime=now + 60,
+            MetricDataQueries=[{"Id": "t", "MetricStat": stat}, {"Id": "e", "Expression": "100*t"}],
+        )["MetricDataResults"]
+        self.assertNotEqual(found[0]["Values"], [1.0])
+        self.assertEqual(found[1]["StatusCode"], "InternalError")
+
+    def test_6_a_token_waits_for_ever(self) -> None:
+        states, topic = self.client("stepfunctions"), self.client("sns").create_topic(Name="t")["TopicArn"]
+        definition = {
+            "StartAt": "A",
+            "States": {
+                "A": {
+                    "Type": "Task",
+                    "Resource": "arn:aws:states:::sns:publish.waitForTaskToken",
+                    "TimeoutSecondsPath": "$.hold",
+                    "Parameters": {"TopicArn": topic, "Message.$": "$$.Task.Token"},
+                    "End": True,
+                }
+            },
+        }
+        machine = states.create_state_machine(name="m", definition=json.dumps(definition), roleArn=ROLE)[
+            "stateMachineArn"
+        ]
+        arn = states.start_execution(stateMachineArn=machine, input='{"hold":1}')["executionArn"]
+        time.sleep(2)
+        self.assertEqual(states.describe_execution(executionArn=arn)["status"], "RUNNING")
+
+    def test_8_a_timeout_of_the_whole_is_ignored(self) -> None:
+        states = self.client("stepfunctions")
+        definition = {
+            "StartAt": "W",
+            "TimeoutSeconds": 1,
+            "States": {"W": {"Type": "Wait", "Seconds": 200, "End": True}},
+        }
+        machine = states.create_state_machine(name="w", definition=json.dumps(definition), roleArn=ROLE)[
+            "stateMachineArn"
+        ]
+        arn = states.start_execution(stateMachineArn=machine)["executionArn"]
+        self.assertEqual(
+            eventually(lambda: (s := states.describe_execution(executionArn=arn)["status"]) != "RUNNING" and s),
+            "SUCCEEDED",
+        )
+
+    def test_8_publishing_is_not_guarded(self) -> None:
+        self.lambda_.publish_version(FunctionName="f", CodeSha256="wrong", RevisionId="wrong")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Checks what must be there (Rust, Python, a C linker) and makes the Python environment that it is
+# given, with what tests/local/requirements.txt names: the local AWS, the SAM CLI, cargo-lambda and
+# zig. Does nothing when it is there already.
+#
+#     tests/setup.sh .venv
+set -euo pipefail
+venv=${1:?which environment}
+cd "$(dirname "$0")/.."
+requirements=tests/local/requirements.txt
+
+fail() {
+    printf 'setup: %s\n' "$@" >&2
+    exit 1
+}
+
+[ "$(uname -s)" = Linux ] ||
+    fail "the local AWS runs Lambda's Linux binaries as they are, so this needs Linux (x86_64 or arm64);" \
+        "on another system use a virtual machine or a container with Rust, Python and make"
+
+wanted_rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+command -v cargo >/dev/null ||
+    fail "Rust is missing: install Rust $wanted_rust or later with rustup (https://rustup.rs), then run this again"
+found_rust=$(cargo --version 2>&1) ||
+    fail "cargo does not work here:" "$found_rust" \
+        "rustup installs the toolchain that rust-toolchain.toml names by: rustup toolchain install"
+found_rust=$(sed -n 's/^cargo \([0-9.]*\).*/\1/p' <<<"$found_rust")
+[ "$(printf '%s\n' "$wanted_rust" "$found_rust" | sort -V | head -1)" = "$wanted_rust" ] ||
+    fail "Rust $wanted_rust or later is needed, and this is $found_rust: rustup update"
+command -v cc >/dev/null ||
+    fail "no C compiler: Rust links with cc. Install one (Debian and Ubuntu: apt install gcc libc6-dev)"
+
+python=
+for candidate in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11 python3.10; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
+        python=$(command -v "$candidate")
+        break
+    fi
+done
+[ -n "$python" ] ||
+    fail "Python 3.10 or later is missing (python3 is: $(python3 --version 2>&1 || echo none));" \
+        "install it, or name it: make PYTHON=/path/to/python3.12"
+
+# An environment that somebody else keeps is taken as it is.
+if [ -n "${CROSSFADE_VENV:-}" ]; then
+    [ -x "$venv/bin/python" ] || fail "CROSSFADE_VENV names $venv, which is no Python environment"
+    exit 0
+fi
+
+stamp=$venv/crossfade.stamp
+is=$({ "$python" --version; cat "$requirements"; } | sha256sum)
+if [ -x "$venv/bin/python" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$is" ]; then
+    exit 0
+fi
+"$python" -c 'import ensurepip, venv' 2>/dev/null ||
+    fail "$python cannot make environments (Debian and Ubuntu: apt install python3-venv)"
+echo "setup: making $venv (the local AWS, the SAM CLI, cargo-lambda): a minute, once"
+rm -rf "$venv"
+"$python" -m venv "$venv"
+# --no-deps: every package is named and pinned there, because the tools' own pins cannot all be met.
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -r "$requirements" ||
+    fail "the Python packages could not be installed; see above"
+echo "$is" >"$stamp"

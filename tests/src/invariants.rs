@@ -1,0 +1,569 @@
+//! The design's invariants, each by its name, checked from outside: on the alias as the log of calls
+//! shows it over time, the executions' histories, the ledger, and what people were told.
+//!
+//! They hold for every test, whatever it does; each test runs them at its end.
+
+use std::{collections::BTreeSet, fmt};
+
+use serde_json::{Map, Value};
+
+use crate::{
+    Ended, Execution, Target, World,
+    release::Entered,
+    world::{Call, field},
+};
+
+/// An invariant, by its name in the design.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Invariant {
+    /// When an execution has ended, traffic is all on one version: blue, or a green that passed.
+    Whole,
+    /// No weight is given to a version that has not passed validation.
+    Proven,
+    /// Every alias write names a revision, and none goes over somebody else's change.
+    SingleWriter,
+    /// Two deployments never touch the same function at once, and the dead hold no locks.
+    OneAtATime,
+    /// Too little data is never a pass.
+    NoDataIsNeverAPass,
+    /// No version that is referenced or promised is deleted.
+    Kept,
+    /// The ledger knows the way back, from before the first shift to the end of retention.
+    Armed,
+    /// Every end is told, with why.
+    Told,
+}
+
+/// An invariant that did not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// Which.
+    pub invariant: Invariant,
+    /// What was seen.
+    pub what: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.invariant, self.what)
+    }
+}
+
+/// What is checked: functions that nobody else uses, and all executions about them.
+#[derive(Clone, Debug)]
+pub struct Scope {
+    /// The functions, each with its alias.
+    pub targets: Vec<(Target, String)>,
+    /// Every execution about them, all ended.
+    pub executions: Vec<Execution>,
+    /// The place in the log of calls before the functions were made.
+    pub since: u64,
+}
+
+/// How long after the end of an execution that was stopped traffic may take to be whole, seconds.
+const WHOLE_AFTER_STOP: f64 = 5.0;
+
+/// One effective write to an alias.
+#[derive(Clone, Debug)]
+struct Write {
+    at: f64,
+    /// Our function that made it; none for somebody else.
+    by: Option<String>,
+    /// What the alias is after it; none when it is gone.
+    alias: Option<Split>,
+}
+
+/// What an alias does: its version and the additional one with its share.
+#[derive(Clone, Debug, PartialEq)]
+struct Split {
+    primary: String,
+    additional: Option<(String, f64)>,
+}
+
+impl Split {
+    fn serving(&self) -> Vec<&str> {
+        let mut serving = Vec::new();
+        if self.additional.as_ref().is_none_or(|(_, share)| *share < 1.0) {
+            serving.push(self.primary.as_str());
+        }
+        if let Some((version, share)) = &self.additional
+            && *share > 0.0
+        {
+            serving.push(version);
+        }
+        serving
+    }
+}
+
+/// An execution as it was.
+struct Run {
+    arn: String,
+    input: Value,
+    visits: Vec<Entered>,
+    ended: Ended,
+    ended_at: f64,
+    row: Option<Map<String, Value>>,
+}
+
+impl Run {
+    async fn of(world: &World, execution: &Execution) -> Self {
+        let ended = execution.wait().await;
+        let visits = execution.visits().await;
+        let last = execution.history().await;
+        Self {
+            arn: execution.arn.clone(),
+            input: visits.first().map(|visit| visit.input.clone()).unwrap_or_default(),
+            ended_at: last.last().map_or(0.0, |event| event.timestamp.as_secs_f64()),
+            row: world.deployment(&execution.arn).await,
+            visits,
+            ended,
+        }
+    }
+
+    fn visits_to<'a>(&'a self, state: &'a str) -> impl Iterator<Item = &'a Entered> {
+        self.visits.iter().filter(move |visit| visit.state == state)
+    }
+
+    /// Whether the request's exception to whole traffic was used.
+    fn left_held(&self) -> bool {
+        self.ended.error == "DeploymentHeld" && self.input["onHoldTimeout"] == "leave"
+    }
+
+    fn is_rollback_by_hand(&self) -> bool {
+        self.input["action"] == "rollback"
+    }
+
+    fn status(&self) -> String {
+        self.row.as_ref().map(|row| field(row, "status")).unwrap_or_default()
+    }
+
+    /// From the first shift to the end: when the traffic is this deployment's.
+    fn window(&self) -> Option<(f64, f64)> {
+        let begun = self.visits_to("ShiftTraffic").next()?.at;
+        Some((begun, self.ended_at))
+    }
+
+    fn released(&self) -> Vec<&Value> {
+        let launched = self.visits_to("ValidateGreen").next();
+        let functions = launched.and_then(|visit| visit.input["functions"].as_array());
+        functions.into_iter().flatten().collect()
+    }
+}
+
+/// Looks at everything. Returns what does not hold.
+pub async fn check(world: &World, scope: &Scope) -> Vec<Broken> {
+    let mut runs = Vec::new();
+    for execution in &scope.executions {
+        runs.push(Run::of(world, execution).await);
+    }
+    let calls = world.calls(scope.since).await;
+    let mut broken = Vec::new();
+    for (target, alias) in &scope.targets {
+        let writes = writes(&calls, &target.name, alias, &world.stack.name);
+        whole(target, &writes, &runs, &mut broken);
+        proven(target, &writes, &runs, &mut broken);
+        single_writer(target, &writes, &calls, &world.stack.name, &runs, &mut broken);
+        kept(target, &target.versions().await, &writes, &calls, &runs, &mut broken);
+    }
+    one_at_a_time(world, &runs, &mut broken).await;
+    for run in &runs {
+        no_data_is_never_a_pass(run, &mut broken);
+        armed(world, run, &mut broken).await;
+        told(world, run, &mut broken).await;
+    }
+    broken
+}
+
+/// The effective writes to an alias, in order.
+fn writes(calls: &[Call], function: &str, alias: &str, stack: &str) -> Vec<Write> {
+    let mut writes: Vec<Write> = Vec::new();
+    let ours = format!("{stack}-");
+    for call in calls {
+        if call.service != "lambda"
+            || call.resource.as_deref() != Some(function)
+            || !call.took_effect()
+        {
+            continue;
+        }
+        let asked = call.asked.as_ref().unwrap_or(&Value::Null);
+        let about = match call.action.as_str() {
+            "CreateAlias" => asked["Name"].as_str(),
+            "UpdateAlias" | "DeleteAlias" => {
+                asked["path"].as_str().and_then(|path| path.rsplit('/').next())
+            }
+            _ => None,
+        };
+        if about != Some(alias) {
+            continue;
+        }
+        let before = writes.last().and_then(|write| write.alias.clone());
+        let after = match call.action.as_str() {
+            "DeleteAlias" => None,
+            _ => {
+                let primary = asked["FunctionVersion"].as_str().map(str::to_owned);
+                let primary = primary.or(before.as_ref().map(|split| split.primary.clone()));
+                let additional = match asked["RoutingConfig"]["AdditionalVersionWeights"].as_object() {
+                    Some(weights) => weights
+                        .iter()
+                        .next()
+                        .map(|(version, share)| (version.clone(), share.as_f64().unwrap_or(0.0))),
+                    None => before.and_then(|split| split.additional),
+                };
+                primary.map(|primary| Split { primary, additional })
+            }
+        };
+        writes.push(Write {
+            at: call.time,
+            by: call.caller.clone().filter(|caller| caller.starts_with(&ours)),
+            alias: after,
+        });
+    }
+    writes
+}
+
+fn whole(target: &Target, writes: &[Write], runs: &[Run], broken: &mut Vec<Broken>) {
+    let mut fail = |what: String| {
+        broken.push(Broken {
+            invariant: Invariant::Whole,
+            what: format!("{}: {what}", target.name),
+        });
+    };
+    let good = good_versions(target, writes, runs);
+    for run in runs {
+        let grace = match run.ended.status.as_str() {
+            "SUCCEEDED" | "FAILED" => 0.0,
+            _ => WHOLE_AFTER_STOP,
+        };
+        let moment = run.ended_at + grace;
+        // Another deployment may have begun by then: its weights are its own.
+        let busy = runs.iter().any(|other| {
+            other.arn != run.arn
+                && other
+                    .window()
+                    .is_some_and(|(from, to)| from <= moment && moment < to)
+        });
+        let Some(last) = writes.iter().rfind(|write| write.at <= moment) else {
+            continue;
+        };
+        if last.by.is_none() || busy || run.left_held() || held_before(run, runs) {
+            continue;
+        }
+        match &last.alias {
+            None => {} // A first release that was taken back.
+            Some(Split { primary, additional: None }) if good.contains(primary) => {}
+            Some(split) => fail(format!(
+                "{} s after {} ended {}, its alias is at {split:?}, and {good:?} are blue or passed",
+                grace, run.arn, run.ended.status
+            )),
+        }
+    }
+}
+
+/// Whether a deployment that was left held, as its request asks, has not been taken back yet.
+fn held_before(run: &Run, runs: &[Run]) -> bool {
+    runs.iter()
+        .any(|other| other.left_held() && other.ended_at <= run.ended_at && other.status() == "HELD")
+}
+
+/// Blue versions, versions that somebody else chose, and greens that were promoted.
+fn good_versions(target: &Target, writes: &[Write], runs: &[Run]) -> BTreeSet<String> {
+    let mut good: BTreeSet<String> = writes
+        .iter()
+        .filter(|write| write.by.is_none())
+        .filter_map(|write| Some(write.alias.as_ref()?.primary.clone()))
+        .collect();
+    for run in runs {
+        let functions = run.ended.outcome()["functions"].as_array();
+        for function in functions.into_iter().flatten() {
+            if function["functionName"] != target.name {
+                continue;
+            }
+            good.extend(function["blueVersion"].as_str().map(str::to_owned));
+            if run.ended.outcome()["deploymentStatus"] == "SUCCESSFUL" {
+                good.extend(function["greenVersion"].as_str().map(str::to_owned));
+            }
+        }
+    }
+    // An execution that died has no outcome: what it found serving is in its first shift.
+    for function in runs.iter().flat_map(Run::released) {
+        if function["functionName"] == target.name {
+            good.extend(function["blueVersion"].as_str().map(str::to_owned));
+        }
+    }
+    good
+}
+
+fn proven(target: &Target, writes: &[Write], runs: &[Run], broken: &mut Vec<Broken>) {
+    let mut served: BTreeSet<String> = BTreeSet::new();
+    let mut before: Option<&Split> = None;
+    for write in writes {
+        let Some(split) = &write.alias else {
+            before = None;
+            continue;
+        };
+        let pinned = before.is_some_and(|before| before.primary == "$LATEST");
+        for version in split.serving() {
+            let validated = || {
+                runs.iter().any(|run| {
+                    run.visits_to("ValidateGreen").any(|visit| {
+                        let green = visit.output["functions"].as_array();
+                        let green = green.into_iter().flatten().any(|function| {
+                            function["functionName"] == target.name
+                                && function["greenVersion"] == version
+                        });
+                        green && visit.left_at.is_some_and(|left| left <= write.at)
+                    })
+                })
+            };
+            let by_us = write.by.is_some();
+            if by_us && !pinned && !served.contains(version) && !validated() {
+                broken.push(Broken {
+                    invariant: Invariant::Proven,
+                    what: format!(
+                        "{}: {:?} gave traffic to version {version}, which no ValidateGreen had passed",
+                        target.name, write.by
+                    ),
+                });
+            }
+        }
+        // What somebody else chose, and what served alone, has served.
+        if write.by.is_none() || split.additional.is_none() {
+            served.extend(split.serving().into_iter().map(str::to_owned));
+        }
+        before = Some(split);
+    }
+}
+
+fn single_writer(
+    target: &Target,
+    writes: &[Write],
+    calls: &[Call],
+    stack: &str,
+    runs: &[Run],
+    broken: &mut Vec<Broken>,
+) {
+    let mut fail = |what: String| {
+        broken.push(Broken {
+            invariant: Invariant::SingleWriter,
+            what: format!("{}: {what}", target.name),
+        });
+    };
+    let ours = format!("{stack}-");
+    for call in calls {
+        let by_us = call.caller.as_ref().is_some_and(|caller| caller.starts_with(&ours));
+        if by_us && call.action == "UpdateAlias" && call.resource.as_deref() == Some(&target.name) {
+            let asked = call.asked.as_ref().unwrap_or(&Value::Null);
+            if asked["RevisionId"].as_str().is_none_or(str::is_empty) {
+                fail(format!("{:?} wrote without a revision: {asked}", call.caller));
+            }
+        }
+    }
+    for pair in writes.windows(2) {
+        let [theirs, ours] = pair else { continue };
+        if theirs.by.is_some() || ours.by.is_none() {
+            continue;
+        }
+        // Theirs came while a deployment was on its way: only a later one may write after it.
+        let during = runs.iter().any(|run| {
+            run.window()
+                .is_some_and(|(from, to)| from < theirs.at && theirs.at < to)
+        });
+        let later = runs.iter().any(|run| {
+            run.window()
+                .is_some_and(|(from, _)| theirs.at < from && from <= ours.at)
+        });
+        if during && !later {
+            fail(format!("somebody's {:?} was overwritten with {:?}", theirs.alias, ours.alias));
+        }
+    }
+}
+
+fn kept(
+    target: &Target,
+    versions: &[String],
+    writes: &[Write],
+    calls: &[Call],
+    runs: &[Run],
+    broken: &mut Vec<Broken>,
+) {
+    let mut fail = |what: String| {
+        broken.push(Broken {
+            invariant: Invariant::Kept,
+            what: format!("{}: {what}", target.name),
+        });
+    };
+    let deleted = calls.iter().find(|call| {
+        call.caller.is_some()
+            && call.action == "DeleteFunction"
+            && call.resource.as_deref() == Some(&target.name)
+    });
+    if let Some(call) = deleted {
+        fail(format!("{call:?}"));
+    }
+    let mut promised: BTreeSet<String> = writes
+        .iter()
+        .filter_map(|write| write.alias.as_ref())
+        .flat_map(|split| split.serving().into_iter().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    for function in runs.iter().flat_map(Run::released) {
+        if function["functionName"] == target.name {
+            for name in ["blueVersion", "greenVersion"] {
+                promised.extend(function[name].as_str().map(str::to_owned));
+            }
+        }
+    }
+    promised.remove("$LATEST");
+    for version in promised {
+        if !versions.contains(&version) {
+            fail(format!("version {version} is gone; there are {versions:?}"));
+        }
+    }
+}
+
+async fn one_at_a_time(world: &World, runs: &[Run], broken: &mut Vec<Broken>) {
+    let mut fail = |what: String| {
+        broken.push(Broken {
+            invariant: Invariant::OneAtATime,
+            what,
+        });
+    };
+    for (nth, one) in runs.iter().enumerate() {
+        for other in &runs[nth + 1..] {
+            if let (Some(one_at), Some(other_at)) = (one.window(), other.window())
+                && one_at.0 < other_at.1
+                && other_at.0 < one_at.1
+            {
+                fail(format!("{} and {} shifted at the same time", one.arn, other.arn));
+            }
+        }
+    }
+    let running = world.running().await;
+    let locks = world.locks().await;
+    for run in runs {
+        let held: Vec<_> = locks.iter().filter(|lock| lock.execution == run.arn).collect();
+        let is_running = running.contains(&run.arn);
+        if run.status() == "HELD" && run.left_held() {
+            if held.is_empty() || !is_running {
+                fail(format!("{} was left held, but keeps no locks", run.arn));
+            }
+        } else if !held.is_empty() || is_running {
+            fail(format!(
+                "{} has ended and holds {held:?}; a row of RUNNING: {is_running}",
+                run.arn
+            ));
+        }
+    }
+}
+
+fn no_data_is_never_a_pass(run: &Run, broken: &mut Vec<Broken>) {
+    for visit in run.visits_to("CheckAlarms") {
+        let said = &visit.output;
+        let goes_on = matches!(said["decision"].as_str(), Some("shift" | "promote" | "ask"));
+        let proceeds = said["analysis"]["onInconclusive"] == "proceed";
+        let Some(step) = said["steps"].as_array().and_then(|steps| steps.last()) else {
+            continue;
+        };
+        if !goes_on || proceeds {
+            continue;
+        }
+        let mut fail = |what: String| {
+            broken.push(Broken {
+                invariant: Invariant::NoDataIsNeverAPass,
+                what: format!("{}: {what}: {said}", run.arn),
+            });
+        };
+        if step["verdict"] != "healthy" {
+            fail(format!("went on after a verdict of {}", step["verdict"]));
+        }
+        let baked = said["plan"]["steps"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|planned| {
+                planned["weight"] == step["weight"] && planned["bakeSeconds"].as_u64() > Some(0)
+            });
+        if !baked || step["weight"] == 0 {
+            continue;
+        }
+        let enough = said["analysis"]["minInvocations"].as_u64();
+        let seen = said["evidence"]["functions"].as_array();
+        for function in seen.into_iter().flatten() {
+            if function["invocations"].as_u64() < enough {
+                fail(format!("went on after {} invocations", function["invocations"]));
+            }
+        }
+        for alarm in said["evidence"]["alarms"].as_array().into_iter().flatten() {
+            if alarm["state"] != "ALARM" {
+                fail(format!("went on with an alarm that cannot tell: {alarm}"));
+            }
+        }
+    }
+}
+
+async fn armed(world: &World, run: &Run, broken: &mut Vec<Broken>) {
+    if run.visits_to("ShiftTraffic").next().is_none() {
+        return;
+    }
+    let mut fail = |what: String| {
+        broken.push(Broken {
+            invariant: Invariant::Armed,
+            what: format!("{}: {what}", run.arn),
+        });
+    };
+    let Some(row) = &run.row else {
+        fail("traffic was shifted, and the ledger does not know the deployment".into());
+        return;
+    };
+    let footprint: Value = serde_json::from_str(&field(row, "footprint")).unwrap_or_default();
+    if footprint["functions"].as_array().is_none_or(Vec::is_empty) {
+        fail(format!("the ledger does not know the way back: {footprint}"));
+    }
+    let watches = world.watches_of(&run.arn).await;
+    let alarms = run.input["analysis"]["alarms"].as_array();
+    let open = matches!(run.status().as_str(), "PROMOTED" | "HELD");
+    for alarm in alarms.into_iter().flatten().filter_map(Value::as_str) {
+        match (open, watches.get(alarm)) {
+            (true, None) => fail(format!("{} and does not watch {alarm}", run.status())),
+            (true, Some(watch)) if run.status() == "PROMOTED" => {
+                if field(watch, "retainUntil").is_empty() || field(row, "retainUntil").is_empty() {
+                    fail(format!("promoted, and watches {alarm} without an end"));
+                }
+            }
+            (false, Some(_)) => fail(format!("{} and still watches {alarm}", run.status())),
+            (true, Some(_)) | (false, None) => {}
+        }
+    }
+}
+
+async fn told(world: &World, run: &Run, broken: &mut Vec<Broken>) {
+    // What was asked for by hand is told about the deployment that it was about.
+    if run.is_rollback_by_hand() && run.ended.status == "SUCCEEDED" {
+        return;
+    }
+    let mut fail = |what: String| {
+        broken.push(Broken {
+            invariant: Invariant::Told,
+            what: format!("{}: {what}", run.arn),
+        });
+    };
+    let told = world.notifications(&run.arn).await;
+    let Some(last) = told.last() else {
+        fail(format!("ended {} and nobody was told", run.ended.status));
+        return;
+    };
+    let outcome = run.ended.outcome()["deploymentStatus"].as_str();
+    // What is taken back after its promotion is told a second time.
+    let said: Vec<&str> = told.iter().map(crate::world::Notification::status).collect();
+    if let Some(outcome) = outcome
+        && !said.contains(&outcome)
+    {
+        fail(format!("ended {outcome}; people were told {said:?}"));
+    }
+    if outcome.is_none() && last.status() != "ROLLED_BACK" && last.status() != "REJECTED" {
+        fail(format!("ended {}; people were told {said:?}", run.ended.status));
+    }
+    let why = last.message.lines().next().unwrap_or_default();
+    if why.is_empty() || why == "no reason is on record" {
+        fail(format!("people were not told why: {}", last.message));
+    }
+}

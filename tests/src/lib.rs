@@ -1,0 +1,22 @@
+//! The harness of the suites that run Crossfade for real: a local AWS, the stack deployed there by
+//! SAM, functions to release, users, and what the local AWS says about all of it.
+//!
+//! Nothing here takes the product's word: aliases, versions, locks, history and notifications are
+//! read from the local AWS.
+
+pub mod invariants;
+mod http;
+pub mod local;
+pub mod paths;
+pub mod release;
+pub mod stack;
+pub mod target;
+pub mod traffic;
+pub mod world;
+
+pub use local::LocalAws;
+pub use release::{Ended, Execution};
+pub use stack::Stack;
+pub use target::{Behaviour, Target};
+pub use traffic::Traffic;
+pub use world::World;

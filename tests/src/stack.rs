@@ -1,0 +1,111 @@
+//! Crossfade itself, deployed to the local AWS by SAM from the real template.
+
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use crate::{LocalAws, paths};
+
+/// The bucket that releases take code from.
+pub const ARTIFACTS: &str = "crossfade-artifacts";
+
+/// A deployed stack: its outputs.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    /// The stack's name, with which its functions' names begin.
+    pub name: String,
+    /// What a release is an execution of.
+    pub state_machine: String,
+    /// The ledger.
+    pub table: String,
+    /// Where people are told.
+    pub topic: String,
+}
+
+impl Stack {
+    /// Deploys what `sam build` made, for functions whose names begin with `prefix`.
+    ///
+    /// # Panics
+    /// When SAM fails; what it said is in the message.
+    pub async fn deploy(local: &LocalAws, prefix: &str) -> Self {
+        let name = "crossfade";
+        let template = paths::built_template();
+        assert!(
+            template.exists(),
+            "{} is not there: run `sam build --parameter-overrides Architecture=x86_64 TargetFunctionPrefix={prefix}` first",
+            template.display()
+        );
+        local.control().put_object(ARTIFACTS, "made", b"").await;
+        // A home and a configuration of its own: nothing is written anywhere else.
+        let home = local.dir().join("sam");
+        std::fs::create_dir_all(&home).expect("a folder can be made");
+        let config = home.join("samconfig.toml");
+        std::fs::write(&config, "version = 0.1\n").expect("a file can be written");
+        let done = Command::new(paths::sam())
+            .arg("deploy")
+            .arg("--template-file")
+            .arg(&template)
+            .arg("--config-file")
+            .arg(&config)
+            .args(["--stack-name", name, "--region", "us-east-1"])
+            .args(["--resolve-s3", "--capabilities", "CAPABILITY_IAM"])
+            .args(["--no-confirm-changeset", "--no-progressbar"])
+            .arg("--parameter-overrides")
+            .arg(format!("TargetFunctionPrefix={prefix}"))
+            .arg(format!("Architecture={}", architecture()))
+            .arg(format!("ArtifactBucket={ARTIFACTS}"))
+            .current_dir(&home)
+            .env("HOME", &home)
+            .env("SAM_CLI_TELEMETRY", "0")
+            .env("SAM_CLI_POLL_DELAY", "0.5")
+            .env("AWS_ENDPOINT_URL", local.endpoint())
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_DEFAULT_REGION", "us-east-1")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .unwrap_or_else(|error| panic!("{}: {error}", paths::sam().display()));
+        assert!(
+            done.status.success(),
+            "sam deploy failed:\n{}{}\n{}",
+            String::from_utf8_lossy(&done.stdout),
+            String::from_utf8_lossy(&done.stderr),
+            local.log()
+        );
+        let described = local.control().cloudformation("DescribeStacks", name).await;
+        let output = |key: &str| {
+            output(&described, key)
+                .unwrap_or_else(|| panic!("the stack has no output {key}: {described}"))
+        };
+        Self {
+            name: name.to_owned(),
+            state_machine: output("DeploymentStateMachineArn"),
+            table: output("LedgerTableName"),
+            topic: output("NotificationTopicArn"),
+        }
+    }
+
+    /// The full name of one of its functions, such as of `shift-traffic`.
+    #[must_use]
+    pub fn function(&self, name: &str) -> String {
+        format!("{}-{name}", self.name)
+    }
+}
+
+/// The architecture that the template was built for: this machine's.
+#[must_use]
+pub fn architecture() -> &'static str {
+    if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "x86_64"
+    }
+}
+
+fn output(described: &str, key: &str) -> Option<String> {
+    let after = described.split(&format!("<OutputKey>{key}</OutputKey>")).nth(1)?;
+    let value = after.split("<OutputValue>").nth(1)?;
+    Some(value.split("</OutputValue>").next()?.to_owned())
+}

@@ -1,0 +1,206 @@
+//! Users: a steady stream of requests through an alias.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use aws_sdk_lambda::config::{retry::RetryConfig, timeout::TimeoutConfig};
+use serde_json::json;
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinHandle,
+    time::MissedTickBehavior,
+};
+
+use crate::{LocalAws, Target};
+
+/// The most requests that are on their way at the same time.
+const MOST_AT_ONCE: usize = 64;
+
+/// One request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// When it was sent, since the traffic began.
+    pub sent: Duration,
+    /// How long the answer took.
+    pub took: Duration,
+    /// The version that ran; none when Lambda refused or did not answer.
+    pub version: Option<String>,
+    /// Whether the function failed, or none ran.
+    pub failed: bool,
+}
+
+/// Requests and errors of one version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// How many requests it served.
+    pub requests: u64,
+    /// How many of them failed.
+    pub errors: u64,
+}
+
+/// What users met.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counts {
+    /// Every request, in the order of the answers.
+    pub requests: Vec<Request>,
+    /// Sums by version; those that no version served are under the empty one.
+    pub by_version: BTreeMap<String, Tally>,
+}
+
+impl Counts {
+    fn add(&mut self, request: Request) {
+        let version = request.version.clone().unwrap_or_default();
+        let tally = self.by_version.entry(version).or_default();
+        tally.requests += 1;
+        tally.errors += u64::from(request.failed);
+        self.requests.push(request);
+    }
+
+    /// What a version did.
+    #[must_use]
+    pub fn of(&self, version: &str) -> Tally {
+        self.by_version.get(version).copied().unwrap_or_default()
+    }
+
+    /// What all did.
+    #[must_use]
+    pub fn total(&self) -> Tally {
+        let sum = |of: fn(&Tally) -> u64| self.by_version.values().map(of).sum();
+        Tally {
+            requests: sum(|tally| tally.requests),
+            errors: sum(|tally| tally.errors),
+        }
+    }
+
+    /// Sums by version for each `slot` of time since the traffic began.
+    #[must_use]
+    pub fn series(&self, slot: Duration) -> Vec<BTreeMap<String, Tally>> {
+        let mut series: Vec<BTreeMap<String, Tally>> = Vec::new();
+        for request in &self.requests {
+            let nth = usize::try_from(request.sent.as_millis() / slot.as_millis().max(1))
+                .expect("no test takes so long");
+            if series.len() <= nth {
+                series.resize_with(nth + 1, BTreeMap::new);
+            }
+            let version = request.version.clone().unwrap_or_default();
+            let tally = series[nth].entry(version).or_default();
+            tally.requests += 1;
+            tally.errors += u64::from(request.failed);
+        }
+        series
+    }
+}
+
+/// Traffic on an alias until it is stopped, or dropped.
+#[derive(Debug)]
+pub struct Traffic {
+    counts: Arc<Mutex<Counts>>,
+    stop: watch::Sender<bool>,
+    generator: Option<JoinHandle<()>>,
+    began: Instant,
+}
+
+impl Traffic {
+    /// Begins to send `per_second` requests to the alias, one after the other at even distances.
+    #[must_use]
+    pub fn start(local: &LocalAws, target: &Target, alias: &str, per_second: f64) -> Self {
+        // Users do not repeat what failed, or it would not be seen.
+        let config = local
+            .config()
+            .into_builder()
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .operation_timeout(Duration::from_secs(30))
+                    .build(),
+            )
+            .build();
+        let client = aws_sdk_lambda::Client::new(&config);
+        let counts = Arc::new(Mutex::new(Counts::default()));
+        let (stop, mut stopped) = watch::channel(false);
+        let (name, alias) = (target.name.clone(), alias.to_owned());
+        let began = Instant::now();
+        let seen = Arc::clone(&counts);
+        let generator = tokio::spawn(async move {
+            let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / per_second));
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+            let room = Arc::new(Semaphore::new(MOST_AT_ONCE));
+            loop {
+                tokio::select! {
+                    _ = ticks.tick() => {}
+                    _ = stopped.changed() => break,
+                }
+                let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
+                    break;
+                };
+                let request = client
+                    .invoke()
+                    .function_name(&name)
+                    .qualifier(&alias)
+                    .payload(aws_sdk_lambda::primitives::Blob::new(
+                        json!({"path": "/"}).to_string(),
+                    ));
+                let seen = Arc::clone(&seen);
+                tokio::spawn(async move {
+                    let sent = began.elapsed();
+                    let answer = request.send().await;
+                    let (version, failed) = match answer {
+                        Ok(done) => (done.executed_version, done.function_error.is_some()),
+                        Err(_) => (None, true),
+                    };
+                    let took = began.elapsed() - sent;
+                    lock(&seen).add(Request {
+                        sent,
+                        took,
+                        version,
+                        failed,
+                    });
+                    drop(permit);
+                });
+            }
+            // Every answer is waited for, so that the counts are whole.
+            let most = u32::try_from(MOST_AT_ONCE).expect("it is small");
+            let _ = room.acquire_many(most).await;
+        });
+        Self {
+            counts,
+            stop,
+            generator: Some(generator),
+            began,
+        }
+    }
+
+    /// What users have met so far.
+    #[must_use]
+    pub fn so_far(&self) -> Counts {
+        lock(&self.counts).clone()
+    }
+
+    /// When it began: what the series counts from.
+    #[must_use]
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// Stops, waits for the answers that are outstanding, and says what users met.
+    pub async fn stop(mut self) -> Counts {
+        let _ = self.stop.send(true);
+        if let Some(generator) = self.generator.take() {
+            generator.await.expect("the generator does not panic");
+        }
+        self.so_far()
+    }
+}
+
+impl Drop for Traffic {
+    fn drop(&mut self) {
+        let _ = self.stop.send(true);
+    }
+}
+
+fn lock(counts: &Mutex<Counts>) -> std::sync::MutexGuard<'_, Counts> {
+    counts.lock().unwrap_or_else(PoisonError::into_inner)
+}

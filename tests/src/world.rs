@@ -1,0 +1,458 @@
+//! What the local AWS says, beside aliases and executions: the ledger, notifications, calls; and
+//! what can be done to it: faults, lost events, alarms.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use aws_config::SdkConfig;
+use aws_sdk_cloudwatch::types::{ComparisonOperator, StateValue, Statistic};
+use aws_sdk_dynamodb::types::AttributeValue;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::{
+    LocalAws, Stack,
+    local::Control,
+    release::{Execution, Starter},
+};
+
+/// A lock as the ledger has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lock {
+    /// Such as `function/chat-api`.
+    pub name: String,
+    /// The execution that holds it.
+    pub execution: String,
+}
+
+/// What people were told.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Notification {
+    /// When, seconds since 1970.
+    pub time: f64,
+    /// The subject.
+    #[serde(default)]
+    pub subject: Option<String>,
+    /// The text.
+    pub message: String,
+    /// Attributes, as SNS has them.
+    #[serde(default)]
+    attributes: Value,
+}
+
+impl Notification {
+    /// Its attribute `deploymentStatus`.
+    #[must_use]
+    pub fn status(&self) -> &str {
+        let attribute = &self.attributes["deploymentStatus"];
+        ["Value", "StringValue"]
+            .iter()
+            .find_map(|name| attribute[*name].as_str())
+            .unwrap_or_default()
+    }
+
+    /// The token of a hold, from the commands that it names.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        self.message.split("--task-token '").nth(1)?.split('\'').next()
+    }
+}
+
+/// One call of an AWS API, as the local AWS logged it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Call {
+    /// Its place in the log.
+    pub seq: u64,
+    /// When it came, seconds since 1970.
+    pub time: f64,
+    /// Such as `lambda`.
+    pub service: String,
+    /// Such as `UpdateAlias`.
+    pub action: String,
+    /// The function that made it; none for those of the tests.
+    pub caller: Option<String>,
+    /// The answer's HTTP status; 0 when none was given.
+    pub status: u16,
+    /// What it was about.
+    pub resource: Option<String>,
+    /// The error's name, or the fault's.
+    pub error: Option<String>,
+    /// What a write to Lambda's control plane asked for.
+    #[serde(default)]
+    pub asked: Option<Value>,
+}
+
+impl Call {
+    /// Whether it took effect, whatever its caller was told.
+    #[must_use]
+    pub fn took_effect(&self) -> bool {
+        (200..300).contains(&self.status) || self.error.as_deref() == Some("drop-after")
+    }
+
+    /// Whether it changes anything.
+    #[must_use]
+    pub fn writes(&self) -> bool {
+        const READS: [&str; 5] = ["Get", "List", "Describe", "Query", "BatchGet"];
+        !READS.iter().any(|read| self.action.starts_with(read))
+    }
+}
+
+/// What to do to calls that match.
+#[derive(Clone, Debug)]
+pub struct Fault {
+    fields: Map<String, Value>,
+}
+
+impl Fault {
+    /// `throttle`, `error500`, `access-denied`, `drop-before`, `drop-after` or `silence`; once,
+    /// unless told otherwise.
+    #[must_use]
+    pub fn new(kind: &str) -> Self {
+        Self {
+            fields: Map::from_iter([("kind".to_owned(), json!(kind))]),
+        }
+    }
+
+    /// Of this service's action only.
+    #[must_use]
+    pub fn on(self, service: &str, action: &str) -> Self {
+        self.with("service", json!(service)).with("action", json!(action))
+    }
+
+    /// By this function only.
+    #[must_use]
+    pub fn by(self, caller: &str) -> Self {
+        self.with("caller", json!(caller))
+    }
+
+    /// About this resource only.
+    #[must_use]
+    pub fn about(self, resource: &str) -> Self {
+        self.with("resource", json!(resource))
+    }
+
+    /// So often.
+    #[must_use]
+    pub fn times(self, times: u32) -> Self {
+        self.with("times", json!(times))
+    }
+
+    /// After so many that are let through.
+    #[must_use]
+    pub fn after(self, skip: u32) -> Self {
+        self.with("skip", json!(skip))
+    }
+
+    /// How long a silence is.
+    #[must_use]
+    pub fn seconds(self, seconds: f64) -> Self {
+        self.with("seconds", json!(seconds))
+    }
+
+    fn with(mut self, name: &str, value: Value) -> Self {
+        self.fields.insert(name.to_owned(), value);
+        self
+    }
+}
+
+/// What the local AWS says.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// The deployed stack.
+    pub stack: Stack,
+    /// The control API.
+    pub control: Control,
+    /// CloudWatch, for what this does not do.
+    pub cloudwatch: aws_sdk_cloudwatch::Client,
+    /// Step Functions, for what this does not do.
+    pub sfn: aws_sdk_sfn::Client,
+    dynamodb: aws_sdk_dynamodb::Client,
+    starter: Arc<Starter>,
+}
+
+impl World {
+    /// The world around a stack. Its clients belong to the runtime that makes them.
+    #[must_use]
+    pub fn new(local: &LocalAws, stack: &Stack) -> Self {
+        Self::of(local, stack, &local.config())
+    }
+
+    /// The same with moto's Step Functions, which are given the stack's own state machine.
+    ///
+    /// # Panics
+    /// When moto was not asked for.
+    pub async fn on_moto(local: &LocalAws, stack: &Stack) -> Self {
+        let world = Self::new(local, stack);
+        let deployed = world
+            .sfn
+            .describe_state_machine()
+            .state_machine_arn(&stack.state_machine)
+            .send()
+            .await
+            .expect("the state machine is deployed");
+        let moto = local.moto_config().expect("moto was asked for");
+        let made = aws_sdk_sfn::Client::new(&moto)
+            .create_state_machine()
+            .name(deployed.name)
+            .definition(deployed.definition)
+            .role_arn(deployed.role_arn)
+            .send()
+            .await
+            .expect("moto takes the definition");
+        let stack = Stack {
+            state_machine: made.state_machine_arn,
+            ..stack.clone()
+        };
+        Self::of(local, &stack, &moto)
+    }
+
+    fn of(local: &LocalAws, stack: &Stack, states: &SdkConfig) -> Self {
+        let config = local.config();
+        Self {
+            stack: stack.clone(),
+            control: local.control(),
+            cloudwatch: aws_sdk_cloudwatch::Client::new(&config),
+            sfn: aws_sdk_sfn::Client::new(states),
+            dynamodb: aws_sdk_dynamodb::Client::new(&config),
+            starter: Arc::new(Starter::new(states, &stack.state_machine)),
+        }
+    }
+
+    /// Starts a release, or a rollback by hand.
+    pub async fn start(&self, input: &Value) -> Execution {
+        self.starter.start(input).await
+    }
+
+    /// An execution that has been started.
+    #[must_use]
+    pub fn execution(&self, arn: &str) -> Execution {
+        self.starter.existing(arn)
+    }
+
+    // The ledger.
+
+    /// The locks that are taken, by all deployments.
+    pub async fn locks(&self) -> Vec<Lock> {
+        self.scan("begins_with(pk, :p)", "LOCK#")
+            .await
+            .into_iter()
+            .map(|row| Lock {
+                name: field(&row, "pk").trim_start_matches("LOCK#").to_owned(),
+                execution: field(&row, "execution"),
+            })
+            .collect()
+    }
+
+    /// The locks that one execution holds.
+    pub async fn locks_of(&self, execution: &str) -> Vec<String> {
+        let locks = self.locks().await;
+        locks
+            .into_iter()
+            .filter(|lock| lock.execution == execution)
+            .map(|lock| lock.name)
+            .collect()
+    }
+
+    /// A deployment's row; none when it took no locks.
+    pub async fn deployment(&self, execution: &str) -> Option<Map<String, Value>> {
+        let got = self
+            .dynamodb
+            .get_item()
+            .table_name(&self.stack.table)
+            .key("pk", AttributeValue::S(format!("DEPLOYMENT#{execution}")))
+            .key("sk", AttributeValue::S("-".into()))
+            .consistent_read(true)
+            .send()
+            .await
+            .expect("the ledger can be read");
+        got.item.map(|item| plain(&item))
+    }
+
+    /// The status in a deployment's row; empty without one.
+    pub async fn deployment_status(&self, execution: &str) -> String {
+        let row = self.deployment(execution).await;
+        row.map(|row| field(&row, "status")).unwrap_or_default()
+    }
+
+    /// The executions whose deployments the ledger calls running.
+    pub async fn running(&self) -> Vec<String> {
+        self.scan("pk = :p", "RUNNING")
+            .await
+            .iter()
+            .map(|row| field(row, "sk"))
+            .collect()
+    }
+
+    /// The rows by which an execution watches its alarms, by the alarm's name.
+    pub async fn watches_of(&self, execution: &str) -> BTreeMap<String, Map<String, Value>> {
+        self.scan("begins_with(pk, :p)", "ALARM#")
+            .await
+            .into_iter()
+            .filter(|row| field(row, "sk") == execution)
+            .map(|row| (field(&row, "pk").trim_start_matches("ALARM#").to_owned(), row))
+            .collect()
+    }
+
+    async fn scan(&self, filter: &str, value: &str) -> Vec<Map<String, Value>> {
+        self.dynamodb
+            .scan()
+            .table_name(&self.stack.table)
+            .filter_expression(filter)
+            .expression_attribute_values(":p", AttributeValue::S(value.into()))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<Vec<_>, _>>()
+            .await
+            .expect("the ledger can be read")
+            .iter()
+            .map(plain)
+            .collect()
+    }
+
+    // People.
+
+    /// What people were told about an execution, in order.
+    pub async fn notifications(&self, execution: &str) -> Vec<Notification> {
+        let topic = &self.stack.topic;
+        let told = self.control.get(&format!("notifications?topic={topic}")).await;
+        let told: Vec<Notification> =
+            serde_json::from_value(told).expect("notifications are as README.md says");
+        let line = format!("Execution: {execution}\n");
+        told.into_iter()
+            .filter(|notification| notification.message.contains(&line))
+            .collect()
+    }
+
+    // Calls and what is done to them.
+
+    /// Where the log of calls is now.
+    pub async fn now(&self) -> u64 {
+        self.control.get("health").await["calls"]
+            .as_u64()
+            .expect("it counts calls")
+    }
+
+    /// The calls since a place in the log, in the order of their answers.
+    pub async fn calls(&self, since: u64) -> Vec<Call> {
+        let mut said = self.control.get(&format!("calls?since={since}")).await;
+        serde_json::from_value(said["calls"].take()).expect("calls are as README.md says")
+    }
+
+    /// Those of them that our functions made.
+    pub async fn our_calls(&self, since: u64) -> Vec<Call> {
+        let ours = format!("{}-", self.stack.name);
+        let calls = self.calls(since).await;
+        calls
+            .into_iter()
+            .filter(|call| call.caller.as_ref().is_some_and(|caller| caller.starts_with(&ours)))
+            .collect()
+    }
+
+    /// How many calls each of our functions made since a place in the log.
+    pub async fn calls_by_caller(&self, since: u64) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        for call in self.our_calls(since).await {
+            *counts.entry(call.caller.unwrap_or_default()).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Has something go wrong. Returns its number.
+    pub async fn fault(&self, fault: Fault) -> u64 {
+        let said = self.control.post("faults", &Value::Object(fault.fields)).await;
+        said["id"].as_u64().expect("a fault has a number")
+    }
+
+    /// How often a fault has struck.
+    pub async fn struck(&self, fault: u64) -> u64 {
+        let said = self.control.get("faults").await;
+        let faults = said["faults"].as_array().cloned().unwrap_or_default();
+        faults
+            .iter()
+            .find(|one| one["id"] == fault)
+            .and_then(|one| one["hits"].as_u64())
+            .unwrap_or_default()
+    }
+
+    /// What happens to EventBridge events of a kind whose detail matches: `drop`, `duplicate` (with
+    /// `count`) or `delay` (with `seconds`).
+    pub async fn event_rule(&self, rule: Value) {
+        self.control.post("events/rules", &rule).await;
+    }
+
+    /// Fires the stack's schedule now.
+    pub async fn run_schedule(&self) {
+        let rule = json!({"rule": self.stack.name});
+        self.control.post("schedules/run", &rule).await;
+    }
+
+    // Alarms.
+
+    /// Makes an alarm that never evaluates by itself to anything but missing data, and sets it OK.
+    pub async fn make_alarm(&self, name: &str) {
+        self.cloudwatch
+            .put_metric_alarm()
+            .alarm_name(name)
+            .namespace("Crossfade/Tests")
+            .metric_name(name)
+            .statistic(Statistic::Sum)
+            .period(60)
+            .evaluation_periods(1)
+            .threshold(1.0)
+            .comparison_operator(ComparisonOperator::GreaterThanThreshold)
+            .treat_missing_data("ignore")
+            .send()
+            .await
+            .expect("an alarm can be made");
+        self.set_alarm(name, StateValue::Ok).await;
+    }
+
+    /// Makes a composite alarm of others.
+    pub async fn make_composite_alarm(&self, name: &str, rule: &str) {
+        self.cloudwatch
+            .put_composite_alarm()
+            .alarm_name(name)
+            .alarm_rule(rule)
+            .send()
+            .await
+            .expect("a composite alarm can be made");
+    }
+
+    /// Sets an alarm's state, which sends its event when it changes.
+    pub async fn set_alarm(&self, name: &str, state: StateValue) {
+        self.cloudwatch
+            .set_alarm_state()
+            .alarm_name(name)
+            .state_reason(format!("3 datapoints of {name} were over the threshold"))
+            .state_value(state)
+            .send()
+            .await
+            .expect("an alarm can be set");
+    }
+
+    /// Has an alarm fire.
+    pub async fn fire(&self, alarm: &str) {
+        self.set_alarm(alarm, StateValue::Alarm).await;
+    }
+}
+
+/// A text field of a row; empty when it has none of the name.
+#[must_use]
+pub fn field(row: &Map<String, Value>, name: &str) -> String {
+    row.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn plain(item: &std::collections::HashMap<String, AttributeValue>) -> Map<String, Value> {
+    item.iter()
+        .map(|(name, value)| {
+            let value = match value {
+                AttributeValue::S(text) => json!(text),
+                AttributeValue::N(number) => number.parse().map_or(Value::Null, Value::Number),
+                AttributeValue::Bool(yes) => json!(yes),
+                other => json!(format!("{other:?}")),
+            };
+            (name.clone(), value)
+        })
+        .collect()
+}

@@ -1,0 +1,355 @@
+//! What every test shares: one local AWS with one stack, and functions of its own.
+
+use std::{
+    panic::{AssertUnwindSafe, resume_unwind},
+    process::ExitCode,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use crossfade_tests::{
+    Behaviour, Ended, Execution, LocalAws, Stack, Target, Traffic, World,
+    invariants::{self, Scope},
+    local::Options,
+    release::until,
+    world::Notification,
+};
+use futures::{FutureExt, future::BoxFuture};
+use libtest_mimic::{Arguments, Trial};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+/// The alias that every test's callers use.
+pub const ALIAS: &str = "live";
+
+/// What the names of the functions to release begin with.
+const PREFIX: &str = "it-";
+
+/// Tests that wait most of their time: many at once.
+const AT_ONCE: usize = 10;
+
+/// What is deployed once for all.
+pub struct Suite {
+    pub local: LocalAws,
+    pub stack: Stack,
+    pub world: World,
+    /// The same definition on moto's interpreter.
+    pub moto: World,
+    /// Taken to write by tests that nobody else may run beside: they count all calls, or change
+    /// what all share.
+    alone: tokio::sync::RwLock<()>,
+}
+
+/// A test: a name and what it does.
+pub struct Test {
+    name: &'static str,
+    alone: bool,
+    body: Box<dyn FnOnce(Case) -> BoxFuture<'static, ()> + Send>,
+}
+
+/// A test that runs beside others.
+pub fn test<F>(name: &'static str, body: impl FnOnce(Case) -> F + Send + 'static) -> Test
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    Test {
+        name,
+        alone: false,
+        body: Box::new(move |case| body(case).boxed()),
+    }
+}
+
+/// A test that runs alone.
+pub fn alone<F>(name: &'static str, body: impl FnOnce(Case) -> F + Send + 'static) -> Test
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    Test {
+        alone: true,
+        ..test(name, body)
+    }
+}
+
+/// Runs all tests, those that run alone last.
+pub fn run(modules: Vec<Vec<Test>>) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_ONCE);
+    let mut tests: Vec<Test> = modules.into_iter().flatten().collect();
+    tests.sort_by_key(|test| test.alone);
+
+    let runtime = Arc::new(Runtime::new().expect("a runtime can be made"));
+    let suite: Arc<std::sync::OnceLock<Suite>> = Arc::default();
+    let trials = tests
+        .into_iter()
+        .map(|test| {
+            let (runtime, suite) = (Arc::clone(&runtime), Arc::clone(&suite));
+            Trial::test(test.name.to_owned(), move || {
+                let handle = runtime.handle().clone();
+                // Deployed by the first test that needs it: listing tests needs none.
+                suite.get_or_init(|| handle.block_on(deploy()));
+                handle.block_on(one(test, suite));
+                Ok(())
+            })
+        })
+        .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    // The local AWS ends here, and not with the process.
+    drop(suite);
+    conclusion.exit_code()
+}
+
+async fn deploy() -> Suite {
+    let local = LocalAws::start(Options {
+        moto: true,
+        ..Options::default()
+    });
+    let stack = Stack::deploy(&local, PREFIX).await;
+    let world = World::new(&local, &stack);
+    let moto = World::on_moto(&local, &stack).await;
+    Suite {
+        local,
+        stack,
+        world,
+        moto,
+        alone: tokio::sync::RwLock::new(()),
+    }
+}
+
+async fn one(test: Test, suite: Arc<std::sync::OnceLock<Suite>>) {
+    let Test { name, alone, body } = test;
+    let shared = suite.get().expect("it is deployed");
+    let _alone = if alone {
+        (None, Some(shared.alone.write().await))
+    } else {
+        (Some(shared.alone.read().await), None)
+    };
+    let case = Case::new(name, &suite).await;
+    let begun = Arc::clone(&case.begun);
+    let since = case.since;
+    let world = shared.world.clone();
+    let done = AssertUnwindSafe(body(case)).catch_unwind().await;
+    let scope = begun.scope(since);
+    if let Err(panic) = done {
+        explain(&world, &scope).await;
+        resume_unwind(panic);
+    }
+    let broken = invariants::check(&world, &scope).await;
+    if !broken.is_empty() {
+        explain(&world, &scope).await;
+        let broken: Vec<_> = broken.iter().map(ToString::to_string).collect();
+        panic!("{} invariants do not hold:\n{}", broken.len(), broken.join("\n"));
+    }
+}
+
+/// What the local AWS says about a test that failed.
+async fn explain(_world: &World, scope: &Scope) {
+    for execution in &scope.executions {
+        eprintln!("-- {}: {:?}", execution.arn, execution.ended().await);
+        for visit in execution.visits().await {
+            let reason = visit.output.get("reason").or_else(|| visit.input.get("failure"));
+            eprintln!(
+                "   {:.3} {} {}",
+                visit.at,
+                visit.state,
+                reason.map(ToString::to_string).unwrap_or_default()
+            );
+        }
+    }
+    for (target, alias) in &scope.targets {
+        eprintln!("-- {}: {:?}", target.name, target.look(alias).await);
+    }
+}
+
+/// What a test has begun, and what is checked at its end.
+#[derive(Default)]
+pub struct Begun {
+    targets: Mutex<Vec<(Target, String)>>,
+    executions: Mutex<Vec<Execution>>,
+}
+
+impl Begun {
+    fn scope(&self, since: u64) -> Scope {
+        Scope {
+            targets: self.targets.lock().expect("no test panics with it").clone(),
+            executions: self.executions.lock().expect("no test panics with it").clone(),
+            since,
+        }
+    }
+}
+
+/// One test's own part of the world.
+#[derive(Clone)]
+pub struct Case {
+    /// Unlike every other test's: what its function and application are called by.
+    pub name: String,
+    pub world: World,
+    /// Where the log of calls was when it began.
+    pub since: u64,
+    suite: Arc<std::sync::OnceLock<Suite>>,
+    begun: Arc<Begun>,
+}
+
+impl Case {
+    async fn new(name: &str, suite: &Arc<std::sync::OnceLock<Suite>>) -> Self {
+        let shared = suite.get().expect("it is deployed");
+        let name: String = name
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
+        Self {
+            // Lambda takes 64 characters.
+            name: name.chars().take(50).collect(),
+            world: shared.world.clone(),
+            since: shared.world.now().await,
+            suite: Arc::clone(suite),
+            begun: Arc::default(),
+        }
+    }
+
+    pub fn suite(&self) -> &Suite {
+        self.suite.get().expect("it is deployed")
+    }
+
+    /// The function of this test, or one of several.
+    pub fn function_name(&self) -> String {
+        format!("{PREFIX}{}", self.name)
+    }
+
+    /// A function whose version 1 behaves so. No alias yet.
+    pub async fn function(&self, behaviour: Behaviour) -> Target {
+        self.function_called(&self.function_name(), behaviour).await
+    }
+
+    pub async fn function_called(&self, name: &str, behaviour: Behaviour) -> Target {
+        let target = Target::create(&self.suite().local, name, behaviour).await;
+        let mut targets = self.begun.targets.lock().expect("nobody panics with it");
+        targets.push((target.clone(), ALIAS.to_owned()));
+        target
+    }
+
+    /// A function with a healthy version 1 that serves the alias, and a healthy version in `$LATEST`
+    /// that is to be released as version 2.
+    pub async fn blue(&self) -> Target {
+        self.blue_and(Behaviour::healthy("green")).await
+    }
+
+    /// The same, with a green that behaves so.
+    pub async fn blue_and(&self, green: Behaviour) -> Target {
+        let target = self.function(Behaviour::healthy("blue")).await;
+        assert_eq!(target.publish().await, "1");
+        target.alias(ALIAS, "1").await;
+        target.update(green).await;
+        target
+    }
+
+    /// An alarm of this test's own, which is OK.
+    pub async fn alarm(&self) -> String {
+        let name = format!("{}-alarm", self.name);
+        self.world.make_alarm(&name).await;
+        name
+    }
+
+    /// A request to release the test's function, with `more` on top: objects are merged.
+    pub fn request(&self, more: Value) -> Value {
+        let mut request = json!({
+            "application": format!("app-{}", self.name),
+            "functions": [{"functionName": self.function_name(), "alias": ALIAS}],
+            "strategy": {"type": "allAtOnce"},
+            // The local AWS has its metrics at once.
+            "analysis": {"minInvocations": 1, "settleSeconds": 0, "checkEverySeconds": 30},
+        });
+        merge(&mut request, more);
+        request
+    }
+
+    /// A rollback by hand of the test's application.
+    pub fn rollback(&self) -> Value {
+        json!({"action": "rollback", "application": format!("app-{}", self.name), "reason": "it looks odd"})
+    }
+
+    /// Starts an execution.
+    pub async fn start(&self, request: &Value) -> Execution {
+        let execution = self.world.start(request).await;
+        self.watch(&execution);
+        execution
+    }
+
+    /// Has the invariants checked for an execution too.
+    pub fn watch(&self, execution: &Execution) {
+        let mut executions = self.begun.executions.lock().expect("nobody panics with it");
+        executions.push(execution.clone());
+    }
+
+    /// Starts an execution and waits for its end.
+    pub async fn release(&self, request: &Value) -> (Execution, Ended) {
+        let execution = self.start(request).await;
+        let ended = execution.wait().await;
+        (execution, ended)
+    }
+
+    /// Users of the test's function.
+    pub fn users(&self, target: &Target, per_second: f64) -> Traffic {
+        Traffic::start(&self.suite().local, target, ALIAS, per_second)
+    }
+
+    /// Waits until the alias is as `is` wants it.
+    pub async fn alias_is(
+        &self,
+        target: &Target,
+        what: &str,
+        is: impl Fn(&crossfade_tests::target::Alias) -> bool,
+    ) {
+        until(&format!("{}: {what}", target.name), || async {
+            let alias = target.look(ALIAS).await?;
+            is(&alias).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until people were told about an execution with this status.
+    pub async fn told(&self, execution: &Execution, status: &str) -> Notification {
+        until(&format!("{status} of {}", execution.arn), || async {
+            let told = self.world.notifications(&execution.arn).await;
+            told.into_iter().find(|one| one.status() == status)
+        })
+        .await
+    }
+
+    /// Waits until the ledger has a deployment at this status.
+    pub async fn ledger_says(&self, execution: &Execution, status: &str) {
+        until(&format!("{status} of {}", execution.arn), || async {
+            (self.world.deployment_status(&execution.arn).await == status).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Puts what `more` has into `value`; objects are merged, all else is replaced, null removes.
+pub fn merge(value: &mut Value, more: Value) {
+    match (value, more) {
+        (Value::Object(fields), Value::Object(more)) => {
+            for (name, new) in more {
+                if new.is_null() {
+                    fields.remove(&name);
+                } else {
+                    merge(fields.entry(name).or_insert(Value::Null), new);
+                }
+            }
+        }
+        (value, more) => *value = more,
+    }
+}
+
+/// Canary steps, each with its bake.
+pub fn canary(steps: &[(u8, u32)]) -> Value {
+    let steps: Vec<_> = steps
+        .iter()
+        .map(|(weight, bake)| json!({"weight": weight, "bakeSeconds": bake}))
+        .collect();
+    json!({"type": "canary", "steps": steps})
+}
+
+/// A moment, where nothing can be waited for: to see that something does *not* happen.
+pub async fn a_moment() {
+    tokio::time::sleep(Duration::from_millis(700)).await;
+}
