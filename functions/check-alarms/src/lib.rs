@@ -6,9 +6,9 @@
 //!   deployment that watches it back on blue, before the handler returns.
 
 mod checker;
+mod emf;
 mod hold;
 
-use chrono::TimeDelta;
 use crossfade::{
     aws::{
         executions::Executions,
@@ -18,9 +18,10 @@ use crossfade::{
         notify::Notifier,
     },
     domain::{
-        check::{Evidence, Scope, check},
-        decision::{Decision, decide},
-        release::{DeploymentStatus, Position, Release},
+        check::{Look, Window, check},
+        counts::FunctionSeries,
+        judge::Watch,
+        release::{Release, Target},
         weight::Weight,
     },
     error::Error,
@@ -73,15 +74,25 @@ impl Handler {
     /// One look at the step that bakes.
     async fn look(&self, task: Task) -> Result<Release, Error> {
         let mut release: Release = state(task.state)?;
-        let (Some(step), Some(taken)) = (release.step(), release.steps.last()) else {
+        let window = Window::at(task.now, &release.steps, release.analysis.settle_seconds);
+        let (Some(step), Some(window)) = (release.step(), window) else {
             return Err(Error::InvalidRequest("there is no step that bakes".into()));
         };
+        // A step without weight or without a bake says nothing of green's traffic.
+        let judged: &[Target] = if step.weight > Weight::ZERO && step.bake_seconds > 0 {
+            &release.functions
+        } else {
+            &[]
+        };
 
-        let settled = task.now - TimeDelta::seconds(i64::from(release.analysis.settle_seconds));
-        let (readings, counts, record) = futures::try_join!(
+        let read = Watch {
+            from: window.first,
+            through: window.watch.through,
+        };
+        let (readings, minutes, record) = futures::try_join!(
             self.metrics.alarms(&release.analysis.alarms),
             self.metrics
-                .green(&release.functions, taken.started_at, settled),
+                .minutes(judged, release.analysis.slower_than_ms, read),
             self.ledger.get(&task.execution),
         )?;
         match record {
@@ -99,63 +110,38 @@ impl Handler {
             }
         }
 
-        release.position.waited_seconds += release.position.wait_seconds;
-        let scope = Scope {
-            green_is_judged: step.weight > Weight::ZERO && step.bake_seconds > 0,
+        let series: Vec<_> = judged
+            .iter()
+            .zip(minutes)
+            .map(|(target, minutes)| FunctionSeries {
+                function: target.function_name.to_string(),
+                minutes: minutes
+                    .into_iter()
+                    .filter(|minute| window.judges(minute))
+                    .collect(),
+                past: target.past,
+            })
+            .collect();
+        let look = Look {
+            readings: &readings,
+            preexisting: &release.preexisting_alarms,
             started_at: release.started_at,
+            series: &series,
+            watch: window.watch,
         };
-        let found = check(
-            &release.analysis,
-            &release.preexisting_alarms,
-            scope,
-            &readings,
-            &counts,
-        );
-        let decided = decide(
-            found.verdict,
-            &release.bake(step),
-            release.next(),
-            release.analysis.on_inconclusive,
-        );
+        let found = check(&release.analysis, &look);
+        emf::verdict(&release, step.weight, &found, task.now);
+        let (verdict, index) = (found.verdict, release.position.step);
+        release.take_in(found, task.now);
         tracing::info!(
             deployment.id = task.execution,
-            step = release.position.step,
+            step = index,
             weight_percent = step.weight.percent(),
-            verdict = ?found.verdict,
-            decision = ?decided.decision,
-            reason = found.reason,
+            verdict = ?verdict,
+            decision = ?release.decision,
+            reason = release.reason,
             "Checked alarms."
         );
-
-        if let Some(taken) = release.steps.last_mut() {
-            taken.verdict = Some(found.verdict);
-            if decided.decision != Decision::BakeOn {
-                taken.ended_at = Some(task.now);
-            }
-        }
-        release.reason = found.reason;
-        let validation = std::mem::take(&mut release.evidence.validation);
-        release.evidence = Evidence {
-            validation,
-            ..found.evidence
-        };
-        release.decision = Some(decided.decision);
-        let last = release.position.step + 1 >= release.plan.steps().len();
-        match decided.decision {
-            Decision::BakeOn => release.position.wait_seconds = decided.wait_seconds,
-            Decision::Shift | Decision::Ask | Decision::Hold if !last => {
-                release.position = Position {
-                    step: release.position.step + 1,
-                    ..Position::default()
-                };
-                release.resume = Some(Decision::Shift);
-            }
-            Decision::Shift | Decision::Ask | Decision::Hold => {
-                release.resume = Some(Decision::Promote);
-            }
-            Decision::Promote => release.deployment_status = Some(DeploymentStatus::Successful),
-            Decision::RollBack => {}
-        }
         Ok(release)
     }
 }

@@ -86,12 +86,13 @@ impl Handler {
                 ..
             }) => {
                 let latest = self.functions.updated(function, UPDATED).await?;
-                let blue = self.functions.publish(function, &latest).await?;
+                let blue = self.functions.publish(function, &latest).await?.version;
                 let target = Target {
                     function_name: function.clone(),
                     alias: asked.alias.clone(),
                     blue_version: Some(blue.clone()),
                     green_version: blue.clone(),
+                    past: None,
                     revision_id: None,
                 };
                 let pinned = self.functions.pin(&target, &blue).await?;
@@ -103,35 +104,46 @@ impl Handler {
             }
         };
 
-        let green = self.green(asked).await?;
+        let (green, known) = self.green(asked).await?;
         let prepared = Prepared {
             target: Target {
                 function_name: function.clone(),
                 alias: asked.alias.clone(),
                 blue_version: blue.clone(),
                 green_version: green.clone(),
+                past: None,
                 revision_id,
             },
             warnings,
         };
-        if let Some(blue) = &blue
-            && prepared.changes()
-        {
-            let (green, blue) = futures::try_join!(
-                self.functions.active(function, &green, ACTIVE),
-                self.functions.version(function, blue),
-            )?;
-            fit(function.as_ref(), &green, &blue)?;
-        } else if blue.is_none() {
-            self.functions.active(function, &green, ACTIVE).await?;
+        if !prepared.changes() {
+            return Ok(prepared);
+        }
+        let serving = async {
+            match known {
+                Some(configuration) => Ok(configuration),
+                None => self.functions.active(function, &green, ACTIVE).await,
+            }
+        };
+        match &blue {
+            Some(blue) => {
+                let (green, blue) =
+                    futures::try_join!(serving, self.functions.version(function, blue))?;
+                fit(function.as_ref(), &green, &blue)?;
+            }
+            None => drop(serving.await?),
         }
         Ok(prepared)
     }
 
-    async fn green(&self, asked: &FunctionRequest) -> Result<Version, Error> {
+    /// Green's version, and its configuration where it is known to be active.
+    async fn green(
+        &self,
+        asked: &FunctionRequest,
+    ) -> Result<(Version, Option<Configuration>), Error> {
         let function = &asked.function_name;
         let uploaded = match &asked.code {
-            Some(Code::Version { version }) => return Ok(version.clone()),
+            Some(Code::Version { version }) => return Ok((version.clone(), None)),
             Some(code @ (Code::S3 { .. } | Code::Image { .. })) => {
                 Some(self.functions.update_code(function, code).await?)
             }
@@ -145,7 +157,9 @@ impl Handler {
                 "{function}: $LATEST was replaced by someone else right after the upload"
             )));
         }
-        self.functions.publish(function, &latest).await
+        let published = self.functions.publish(function, &latest).await?;
+        let known = published.active.then_some(published.configuration);
+        Ok((published.version, known))
     }
 }
 
@@ -189,7 +203,6 @@ mod tests {
 
     fn configuration(role: &str, dead_letter: &str) -> Configuration {
         Configuration {
-            version: None,
             code_sha256: String::new(),
             revision: String::new(),
             role: role.into(),

@@ -96,7 +96,14 @@ impl Handler {
             )
         }));
 
-        let functions: Vec<_> = changed.into_iter().map(|one| one.target).collect();
+        let mut functions: Vec<_> = changed.into_iter().map(|one| one.target).collect();
+        let pasts = self
+            .metrics
+            .past(&functions, request.analysis.slower_than_ms, task.now)
+            .await?;
+        for (target, past) in functions.iter_mut().zip(pasts) {
+            target.past = past;
+        }
         let plan = if functions.iter().all(|target| target.blue_version.is_none()) {
             first_release(&request.plan())
         } else {

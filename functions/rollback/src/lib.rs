@@ -135,9 +135,7 @@ impl Handler {
                 last.ended_at.get_or_insert(task.now);
             }
             outcome.warnings = release.warnings;
-            if outcome.evidence.functions.is_empty() {
-                outcome.evidence.functions = release.evidence.functions;
-            }
+            outcome.evidence.judge = outcome.evidence.judge.or(release.evidence.judge);
         }
         self.notifier.tell(&task.execution, &outcome).await?;
         tracing::info!(

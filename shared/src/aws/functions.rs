@@ -8,7 +8,7 @@ use aws_sdk_lambda::{
     config::{retry::RetryConfig, timeout::TimeoutConfig},
     operation::{get_alias::GetAliasOutput, update_alias::UpdateAliasOutput},
     primitives::Blob,
-    types::{AliasRoutingConfiguration, LogType},
+    types::{AliasRoutingConfiguration, DeadLetterConfig, LogType, State},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
@@ -37,8 +37,6 @@ const ANSWER: Duration = Duration::from_secs(60);
 /// A version's configuration, as far as weights depend on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Configuration {
-    /// The version; none for `$LATEST`.
-    pub version: Option<Version>,
     /// Base64 of the package's SHA-256.
     pub code_sha256: String,
     /// The function's revision: another than an alias's.
@@ -47,6 +45,35 @@ pub struct Configuration {
     pub role: String,
     /// The dead-letter queue's or topic's ARN; empty without one.
     pub dead_letter: String,
+}
+
+impl Configuration {
+    fn of(
+        code_sha256: Option<String>,
+        revision: Option<String>,
+        role: Option<String>,
+        dead_letter: Option<DeadLetterConfig>,
+    ) -> Self {
+        Self {
+            code_sha256: code_sha256.unwrap_or_default(),
+            revision: revision.unwrap_or_default(),
+            role: role.unwrap_or_default(),
+            dead_letter: dead_letter
+                .and_then(|queue| queue.target_arn)
+                .unwrap_or_default(),
+        }
+    }
+}
+
+/// A version that has been published, or was before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The version.
+    pub version: Version,
+    /// Its configuration.
+    pub configuration: Configuration,
+    /// Whether it can serve already.
+    pub active: bool,
 }
 
 /// What one invocation did.
@@ -373,16 +400,12 @@ impl Functions {
         let configuration = output
             .configuration
             .ok_or_else(|| Error::Transient("GetFunction without a configuration".into()))?;
-        Ok(Configuration {
-            version: None,
-            code_sha256: configuration.code_sha256.unwrap_or_default(),
-            revision: configuration.revision_id.unwrap_or_default(),
-            role: configuration.role.unwrap_or_default(),
-            dead_letter: configuration
-                .dead_letter_config
-                .and_then(|c| c.target_arn)
-                .unwrap_or_default(),
-        })
+        Ok(Configuration::of(
+            configuration.code_sha256,
+            configuration.revision_id,
+            configuration.role,
+            configuration.dead_letter_config,
+        ))
     }
 
     /// Publishes exactly the `$LATEST` that `latest` describes. Returns the version that exists
@@ -394,7 +417,7 @@ impl Functions {
         &self,
         function: &FunctionName,
         latest: &Configuration,
-    ) -> Result<Version, Error> {
+    ) -> Result<Published, Error> {
         let published = self
             .client
             .publish_version()
@@ -409,7 +432,16 @@ impl Functions {
             ))
         };
         match published {
-            Ok(now) => version(now.version()),
+            Ok(now) => Ok(Published {
+                version: version(now.version())?,
+                active: now.state == Some(State::Active),
+                configuration: Configuration::of(
+                    now.code_sha256,
+                    now.revision_id,
+                    now.role,
+                    now.dead_letter_config,
+                ),
+            }),
             Err(error) if is(&error, "PreconditionFailedException") => Err(changed()),
             // A wrong CodeSha256 comes as this, not as a failed precondition (AWS-FACTS 1.4).
             Err(error) if is(&error, "InvalidParameterValueException") => Err(changed()),
@@ -438,16 +470,12 @@ impl Functions {
             .await
             .map_err(|error| failed(&error))?;
         let now = done.into_result().map_err(|error| failed(&error))?;
-        Ok(Configuration {
-            version: Some(version.clone()),
-            code_sha256: now.code_sha256.unwrap_or_default(),
-            revision: now.revision_id.unwrap_or_default(),
-            role: now.role.unwrap_or_default(),
-            dead_letter: now
-                .dead_letter_config
-                .and_then(|c| c.target_arn)
-                .unwrap_or_default(),
-        })
+        Ok(Configuration::of(
+            now.code_sha256,
+            now.revision_id,
+            now.role,
+            now.dead_letter_config,
+        ))
     }
 
     /// Describes a published version.
@@ -464,16 +492,12 @@ impl Functions {
             .send()
             .await
             .map_err(|error| classify("GetFunctionConfiguration", &error))?;
-        Ok(Configuration {
-            version: Some(version.clone()),
-            code_sha256: now.code_sha256.unwrap_or_default(),
-            revision: now.revision_id.unwrap_or_default(),
-            role: now.role.unwrap_or_default(),
-            dead_letter: now
-                .dead_letter_config
-                .and_then(|c| c.target_arn)
-                .unwrap_or_default(),
-        })
+        Ok(Configuration::of(
+            now.code_sha256,
+            now.revision_id,
+            now.role,
+            now.dead_letter_config,
+        ))
     }
 
     /// What calls the function past every alias, a sentence each: event sources, URLs and

@@ -95,6 +95,43 @@ impl<E: DeserializeError> Deserr<E> for Percent {
     }
 }
 
+/// A number with decimals. The bounds, both included, are in thousandths: a type cannot hold a
+/// float.
+#[derive(Clone, Copy, Debug)]
+pub struct Decimal<const MIN_MILLI: u32, const MAX_MILLI: u32>(f64);
+
+impl<const MIN_MILLI: u32, const MAX_MILLI: u32> From<Decimal<MIN_MILLI, MAX_MILLI>> for f64 {
+    fn from(decimal: Decimal<MIN_MILLI, MAX_MILLI>) -> Self {
+        decimal.0
+    }
+}
+
+impl<E: DeserializeError, const MIN_MILLI: u32, const MAX_MILLI: u32> Deserr<E>
+    for Decimal<MIN_MILLI, MAX_MILLI>
+{
+    fn deserialize_from_value<V: IntoValue>(
+        value: Value<V>,
+        location: ValuePointerRef,
+    ) -> Result<Self, E> {
+        let (min, max) = (f64::from(MIN_MILLI) / 1000.0, f64::from(MAX_MILLI) / 1000.0);
+        let number = match value {
+            Value::Integer(n) => u32::try_from(n).ok().map(f64::from),
+            Value::Float(f) => Some(f),
+            _ => None,
+        };
+        match number {
+            Some(n) if (min..=max).contains(&n) => Ok(Self(n)),
+            _ => Err(unexpected(
+                &format!(
+                    "must be a number from {min} to {max}, not {}",
+                    shown(&value)
+                ),
+                location,
+            )),
+        }
+    }
+}
+
 /// A list of `MIN` to `MAX` items. A longer one is refused before its items are looked at.
 #[derive(Clone, Debug)]
 pub struct List<T, const MIN: usize, const MAX: usize>(Vec<T>);

@@ -1,13 +1,16 @@
-//! Alarms and ceilings: what the readings of one look mean.
+//! What one look means: alarms, and the judge's word on green's traffic.
 
-use std::fmt::Write as _;
+use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     Timestamp,
     analysis::Analysis,
-    names::{AlarmName, FunctionName, Version},
+    counts::{FunctionSeries, Minute},
+    judge::{self, Watch, judge},
+    names::AlarmName,
+    release::StepTaken,
     verdict::Verdict,
 };
 
@@ -38,60 +41,30 @@ pub struct Reading {
     pub since: Option<Timestamp>,
 }
 
-/// What green did for one function during the bake so far, as CloudWatch counted it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct GreenCounts {
-    /// The function.
-    pub function_name: FunctionName,
-    /// The green version.
-    pub version: Version,
-    /// Invocations of green through the alias.
-    pub invocations: u64,
-    /// How many of them failed.
-    pub errors: u64,
-    /// Invocations refused for want of concurrency; in neither of the counts above.
-    pub throttles: u64,
-    /// The worst minute's 99th percentile of duration, milliseconds; none without invocations.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub p99_ms: Option<f64>,
-}
-
-impl GreenCounts {
-    /// Failed invocations, percent; none without invocations.
-    #[must_use]
-    pub fn error_rate_percent(&self) -> Option<f64> {
-        percent(self.errors, self.invocations)
-    }
-
-    /// Throttled requests among all that were tried, percent; none when none was tried.
-    #[must_use]
-    pub fn throttle_rate_percent(&self) -> Option<f64> {
-        percent(self.throttles, self.throttles + self.invocations)
-    }
-}
-
-#[allow(clippy::cast_precision_loss)] // Counts of invocations stay far below 2^52.
-fn percent(part: u64, whole: u64) -> Option<f64> {
-    (whole > 0).then(|| 100.0 * part as f64 / whole as f64)
-}
-
 /// The numbers behind a verdict.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
-    /// What decided: `alarm`, `errorRate`, `p99`, `throttles`, `noData`; none when nothing did.
+    /// What decided: `alarm`, `noData` of an alarm, or what the judge names; none when nothing did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<String>,
     /// The watched alarms that are not OK.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alarms: Vec<Reading>,
-    /// Green's counts, a row a function.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub functions: Vec<GreenCounts>,
+    /// The judge's numbers, enough to check its arithmetic; none where green was not judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub judge: Option<judge::Evidence>,
+    /// Whether the judge's verdict was only recorded (`analysis.shadow`).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub shadow: bool,
     /// What each smoke test of the validation found.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validation: Vec<serde_json::Value>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde wants a reference.
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Evidence {
@@ -105,72 +78,114 @@ impl Evidence {
 /// A verdict with its reason and the numbers behind it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
-    /// What it means.
+    /// What is to be acted on.
     pub verdict: Verdict,
     /// Why, in words and numbers.
     pub reason: String,
     /// The numbers.
     pub evidence: Evidence,
+    /// Whether enough is known to end the bake early, if the request asks for that.
+    pub early_proceed: bool,
 }
 
-/// What one look is told about the step it looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scope {
-    /// Whether green's own traffic is judged: it has weight, and the step has a bake.
-    pub green_is_judged: bool,
-    /// When the release began: alarms that were in ALARM before count once they fire anew.
+/// What one look sees of a release.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// The state of each watched alarm.
+    pub readings: &'a [Reading],
+    /// Alarms that were in ALARM before the release: they count once they fire anew.
+    pub preexisting: &'a [AlarmName],
+    /// When the release began.
     pub started_at: Timestamp,
+    /// Both versions' minutes, a series a function; empty when green's traffic is not to be judged:
+    /// it has no weight, or the step has no bake.
+    pub series: &'a [FunctionSeries],
+    /// Which of the minutes count.
+    pub watch: Watch,
 }
 
-/// What the readings and counts of one look mean. The worst of all wins.
+/// What a look means. The worst of alarms and judge wins; in shadow, the judge is only heard.
 #[must_use]
-pub fn check(
-    analysis: &Analysis,
-    preexisting: &[AlarmName],
-    scope: Scope,
-    readings: &[Reading],
-    counts: &[GreenCounts],
-) -> Finding {
-    let alarms = readings.iter().map(|reading| {
-        let old = preexisting.contains(&reading.name)
-            && reading.since.is_none_or(|since| since <= scope.started_at);
-        of_alarm(reading, old)
-    });
-    let ceilings = counts
+pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
+    let alarms = look
+        .readings
         .iter()
-        .filter(|_| scope.green_is_judged)
-        .flat_map(|green| of_counts(analysis, green));
-    let worst = alarms
-        .chain(ceilings)
-        .reduce(|worst, next| if next.0 > worst.0 { next } else { worst })
-        .unwrap_or((Verdict::Healthy, None, String::new()));
-    let (verdict, decided_by, reason) = worst;
-    let reason = if verdict == Verdict::Healthy {
-        healthy_reason(readings, counts, scope)
-    } else {
-        reason
+        .map(|reading| {
+            let old = look.preexisting.contains(&reading.name)
+                && reading.since.is_none_or(|since| since <= look.started_at);
+            of_alarm(reading, old)
+        })
+        .reduce(|worst, next| if next.0 > worst.0 { next } else { worst });
+    let judged =
+        (!look.series.is_empty()).then(|| judge(&analysis.judging(), look.series, look.watch));
+    let shadow = analysis.shadow && judged.is_some();
+
+    let mut evidence = Evidence {
+        alarms: look
+            .readings
+            .iter()
+            .filter(|reading| reading.state != AlarmState::Ok)
+            .cloned()
+            .collect(),
+        shadow,
+        ..Evidence::default()
     };
+    let mut parts: Vec<Part> = alarms.into_iter().collect();
+    let mut early_proceed = false;
+    if let Some(judged) = judged {
+        let decided_by = serde_json::to_value(judged.evidence.decided_by).ok();
+        let decided_by = decided_by
+            .as_ref()
+            .and_then(|word| word.as_str())
+            .map(str::to_owned);
+        let reason = if shadow {
+            format!(
+                "in shadow, not acted on: {:?}: {}",
+                judged.verdict, judged.evidence.reason
+            )
+        } else {
+            judged.evidence.reason.clone()
+        };
+        let verdict = if shadow {
+            Verdict::Healthy
+        } else {
+            judged.verdict
+        };
+        // First, so that with equal verdicts the judge's numbers are told.
+        parts.insert(0, (verdict, decided_by, reason));
+        early_proceed = judged.early_proceed && !shadow;
+        evidence.judge = Some(judged.evidence);
+    }
+    let worst = parts
+        .into_iter()
+        .reduce(|worst, next| if next.0 > worst.0 { next } else { worst });
+    let (verdict, decided_by, mut reason) =
+        worst.unwrap_or((Verdict::Healthy, None, String::new()));
+    evidence.decided_by = decided_by;
+    if verdict == Verdict::Healthy {
+        let watched = format!(
+            "{} alarms watched, none newly in ALARM",
+            look.readings.len()
+        );
+        reason = if reason.is_empty() {
+            watched
+        } else {
+            format!("{reason}; {watched}")
+        };
+    }
     Finding {
         verdict,
         reason,
-        evidence: Evidence {
-            decided_by: decided_by.map(str::to_owned),
-            alarms: readings
-                .iter()
-                .filter(|r| r.state != AlarmState::Ok)
-                .cloned()
-                .collect(),
-            functions: counts.to_vec(),
-            validation: Vec::new(),
-        },
+        evidence,
+        early_proceed: early_proceed && verdict == Verdict::Healthy,
     }
 }
 
-type Part = (Verdict, Option<&'static str>, String);
+type Part = (Verdict, Option<String>, String);
 
 fn of_alarm(reading: &Reading, old: bool) -> Part {
     let name = &reading.name;
-    match reading.state {
+    let (verdict, decided_by, reason) = match reading.state {
         AlarmState::Ok => (Verdict::Healthy, None, String::new()),
         AlarmState::Alarm if old => (Verdict::Healthy, None, String::new()),
         AlarmState::Alarm => (
@@ -188,184 +203,166 @@ fn of_alarm(reading: &Reading, old: bool) -> Part {
             Some("noData"),
             format!("alarm {name} no longer exists"),
         ),
-    }
+    };
+    (verdict, decided_by.map(str::to_owned), reason)
 }
 
-fn of_counts(analysis: &Analysis, green: &GreenCounts) -> Vec<Part> {
-    let who = format!("{} version {}", green.function_name, green.version);
-    let mut parts = Vec::new();
-    let tried = green.invocations + green.throttles;
-    let enough = u64::from(analysis.min_invocations);
-    if let (Some(ceiling), Some(rate)) = (
-        analysis.max_throttle_rate_percent,
-        green.throttle_rate_percent(),
-    ) && tried >= enough
-        && rate > ceiling
-    {
-        let reason = format!(
-            "{who}: {} of {tried} requests throttled ({rate:.2} %, ceiling {ceiling} %)",
-            green.throttles
-        );
-        parts.push((Verdict::Unhealthy, Some("throttles"), reason));
-    }
-    if green.invocations < enough {
-        let reason = format!(
-            "{who} served {} of the {enough} requests that a verdict needs",
-            green.invocations
-        );
-        parts.push((Verdict::Inconclusive, Some("noData"), reason));
-        return parts;
-    }
-    if let (Some(ceiling), Some(rate)) =
-        (analysis.max_error_rate_percent, green.error_rate_percent())
-        && rate > ceiling
-    {
-        let reason = format!(
-            "{who}: {} of {} requests failed ({rate:.2} %, ceiling {ceiling} %)",
-            green.errors, green.invocations
-        );
-        parts.push((Verdict::Unhealthy, Some("errorRate"), reason));
-    }
-    if let (Some(ceiling), Some(p99)) = (analysis.max_p99_ms, green.p99_ms)
-        && p99 > f64::from(ceiling)
-    {
-        let reason = format!("{who}: p99 of duration is {p99:.0} ms, ceiling {ceiling} ms");
-        parts.push((Verdict::Unhealthy, Some("p99"), reason));
-    }
-    parts
+/// The minutes that are read, and those of them that are judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// The minutes of the present step that are judged.
+    pub watch: Watch,
+    /// The first minute of the release, seconds since 1970 (UTC).
+    pub first: i64,
+    /// Minutes in which a weight changed, seconds since 1970 (UTC): in these, green's share of the
+    /// requests is not its share of any moment, and an error burst in one part would look like one
+    /// version's.
+    pub mixed: BTreeSet<i64>,
 }
 
-fn healthy_reason(readings: &[Reading], counts: &[GreenCounts], scope: Scope) -> String {
-    let mut reason = format!("{} alarms watched, none newly in ALARM", readings.len());
-    if scope.green_is_judged {
-        for green in counts {
-            // Writing to a String cannot fail.
-            let _ = write!(
-                reason,
-                "; {} version {}: {} of {} requests failed",
-                green.function_name, green.version, green.errors, green.invocations
-            );
-        }
+impl Window {
+    /// What may be judged at `now`, of a release that has taken `steps`. None before the first.
+    ///
+    /// A minute has settled `settle_seconds` after its end. With 0 the running minute is judged too,
+    /// as far as it has come, and so are minutes in which a weight changed: where metrics come at
+    /// once and bakes are short.
+    #[must_use]
+    pub fn at(now: Timestamp, steps: &[StepTaken], settle_seconds: u32) -> Option<Self> {
+        let minute = |at: i64| at - at.rem_euclid(60);
+        let shifts = || steps.iter().map(|step| step.started_at.timestamp());
+        let (first, last) = (shifts().next()?, shifts().next_back()?);
+        let settled = now.timestamp() - i64::from(settle_seconds);
+        let (from, through, mixed) = match settle_seconds {
+            0 => (minute(last), minute(settled), BTreeSet::new()),
+            _ => (
+                minute(last) + 60,
+                minute(settled) - 60,
+                shifts().map(minute).collect(),
+            ),
+        };
+        Some(Self {
+            watch: Watch { from, through },
+            first: minute(first),
+            mixed,
+        })
     }
-    reason
+
+    /// Whether a minute is judged.
+    #[must_use]
+    pub fn judges(&self, minute: &Minute) -> bool {
+        !self.mixed.contains(&minute.start)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::counts::Counts;
+
+    fn name() -> AlarmName {
+        AlarmName::try_from("chat-5xx".to_owned()).unwrap()
+    }
 
     fn reading(state: AlarmState, since: Option<&str>) -> Reading {
         Reading {
-            name: AlarmName::try_from("chat-5xx".to_owned()).unwrap(),
+            name: name(),
             state,
             since: since.map(|t| t.parse().unwrap()),
         }
     }
 
-    fn green(invocations: u64, errors: u64) -> GreenCounts {
-        GreenCounts {
-            function_name: FunctionName::try_from("chat".to_owned()).unwrap(),
-            version: Version::try_from("7".to_owned()).unwrap(),
+    fn series(invocations: u64, errors: u64) -> Vec<FunctionSeries> {
+        let green = Counts {
             invocations,
             errors,
-            throttles: 0,
-            p99_ms: Some(40.0),
-        }
+            ..Counts::default()
+        };
+        let blue = Counts {
+            invocations: 10 * invocations,
+            ..Counts::default()
+        };
+        vec![FunctionSeries {
+            function: "chat".into(),
+            minutes: vec![Minute {
+                start: 0,
+                blue,
+                green,
+                green_p99_ms: Some(40),
+            }],
+            past: None,
+        }]
     }
 
-    fn scope() -> Scope {
-        Scope {
-            green_is_judged: true,
-            started_at: "2026-11-20T12:00:00Z".parse().unwrap(),
-        }
+    fn found(
+        analysis: &Analysis,
+        readings: &[Reading],
+        preexisting: &[AlarmName],
+        series: &[FunctionSeries],
+    ) -> Finding {
+        let started_at = "2026-11-20T12:00:00Z".parse().unwrap();
+        check(
+            analysis,
+            &Look {
+                readings,
+                preexisting,
+                started_at,
+                series,
+                watch: Watch {
+                    from: 0,
+                    through: 0,
+                },
+            },
+        )
     }
 
-    fn strict() -> Analysis {
-        Analysis {
-            max_error_rate_percent: Some(5.0),
-            max_p99_ms: Some(100),
-            max_throttle_rate_percent: Some(1.0),
-            min_invocations: 20,
-            ..Analysis::default()
-        }
-    }
-
-    fn verdict(readings: &[Reading], counts: &[GreenCounts]) -> (Verdict, Option<String>) {
-        let found = check(&strict(), &[], scope(), readings, counts);
-        (found.verdict, found.evidence.decided_by)
+    fn verdict(readings: &[Reading], series: &[FunctionSeries]) -> Verdict {
+        found(&Analysis::default(), readings, &[], series).verdict
     }
 
     #[test]
     fn silence_is_never_health() {
         for state in [AlarmState::InsufficientData, AlarmState::Missing] {
             assert_eq!(
-                verdict(&[reading(state, None)], &[green(100, 0)]).0,
+                verdict(&[reading(state, None)], &series(100, 0)),
                 Verdict::Inconclusive
             );
         }
-        assert_eq!(verdict(&[], &[green(0, 0)]).0, Verdict::Inconclusive);
-        assert_eq!(verdict(&[], &[green(19, 19)]).0, Verdict::Inconclusive);
-        assert_eq!(verdict(&[], &[green(20, 1)]).0, Verdict::Healthy);
+        assert_eq!(verdict(&[], &series(0, 0)), Verdict::Inconclusive);
+        assert_eq!(verdict(&[], &series(100, 0)), Verdict::Healthy);
     }
 
     #[test]
     fn the_worst_wins_and_says_so() {
-        let ok = reading(AlarmState::Ok, None);
-        let fired = reading(AlarmState::Alarm, None);
-        assert_eq!(
-            verdict(&[ok.clone(), fired], &[green(0, 0)]),
-            (Verdict::Unhealthy, Some("alarm".into()))
+        let fired = found(
+            &Analysis::default(),
+            &[reading(AlarmState::Alarm, None)],
+            &[],
+            &series(0, 0),
         );
         assert_eq!(
-            verdict(&[ok], &[green(100, 6)]),
-            (Verdict::Unhealthy, Some("errorRate".into()))
+            (fired.verdict, fired.evidence.decided_by.as_deref()),
+            (Verdict::Unhealthy, Some("alarm"))
         );
-    }
-
-    #[test]
-    fn a_rate_at_its_ceiling_is_not_over_it() {
-        assert_eq!(verdict(&[], &[green(100, 5)]).0, Verdict::Healthy);
-        let slow = GreenCounts {
-            p99_ms: Some(100.0),
-            ..green(100, 0)
-        };
-        assert_eq!(
-            verdict(&[], std::slice::from_ref(&slow)).0,
-            Verdict::Healthy
+        let failing = found(
+            &Analysis::default(),
+            &[reading(AlarmState::Ok, None)],
+            &[],
+            &series(100, 60),
         );
-        let slower = GreenCounts {
-            p99_ms: Some(100.5),
-            ..slow
-        };
         assert_eq!(
-            verdict(&[], &[slower]),
-            (Verdict::Unhealthy, Some("p99".into()))
-        );
-    }
-
-    #[test]
-    fn throttles_are_judged_even_when_hardly_anything_got_through() {
-        let starved = GreenCounts {
-            throttles: 30,
-            ..green(2, 0)
-        };
-        assert_eq!(
-            verdict(&[], &[starved]),
-            (Verdict::Unhealthy, Some("throttles".into()))
+            (failing.verdict, failing.evidence.decided_by.as_deref()),
+            (Verdict::Unhealthy, Some("errorTest"))
         );
     }
 
     #[test]
     fn an_old_alarm_counts_once_it_fires_anew() {
-        let name = AlarmName::try_from("chat-5xx".to_owned()).unwrap();
         let at = |since| {
-            let readings = [reading(AlarmState::Alarm, Some(since))];
-            check(
-                &strict(),
-                std::slice::from_ref(&name),
-                scope(),
-                &readings,
-                &[green(100, 0)],
+            found(
+                &Analysis::default(),
+                &[reading(AlarmState::Alarm, Some(since))],
+                &[name()],
+                &series(100, 0),
             )
             .verdict
         };
@@ -375,13 +372,88 @@ mod tests {
 
     #[test]
     fn green_without_weight_or_bake_is_not_judged_by_its_traffic() {
-        let unjudged = Scope {
-            green_is_judged: false,
-            ..scope()
+        assert_eq!(verdict(&[], &[]), Verdict::Healthy);
+    }
+
+    #[test]
+    fn in_shadow_the_judge_is_heard_and_an_alarm_still_acts() {
+        let analysis: Analysis =
+            serde_json::from_value(serde_json::json!({"shadow": true})).unwrap();
+        let failing = found(&analysis, &[], &[], &series(100, 60));
+        assert_eq!(failing.verdict, Verdict::Healthy);
+        assert!(
+            failing.evidence.shadow && failing.reason.contains("Unhealthy"),
+            "{}",
+            failing.reason
+        );
+        let fired = found(
+            &analysis,
+            &[reading(AlarmState::Alarm, None)],
+            &[],
+            &series(100, 0),
+        );
+        assert_eq!(fired.verdict, Verdict::Unhealthy);
+    }
+
+    fn step(at: &str) -> StepTaken {
+        serde_json::from_value(serde_json::json!({"weight": 10, "startedAt": at})).unwrap()
+    }
+
+    fn minute(text: &str) -> i64 {
+        text.parse::<Timestamp>().unwrap().timestamp()
+    }
+
+    #[test]
+    fn only_settled_minutes_are_judged() {
+        let steps = [step("2026-11-20T12:00:30Z"), step("2026-11-20T12:05:10Z")];
+        let through = |now: &str| {
+            let window = Window::at(now.parse().unwrap(), &steps, 60).unwrap();
+            assert_eq!(window.first, minute("2026-11-20T12:00:00Z"));
+            assert_eq!(
+                window.watch.from,
+                minute("2026-11-20T12:06:00Z"),
+                "the first whole minute of the step"
+            );
+            window.watch.through
         };
         assert_eq!(
-            check(&strict(), &[], unjudged, &[], &[green(0, 0)]).verdict,
-            Verdict::Healthy
+            through("2026-11-20T12:07:59Z"),
+            minute("2026-11-20T12:05:00Z")
         );
+        assert_eq!(
+            through("2026-11-20T12:08:00Z"),
+            minute("2026-11-20T12:06:00Z")
+        );
+    }
+
+    #[test]
+    fn a_minute_in_which_a_weight_changed_is_not_judged() {
+        let steps = [step("2026-11-20T12:00:30Z"), step("2026-11-20T12:05:10Z")];
+        let now = "2026-11-20T12:30:00Z".parse().unwrap();
+        let window = Window::at(now, &steps, 60).unwrap();
+        let judges = |text| {
+            window.judges(&Minute {
+                start: minute(text),
+                ..Minute::default()
+            })
+        };
+        assert!(!judges("2026-11-20T12:00:00Z") && !judges("2026-11-20T12:05:00Z"));
+        assert!(judges("2026-11-20T12:01:00Z") && judges("2026-11-20T12:06:00Z"));
+        assert!(Window::at(now, &[], 60).is_none());
+    }
+
+    #[test]
+    fn without_settling_the_running_minute_counts() {
+        let window = Window::at(
+            "2026-11-20T12:00:59Z".parse().unwrap(),
+            &[step("2026-11-20T12:00:30Z")],
+            0,
+        )
+        .unwrap();
+        assert_eq!(window.watch.through, minute("2026-11-20T12:00:00Z"));
+        assert!(window.judges(&Minute {
+            start: window.first,
+            ..Minute::default()
+        }));
     }
 }

@@ -5,7 +5,9 @@
 pub mod analysis;
 pub mod bounds;
 pub mod check;
+pub mod counts;
 pub mod decision;
+pub mod judge;
 pub mod names;
 pub mod plan;
 pub mod release;

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{
     Timestamp,
     analysis::{Analysis, OnHoldTimeout},
-    check::Evidence,
-    decision::{Bake, Decision, Next},
+    check::{Evidence, Finding},
+    counts::BluePast,
+    decision::{Bake, Decision, Next, decide},
     names::{AliasName, Application, FunctionName, Version},
     plan::{Plan, Step},
     routing::{Revision, Routing},
@@ -27,6 +28,9 @@ pub struct Target {
     pub blue_version: Option<Version>,
     /// The version being released.
     pub green_version: Version,
+    /// What blue showed before the release, read once; none without a blue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub past: Option<BluePast>,
     /// The alias's revision after our last write or reading of it; none while it does not exist.
     pub revision_id: Option<Revision>,
 }
@@ -209,5 +213,149 @@ impl Release {
             Some(_) if self.plan.needs_approval(next) => Next::StepAfterApproval,
             Some(_) => Next::Step,
         }
+    }
+
+    /// Takes in what a look at the present step found: the verdict and its numbers, the decision on
+    /// them, and where the release then is in its plan.
+    pub fn take_in(&mut self, found: Finding, now: Timestamp) {
+        let Some(step) = self.step() else { return };
+        self.position.waited_seconds += self.position.wait_seconds;
+        let mut bake = self.bake(step);
+        if found.early_proceed && self.analysis.early_proceed {
+            bake.planned_seconds = bake.planned_seconds.min(bake.waited_seconds);
+        }
+        let decided = decide(
+            found.verdict,
+            &bake,
+            self.next(),
+            self.analysis.on_inconclusive,
+        );
+
+        if let Some(taken) = self.steps.last_mut() {
+            taken.verdict = Some(found.verdict);
+            if decided.decision != Decision::BakeOn {
+                taken.ended_at = Some(now);
+            }
+        }
+        self.reason = found.reason;
+        let validation = std::mem::take(&mut self.evidence.validation);
+        self.evidence = Evidence {
+            validation,
+            ..found.evidence
+        };
+        self.decision = Some(decided.decision);
+        match (decided.decision, self.next()) {
+            (Decision::BakeOn, _) => self.position.wait_seconds = decided.wait_seconds,
+            (
+                Decision::Shift | Decision::Ask | Decision::Hold,
+                Next::Step | Next::StepAfterApproval,
+            ) => {
+                self.position = Position {
+                    step: self.position.step + 1,
+                    ..Position::default()
+                };
+                self.resume = Some(Decision::Shift);
+            }
+            (Decision::Shift | Decision::Ask | Decision::Hold, Next::End) => {
+                self.resume = Some(Decision::Promote);
+            }
+            (Decision::Promote, _) => self.deployment_status = Some(DeploymentStatus::Successful),
+            (Decision::RollBack, _) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn release(analysis: &serde_json::Value) -> Release {
+        let mut release: Release = serde_json::from_value(json!({
+            "application": "chat", "startedAt": "2026-11-20T12:00:00Z",
+            "functions": [{"functionName": "f", "alias": "live", "blueVersion": "1", "greenVersion": "2", "revisionId": "r"}],
+            "plan": {"steps": [{"weight": 10, "bakeSeconds": 100}, {"weight": 100, "bakeSeconds": 100}]},
+            "analysis": analysis, "hold": {"timeoutSeconds": 60, "onTimeout": "rollBack"}, "blueHours": 24,
+            "position": {"step": 0, "waitedSeconds": 0, "waitSeconds": 60},
+            "steps": [{"weight": 10, "startedAt": "2026-11-20T12:00:00Z"}]})).unwrap();
+        release.position.wait_seconds = 60;
+        release
+    }
+
+    fn found(verdict: Verdict) -> Finding {
+        Finding {
+            verdict,
+            reason: "because".into(),
+            evidence: Evidence::default(),
+            early_proceed: true,
+        }
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-20T12:01:00Z".parse().unwrap()
+    }
+
+    #[test]
+    fn a_bake_goes_on_to_its_end_and_then_to_the_next_step() {
+        let mut release = release(&json!({}));
+        release.take_in(found(Verdict::Healthy), now());
+        assert_eq!(
+            (release.decision, release.position.wait_seconds),
+            (Some(Decision::BakeOn), 40)
+        );
+        release.take_in(found(Verdict::Healthy), now());
+        assert_eq!(
+            (release.decision, release.position.step),
+            (Some(Decision::Shift), 1)
+        );
+        assert_eq!(release.position.waited_seconds, 0);
+        assert_eq!(release.steps[0].ended_at, Some(now()));
+    }
+
+    #[test]
+    fn the_end_of_the_plan_is_a_promotion() {
+        let mut release = release(&json!({}));
+        release.position = Position {
+            step: 1,
+            waited_seconds: 40,
+            wait_seconds: 60,
+        };
+        release.take_in(found(Verdict::Healthy), now());
+        assert_eq!(release.decision, Some(Decision::Promote));
+        assert_eq!(
+            release.deployment_status,
+            Some(DeploymentStatus::Successful)
+        );
+    }
+
+    #[test]
+    fn a_step_ends_early_only_when_the_request_asks_for_it() {
+        let mut patient = release(&json!({}));
+        patient.take_in(found(Verdict::Healthy), now());
+        assert_eq!(patient.decision, Some(Decision::BakeOn));
+        let mut impatient = release(&json!({"earlyProceed": true}));
+        impatient.take_in(found(Verdict::Healthy), now());
+        assert_eq!(impatient.decision, Some(Decision::Shift));
+        let mut unsure = release(&json!({"earlyProceed": true}));
+        unsure.take_in(
+            Finding {
+                early_proceed: false,
+                ..found(Verdict::Healthy)
+            },
+            now(),
+        );
+        assert_eq!(unsure.decision, Some(Decision::BakeOn));
+    }
+
+    #[test]
+    fn a_hold_says_where_it_leads() {
+        let mut release = release(&json!({"maxBakeSeconds": 100}));
+        release.position.wait_seconds = 100;
+        release.take_in(found(Verdict::Inconclusive), now());
+        assert_eq!(
+            (release.decision, release.resume),
+            (Some(Decision::Hold), Some(Decision::Shift))
+        );
     }
 }

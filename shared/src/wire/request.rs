@@ -19,7 +19,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-pub use self::analysis::{Analysis, MAX_EXTENDED_BAKE_SECONDS, OnInconclusive, PreexistingAlarms};
+pub use self::analysis::{
+    Analysis, MAX_EXTENDED_BAKE_SECONDS, MinEffect, OnInconclusive, PreexistingAlarms,
+};
 pub use self::code::{Code, ImageUri, S3Bucket, S3Key, S3ObjectVersion};
 pub use self::problem::{MOST_PROBLEMS, Problem, Problems};
 pub use self::release::{
@@ -228,6 +230,7 @@ carried!(
     Code,
     Expect,
     FunctionRequest,
+    MinEffect,
     Retention,
     SmokeTest,
     Traffic

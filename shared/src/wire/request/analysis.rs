@@ -5,7 +5,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problems;
-use crate::domain::bounds::{List, Percent, Whole};
+use crate::domain::bounds::{Decimal, List, Percent, Whole};
+use crate::domain::judge::Overdispersion;
+use crate::domain::judge::{Judging, MinEffect as Margin};
 use crate::domain::names::AlarmName;
 use crate::domain::plan::Step;
 
@@ -29,6 +31,36 @@ pub struct Analysis {
     #[serde(default)]
     #[deserr(default)]
     pub preexisting_alarms: PreexistingAlarms,
+    /// The chance that a release whose green is no worse than blue is rolled back by the test of
+    /// green against blue: 0.001 to 0.5, over the whole release, however often it is looked at.
+    #[serde(default = "default_alpha")]
+    #[schemars(range(min = 0.001, max = 0.5))]
+    #[deserr(default = default_alpha(), from(Decimal<1, 500>) = f64::from)]
+    pub alpha: f64,
+    /// How much worse than blue is worse.
+    #[serde(default)]
+    #[deserr(default)]
+    pub min_effect: MinEffect,
+    /// Requests that take longer are slow, in milliseconds: 1 to 900000. Green's share of them is
+    /// tested against blue's as errors are. When absent, slowness is not tested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 900_000))]
+    #[deserr(default, from(Option<Whole<1, 900_000>>) = Whole::optional)]
+    pub slower_than_ms: Option<u32>,
+    /// What to do when blue's past shows that errors stick to single execution environments.
+    #[serde(default)]
+    #[deserr(default)]
+    pub overdispersion: Overdispersion,
+    /// Whether a step ends before its bake is over, once green is shown to be no worse than blue by
+    /// more than the margin, at the risk `alpha`.
+    #[serde(default)]
+    #[deserr(default)]
+    pub early_proceed: bool,
+    /// Whether what the test and the ceilings say is only recorded, and the release goes on as if
+    /// all were well: for a team's first weeks. Alarms roll back all the same.
+    #[serde(default)]
+    #[deserr(default)]
+    pub shadow: bool,
     /// The largest share of green's invocations that may fail, in percent: 0 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
@@ -73,6 +105,11 @@ pub struct Analysis {
     pub on_inconclusive: OnInconclusive,
 }
 
+/// One false rollback in a hundred releases at the most.
+const fn default_alpha() -> f64 {
+    0.01
+}
+
 const fn default_min_invocations() -> u32 {
     10
 }
@@ -92,6 +129,12 @@ impl Default for Analysis {
         Self {
             alarms: Vec::new(),
             preexisting_alarms: PreexistingAlarms::default(),
+            alpha: default_alpha(),
+            min_effect: MinEffect::default(),
+            slower_than_ms: None,
+            overdispersion: Overdispersion::default(),
+            early_proceed: false,
+            shadow: false,
             max_error_rate_percent: None,
             max_p99_ms: None,
             max_throttle_rate_percent: None,
@@ -105,6 +148,25 @@ impl Default for Analysis {
 }
 
 impl Analysis {
+    /// The judge's settings.
+    #[must_use]
+    pub fn judging(&self) -> Judging {
+        Judging {
+            alpha: self.alpha,
+            min_effect: Margin {
+                odds_ratio: self.min_effect.odds_ratio,
+                absolute_percent: self.min_effect.absolute_percent,
+            },
+            slower_than_ms: self.slower_than_ms,
+            max_error_rate_percent: self.max_error_rate_percent,
+            max_p99_ms: self.max_p99_ms,
+            max_throttle_percent: self.max_throttle_rate_percent,
+            min_invocations: u64::from(self.min_invocations),
+            overdispersion: self.overdispersion,
+            ..Judging::default()
+        }
+    }
+
     /// The longest that `step` may bake, extensions included, in seconds: what the request says, or
     /// three times the step's bake up to [`MAX_EXTENDED_BAKE_SECONDS`]. Never less than its bake.
     #[must_use]
@@ -117,6 +179,42 @@ impl Analysis {
         self.max_bake_seconds
             .unwrap_or_else(tripled)
             .max(step.bake_seconds)
+    }
+}
+
+/// How much worse than blue green must be before it matters: both must be so.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema, Deserr)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct MinEffect {
+    /// The odds of a failure on green over those on blue: 1 to 100. Up to this green counts as no
+    /// worse.
+    #[serde(default = "default_odds_ratio")]
+    #[schemars(range(min = 1, max = 100))]
+    #[deserr(default = default_odds_ratio(), from(Decimal<1_000, 100_000>) = f64::from)]
+    pub odds_ratio: f64,
+    /// How far green's error rate must be above blue's, in percentage points: 0 to 100.
+    #[serde(default = "default_absolute_percent")]
+    #[schemars(range(min = 0, max = 100))]
+    #[deserr(default = default_absolute_percent(), from(Decimal<0, 100_000>) = f64::from)]
+    pub absolute_percent: f64,
+}
+
+fn default_odds_ratio() -> f64 {
+    Margin::default().odds_ratio
+}
+
+fn default_absolute_percent() -> f64 {
+    Margin::default().absolute_percent
+}
+
+impl Default for MinEffect {
+    fn default() -> Self {
+        Self {
+            odds_ratio: default_odds_ratio(),
+            absolute_percent: default_absolute_percent(),
+        }
     }
 }
 

@@ -1,0 +1,115 @@
+//! What `CloudWatch` counted, a minute at a time, for both versions of a function.
+
+use serde::{Deserialize, Serialize};
+
+/// What one version did in a span of time. All are numbers of requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Counts {
+    /// Requests that ran (`Invocations`, Sum). Throttled ones are not among them.
+    pub invocations: u64,
+    /// Of these, those that failed (`Errors`, Sum).
+    pub errors: u64,
+    /// Of these, those slower than `slowerThanMs` (`Duration`, `TC(lower:)`).
+    pub slow: u64,
+    /// Requests that were refused and did not run (`Throttles`, Sum).
+    pub throttles: u64,
+}
+
+impl Counts {
+    /// Both together. Saturates: a count never wraps round to a small one.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            invocations: self.invocations.saturating_add(other.invocations),
+            errors: self.errors.saturating_add(other.errors),
+            slow: self.slow.saturating_add(other.slow),
+            throttles: self.throttles.saturating_add(other.throttles),
+        }
+    }
+}
+
+/// One minute of one function: what blue and green did in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Minute {
+    /// When it began, in seconds since 1970 (UTC), a multiple of 60.
+    pub start: i64,
+    /// Blue's counts; all zero when it had no traffic or no data came.
+    #[serde(default)]
+    pub blue: Counts,
+    /// Green's counts.
+    #[serde(default)]
+    pub green: Counts,
+    /// Green's 99th percentile of duration in milliseconds, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub green_p99_ms: Option<u32>,
+}
+
+/// All settled minutes of one function since green got its first traffic, and blue's past.
+///
+/// Minutes after [`super::judge::Watch::through`] have not settled and are not looked at.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FunctionSeries {
+    /// The function's name, for the evidence.
+    pub function: String,
+    /// Minutes in any order; of two with the same start, the later in the list counts.
+    pub minutes: Vec<Minute>,
+    /// What blue showed before the release; absent when it was never read or there was nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub past: Option<BluePast>,
+}
+
+/// What blue showed before the release, read once at its start and then carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BluePast {
+    /// Requests that failed.
+    pub errors: PastShare,
+    /// Requests slower than `slowerThanMs`; absent when that is not asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow: Option<PastShare>,
+}
+
+/// How many of blue's past requests were hits (failed, or slow), and how unevenly they came.
+///
+/// Made by [`PastShare::from_minutes`]. Absent fields are those of a past that shows nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PastShare {
+    /// Requests that ran.
+    pub requests: u64,
+    /// Of these, how many were hits.
+    pub hits: u64,
+    /// Requests to hold green against while blue is seen to be calm: those of minutes in line with the
+    /// rest when blue's past has single bursts, else all.
+    pub calm_requests: u64,
+    /// Of these, how many were hits.
+    pub calm_hits: u64,
+    /// Spells (runs of minutes out of line with the rest) for each request, put one too high; 0 to 1.
+    pub spells: f64,
+    /// The share of minutes that were out of line, 0 to 1.
+    pub unwell: f64,
+    /// How many times more the hits of up to a quarter of an hour vary than if each came by itself, at
+    /// least 1. Bursts, outages and sick environments all raise it.
+    pub spread: f64,
+    /// The part of `spread` that lasts from one minute to the next, at least 1: what environments that
+    /// fail again and again do, and single bursts do not.
+    pub stick: f64,
+}
+
+impl Default for PastShare {
+    fn default() -> Self {
+        Self {
+            requests: 0,
+            hits: 0,
+            calm_requests: 0,
+            calm_hits: 0,
+            spells: 0.0,
+            unwell: 0.0,
+            spread: 1.0,
+            stick: 1.0,
+        }
+    }
+}
