@@ -187,7 +187,7 @@ pub(crate) fn request(code: &Value) -> Value {
             {"weight": 50, "bakeSeconds": 600},
             {"weight": 100, "bakeSeconds": 300}
         ]},
-        "analysis": {"alarms": [ALARM], "settleSeconds": 0}
+        "analysis": {"alarms": [ALARM], "settleSeconds": 0, "checkEverySeconds": 300}
     })
 }
 
