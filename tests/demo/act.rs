@@ -101,7 +101,8 @@ pub(crate) fn slots(
 ) -> Vec<Slot> {
     let mut slots = Vec::new();
     let mut at = from;
-    while at < to {
+    // Whole slots only: half a slot would look like half the traffic.
+    while at + SLOT <= to {
         let mut slot = Slot {
             at,
             ..Slot::default()
@@ -168,7 +169,7 @@ mod tests {
             request(1600, None, true),
         ];
         // Traffic began at 100 and the release at 101.
-        let slots = slots(&requests, 100.0, 101.0, "2", (-1.0, 1.0));
+        let slots = slots(&requests, 100.0, 101.0, "2", (-1.0, 1.2));
         let seen: Vec<_> = slots
             .iter()
             .map(|slot| (slot.blue.requests, slot.green.errors))

@@ -9,7 +9,7 @@ use crate::act::Act;
 /// The table.
 pub(crate) fn table(acts: &[Act]) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED);
+    table.load_style(UTF8_FULL_CONDENSED);
     table.set_header(
         [Cell::new("")]
             .into_iter()

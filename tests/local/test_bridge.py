@@ -517,7 +517,7 @@ class Gap3AlarmEvents(Bridged):
         began = time.monotonic()
         self.cloudwatch.set_alarm_state(AlarmName=self.name, StateValue="ALARM", StateReason="by hand")
         event = self.received(url, 1)[0]
-        self.assertLess(time.monotonic() - began, 0.2)
+        self.assertLess(time.monotonic() - began, 1.0)
         self.assertEqual(event["source"], "aws.cloudwatch")
         self.assertEqual(event["resources"], [f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:alarm:{self.name}"])
         detail = event["detail"]
@@ -586,7 +586,7 @@ class Gap3AlarmEvents(Bridged):
             lambda: [c for c in self.aws.local("GET", f"calls?since={seq}")["calls"] if c["caller"] == "events"]
         )
         self.assertEqual((call[0]["action"], call[0]["resource"]), ("Invoke", self.name))
-        self.assertLess(call[0]["time"] - began, 0.2)
+        self.assertLess(call[0]["time"] - began, 1.0)
 
 
 class Gap4Alarms(Bridged):
@@ -1077,7 +1077,7 @@ class Gap8Lambda(Bridged):
         self.assertEqual([m["FunctionArn"] for m in mappings], [self.arn("live")])
 
     def test_invocations_run_at_once(self) -> None:
-        self.function({"version": "1", "latencyMs": 500})
+        self.function({"version": "1", "latencyMs": 1500})
         self.weigh("1")
         with concurrent.futures.ThreadPoolExecutor(20) as pool:
             began = time.monotonic()
@@ -1085,10 +1085,10 @@ class Gap8Lambda(Bridged):
             time.sleep(0.1)
             asked = time.monotonic()
             self.lambda_.get_alias(FunctionName=self.name, Name="live")
-            self.assertLess(time.monotonic() - asked, 0.4)
+            self.assertLess(time.monotonic() - asked, 1.0)
             for future in futures:
                 future.result()
-        self.assertLess(time.monotonic() - began, 3)
+        self.assertLess(time.monotonic() - began, 10)
 
     def test_throttle_counts_apart(self) -> None:
         self.function({"version": "1", "latencyMs": 400})

@@ -4,8 +4,8 @@
 //! Nothing here takes the product's word: aliases, versions, locks, history and notifications are
 //! read from the local AWS.
 
-mod http;
 pub mod invariants;
+mod http;
 pub mod local;
 pub mod paths;
 pub mod release;

@@ -137,11 +137,7 @@ async fn one(test: Test, suite: Arc<std::sync::OnceLock<Suite>>) {
     if !broken.is_empty() {
         explain(&world, &scope).await;
         let broken: Vec<_> = broken.iter().map(ToString::to_string).collect();
-        panic!(
-            "{} invariants do not hold:\n{}",
-            broken.len(),
-            broken.join("\n")
-        );
+        panic!("{} invariants do not hold:\n{}", broken.len(), broken.join("\n"));
     }
 }
 
@@ -150,10 +146,7 @@ async fn explain(_world: &World, scope: &Scope) {
     for execution in &scope.executions {
         eprintln!("-- {}: {:?}", execution.arn, execution.ended().await);
         for visit in execution.visits().await {
-            let reason = visit
-                .output
-                .get("reason")
-                .or_else(|| visit.input.get("failure"));
+            let reason = visit.output.get("reason").or_else(|| visit.input.get("failure"));
             eprintln!(
                 "   {:.3} {} {}",
                 visit.at,
@@ -178,11 +171,7 @@ impl Begun {
     fn scope(&self, since: u64) -> Scope {
         Scope {
             targets: self.targets.lock().expect("no test panics with it").clone(),
-            executions: self
-                .executions
-                .lock()
-                .expect("no test panics with it")
-                .clone(),
+            executions: self.executions.lock().expect("no test panics with it").clone(),
             since,
         }
     }

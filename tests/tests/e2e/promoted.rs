@@ -19,18 +19,9 @@ async fn in_steps(case: Case) {
     assert_eq!(ended.output["deploymentStatus"], "SUCCESSFUL");
     let alias = target.look(ALIAS).await.unwrap();
     assert_eq!(alias.settled(), Some("2"));
-    let weights: Vec<_> = ended.output["steps"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|step| &step["weight"])
-        .collect();
+    let weights: Vec<_> = ended.output["steps"].as_array().unwrap().iter().map(|step| &step["weight"]).collect();
     assert_eq!(weights, [10, 50, 100]);
-    assert!(
-        met.of("1").requests > 0 && met.of("2").requests > 0,
-        "{:?}",
-        met.by_version
-    );
+    assert!(met.of("1").requests > 0 && met.of("2").requests > 0, "{:?}", met.by_version);
     assert_eq!(met.total().errors, 0);
     println!("{:?}", execution.states_entered().await);
 }
