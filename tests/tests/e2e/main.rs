@@ -2,8 +2,9 @@
 //! the local AWS then says.
 
 mod case;
+mod judged;
 mod promoted;
 
 fn main() -> std::process::ExitCode {
-    case::run(vec![promoted::tests()])
+    case::run(vec![promoted::tests(), judged::tests()])
 }
