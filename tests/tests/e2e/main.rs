@@ -1,9 +1,26 @@
 //! Releases for real: each test starts executions of the deployed state machine, and asserts on what
-//! the local AWS then says.
+//! the local AWS then says. At its end each checks the design's invariants.
 
 mod case;
+mod cost;
+mod died;
+mod faults;
+mod moto;
+mod people;
 mod promoted;
+mod refused;
+mod rolled_back;
 
 fn main() -> std::process::ExitCode {
-    case::run(vec![promoted::tests()])
+    // The longest first.
+    case::run(vec![
+        rolled_back::tests(),
+        people::tests(),
+        moto::tests(),
+        promoted::tests(),
+        died::tests(),
+        faults::tests(),
+        refused::tests(),
+        cost::tests(),
+    ])
 }
