@@ -155,7 +155,11 @@ impl<'a> Panel<'a> {
                 _ => "task",
             };
             let took = visit.to - visit.from;
-            svg.rect((from, top, to - from, STATES_HEIGHT), kind, &format!("{}: {took:.2} s", visit.state));
+            svg.rect(
+                (from, top, to - from, STATES_HEIGHT),
+                kind,
+                &format!("{}: {took:.2} s", visit.state),
+            );
             if to - from > width_of(&visit.state) + 8.0 {
                 let class = format!("in-{kind}");
                 svg.middle_text(f64::midpoint(from, to), top + 15.0, &class, &visit.state);
@@ -189,7 +193,11 @@ impl<'a> Panel<'a> {
         let _ = writeln!(svg.0, r#"<polyline class="line" points="{line}"/>"#);
 
         for (nth, (at, weight)) in self.act.weights.iter().enumerate() {
-            let until = self.act.weights.get(nth + 1).map_or(self.to, |(next, _)| *next);
+            let until = self
+                .act
+                .weights
+                .get(nth + 1)
+                .map_or(self.to, |(next, _)| *next);
             let label = format!("{weight:.0} %");
             if *weight > 0.5 && self.x(until) - self.x(*at) > width_of(&label) + 12.0 {
                 let at_top = if *weight > 80.0 { 16.0 } else { -6.0 };
@@ -207,7 +215,12 @@ impl<'a> Panel<'a> {
             let y = zero - nth * self.step * scale;
             svg.line((LEFT, y), (RIGHT, y), "grid");
             if nth == 0.0 || nth.abs() > 1.5 && nth.abs() < 2.5 {
-                svg.end_text(LEFT - 10.0, y + 4.0, "", &format!("{:.0}", (nth * self.step).abs()));
+                svg.end_text(
+                    LEFT - 10.0,
+                    y + 4.0,
+                    "",
+                    &format!("{:.0}", (nth * self.step).abs()),
+                );
             }
         }
         svg.upright(16.0, zero, "requests a second");
@@ -228,7 +241,11 @@ impl<'a> Panel<'a> {
             let good = per_second(tally.requests - tally.errors) * scale;
             for (from, to, class) in [(0.0, good, class), (good, all, "failed")] {
                 if to > from {
-                    let top = if direction < 0.0 { zero - to } else { zero + from };
+                    let top = if direction < 0.0 {
+                        zero - to
+                    } else {
+                        zero + from
+                    };
                     svg.rect((x, top, width, to - from), class, "");
                 }
             }
@@ -264,7 +281,12 @@ impl<'a> Panel<'a> {
         if let Some(back) = self.act.back {
             let x = self.x(back);
             svg.line((x, top), (x, bottom), "back");
-            svg.text(x + 6.0, y, "of-back", &format!("all on blue at {back:.2} s"));
+            svg.text(
+                x + 6.0,
+                y,
+                "of-back",
+                &format!("all on blue at {back:.2} s"),
+            );
         }
         if let Some(alarm) = self.act.alarm {
             let x = self.x(alarm);
@@ -397,7 +419,9 @@ impl Svg {
 }
 
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }
 
 #[cfg(test)]
@@ -413,8 +437,18 @@ mod tests {
         let mut at = -2.0;
         let mut slots = Vec::new();
         while at < took + 3.0 {
-            let blue = Tally { requests: 24, errors: 0 };
-            let green = if at < 1.0 { Tally::default() } else { Tally { requests: 12, errors: 3 } };
+            let blue = Tally {
+                requests: 24,
+                errors: 0,
+            };
+            let green = if at < 1.0 {
+                Tally::default()
+            } else {
+                Tally {
+                    requests: 12,
+                    errors: 3,
+                }
+            };
             slots.push(Slot { at, blue, green });
             at += SLOT;
         }
@@ -424,9 +458,21 @@ mod tests {
             blue: "1".to_owned(),
             green: "2 <&>".to_owned(),
             visits: vec![
-                Visit { state: "DeployGreen".to_owned(), from: 0.0, to: 1.0 },
-                Visit { state: "Bake".to_owned(), from: 1.0, to: took },
-                Visit { state: "Decide".to_owned(), from: took, to: took },
+                Visit {
+                    state: "DeployGreen".to_owned(),
+                    from: 0.0,
+                    to: 1.0,
+                },
+                Visit {
+                    state: "Bake".to_owned(),
+                    from: 1.0,
+                    to: took,
+                },
+                Visit {
+                    state: "Decide".to_owned(),
+                    from: took,
+                    to: took,
+                },
             ],
             weights: vec![(0.0, 0.0), (1.0, 10.0), (took / 2.0, 100.0)],
             slots,
@@ -446,10 +492,17 @@ mod tests {
             let svg = draw(&[act(took, None), act(took, Some(took / 2.0))]);
             let height = HEADER + 2.0 * PANEL + FOOTER;
             for attribute in ["x", "x1", "x2", "y", "y1", "y2"] {
-                let most = if attribute.starts_with('x') { WIDTH } else { height };
+                let most = if attribute.starts_with('x') {
+                    WIDTH
+                } else {
+                    height
+                };
                 for part in svg.split(&format!(" {attribute}=\"")).skip(1) {
                     let value: f64 = part.split('"').next().unwrap().parse().unwrap();
-                    assert!((0.0..=most).contains(&value), "{attribute}={value} at {took}");
+                    assert!(
+                        (0.0..=most).contains(&value),
+                        "{attribute}={value} at {took}"
+                    );
                 }
             }
             for element in ["svg", "text", "title", "style"] {
@@ -463,7 +516,13 @@ mod tests {
 
     #[test]
     fn three_steps_of_the_grid_are_enough() {
-        for (most, step) in [(1.0, 1.0), (50.0, 20.0), (60.0, 20.0), (61.0, 25.0), (9000.0, 3000.0)] {
+        for (most, step) in [
+            (1.0, 1.0),
+            (50.0, 20.0),
+            (60.0, 20.0),
+            (61.0, 25.0),
+            (9000.0, 3000.0),
+        ] {
             assert!((step_for(most) - step).abs() < 0.01, "{most}");
         }
     }

@@ -3,7 +3,9 @@
 use crossfade_tests::{Stack, World, local::Options, paths};
 use serde_json::json;
 
-use crate::show::{ALARM, ALIAS, FUNCTION, PREFIX, behaviour, first_version, make_alarm, request, start};
+use crate::show::{
+    ALARM, ALIAS, FUNCTION, PREFIX, behaviour, first_version, make_alarm, request, start,
+};
 
 /// Starts it, says how to use it, and waits for a signal.
 pub(crate) async fn local(port: u16, wait_scale: f64) -> Result<(), String> {

@@ -47,7 +47,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Runs the show.
 pub(crate) async fn demo() -> Result<(), String> {
     let begun = Instant::now();
-    println!("Starting a local AWS, and deploying Crossfade to it: template.yaml, by `sam deploy`.");
+    println!(
+        "Starting a local AWS, and deploying Crossfade to it: template.yaml, by `sam deploy`."
+    );
     let local = start(Options {
         wait_scale: WAIT_SCALE,
         ..Options::default()
@@ -80,7 +82,9 @@ pub(crate) async fn demo() -> Result<(), String> {
     let promoted = expect_promoted(&stage, &first, &first_ended).await;
     tokio::time::sleep(Duration::from_secs_f64(AFTER)).await;
 
-    println!("\nA bad version, {BAD:.0} % of whose answers are errors, and which no smoke test catches:");
+    println!(
+        "\nA bad version, {BAD:.0} % of whose answers are errors, and which no smoke test catches:"
+    );
     let (second, second_ended) = stage.release("a bad version", bad).await?;
     let rolled_back = expect_rolled_back(&stage, &second, &second_ended).await;
     tokio::time::sleep(Duration::from_secs_f64(AFTER)).await;
@@ -96,7 +100,8 @@ pub(crate) async fn demo() -> Result<(), String> {
 
     println!("\n{}", table::table(&acts));
     let path = paths::target().join("demo-timeline.svg");
-    std::fs::write(&path, picture::draw(&acts)).map_err(|error| format!("{}: {error}", path.display()))?;
+    std::fs::write(&path, picture::draw(&acts))
+        .map_err(|error| format!("{}: {error}", path.display()))?;
     println!(
         "The timeline is in {} ({:.0} s in all).",
         shown(&path),
@@ -201,7 +206,10 @@ async fn alarm_state(world: &World) -> Option<(StateValue, f64)> {
         .await
         .expect("alarms can be described");
     let alarm = described.metric_alarms?.into_iter().next()?;
-    Some((alarm.state_value?, alarm.state_updated_timestamp?.as_secs_f64()))
+    Some((
+        alarm.state_value?,
+        alarm.state_updated_timestamp?.as_secs_f64(),
+    ))
 }
 
 /// What the releases share.
@@ -248,9 +256,14 @@ impl Stage {
             {
                 back = Some(at);
                 let after = at - alarm.unwrap_or(at);
-                live.line("rollback", &format!("all traffic is on blue, {after:.2} s after the alarm"));
+                live.line(
+                    "rollback",
+                    &format!("all traffic is on blue, {after:.2} s after the alarm"),
+                );
             }
-            let green = seen.last().map_or(0.0, |(_, alias)| 1.0 - alias.share(&blue));
+            let green = seen
+                .last()
+                .map_or(0.0, |(_, alias)| 1.0 - alias.share(&blue));
             let by_version = act::tallies(
                 &self.traffic.so_far().requests,
                 self.traffic_began,
@@ -262,7 +275,10 @@ impl Stage {
                 break ended;
             }
             if Instant::now() > deadline {
-                return Err(format!("{} has not ended after {PATIENCE:?}", execution.arn));
+                return Err(format!(
+                    "{} has not ended after {PATIENCE:?}",
+                    execution.arn
+                ));
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
@@ -271,7 +287,11 @@ impl Stage {
         let outcome = ended.outcome();
         live.line(
             &ended.status,
-            &format!("{} {}", outcome["deploymentStatus"].as_str().unwrap_or_default(), ended.error),
+            &format!(
+                "{} {}",
+                outcome["deploymentStatus"].as_str().unwrap_or_default(),
+                ended.error
+            ),
         );
         let aliases = lock(&aliases).clone();
         let act = self
@@ -295,8 +315,13 @@ impl Stage {
         let entered = execution.visits().await;
         let began = entered.first().map_or_else(epoch, |visit| visit.at);
         let history = execution.history().await;
-        let last = history.last().map_or(began, |event| event.timestamp.as_secs_f64());
-        let green = ended.outcome()["functions"][0]["greenVersion"].as_str().unwrap_or_default().to_owned();
+        let last = history
+            .last()
+            .map_or(began, |event| event.timestamp.as_secs_f64());
+        let green = ended.outcome()["functions"][0]["greenVersion"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         let told = self.world.notifications(&execution.arn).await;
         Act {
             title: title.to_owned(),
@@ -308,7 +333,10 @@ impl Stage {
             took: last - began,
             by_version: BTreeMap::new(),
             failed: 0,
-            told: told.last().and_then(|told| told.subject.clone()).unwrap_or_default(),
+            told: told
+                .last()
+                .and_then(|told| told.subject.clone())
+                .unwrap_or_default(),
             began,
             blue,
             green,
@@ -377,15 +405,25 @@ fn detail(visit: &Entered) -> String {
             format!("{weight} % to green")
         }
         "Bake" => {
-            let seconds = input["position"]["waitSeconds"].as_f64().unwrap_or_default();
-            format!("{:.0} min, here {:.1} s", seconds / 60.0, seconds * WAIT_SCALE)
+            let seconds = input["position"]["waitSeconds"]
+                .as_f64()
+                .unwrap_or_default();
+            format!(
+                "{:.0} min, here {:.1} s",
+                seconds / 60.0,
+                seconds * WAIT_SCALE
+            )
         }
         "Decide" => format!("{}: {}", text(&input["decision"]), text(&input["reason"])),
         "RollbackDeployment" => {
             let cause = text(&input["failure"]["Cause"]);
             let cause: Value = serde_json::from_str(&cause).unwrap_or_default();
             let message = text(&cause["errorMessage"]);
-            if message.is_empty() { text(&input["reason"]) } else { message }
+            if message.is_empty() {
+                text(&input["reason"])
+            } else {
+                message
+            }
         }
         _ => String::new(),
     }
@@ -403,7 +441,8 @@ async fn expect_promoted(stage: &Stage, act: &Act, ended: &Ended) -> Result<(), 
     }
     Err(format!(
         "the good version was not promoted: the execution {} ({}), and the alias is on {alias:?}",
-        ended.status, ended.outcome()["reason"]
+        ended.status,
+        ended.outcome()["reason"]
     ))
 }
 
@@ -420,7 +459,8 @@ async fn expect_rolled_back(stage: &Stage, act: &Act, ended: &Ended) -> Result<(
     }
     Err(format!(
         "the bad version was not rolled back by its alarm: the execution {} ({}), and the alias is on {alias:?}",
-        ended.status, ended.outcome()["reason"]
+        ended.status,
+        ended.outcome()["reason"]
     ))
 }
 

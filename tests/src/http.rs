@@ -17,10 +17,7 @@ impl Answer {
     /// The body as JSON.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| {
-            panic!(
-                "no JSON ({error}): {}",
-                String::from_utf8_lossy(&self.body)
-            )
+            panic!("no JSON ({error}): {}", String::from_utf8_lossy(&self.body))
         })
     }
 }

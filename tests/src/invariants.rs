@@ -83,7 +83,11 @@ struct Split {
 impl Split {
     fn serving(&self) -> Vec<&str> {
         let mut serving = Vec::new();
-        if self.additional.as_ref().is_none_or(|(_, share)| *share < 1.0) {
+        if self
+            .additional
+            .as_ref()
+            .is_none_or(|(_, share)| *share < 1.0)
+        {
             serving.push(self.primary.as_str());
         }
         if let Some((version, share)) = &self.additional
@@ -112,8 +116,13 @@ impl Run {
         let last = execution.history().await;
         Self {
             arn: execution.arn.clone(),
-            input: visits.first().map(|visit| visit.input.clone()).unwrap_or_default(),
-            ended_at: last.last().map_or(0.0, |event| event.timestamp.as_secs_f64()),
+            input: visits
+                .first()
+                .map(|visit| visit.input.clone())
+                .unwrap_or_default(),
+            ended_at: last
+                .last()
+                .map_or(0.0, |event| event.timestamp.as_secs_f64()),
             row: world.deployment(&execution.arn).await,
             visits,
             ended,
@@ -134,7 +143,10 @@ impl Run {
     }
 
     fn status(&self) -> String {
-        self.row.as_ref().map(|row| field(row, "status")).unwrap_or_default()
+        self.row
+            .as_ref()
+            .map(|row| field(row, "status"))
+            .unwrap_or_default()
     }
 
     /// From the first shift to the end: when the traffic is this deployment's.
@@ -162,8 +174,22 @@ pub async fn check(world: &World, scope: &Scope) -> Vec<Broken> {
         let writes = writes(&calls, &target.name, alias, &world.stack.name);
         whole(target, &writes, &runs, &mut broken);
         proven(target, &writes, &runs, &mut broken);
-        single_writer(target, &writes, &calls, &world.stack.name, &runs, &mut broken);
-        kept(target, &target.versions().await, &writes, &calls, &runs, &mut broken);
+        single_writer(
+            target,
+            &writes,
+            &calls,
+            &world.stack.name,
+            &runs,
+            &mut broken,
+        );
+        kept(
+            target,
+            &target.versions().await,
+            &writes,
+            &calls,
+            &runs,
+            &mut broken,
+        );
     }
     one_at_a_time(world, &runs, &mut broken).await;
     for run in &runs {
@@ -188,9 +214,9 @@ fn writes(calls: &[Call], function: &str, alias: &str, stack: &str) -> Vec<Write
         let asked = call.asked.as_ref().unwrap_or(&Value::Null);
         let about = match call.action.as_str() {
             "CreateAlias" => asked["Name"].as_str(),
-            "UpdateAlias" | "DeleteAlias" => {
-                asked["path"].as_str().and_then(|path| path.rsplit('/').next())
-            }
+            "UpdateAlias" | "DeleteAlias" => asked["path"]
+                .as_str()
+                .and_then(|path| path.rsplit('/').next()),
             _ => None,
         };
         if about != Some(alias) {
@@ -202,19 +228,25 @@ fn writes(calls: &[Call], function: &str, alias: &str, stack: &str) -> Vec<Write
             _ => {
                 let primary = asked["FunctionVersion"].as_str().map(str::to_owned);
                 let primary = primary.or(before.as_ref().map(|split| split.primary.clone()));
-                let additional = match asked["RoutingConfig"]["AdditionalVersionWeights"].as_object() {
-                    Some(weights) => weights
-                        .iter()
-                        .next()
-                        .map(|(version, share)| (version.clone(), share.as_f64().unwrap_or(0.0))),
-                    None => before.and_then(|split| split.additional),
-                };
-                primary.map(|primary| Split { primary, additional })
+                let additional =
+                    match asked["RoutingConfig"]["AdditionalVersionWeights"].as_object() {
+                        Some(weights) => weights.iter().next().map(|(version, share)| {
+                            (version.clone(), share.as_f64().unwrap_or(0.0))
+                        }),
+                        None => before.and_then(|split| split.additional),
+                    };
+                primary.map(|primary| Split {
+                    primary,
+                    additional,
+                })
             }
         };
         writes.push(Write {
             at: call.time,
-            by: call.caller.clone().filter(|caller| caller.starts_with(&ours)),
+            by: call
+                .caller
+                .clone()
+                .filter(|caller| caller.starts_with(&ours)),
             alias: after,
         });
     }
@@ -245,24 +277,25 @@ fn whole(target: &Target, writes: &[Write], runs: &[Run], broken: &mut Vec<Broke
         let Some(last) = writes.iter().rfind(|write| write.at <= moment) else {
             continue;
         };
-        if last.by.is_none() || busy || run.left_held() || held_before(run, runs) {
+        // The request's exception, for as long as nobody has written since.
+        let left = runs.iter().any(|other| {
+            other.left_held() && last.at <= other.ended_at && other.ended_at <= moment
+        });
+        if last.by.is_none() || busy || left {
             continue;
         }
         match &last.alias {
             None => {} // A first release that was taken back.
-            Some(Split { primary, additional: None }) if good.contains(primary) => {}
+            Some(Split {
+                primary,
+                additional: None,
+            }) if good.contains(primary) => {}
             Some(split) => fail(format!(
                 "{} s after {} ended {}, its alias is at {split:?}, and {good:?} are blue or passed",
                 grace, run.arn, run.ended.status
             )),
         }
     }
-}
-
-/// Whether a deployment that was left held, as its request asks, has not been taken back yet.
-fn held_before(run: &Run, runs: &[Run]) -> bool {
-    runs.iter()
-        .any(|other| other.left_held() && other.ended_at <= run.ended_at && other.status() == "HELD")
 }
 
 /// Blue versions, versions that somebody else chose, and greens that were promoted.
@@ -350,11 +383,17 @@ fn single_writer(
     };
     let ours = format!("{stack}-");
     for call in calls {
-        let by_us = call.caller.as_ref().is_some_and(|caller| caller.starts_with(&ours));
+        let by_us = call
+            .caller
+            .as_ref()
+            .is_some_and(|caller| caller.starts_with(&ours));
         if by_us && call.action == "UpdateAlias" && call.resource.as_deref() == Some(&target.name) {
             let asked = call.asked.as_ref().unwrap_or(&Value::Null);
             if asked["RevisionId"].as_str().is_none_or(str::is_empty) {
-                fail(format!("{:?} wrote without a revision: {asked}", call.caller));
+                fail(format!(
+                    "{:?} wrote without a revision: {asked}",
+                    call.caller
+                ));
             }
         }
     }
@@ -373,7 +412,10 @@ fn single_writer(
                 .is_some_and(|(from, _)| theirs.at < from && from <= ours.at)
         });
         if during && !later {
-            fail(format!("somebody's {:?} was overwritten with {:?}", theirs.alias, ours.alias));
+            fail(format!(
+                "somebody's {:?} was overwritten with {:?}",
+                theirs.alias, ours.alias
+            ));
         }
     }
 }
@@ -403,7 +445,13 @@ fn kept(
     let mut promised: BTreeSet<String> = writes
         .iter()
         .filter_map(|write| write.alias.as_ref())
-        .flat_map(|split| split.serving().into_iter().map(str::to_owned).collect::<Vec<_>>())
+        .flat_map(|split| {
+            split
+                .serving()
+                .into_iter()
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
         .collect();
     for function in runs.iter().flat_map(Run::released) {
         if function["functionName"] == target.name {
@@ -433,14 +481,20 @@ async fn one_at_a_time(world: &World, runs: &[Run], broken: &mut Vec<Broken>) {
                 && one_at.0 < other_at.1
                 && other_at.0 < one_at.1
             {
-                fail(format!("{} and {} shifted at the same time", one.arn, other.arn));
+                fail(format!(
+                    "{} and {} shifted at the same time",
+                    one.arn, other.arn
+                ));
             }
         }
     }
     let running = world.running().await;
     let locks = world.locks().await;
     for run in runs {
-        let held: Vec<_> = locks.iter().filter(|lock| lock.execution == run.arn).collect();
+        let held: Vec<_> = locks
+            .iter()
+            .filter(|lock| lock.execution == run.arn)
+            .collect();
         let is_running = running.contains(&run.arn);
         if run.status() == "HELD" && run.left_held() {
             if held.is_empty() || !is_running {
@@ -489,7 +543,10 @@ fn no_data_is_never_a_pass(run: &Run, broken: &mut Vec<Broken>) {
         let seen = said["evidence"]["functions"].as_array();
         for function in seen.into_iter().flatten() {
             if function["invocations"].as_u64() < enough {
-                fail(format!("went on after {} invocations", function["invocations"]));
+                fail(format!(
+                    "went on after {} invocations",
+                    function["invocations"]
+                ));
             }
         }
         for alarm in said["evidence"]["alarms"].as_array().into_iter().flatten() {
@@ -516,7 +573,9 @@ async fn armed(world: &World, run: &Run, broken: &mut Vec<Broken>) {
     };
     let footprint: Value = serde_json::from_str(&field(row, "footprint")).unwrap_or_default();
     if footprint["functions"].as_array().is_none_or(Vec::is_empty) {
-        fail(format!("the ledger does not know the way back: {footprint}"));
+        fail(format!(
+            "the ledger does not know the way back: {footprint}"
+        ));
     }
     let watches = world.watches_of(&run.arn).await;
     let alarms = run.input["analysis"]["alarms"].as_array();
@@ -553,14 +612,20 @@ async fn told(world: &World, run: &Run, broken: &mut Vec<Broken>) {
     };
     let outcome = run.ended.outcome()["deploymentStatus"].as_str();
     // What is taken back after its promotion is told a second time.
-    let said: Vec<&str> = told.iter().map(crate::world::Notification::status).collect();
+    let said: Vec<&str> = told
+        .iter()
+        .map(crate::world::Notification::status)
+        .collect();
     if let Some(outcome) = outcome
         && !said.contains(&outcome)
     {
         fail(format!("ended {outcome}; people were told {said:?}"));
     }
     if outcome.is_none() && last.status() != "ROLLED_BACK" && last.status() != "REJECTED" {
-        fail(format!("ended {}; people were told {said:?}", run.ended.status));
+        fail(format!(
+            "ended {}; people were told {said:?}",
+            run.ended.status
+        ));
     }
     let why = last.message.lines().next().unwrap_or_default();
     if why.is_empty() || why == "no reason is on record" {

@@ -4,8 +4,8 @@
 //! Nothing here takes the product's word: aliases, versions, locks, history and notifications are
 //! read from the local AWS.
 
-pub mod invariants;
 mod http;
+pub mod invariants;
 pub mod local;
 pub mod paths;
 pub mod release;

@@ -235,7 +235,10 @@ impl Control {
             "authorization",
             "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0",
         )];
-        for (path, content) in [(format!("/{bucket}"), &[][..]), (format!("/{bucket}/{key}"), content)] {
+        for (path, content) in [
+            (format!("/{bucket}"), &[][..]),
+            (format!("/{bucket}/{key}"), content),
+        ] {
             let answer = http::send(&self.address, "PUT", &path, &signed, content)
                 .await
                 .expect("the local AWS answers");

@@ -18,10 +18,13 @@ pub fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from)
 }
 
-/// What `sam build` made of the template.
+/// What `sam build` made of the template, or what `CROSSFADE_TEMPLATE` names.
 #[must_use]
 pub fn built_template() -> PathBuf {
-    repository().join(".aws-sam/build/template.yaml")
+    env::var_os("CROSSFADE_TEMPLATE").map_or_else(
+        || repository().join(".aws-sam/build/template.yaml"),
+        PathBuf::from,
+    )
 }
 
 /// The sample function's binary, from `cargo build --release -p target-function`.

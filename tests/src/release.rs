@@ -34,10 +34,7 @@ where
         if let Some(seen) = look().await {
             return seen;
         }
-        assert!(
-            Instant::now() < deadline,
-            "not within {PATIENCE:?}: {what}"
-        );
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
@@ -228,7 +225,10 @@ impl Execution {
             // Looked at before the history, so that a history of an ended one is whole.
             let ended = self.ended().await;
             let visits = self.visits().await;
-            let found = visits.iter().filter(|visit| visit.state == state).nth(nth - 1);
+            let found = visits
+                .iter()
+                .filter(|visit| visit.state == state)
+                .nth(nth - 1);
             if found.is_none()
                 && let Some(ended) = ended
             {

@@ -105,7 +105,9 @@ pub fn architecture() -> &'static str {
 }
 
 fn output(described: &str, key: &str) -> Option<String> {
-    let after = described.split(&format!("<OutputKey>{key}</OutputKey>")).nth(1)?;
+    let after = described
+        .split(&format!("<OutputKey>{key}</OutputKey>"))
+        .nth(1)?;
     let value = after.split("<OutputValue>").nth(1)?;
     Some(value.split("</OutputValue>").next()?.to_owned())
 }

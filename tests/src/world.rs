@@ -53,7 +53,11 @@ impl Notification {
     /// The token of a hold, from the commands that it names.
     #[must_use]
     pub fn token(&self) -> Option<&str> {
-        self.message.split("--task-token '").nth(1)?.split('\'').next()
+        self.message
+            .split("--task-token '")
+            .nth(1)?
+            .split('\'')
+            .next()
     }
 }
 
@@ -115,7 +119,8 @@ impl Fault {
     /// Of this service's action only.
     #[must_use]
     pub fn on(self, service: &str, action: &str) -> Self {
-        self.with("service", json!(service)).with("action", json!(action))
+        self.with("service", json!(service))
+            .with("action", json!(action))
     }
 
     /// By this function only.
@@ -288,7 +293,12 @@ impl World {
             .await
             .into_iter()
             .filter(|row| field(row, "sk") == execution)
-            .map(|row| (field(&row, "pk").trim_start_matches("ALARM#").to_owned(), row))
+            .map(|row| {
+                (
+                    field(&row, "pk").trim_start_matches("ALARM#").to_owned(),
+                    row,
+                )
+            })
             .collect()
     }
 
@@ -315,7 +325,10 @@ impl World {
     /// What people were told about an execution, in order.
     pub async fn notifications(&self, execution: &str) -> Vec<Notification> {
         let topic = &self.stack.topic;
-        let told = self.control.get(&format!("notifications?topic={topic}")).await;
+        let told = self
+            .control
+            .get(&format!("notifications?topic={topic}"))
+            .await;
         let told: Vec<Notification> =
             serde_json::from_value(told).expect("notifications are as README.md says");
         let line = format!("Execution: {execution}\n");
@@ -345,7 +358,11 @@ impl World {
         let calls = self.calls(since).await;
         calls
             .into_iter()
-            .filter(|call| call.caller.as_ref().is_some_and(|caller| caller.starts_with(&ours)))
+            .filter(|call| {
+                call.caller
+                    .as_ref()
+                    .is_some_and(|caller| caller.starts_with(&ours))
+            })
             .collect()
     }
 
@@ -360,7 +377,10 @@ impl World {
 
     /// Has something go wrong. Returns its number.
     pub async fn fault(&self, fault: Fault) -> u64 {
-        let said = self.control.post("faults", &Value::Object(fault.fields)).await;
+        let said = self
+            .control
+            .post("faults", &Value::Object(fault.fields))
+            .await;
         said["id"].as_u64().expect("a fault has a number")
     }
 
@@ -440,7 +460,10 @@ impl World {
 /// A text field of a row; empty when it has none of the name.
 #[must_use]
 pub fn field(row: &Map<String, Value>, name: &str) -> String {
-    row.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+    row.get(name)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn plain(item: &std::collections::HashMap<String, AttributeValue>) -> Map<String, Value> {

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 /// The alias that every test's callers use.
-pub const ALIAS: &str = "live";
+pub(crate) const ALIAS: &str = "live";
 
 /// What the names of the functions to release begin with.
 const PREFIX: &str = "it-";
@@ -29,26 +29,25 @@ const PREFIX: &str = "it-";
 const AT_ONCE: usize = 10;
 
 /// What is deployed once for all.
-pub struct Suite {
-    pub local: LocalAws,
-    pub stack: Stack,
-    pub world: World,
+pub(crate) struct Suite {
+    pub(crate) local: LocalAws,
+    pub(crate) world: World,
     /// The same definition on moto's interpreter.
-    pub moto: World,
+    pub(crate) moto: World,
     /// Taken to write by tests that nobody else may run beside: they count all calls, or change
     /// what all share.
     alone: tokio::sync::RwLock<()>,
 }
 
 /// A test: a name and what it does.
-pub struct Test {
+pub(crate) struct Test {
     name: &'static str,
     alone: bool,
     body: Box<dyn FnOnce(Case) -> BoxFuture<'static, ()> + Send>,
 }
 
 /// A test that runs beside others.
-pub fn test<F>(name: &'static str, body: impl FnOnce(Case) -> F + Send + 'static) -> Test
+pub(crate) fn test<F>(name: &'static str, body: impl FnOnce(Case) -> F + Send + 'static) -> Test
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -60,7 +59,7 @@ where
 }
 
 /// A test that runs alone.
-pub fn alone<F>(name: &'static str, body: impl FnOnce(Case) -> F + Send + 'static) -> Test
+pub(crate) fn alone<F>(name: &'static str, body: impl FnOnce(Case) -> F + Send + 'static) -> Test
 where
     F: Future<Output = ()> + Send + 'static,
 {
@@ -71,7 +70,7 @@ where
 }
 
 /// Runs all tests, those that run alone last.
-pub fn run(modules: Vec<Vec<Test>>) -> ExitCode {
+pub(crate) fn run(modules: Vec<Vec<Test>>) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);
     let mut tests: Vec<Test> = modules.into_iter().flatten().collect();
@@ -108,7 +107,7 @@ async fn deploy() -> Suite {
     let moto = World::on_moto(&local, &stack).await;
     Suite {
         local,
-        stack,
+
         world,
         moto,
         alone: tokio::sync::RwLock::new(()),
@@ -137,7 +136,11 @@ async fn one(test: Test, suite: Arc<std::sync::OnceLock<Suite>>) {
     if !broken.is_empty() {
         explain(&world, &scope).await;
         let broken: Vec<_> = broken.iter().map(ToString::to_string).collect();
-        panic!("{} invariants do not hold:\n{}", broken.len(), broken.join("\n"));
+        panic!(
+            "{} invariants do not hold:\n{}",
+            broken.len(),
+            broken.join("\n")
+        );
     }
 }
 
@@ -146,7 +149,10 @@ async fn explain(_world: &World, scope: &Scope) {
     for execution in &scope.executions {
         eprintln!("-- {}: {:?}", execution.arn, execution.ended().await);
         for visit in execution.visits().await {
-            let reason = visit.output.get("reason").or_else(|| visit.input.get("failure"));
+            let reason = visit
+                .output
+                .get("reason")
+                .or_else(|| visit.input.get("failure"));
             eprintln!(
                 "   {:.3} {} {}",
                 visit.at,
@@ -162,7 +168,7 @@ async fn explain(_world: &World, scope: &Scope) {
 
 /// What a test has begun, and what is checked at its end.
 #[derive(Default)]
-pub struct Begun {
+pub(crate) struct Begun {
     targets: Mutex<Vec<(Target, String)>>,
     executions: Mutex<Vec<Execution>>,
 }
@@ -171,7 +177,11 @@ impl Begun {
     fn scope(&self, since: u64) -> Scope {
         Scope {
             targets: self.targets.lock().expect("no test panics with it").clone(),
-            executions: self.executions.lock().expect("no test panics with it").clone(),
+            executions: self
+                .executions
+                .lock()
+                .expect("no test panics with it")
+                .clone(),
             since,
         }
     }
@@ -179,12 +189,12 @@ impl Begun {
 
 /// One test's own part of the world.
 #[derive(Clone)]
-pub struct Case {
+pub(crate) struct Case {
     /// Unlike every other test's: what its function and application are called by.
-    pub name: String,
-    pub world: World,
+    pub(crate) name: String,
+    pub(crate) world: World,
     /// Where the log of calls was when it began.
-    pub since: u64,
+    pub(crate) since: u64,
     suite: Arc<std::sync::OnceLock<Suite>>,
     begun: Arc<Begun>,
 }
@@ -206,21 +216,29 @@ impl Case {
         }
     }
 
-    pub fn suite(&self) -> &Suite {
+    /// The same on moto's interpreter.
+    pub(crate) fn on_moto(self) -> Self {
+        Self {
+            world: self.suite().moto.clone(),
+            ..self
+        }
+    }
+
+    pub(crate) fn suite(&self) -> &Suite {
         self.suite.get().expect("it is deployed")
     }
 
     /// The function of this test, or one of several.
-    pub fn function_name(&self) -> String {
+    pub(crate) fn function_name(&self) -> String {
         format!("{PREFIX}{}", self.name)
     }
 
     /// A function whose version 1 behaves so. No alias yet.
-    pub async fn function(&self, behaviour: Behaviour) -> Target {
+    pub(crate) async fn function(&self, behaviour: Behaviour) -> Target {
         self.function_called(&self.function_name(), behaviour).await
     }
 
-    pub async fn function_called(&self, name: &str, behaviour: Behaviour) -> Target {
+    pub(crate) async fn function_called(&self, name: &str, behaviour: Behaviour) -> Target {
         let target = Target::create(&self.suite().local, name, behaviour).await;
         let mut targets = self.begun.targets.lock().expect("nobody panics with it");
         targets.push((target.clone(), ALIAS.to_owned()));
@@ -229,12 +247,12 @@ impl Case {
 
     /// A function with a healthy version 1 that serves the alias, and a healthy version in `$LATEST`
     /// that is to be released as version 2.
-    pub async fn blue(&self) -> Target {
+    pub(crate) async fn blue(&self) -> Target {
         self.blue_and(Behaviour::healthy("green")).await
     }
 
     /// The same, with a green that behaves so.
-    pub async fn blue_and(&self, green: Behaviour) -> Target {
+    pub(crate) async fn blue_and(&self, green: Behaviour) -> Target {
         let target = self.function(Behaviour::healthy("blue")).await;
         assert_eq!(target.publish().await, "1");
         target.alias(ALIAS, "1").await;
@@ -243,57 +261,58 @@ impl Case {
     }
 
     /// An alarm of this test's own, which is OK.
-    pub async fn alarm(&self) -> String {
+    pub(crate) async fn alarm(&self) -> String {
         let name = format!("{}-alarm", self.name);
         self.world.make_alarm(&name).await;
         name
     }
 
     /// A request to release the test's function, with `more` on top: objects are merged.
-    pub fn request(&self, more: Value) -> Value {
+    pub(crate) fn request(&self, more: Value) -> Value {
         let mut request = json!({
             "application": format!("app-{}", self.name),
             "functions": [{"functionName": self.function_name(), "alias": ALIAS}],
             "strategy": {"type": "allAtOnce"},
             // The local AWS has its metrics at once.
-            "analysis": {"minInvocations": 1, "settleSeconds": 0, "checkEverySeconds": 30},
+            // A bake waits for the users that the chance of a weight sends late.
+            "analysis": {"minInvocations": 1, "settleSeconds": 0, "checkEverySeconds": 30, "maxBakeSeconds": 4000},
         });
         merge(&mut request, more);
         request
     }
 
     /// A rollback by hand of the test's application.
-    pub fn rollback(&self) -> Value {
+    pub(crate) fn rollback(&self) -> Value {
         json!({"action": "rollback", "application": format!("app-{}", self.name), "reason": "it looks odd"})
     }
 
     /// Starts an execution.
-    pub async fn start(&self, request: &Value) -> Execution {
+    pub(crate) async fn start(&self, request: &Value) -> Execution {
         let execution = self.world.start(request).await;
         self.watch(&execution);
         execution
     }
 
     /// Has the invariants checked for an execution too.
-    pub fn watch(&self, execution: &Execution) {
+    pub(crate) fn watch(&self, execution: &Execution) {
         let mut executions = self.begun.executions.lock().expect("nobody panics with it");
         executions.push(execution.clone());
     }
 
     /// Starts an execution and waits for its end.
-    pub async fn release(&self, request: &Value) -> (Execution, Ended) {
+    pub(crate) async fn release(&self, request: &Value) -> (Execution, Ended) {
         let execution = self.start(request).await;
         let ended = execution.wait().await;
         (execution, ended)
     }
 
     /// Users of the test's function.
-    pub fn users(&self, target: &Target, per_second: f64) -> Traffic {
+    pub(crate) fn users(&self, target: &Target, per_second: f64) -> Traffic {
         Traffic::start(&self.suite().local, target, ALIAS, per_second)
     }
 
     /// Waits until the alias is as `is` wants it.
-    pub async fn alias_is(
+    pub(crate) async fn alias_is(
         &self,
         target: &Target,
         what: &str,
@@ -307,7 +326,7 @@ impl Case {
     }
 
     /// Waits until people were told about an execution with this status.
-    pub async fn told(&self, execution: &Execution, status: &str) -> Notification {
+    pub(crate) async fn told(&self, execution: &Execution, status: &str) -> Notification {
         until(&format!("{status} of {}", execution.arn), || async {
             let told = self.world.notifications(&execution.arn).await;
             told.into_iter().find(|one| one.status() == status)
@@ -316,7 +335,7 @@ impl Case {
     }
 
     /// Waits until the ledger has a deployment at this status.
-    pub async fn ledger_says(&self, execution: &Execution, status: &str) {
+    pub(crate) async fn ledger_says(&self, execution: &Execution, status: &str) {
         until(&format!("{status} of {}", execution.arn), || async {
             (self.world.deployment_status(&execution.arn).await == status).then_some(())
         })
@@ -325,7 +344,7 @@ impl Case {
 }
 
 /// Puts what `more` has into `value`; objects are merged, all else is replaced, null removes.
-pub fn merge(value: &mut Value, more: Value) {
+pub(crate) fn merge(value: &mut Value, more: Value) {
     match (value, more) {
         (Value::Object(fields), Value::Object(more)) => {
             for (name, new) in more {
@@ -341,7 +360,7 @@ pub fn merge(value: &mut Value, more: Value) {
 }
 
 /// Canary steps, each with its bake.
-pub fn canary(steps: &[(u8, u32)]) -> Value {
+pub(crate) fn canary(steps: &[(u8, u32)]) -> Value {
     let steps: Vec<_> = steps
         .iter()
         .map(|(weight, bake)| json!({"weight": weight, "bakeSeconds": bake}))
@@ -350,6 +369,6 @@ pub fn canary(steps: &[(u8, u32)]) -> Value {
 }
 
 /// A moment, where nothing can be waited for: to see that something does *not* happen.
-pub async fn a_moment() {
+pub(crate) async fn a_moment() {
     tokio::time::sleep(Duration::from_millis(700)).await;
 }

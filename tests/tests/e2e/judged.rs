@@ -1,9 +1,11 @@
 //! The judge's word on green's traffic, with no alarm to help.
 
-use crossfade_tests::{Behaviour, Target};
+use std::time::{Duration, Instant};
+
+use crossfade_tests::{Behaviour, Ended, Execution, Target};
 use serde_json::{Value, json};
 
-use crate::case::{ALIAS, Case, Test, canary, test};
+use crate::case::{ALIAS, Case, Test, a_moment, canary, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
@@ -38,7 +40,8 @@ async fn found_at_once(case: Case) {
         "strategy": canary(&[(50, 30_000), (100, 30_000)]),
         "analysis": {"settleSeconds": 3, "checkEverySeconds": 300},
     }));
-    let (_, ended) = case.release(&request).await;
+    let execution = case.start(&request).await;
+    let ended = ended(&execution).await;
     users.stop().await;
 
     assert_eq!(ended.error, "DeploymentRolledBack", "{ended:?}");
@@ -105,16 +108,32 @@ async fn shadow(case: Case) {
 }
 
 async fn early(case: Case) {
-    let target = case.blue().await;
-    let users = case.users(&target, 60.0);
+    // Errors on both sides are what tells the odds apart: without any, nothing can be ruled out.
+    let target =
+        serving(&case, Behaviour::failing("blue", 30.0), Behaviour::failing("green", 30.0)).await;
+    let users = case.users(&target, 100.0);
     // Six minutes of waiting, looked at every second: only an early end gets there sooner.
     let request = case.request(json!({
         "strategy": canary(&[(50, 36_000), (100, 100)]),
-        "analysis": {"earlyProceed": true, "checkEverySeconds": 100},
+        "analysis": {"earlyProceed": true, "checkEverySeconds": 100, "alpha": 0.1},
     }));
-    let (execution, ended) = case.release(&request).await;
+    let execution = case.start(&request).await;
+    let ended = ended(&execution).await;
     users.stop().await;
     assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
     let bakes = execution.states_entered().await.iter().filter(|state| *state == "Bake").count();
-    assert!(bakes < 100, "it baked {bakes} times");
+    assert!(bakes < 180, "it baked {bakes} times");
+}
+
+/// The end of an execution that has to wait for the minute to pass: a minute is a minute on the local
+/// AWS too.
+async fn ended(execution: &Execution) -> Ended {
+    let begun = Instant::now();
+    loop {
+        if let Some(ended) = execution.ended().await {
+            return ended;
+        }
+        assert!(begun.elapsed() < Duration::from_mins(4), "{} never ends", execution.arn);
+        a_moment().await;
+    }
 }

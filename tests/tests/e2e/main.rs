@@ -1,10 +1,28 @@
 //! Releases for real: each test starts executions of the deployed state machine, and asserts on what
-//! the local AWS then says.
+//! the local AWS then says. At its end each checks the design's invariants.
 
 mod case;
+mod cost;
+mod died;
+mod faults;
 mod judged;
+mod moto;
+mod people;
 mod promoted;
+mod refused;
+mod rolled_back;
 
 fn main() -> std::process::ExitCode {
-    case::run(vec![promoted::tests(), judged::tests()])
+    // The longest first.
+    case::run(vec![
+        judged::tests(),
+        rolled_back::tests(),
+        people::tests(),
+        moto::tests(),
+        promoted::tests(),
+        died::tests(),
+        faults::tests(),
+        refused::tests(),
+        cost::tests(),
+    ])
 }

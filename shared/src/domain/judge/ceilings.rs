@@ -52,8 +52,7 @@ pub(super) fn over(judging: &Judging, tally: &Tally) -> Option<(DecidedBy, Strin
     }
     let ceiling = judging.max_p99_ms?;
     let newest: Vec<u32> = tally
-        .recent
-        .iter()
+        .recent()
         .filter_map(|m| m.green_p99_ms)
         .take(2)
         .collect();
@@ -68,7 +67,7 @@ pub(super) fn over(judging: &Judging, tally: &Tally) -> Option<(DecidedBy, Strin
 
 fn newest(judging: &Judging, tally: &Tally) -> (usize, Counts, Counts) {
     let (mut minutes, mut green, mut blue) = (0, Counts::default(), Counts::default());
-    for minute in &tally.recent {
+    for minute in tally.recent() {
         minutes += 1;
         green = green.plus(minute.green);
         blue = blue.plus(minute.blue);

@@ -27,7 +27,7 @@ pub(super) struct Grid {
 
 impl Grid {
     /// Bets spread evenly (in logs) from a quarter above the edge (at least 1.5) to 1000.
-    pub fn new(edge: f64) -> Self {
+    pub(super) fn new(edge: f64) -> Self {
         let bets = evenly_in_logs((1.25 * edge).max(1.5), LARGEST);
         let mut odds = [1.0; LANES];
         odds[..BETS].copy_from_slice(&bets);
@@ -50,7 +50,7 @@ pub(super) struct Rates {
 
 impl Rates {
     /// Rates spread evenly (in logs) from `lowest` to nearly 1.
-    pub fn new(lowest: f64) -> Self {
+    pub(super) fn new(lowest: f64) -> Self {
         let rates = evenly_in_logs(lowest.clamp(1e-9, 0.9), 0.9999);
         Self {
             rates,

@@ -89,7 +89,7 @@ pub fn conclude(judging: &Judging, functions: &[(&str, Tally)], watch: Watch) ->
     let judging = judging.within_range();
     let mut views: Vec<View> = functions
         .iter()
-        .map(|(name, tally)| View::new(&judging, name, tally))
+        .map(|(name, tally)| View::new(name, tally))
         .collect();
     // By name, so that the order of functions never matters.
     views.sort_by(|a, b| a.name.cmp(b.name));
@@ -163,8 +163,7 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn new(judging: &Judging, name: &'a str, tally: &'a Tally) -> Self {
-        debug_assert!(judging.alpha > 0.0);
+    fn new(name: &'a str, tally: &'a Tally) -> Self {
         Self {
             name,
             tally,

@@ -38,7 +38,7 @@ pub(super) struct Moments {
 }
 
 impl Moments {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             ln: [0.0; LANES],
             pending: [1.0; LANES],
@@ -48,7 +48,7 @@ impl Moments {
     }
 
     /// Takes in one minute.
-    pub fn add(&mut self, grid: &Grid, split: Split) {
+    pub(super) fn add(&mut self, grid: &Grid, split: Split) {
         let Split {
             green,
             blue,
@@ -73,7 +73,10 @@ impl Moments {
                 self.ln[lane] += ln - least as f64 * ln_odds;
             }
         } else if most - least < POLYNOMIAL_TERMS as u64 {
-            self.multiply(grid, split, least, (most - least) as usize);
+            match (most - least) as usize {
+                few @ 0..16 => self.multiply::<16>(grid, split, least, few),
+                more => self.multiply::<POLYNOMIAL_TERMS>(grid, split, least, more),
+            }
         } else {
             for lane in 0..LANES {
                 self.ln[lane] +=
@@ -84,22 +87,35 @@ impl Moments {
 
     /// The exact sum as a polynomial in w, for all lanes at once (Horner). Coefficients are relative
     /// to the largest, so none overflows, and the division by their sum normalises (Vandermonde).
-    fn multiply(&mut self, grid: &Grid, split: Split, least: u64, degree: usize) {
-        let mut terms = [0.0; POLYNOMIAL_TERMS];
+    /// `TERMS` is over `degree`; small minutes are many, and should not pay for large ones.
+    fn multiply<const TERMS: usize>(
+        &mut self,
+        grid: &Grid,
+        split: Split,
+        least: u64,
+        degree: usize,
+    ) {
+        let mut terms = [0.0; TERMS];
         let (hits, green, blue) = (split.hits as f64, split.green as f64, split.blue as f64);
-        let mode = ((hits + 1.0) * (green + 1.0) / (green + blue + 2.0)).floor() - least as f64;
+        let least = least as f64;
+        let mode = ((hits + 1.0) * (green + 1.0) / (green + blue + 2.0)).floor() - least;
         let mode = (mode.max(0.0) as usize).min(degree);
         // P(x + 1) / P(x) = (K - x)(m - x) / ((x + 1)(n - m - K + x + 1))
-        let up = |i: usize| {
-            let x = (least + i as u64) as f64;
-            (hits - x) * (green - x) / ((x + 1.0) * (blue - hits + x + 1.0))
-        };
-        terms[mode] = 1.0;
-        for i in mode..degree {
-            terms[i + 1] = terms[i] * up(i);
+        let spare = blue - hits + 1.0;
+        let mut x = least + mode as f64;
+        let middle = x;
+        let mut term = 1.0;
+        terms[mode] = term;
+        for slot in &mut terms[mode + 1..=degree] {
+            term *= (hits - x) * (green - x) / ((x + 1.0) * (spare + x));
+            x += 1.0;
+            *slot = term;
         }
-        for i in (0..mode).rev() {
-            terms[i] = terms[i + 1] / up(i);
+        (x, term) = (middle, 1.0);
+        for slot in terms[..mode].iter_mut().rev() {
+            term *= x * (spare + x - 1.0) / ((hits - x + 1.0) * (green - x + 1.0));
+            x -= 1.0;
+            *slot = term;
         }
         let terms = &terms[..=degree];
         let scale = 1.0 / terms.iter().sum::<f64>();
@@ -125,7 +141,7 @@ impl Moments {
     }
 
     /// `ln` of the likelihood of all minutes at each lane's odds ratio, over that at odds ratio 1.
-    pub fn ln_likelihood(&self, grid: &Grid) -> [f64; LANES] {
+    pub(super) fn ln_likelihood(&self, grid: &Grid) -> [f64; LANES] {
         let over = self.over as f64;
         std::array::from_fn(|lane| over * grid.ln[lane] - self.ln[lane] - self.pending[lane].ln())
     }
@@ -249,16 +265,12 @@ mod tests {
     }
 
     /// By hand: one hit in ten requests, one of them green. P(green) = 1/10, so E[w^X] = (w + 9) / 10 and
-    /// the ratio for X = 1 is 10 w / (w + 9): 50/7 at w = 2.5... each lane from the same fraction.
+    /// the ratio for X = 1 is 10 w / (w + 9).
     #[test]
     fn one_hit_on_the_only_green_request() {
         let (ln, grid) = one(1, 9, 1, 1, 1.1);
-        for lane in 0..LANES {
-            let w = grid.odds[lane];
-            assert!(
-                (ln[lane] - (10.0 * w / (w + 9.0)).ln()).abs() < 1e-12,
-                "odds {w}"
-            );
+        for (ln, w) in ln.iter().zip(grid.odds) {
+            assert!((ln - (10.0 * w / (w + 9.0)).ln()).abs() < 1e-12, "odds {w}");
         }
     }
 

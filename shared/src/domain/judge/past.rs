@@ -109,7 +109,11 @@ fn unevenness(minutes: &[(u64, u64)], seen: u64, hits: u64) -> (f64, f64) {
 /// than `exp(-unlikely)`.
 pub(super) fn out_of_line(requests: u64, hits: u64, rate: f64, unlikely: f64) -> bool {
     let (expected, hits) = (requests as f64 * rate, hits as f64);
-    hits > expected && hits * (hits / expected).ln() - hits + expected > unlikely
+    let over = hits - expected;
+    // As ln(1 + x) <= x, the bound is at most over^2 / expected: most minutes need no logarithm.
+    over > 0.0
+        && over * over > unlikely * expected
+        && hits * (hits / expected).ln() - over > unlikely
 }
 
 /// A rate put cautiously high, over 0 and at most 1; 1 when nothing is known.

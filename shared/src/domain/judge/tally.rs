@@ -55,8 +55,9 @@ pub struct Tally {
     pub(super) minutes: u64,
     /// Starts of the first and the last minute with traffic.
     pub(super) seen: Option<(i64, i64)>,
-    /// The newest minutes, newest first.
-    pub(super) recent: [Minute; RECENT],
+    /// The newest minutes, the newest at `newest`, the one before it in the place before, and so on round.
+    recent: [Minute; RECENT],
+    newest: usize,
 }
 
 /// What one test says of one function.
@@ -176,6 +177,7 @@ impl Tally {
             minutes: 0,
             seen: None,
             recent: [Minute::default(); RECENT],
+            newest: 0,
         }
     }
 
@@ -218,8 +220,8 @@ impl Tally {
             self.minutes += 1;
             self.seen = Some((self.seen.map_or(minute.start, |s| s.0), minute.start));
         }
-        self.recent.rotate_right(1);
-        self.recent[0] = *minute;
+        self.newest = (self.newest + 1) % RECENT;
+        self.recent[self.newest] = *minute;
         if let Some(unscaled) = self.unscaled(&self.errors) {
             self.errors.unscaled = unscaled;
         }
@@ -228,6 +230,11 @@ impl Tally {
                 .iter_mut()
                 .for_each(|slow| slow.unscaled = unscaled);
         }
+    }
+
+    /// The newest minutes, newest first; empty ones when there were fewer.
+    pub(super) fn recent(&self) -> impl Iterator<Item = &Minute> {
+        (0..RECENT).map(|back| &self.recent[(self.newest + RECENT - back) % RECENT])
     }
 
     /// `ln` of the e-value before scaling, if blue's past shows errors that stick and yet, by the number

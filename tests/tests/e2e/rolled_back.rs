@@ -1,0 +1,380 @@
+//! Releases that are taken back because green is worse.
+
+use std::time::{Duration, Instant};
+
+use crossfade_tests::{Behaviour, Ended, Execution, Target, world::Fault};
+use serde_json::{Value, json};
+
+use crate::{
+    case::{ALIAS, Case, Test, canary, test},
+    promoted::promoted,
+};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test(
+            "rollback_that_fails_is_told_and_tried_again",
+            rollback_fails,
+        ),
+        test("alarm_during_a_bake", alarm_during_a_bake),
+        test("alarm_during_the_first_shift", alarm_during_the_first_shift),
+        test("alarm_during_a_later_shift", alarm_during_a_later_shift),
+        test("alarm_delivered_three_times", alarm_three_times),
+        test("alarm_that_is_composite", composite_alarm),
+        test("alarm_within_retention", alarm_within_retention),
+        test(
+            "alarm_of_an_older_release_undoes_no_newer_one",
+            alarm_of_an_older_release,
+        ),
+        test("error_rate_over_the_threshold", error_rate),
+        test(
+            "error_rate_of_one_function_takes_both_back",
+            error_rate_of_one,
+        ),
+        test("p99_over_the_threshold", p99),
+        test("throttles_over_the_threshold", throttles),
+    ]
+}
+
+/// The release was taken back: all traffic is on version 1, and the cause says why.
+pub(crate) async fn rolled_back(
+    case: &Case,
+    target: &Target,
+    execution: &Execution,
+    ended: &Ended,
+) -> Value {
+    assert_eq!(ended.status, "FAILED", "{ended:?}");
+    assert_eq!(ended.error, "DeploymentRolledBack", "{ended:?}");
+    assert_eq!(ended.cause["deploymentStatus"], "ROLLED_BACK", "{ended:?}");
+    let alias = target.look(ALIAS).await.expect("the alias is there");
+    assert_eq!(alias.settled(), Some("1"), "{alias:?}");
+    assert!(
+        target.versions().await.contains(&"2".to_owned()),
+        "green is kept for debugging"
+    );
+    case.ledger_says(execution, "ROLLED_BACK").await;
+    case.told(execution, "ROLLED_BACK").await;
+    ended.cause.clone()
+}
+
+/// Fires an alarm and measures until all traffic is on version 1.
+async fn fire_and_wait(case: &Case, target: &Target, alarm: &str) -> Duration {
+    let fired = Instant::now();
+    case.world.fire(alarm).await;
+    case.alias_is(target, "on blue", |alias| alias.settled() == Some("1"))
+        .await;
+    fired.elapsed()
+}
+
+async fn alarm_during_a_bake(case: Case) {
+    let target = case.blue().await;
+    let alarm = case.alarm().await;
+    let users = case.users(&target, 20.0);
+    let request = case.request(json!({
+        "strategy": canary(&[(10, 3600), (100, 60)]),
+        // The execution looks again after 6 seconds: the alarm's event has to be quicker.
+        "analysis": {"alarms": [alarm], "checkEverySeconds": 600},
+    }));
+    let execution = case.start(&request).await;
+    execution.wait_for_state("Bake", 1).await;
+    case.alias_is(&target, "split", |alias| alias.share("2") > 0.09)
+        .await;
+    let took = fire_and_wait(&case, &target, &alarm).await;
+    assert!(took < Duration::from_secs(2), "on blue after {took:?}");
+    assert!(
+        execution.ended().await.is_none(),
+        "traffic did not wait for the execution"
+    );
+
+    let ended = execution.wait().await;
+    drop(users);
+    let cause = rolled_back(&case, &target, &execution, &ended).await;
+    assert_eq!(cause["evidence"]["decidedBy"], "alarm", "{cause}");
+    assert_eq!(
+        cause["evidence"]["alarms"][0]["name"],
+        alarm.as_str(),
+        "{cause}"
+    );
+    assert!(
+        cause["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains("3 datapoints")),
+        "{cause}"
+    );
+    // The graph shows what happened.
+    let states = execution.states_entered().await;
+    assert_eq!(
+        states[states.len() - 3..],
+        [
+            "RollbackDeployment",
+            "RollbackAskedFor",
+            "DeploymentRolledBack"
+        ]
+    );
+    println!("alarm to blue: {} ms", took.as_millis());
+}
+
+/// The alarm fires while a shift's write to the alias is on its way.
+async fn alarm_during_a_shift(case: &Case, nth: u32) {
+    let target = case.blue().await;
+    let alarm = case.alarm().await;
+    let users = case.users(&target, 30.0);
+    // The write is lost after a while: the shift's function tries again, and by then it is too late.
+    let shift = case.world.stack.function("shift-traffic");
+    let slow = Fault::new("silence")
+        .on("lambda", "UpdateAlias")
+        .by(&shift)
+        .about(&target.name);
+    let slow = case.world.fault(slow.after(nth - 1).seconds(1.5)).await;
+    let request = case.request(json!({
+        "strategy": canary(&[(10, 60), (50, 60), (100, 60)]),
+        "analysis": {"alarms": [alarm]},
+    }));
+    let execution = case.start(&request).await;
+    execution.wait_for_state("ShiftTraffic", nth as usize).await;
+    crossfade_tests::release::until("the shift that is slow", || async {
+        (case.world.struck(slow).await > 0).then_some(())
+    })
+    .await;
+    case.world.fire(&alarm).await;
+    let ended = execution.wait().await;
+    let cause = rolled_back(case, &target, &execution, &ended).await;
+    assert_eq!(cause["evidence"]["decidedBy"], "alarm", "{cause}");
+    assert!(
+        cause["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains(&alarm)),
+        "{cause}"
+    );
+    drop(users);
+}
+
+async fn alarm_during_the_first_shift(case: Case) {
+    alarm_during_a_shift(&case, 1).await;
+}
+
+async fn alarm_during_a_later_shift(case: Case) {
+    alarm_during_a_shift(&case, 2).await;
+}
+
+async fn alarm_three_times(case: Case) {
+    let target = case.blue().await;
+    let alarm = case.alarm().await;
+    let rule = json!({"detailType": "CloudWatch Alarm State Change", "do": "duplicate", "count": 3,
+        "match": {"alarmName": alarm, "state.value": "ALARM"}});
+    case.world.event_rule(rule).await;
+    let users = case.users(&target, 20.0);
+    let request = case.request(json!({
+        "strategy": canary(&[(50, 600), (100, 60)]), "analysis": {"alarms": [alarm]},
+    }));
+    let execution = case.start(&request).await;
+    execution.wait_for_state("Bake", 1).await;
+    case.alias_is(&target, "split", |alias| alias.share("2") > 0.4)
+        .await;
+    case.world.fire(&alarm).await;
+    let ended = execution.wait().await;
+    drop(users);
+    rolled_back(&case, &target, &execution, &ended).await;
+    let rules = case.world.control.get("events/rules").await;
+    let rule = rules["rules"]
+        .as_array()
+        .expect("it is a list")
+        .iter()
+        .find(|rule| rule["match"]["alarmName"] == alarm.as_str())
+        .expect("ours is there")
+        .clone();
+    assert_eq!(
+        rule["hits"], 1,
+        "the event was delivered three times: {rule}"
+    );
+    let told = case.world.notifications(&execution.arn).await;
+    assert_eq!(told.len(), 1, "people were told once: {told:?}");
+}
+
+async fn composite_alarm(case: Case) {
+    let target = case.blue().await;
+    let child = case.alarm().await;
+    let composite = format!("{}-composite", case.name);
+    case.world
+        .make_composite_alarm(&composite, &format!("ALARM(\"{child}\")"))
+        .await;
+    let users = case.users(&target, 20.0);
+    let request = case.request(json!({
+        "strategy": canary(&[(10, 600), (100, 60)]), "analysis": {"alarms": [composite]},
+    }));
+    let execution = case.start(&request).await;
+    execution.wait_for_state("Bake", 1).await;
+    case.alias_is(&target, "split", |alias| alias.share("2") > 0.09)
+        .await;
+    let took = fire_and_wait(&case, &target, &child).await;
+    assert!(took < Duration::from_secs(2), "on blue after {took:?}");
+    let ended = execution.wait().await;
+    drop(users);
+    let cause = rolled_back(&case, &target, &execution, &ended).await;
+    assert_eq!(
+        cause["evidence"]["alarms"][0]["name"],
+        composite.as_str(),
+        "{cause}"
+    );
+}
+
+async fn alarm_within_retention(case: Case) {
+    let target = case.blue().await;
+    let alarm = case.alarm().await;
+    let request = case.request(json!({"analysis": {"alarms": [alarm]}}));
+    let (execution, ended) = case.release(&request).await;
+    promoted(&target, &ended, "2").await;
+    let took = fire_and_wait(&case, &target, &alarm).await;
+    assert!(took < Duration::from_secs(2), "on blue after {took:?}");
+    case.ledger_says(&execution, "ROLLED_BACK").await;
+    let told = case.told(&execution, "ROLLED_BACK").await;
+    assert!(told.message.contains(&alarm), "{}", told.message);
+}
+
+async fn alarm_of_an_older_release(case: Case) {
+    let target = case.blue().await;
+    let alarm = case.alarm().await;
+    let request = case.request(json!({"analysis": {"alarms": [alarm]}}));
+    let (older, ended) = case.release(&request).await;
+    promoted(&target, &ended, "2").await;
+    target.update(Behaviour::healthy("newer")).await;
+    let (newer, ended) = case.release(&case.request(json!({}))).await;
+    promoted(&target, &ended, "3").await;
+    let before = target.look(ALIAS).await;
+    let since = case.world.now().await;
+    case.world.fire(&alarm).await;
+    // The checker has looked and found that there is something newer.
+    crossfade_tests::release::until("the checker's look", || async {
+        let calls = case.world.our_calls(since).await;
+        calls
+            .iter()
+            .any(|call| call.action == "BatchGetItem")
+            .then_some(())
+    })
+    .await;
+    crate::case::a_moment().await;
+    assert_eq!(target.look(ALIAS).await, before);
+    for execution in [older, newer] {
+        assert_eq!(
+            case.world.deployment_status(&execution.arn).await,
+            "PROMOTED"
+        );
+    }
+}
+
+async fn error_rate(case: Case) {
+    let target = case.blue_and(Behaviour::failing("green", 60.0)).await;
+    let users = case.users(&target, 30.0);
+    let request = case.request(json!({
+        "strategy": canary(&[(50, 60), (100, 60)]),
+        "analysis": {"maxErrorRatePercent": 5, "minInvocations": 5},
+    }));
+    let (execution, ended) = case.release(&request).await;
+    let met = users.stop().await;
+    let cause = rolled_back(&case, &target, &execution, &ended).await;
+    assert_eq!(cause["evidence"]["decidedBy"], "errorRate", "{cause}");
+    let seen = &cause["evidence"]["functions"][0];
+    assert_eq!(seen["version"], "2");
+    assert!(seen["errors"].as_u64() > Some(0), "{seen}");
+    assert!(
+        seen["errors"].as_u64() <= Some(met.of("2").errors),
+        "{seen}, {:?}",
+        met.by_version
+    );
+    assert_eq!(met.of("1").errors, 0);
+}
+
+async fn error_rate_of_one(case: Case) {
+    let good = case.blue().await;
+    let bad_name = format!("{}-b", case.function_name());
+    let bad = case
+        .function_called(&bad_name, Behaviour::healthy("blue"))
+        .await;
+    bad.publish().await;
+    bad.alias(ALIAS, "1").await;
+    bad.update(Behaviour::failing("green", 100.0)).await;
+    let (users, others) = (case.users(&good, 20.0), case.users(&bad, 20.0));
+    let mut request = case.request(json!({
+        "strategy": canary(&[(50, 60), (100, 60)]), "analysis": {"maxErrorRatePercent": 5},
+    }));
+    let functions = request["functions"].as_array_mut().expect("it is a list");
+    functions.push(json!({"functionName": bad_name, "alias": ALIAS}));
+    let (execution, ended) = case.release(&request).await;
+    drop((users, others));
+    rolled_back(&case, &good, &execution, &ended).await;
+    rolled_back(&case, &bad, &execution, &ended).await;
+    assert!(
+        ended.cause["reason"]
+            .as_str()
+            .is_some_and(|reason| reason.contains(&bad_name)),
+        "{ended:?}"
+    );
+}
+
+async fn p99(case: Case) {
+    let target = case.blue_and(Behaviour::slow("green", 250)).await;
+    let users = case.users(&target, 20.0);
+    let request = case.request(json!({
+        "strategy": canary(&[(50, 60), (100, 60)]), "analysis": {"maxP99Ms": 200, "minInvocations": 3},
+    }));
+    let (execution, ended) = case.release(&request).await;
+    drop(users);
+    let cause = rolled_back(&case, &target, &execution, &ended).await;
+    assert_eq!(cause["evidence"]["decidedBy"], "p99", "{cause}");
+    assert!(
+        cause["evidence"]["functions"][0]["p99Ms"].as_f64() > Some(200.0),
+        "{cause}"
+    );
+}
+
+async fn throttles(case: Case) {
+    let target = case.blue_and(Behaviour::slow("green", 500)).await;
+    target
+        .lambda()
+        .put_function_concurrency()
+        .function_name(&target.name)
+        .reserved_concurrent_executions(1)
+        .send()
+        .await
+        .expect("concurrency can be reserved");
+    let users = case.users(&target, 20.0);
+    let request = case.request(json!({
+        "strategy": canary(&[(100, 60)]), "analysis": {"maxThrottleRatePercent": 10, "minInvocations": 3},
+    }));
+    let (execution, ended) = case.release(&request).await;
+    drop(users);
+    let cause = rolled_back(&case, &target, &execution, &ended).await;
+    assert_eq!(cause["evidence"]["decidedBy"], "throttles", "{cause}");
+    assert!(
+        cause["evidence"]["functions"][0]["throttles"].as_u64() > Some(0),
+        "{cause}"
+    );
+}
+
+async fn rollback_fails(case: Case) {
+    let target = case.blue_and(Behaviour::failing("green", 100.0)).await;
+    let users = case.users(&target, 20.0);
+    let rollback = case.world.stack.function("rollback");
+    let denied = Fault::new("access-denied")
+        .on("lambda", "UpdateAlias")
+        .by(&rollback)
+        .about(&target.name);
+    // More often than the state machine and EventBridge's deliveries try together.
+    case.world.fault(denied.times(45)).await;
+    let request = case.request(json!({
+        "strategy": canary(&[(50, 30), (100, 60)]), "analysis": {"maxErrorRatePercent": 5},
+    }));
+    let execution = case.start(&request).await;
+    let ended = execution.wait().await;
+    assert_eq!(ended.error, "RollbackFailed", "{ended:?}");
+    drop(users);
+    // What is on its way from the event, or else the schedule, makes it whole once it is allowed.
+    crossfade_tests::release::until("traffic on blue", || async {
+        case.world.run_schedule().await;
+        let alias = target.look(ALIAS).await?;
+        (alias.settled() == Some("1")).then_some(())
+    })
+    .await;
+    case.ledger_says(&execution, "ROLLED_BACK").await;
+    case.told(&execution, "ROLLED_BACK").await;
+}
