@@ -540,14 +540,10 @@ fn no_data_is_never_a_pass(run: &Run, broken: &mut Vec<Broken>) {
             continue;
         }
         let enough = said["analysis"]["minInvocations"].as_u64();
-        let seen = said["evidence"]["functions"].as_array();
-        for function in seen.into_iter().flatten() {
-            if function["invocations"].as_u64() < enough {
-                fail(format!(
-                    "went on after {} invocations",
-                    function["invocations"]
-                ));
-            }
+        let seen = &said["evidence"]["judge"]["green"]["invocations"];
+        let in_shadow = said["analysis"]["shadow"] == true;
+        if !in_shadow && seen.as_u64() < enough {
+            fail(format!("went on after {seen} invocations"));
         }
         for alarm in said["evidence"]["alarms"].as_array().into_iter().flatten() {
             if alarm["state"] != "ALARM" {

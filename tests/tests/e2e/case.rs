@@ -372,3 +372,20 @@ pub(crate) fn canary(steps: &[(u8, u32)]) -> Value {
 pub(crate) async fn a_moment() {
     tokio::time::sleep(Duration::from_millis(700)).await;
 }
+
+/// The end of an execution that has to wait for minutes to pass: a minute is a minute on the local
+/// AWS too.
+pub async fn ended_after_minutes(execution: &Execution) -> Ended {
+    let begun = std::time::Instant::now();
+    loop {
+        if let Some(ended) = execution.ended().await {
+            return ended;
+        }
+        assert!(
+            begun.elapsed() < Duration::from_mins(4),
+            "{} never ends",
+            execution.arn
+        );
+        a_moment().await;
+    }
+}

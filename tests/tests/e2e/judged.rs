@@ -1,20 +1,25 @@
 //! The judge's word on green's traffic, with no alarm to help.
 
-use std::time::{Duration, Instant};
-
-use crossfade_tests::{Behaviour, Ended, Execution, Target};
+use crossfade_tests::{Behaviour, Target};
 use serde_json::{Value, json};
 
-use crate::case::{ALIAS, Case, Test, a_moment, canary, test};
+use crate::case::{ALIAS, Case, Test, canary, ended_after_minutes, test};
 
 pub fn tests() -> Vec<Test> {
     vec![
-        test("five_percent_of_errors_are_found_in_the_first_settled_minute", found_at_once),
-        test("a_healthy_green_with_one_percent_of_normal_errors_is_promoted", normal_errors),
+        test(
+            "five_percent_of_errors_are_found_in_the_first_settled_minute",
+            found_at_once,
+        ),
+        test(
+            "a_healthy_green_with_one_percent_of_normal_errors_is_promoted",
+            normal_errors,
+        ),
         test("an_idle_function_ends_in_a_hold_that_says_why", idle),
         test("slow_requests_are_found", slow),
         test("in_shadow_a_verdict_is_told_and_not_acted_on", shadow),
         test("a_step_ends_early_when_asked_to", early),
+        test("a_ceiling_says_that_blue_suffers_too", suffering),
     ]
 }
 
@@ -38,23 +43,35 @@ async fn found_at_once(case: Case) {
     // settles in three seconds.
     let request = case.request(json!({
         "strategy": canary(&[(50, 30_000), (100, 30_000)]),
-        "analysis": {"settleSeconds": 3, "checkEverySeconds": 300},
+        "analysis": {"settleSeconds": 3, "checkEverySeconds": 300, "maxBakeSeconds": null},
     }));
     let execution = case.start(&request).await;
-    let ended = ended(&execution).await;
+    let ended = ended_after_minutes(&execution).await;
     users.stop().await;
 
     assert_eq!(ended.error, "DeploymentRolledBack", "{ended:?}");
     assert_eq!(target.look(ALIAS).await.unwrap().settled(), Some("1"));
     let evidence = judge(ended.outcome());
-    assert_eq!(ended.outcome()["evidence"]["decidedBy"], "errorTest", "{evidence}");
-    assert_eq!(evidence["minutes"], 1, "the first settled minute was enough: {evidence}");
+    assert_eq!(
+        ended.outcome()["evidence"]["decidedBy"],
+        "errorTest",
+        "{evidence}"
+    );
+    assert_eq!(
+        evidence["minutes"], 1,
+        "the first settled minute was enough: {evidence}"
+    );
     let e = evidence["eValue"].as_f64().unwrap();
     assert!(e >= evidence["threshold"].as_f64().unwrap(), "{evidence}");
 }
 
 async fn normal_errors(case: Case) {
-    let target = serving(&case, Behaviour::failing("blue", 1.0), Behaviour::failing("green", 1.0)).await;
+    let target = serving(
+        &case,
+        Behaviour::failing("blue", 1.0),
+        Behaviour::failing("green", 1.0),
+    )
+    .await;
     let users = case.users(&target, 60.0);
     let request = case.request(json!({"strategy": canary(&[(10, 200), (50, 200), (100, 200)])}));
     let (_, ended) = case.release(&request).await;
@@ -89,7 +106,11 @@ async fn slow(case: Case) {
     let (_, ended) = case.release(&request).await;
     users.stop().await;
     assert_eq!(ended.error, "DeploymentRolledBack", "{ended:?}");
-    assert_eq!(ended.outcome()["evidence"]["decidedBy"], "slowTest", "{ended:?}");
+    assert_eq!(
+        ended.outcome()["evidence"]["decidedBy"],
+        "slowTest",
+        "{ended:?}"
+    );
 }
 
 async fn shadow(case: Case) {
@@ -104,36 +125,58 @@ async fn shadow(case: Case) {
     assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
     assert_eq!(target.look(ALIAS).await.unwrap().settled(), Some("2"));
     let reason = ended.outcome()["reason"].as_str().unwrap();
-    assert!(reason.contains("in shadow, not acted on: Unhealthy"), "{reason}");
+    assert!(
+        reason.contains("in shadow, not acted on: Unhealthy"),
+        "{reason}"
+    );
 }
 
 async fn early(case: Case) {
     // Errors on both sides are what tells the odds apart: without any, nothing can be ruled out.
-    let target =
-        serving(&case, Behaviour::failing("blue", 30.0), Behaviour::failing("green", 30.0)).await;
+    let target = serving(
+        &case,
+        Behaviour::failing("blue", 30.0),
+        Behaviour::failing("green", 30.0),
+    )
+    .await;
     let users = case.users(&target, 100.0);
     // Six minutes of waiting, looked at every second: only an early end gets there sooner.
     let request = case.request(json!({
         "strategy": canary(&[(50, 36_000), (100, 100)]),
-        "analysis": {"earlyProceed": true, "checkEverySeconds": 100, "alpha": 0.1},
+        "analysis": {"earlyProceed": true, "checkEverySeconds": 100, "alpha": 0.1, "maxBakeSeconds": null},
     }));
     let execution = case.start(&request).await;
-    let ended = ended(&execution).await;
+    let ended = ended_after_minutes(&execution).await;
     users.stop().await;
     assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
-    let bakes = execution.states_entered().await.iter().filter(|state| *state == "Bake").count();
+    let bakes = execution
+        .states_entered()
+        .await
+        .iter()
+        .filter(|state| *state == "Bake")
+        .count();
     assert!(bakes < 180, "it baked {bakes} times");
 }
 
-/// The end of an execution that has to wait for the minute to pass: a minute is a minute on the local
-/// AWS too.
-async fn ended(execution: &Execution) -> Ended {
-    let begun = Instant::now();
-    loop {
-        if let Some(ended) = execution.ended().await {
-            return ended;
-        }
-        assert!(begun.elapsed() < Duration::from_mins(4), "{} never ends", execution.arn);
-        a_moment().await;
-    }
+async fn suffering(case: Case) {
+    let target = serving(
+        &case,
+        Behaviour::failing("blue", 60.0),
+        Behaviour::failing("green", 60.0),
+    )
+    .await;
+    let users = case.users(&target, 40.0);
+    let request = case.request(json!({
+        "strategy": canary(&[(50, 300), (100, 100)]), "analysis": {"maxErrorRatePercent": 5},
+    }));
+    let (_, ended) = case.release(&request).await;
+    users.stop().await;
+    assert_eq!(ended.error, "DeploymentRolledBack", "{ended:?}");
+    assert_eq!(
+        ended.outcome()["evidence"]["decidedBy"],
+        "errorCeiling",
+        "{ended:?}"
+    );
+    let reason = ended.outcome()["reason"].as_str().unwrap();
+    assert!(reason.contains("blue suffers too"), "{reason}");
 }
