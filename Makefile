@@ -4,12 +4,15 @@
 # What takes time is compiling, and there are three kinds of it: the functions as they are deployed
 # (release, thin LTO, with zig as the linker so that they run on Amazon Linux), the test programs
 # (dev), and clippy (metadata only). Nothing can be shared between them, so each is made cheap:
-# - All six functions are compiled by one `cargo lambda build`. Left to itself `sam build` calls cargo
-#   once for each function, one after the other, and uses one core while it links. After this it
-#   finds everything compiled, and only copies.
+# - All six functions are compiled by one `cargo lambda build`: 6 minutes of CPU time. Left to itself
+#   `sam build` calls cargo once for each function, one after the other, with one core while it
+#   links: 11 minutes. After this it finds everything compiled, and only copies, in 5 seconds.
 # - `sam build` is then left out when neither the binaries nor the template have changed.
 # - The sample function that tests and demo release is an ordinary release build: it only runs here.
-# - Test programs have no debug information of dependencies (see Cargo.toml).
+# - Test programs have no debug information of dependencies (see Cargo.toml), and cargo always
+#   builds them for the whole workspace: with `-p` it would choose other features, and compile the
+#   AWS SDK a second time. That is why the demo is built by `cargo test`, as the end-to-end suite's
+#   sibling.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -30,6 +33,8 @@ ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 LAMBDA_OPTIONS := $(if $(filter arm64,$(ARCHITECTURE)),--arm64)
 BUILT := .aws-sam/build/template.yaml
 STAMP := $(TARGET)/sam-build.sha256
+# The first time takes minutes, in which something should be seen.
+QUIETLY := $(if $(wildcard $(STAMP)),--quiet)
 FINGERPRINT = sha256sum $(TARGET)/lambda/*/bootstrap template.yaml statemachine/*.json samconfig.toml; echo $(ARCHITECTURE)
 
 .PHONY: help
@@ -42,7 +47,7 @@ setup: ## check what must be there, and make .venv
 
 .PHONY: functions
 functions: setup
-	@cargo lambda build --quiet --release --bins $(LAMBDA_OPTIONS)
+	@cargo lambda build $(QUIETLY) --release --bins $(LAMBDA_OPTIONS)
 	@if ! { [ -f $(BUILT) ] && cmp -s <($(FINGERPRINT)) $(STAMP); }; then \
 		rm -f $(STAMP); \
 		$(SAM) build --parameter-overrides Architecture=$(ARCHITECTURE) TargetFunctionPrefix=demo- \
@@ -51,17 +56,20 @@ functions: setup
 	fi
 
 .PHONY: build
-build: functions ## the functions as they are deployed (.aws-sam/build), and what tests and demo need
-	@cargo build --quiet --release -p target-function
-	@cargo build --quiet -p crossfade-tests --bins
+build: functions ## the functions as they are deployed (.aws-sam/build), and the sample to release
+	@cargo build $(QUIETLY) --release -p target-function
+
+.PHONY: programs
+programs: build
+	@cargo test $(QUIETLY) --workspace --test e2e --no-run
 
 .PHONY: demo
-demo: build ## a good and a bad version released on a local AWS, under live traffic
-	@cargo run --quiet -p crossfade-tests --bin demo
+demo: programs ## a good and a bad version released on a local AWS, under live traffic
+	@$(TARGET)/debug/demo
 
 .PHONY: local
-local: build ## the local AWS with Crossfade deployed, until Ctrl-C (PORT=4566 WAIT_SCALE=0.1)
-	@cargo run --quiet -p crossfade-tests --bin demo -- local $(if $(PORT),--port $(PORT)) $(if $(WAIT_SCALE),--wait-scale $(WAIT_SCALE))
+local: programs ## the local AWS with Crossfade deployed, until Ctrl-C (PORT=4566 WAIT_SCALE=0.1)
+	@$(TARGET)/debug/demo local $(if $(PORT),--port $(PORT)) $(if $(WAIT_SCALE),--wait-scale $(WAIT_SCALE))
 
 .PHONY: test
 test: setup ## everything that CI runs
@@ -80,6 +88,10 @@ fmt: ## format the Rust code
 schema: ## write statemachine/request.schema.json anew
 	@cargo run --quiet -p crossfade --example schema >$(TARGET)/request.schema.json
 	@mv $(TARGET)/request.schema.json statemachine/request.schema.json
+
+.PHONY: docs
+docs: ## write what README.md has from the schema and from events/ anew
+	@CROSSFADE_WRITE_DOCS=1 cargo test --quiet --workspace --test docs
 
 .PHONY: clean
 clean: ## remove all that was made, .venv too

@@ -18,11 +18,11 @@ unit() {
     if command -v cargo-nextest >/dev/null; then
         cargo nextest run --workspace --no-fail-fast -E 'not binary(e2e)'
     else
-        cargo test --workspace --exclude crossfade-tests
-        cargo test -p crossfade-tests --lib --bins
-        local name
-        for name in $(sed -n '/^\[\[test\]\]/,/^$/s/^name = "\(.*\)"/\1/p' tests/Cargo.toml); do
-            [ "$name" = e2e ] || cargo test -p crossfade-tests --test "$name"
+        cargo test --workspace --lib --bins
+        local file name
+        for file in shared/tests/*.rs tests/tests/*.rs; do
+            name=$(basename "$file" .rs)
+            [ ! -f "$file" ] || cargo test --workspace --test "$name"
         done
     fi
 }
@@ -30,7 +30,7 @@ unit() {
 template() { "${CROSSFADE_SAM:-sam}" validate --lint; }
 build() { make build; }
 bridge() { python -m unittest discover -s tests/local; }
-e2e() { cargo test -p crossfade-tests --test e2e; }
+e2e() { cargo test --workspace --test e2e; }
 
 # How many tests a log says were passed: the closing lines of nextest, libtest and unittest.
 count() {

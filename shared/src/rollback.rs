@@ -28,6 +28,16 @@ pub struct Restored {
 }
 
 impl Restored {
+    /// How it stands: where somebody else's value stands, a person has to look.
+    #[must_use]
+    pub fn status(&self) -> DeploymentStatus {
+        if self.changed_outside.is_empty() {
+            DeploymentStatus::RolledBack
+        } else {
+            DeploymentStatus::Held
+        }
+    }
+
     /// The outcome as far as the ledger knows it.
     #[must_use]
     pub fn outcome(&self, status: DeploymentStatus) -> Outcome {

@@ -42,7 +42,7 @@ impl Live {
     /// Something happened.
     pub(crate) fn line(&self, what: &str, more: &str) {
         let at = self.began.elapsed().as_secs_f64();
-        self.say(&format!("{at:6.1} s  {what:<22} {more}").trim_end());
+        self.say(format!("{at:6.1} s  {what:<22} {more}").trim_end());
     }
 
     /// Green's weight in percent, and who served how much so far.

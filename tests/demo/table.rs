@@ -6,6 +6,9 @@ use comfy_table::{Cell, Table, presets::UTF8_FULL_CONDENSED};
 
 use crate::act::Act;
 
+/// What a row is called, and what it tells of a release.
+type Row = (&'static str, fn(&Act) -> String);
+
 /// The table.
 pub(crate) fn table(acts: &[Act]) -> Table {
     let mut table = Table::new();
@@ -15,7 +18,6 @@ pub(crate) fn table(acts: &[Act]) -> Table {
             .into_iter()
             .chain(acts.iter().map(|act| Cell::new(&act.title))),
     );
-    type Row = (&'static str, fn(&Act) -> String);
     let rows: [Row; 9] = [
         ("versions", |act| {
             format!("blue {}, green {}", act.blue, act.green)
@@ -33,11 +35,7 @@ pub(crate) fn table(acts: &[Act]) -> Table {
         ("people were told", |act| wrapped(&act.told, 44)),
     ];
     for (what, tell) in rows {
-        table.add_row(
-            [what.to_owned()]
-                .into_iter()
-                .chain(acts.iter().map(|act| tell(act))),
-        );
+        table.add_row([what.to_owned()].into_iter().chain(acts.iter().map(tell)));
     }
     table
 }

@@ -172,18 +172,12 @@ pub async fn check(world: &World, scope: &Scope) -> Vec<Broken> {
     let mut broken = Vec::new();
     for (target, alias) in &scope.targets {
         let writes = writes(&calls, &target.name, alias, &world.stack.name);
-        whole(target, &writes, &runs, &mut broken);
-        proven(target, &writes, &runs, &mut broken);
-        single_writer(
-            target,
-            &writes,
-            &calls,
-            &world.stack.name,
-            &runs,
-            &mut broken,
-        );
+        let name = target.name.as_str();
+        whole(name, &writes, &runs, &mut broken);
+        proven(name, &writes, &runs, &mut broken);
+        single_writer(name, &writes, &calls, &world.stack.name, &runs, &mut broken);
         kept(
-            target,
+            name,
             &target.versions().await,
             &writes,
             &calls,
@@ -253,53 +247,61 @@ fn writes(calls: &[Call], function: &str, alias: &str, stack: &str) -> Vec<Write
     writes
 }
 
-fn whole(target: &Target, writes: &[Write], runs: &[Run], broken: &mut Vec<Broken>) {
-    let mut fail = |what: String| {
-        broken.push(Broken {
-            invariant: Invariant::Whole,
-            what: format!("{}: {what}", target.name),
-        });
-    };
+fn whole(target: &str, writes: &[Write], runs: &[Run], broken: &mut Vec<Broken>) {
     let good = good_versions(target, writes, runs);
+    let theirs = writes.iter().any(|write| write.by.is_none());
+    let mut moments = vec![(f64::INFINITY, "all has ended".to_owned())];
     for run in runs {
+        // Nothing can be made whole where nothing is allowed: the schedule goes on trying.
+        if run.ended.error == "RollbackFailed" {
+            continue;
+        }
         let grace = match run.ended.status.as_str() {
             "SUCCEEDED" | "FAILED" => 0.0,
             _ => WHOLE_AFTER_STOP,
         };
-        let moment = run.ended_at + grace;
+        let what = format!("{} ended {}, and {grace} s", run.arn, run.ended.status);
+        moments.push((run.ended_at + grace, what));
+    }
+    for (moment, what) in moments {
         // Another deployment may have begun by then: its weights are its own.
-        let busy = runs.iter().any(|other| {
-            other.arn != run.arn
-                && other
-                    .window()
-                    .is_some_and(|(from, to)| from <= moment && moment < to)
+        let busy = runs.iter().any(|run| {
+            run.window()
+                .is_some_and(|(from, to)| from <= moment && moment < to)
         });
         let Some(last) = writes.iter().rfind(|write| write.at <= moment) else {
             continue;
         };
         // The request's exception, for as long as nobody has written since.
-        let left = runs.iter().any(|other| {
-            other.left_held() && last.at <= other.ended_at && other.ended_at <= moment
-        });
+        let left = runs
+            .iter()
+            .any(|run| run.left_held() && last.at <= run.ended_at && run.ended_at <= moment);
         if last.by.is_none() || busy || left {
             continue;
         }
-        match &last.alias {
-            None => {} // A first release that was taken back.
+        let is_whole = match &last.alias {
+            // A first release that was taken back.
+            None => !theirs,
             Some(Split {
                 primary,
                 additional: None,
-            }) if good.contains(primary) => {}
-            Some(split) => fail(format!(
-                "{} s after {} ended {}, its alias is at {split:?}, and {good:?} are blue or passed",
-                grace, run.arn, run.ended.status
-            )),
+            }) => good.contains(primary),
+            Some(_) => false,
+        };
+        if !is_whole {
+            broken.push(Broken {
+                invariant: Invariant::Whole,
+                what: format!(
+                    "{target}: after {what}, its alias is at {:?}; {good:?} are blue or have passed",
+                    last.alias
+                ),
+            });
         }
     }
 }
 
 /// Blue versions, versions that somebody else chose, and greens that were promoted.
-fn good_versions(target: &Target, writes: &[Write], runs: &[Run]) -> BTreeSet<String> {
+fn good_versions(target: &str, writes: &[Write], runs: &[Run]) -> BTreeSet<String> {
     let mut good: BTreeSet<String> = writes
         .iter()
         .filter(|write| write.by.is_none())
@@ -308,7 +310,7 @@ fn good_versions(target: &Target, writes: &[Write], runs: &[Run]) -> BTreeSet<St
     for run in runs {
         let functions = run.ended.outcome()["functions"].as_array();
         for function in functions.into_iter().flatten() {
-            if function["functionName"] != target.name {
+            if function["functionName"] != target {
                 continue;
             }
             good.extend(function["blueVersion"].as_str().map(str::to_owned));
@@ -319,14 +321,14 @@ fn good_versions(target: &Target, writes: &[Write], runs: &[Run]) -> BTreeSet<St
     }
     // An execution that died has no outcome: what it found serving is in its first shift.
     for function in runs.iter().flat_map(Run::released) {
-        if function["functionName"] == target.name {
+        if function["functionName"] == target {
             good.extend(function["blueVersion"].as_str().map(str::to_owned));
         }
     }
     good
 }
 
-fn proven(target: &Target, writes: &[Write], runs: &[Run], broken: &mut Vec<Broken>) {
+fn proven(target: &str, writes: &[Write], runs: &[Run], broken: &mut Vec<Broken>) {
     let mut served: BTreeSet<String> = BTreeSet::new();
     let mut before: Option<&Split> = None;
     for write in writes {
@@ -341,7 +343,7 @@ fn proven(target: &Target, writes: &[Write], runs: &[Run], broken: &mut Vec<Brok
                     run.visits_to("ValidateGreen").any(|visit| {
                         let green = visit.output["functions"].as_array();
                         let green = green.into_iter().flatten().any(|function| {
-                            function["functionName"] == target.name
+                            function["functionName"] == target
                                 && function["greenVersion"] == version
                         });
                         green && visit.left_at.is_some_and(|left| left <= write.at)
@@ -354,7 +356,7 @@ fn proven(target: &Target, writes: &[Write], runs: &[Run], broken: &mut Vec<Brok
                     invariant: Invariant::Proven,
                     what: format!(
                         "{}: {:?} gave traffic to version {version}, which no ValidateGreen had passed",
-                        target.name, write.by
+                        target, write.by
                     ),
                 });
             }
@@ -368,7 +370,7 @@ fn proven(target: &Target, writes: &[Write], runs: &[Run], broken: &mut Vec<Brok
 }
 
 fn single_writer(
-    target: &Target,
+    target: &str,
     writes: &[Write],
     calls: &[Call],
     stack: &str,
@@ -378,7 +380,7 @@ fn single_writer(
     let mut fail = |what: String| {
         broken.push(Broken {
             invariant: Invariant::SingleWriter,
-            what: format!("{}: {what}", target.name),
+            what: format!("{}: {what}", target),
         });
     };
     let ours = format!("{stack}-");
@@ -387,7 +389,7 @@ fn single_writer(
             .caller
             .as_ref()
             .is_some_and(|caller| caller.starts_with(&ours));
-        if by_us && call.action == "UpdateAlias" && call.resource.as_deref() == Some(&target.name) {
+        if by_us && call.action == "UpdateAlias" && call.resource.as_deref() == Some(target) {
             let asked = call.asked.as_ref().unwrap_or(&Value::Null);
             if asked["RevisionId"].as_str().is_none_or(str::is_empty) {
                 fail(format!(
@@ -421,7 +423,7 @@ fn single_writer(
 }
 
 fn kept(
-    target: &Target,
+    target: &str,
     versions: &[String],
     writes: &[Write],
     calls: &[Call],
@@ -431,13 +433,13 @@ fn kept(
     let mut fail = |what: String| {
         broken.push(Broken {
             invariant: Invariant::Kept,
-            what: format!("{}: {what}", target.name),
+            what: format!("{}: {what}", target),
         });
     };
     let deleted = calls.iter().find(|call| {
         call.caller.is_some()
             && call.action == "DeleteFunction"
-            && call.resource.as_deref() == Some(&target.name)
+            && call.resource.as_deref() == Some(target)
     });
     if let Some(call) = deleted {
         fail(format!("{call:?}"));
@@ -454,7 +456,7 @@ fn kept(
         })
         .collect();
     for function in runs.iter().flat_map(Run::released) {
-        if function["functionName"] == target.name {
+        if function["functionName"] == target {
             for name in ["blueVersion", "greenVersion"] {
                 promised.extend(function[name].as_str().map(str::to_owned));
             }
@@ -626,5 +628,219 @@ async fn told(world: &World, run: &Run, broken: &mut Vec<Broken>) {
     let why = last.message.lines().next().unwrap_or_default();
     if why.is_empty() || why == "no reason is on record" {
         fail(format!("people were not told why: {}", last.message));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn visit(state: &str, at: f64, output: Value) -> Entered {
+        Entered {
+            state: state.into(),
+            at,
+            input: output.clone(),
+            left_at: Some(at + 0.1),
+            output,
+        }
+    }
+
+    /// A release of version 2 over version 1, from 10 to 20 s.
+    fn run(status: &str, error: &str, outcome: &str) -> Run {
+        let functions =
+            json!([{"functionName": "f", "alias": "a", "blueVersion": "1", "greenVersion": "2"}]);
+        let release = json!({"functions": functions});
+        Run {
+            arn: "arn:e".into(),
+            input: json!({}),
+            visits: vec![
+                visit("ValidateGreen", 10.0, release.clone()),
+                visit("ShiftTraffic", 11.0, release),
+            ],
+            ended: Ended {
+                status: status.into(),
+                output: Value::Null,
+                error: error.into(),
+                cause: json!({"deploymentStatus": outcome, "functions": functions}),
+            },
+            ended_at: 20.0,
+            row: None,
+        }
+    }
+
+    fn write(at: f64, by: Option<&str>, primary: &str, additional: Option<(&str, f64)>) -> Write {
+        Write {
+            at,
+            by: by.map(str::to_owned),
+            alias: Some(Split {
+                primary: primary.into(),
+                additional: additional.map(|(version, share)| (version.to_owned(), share)),
+            }),
+        }
+    }
+
+    const US: Option<&str> = Some("crossfade-x");
+
+    fn found(check: impl Fn(&mut Vec<Broken>)) -> Vec<Invariant> {
+        let mut broken = Vec::new();
+        check(&mut broken);
+        broken.into_iter().map(|one| one.invariant).collect()
+    }
+
+    #[test]
+    fn traffic_that_stays_split_is_not_whole() {
+        let made = write(1.0, None, "1", None);
+        let split = write(12.0, US, "1", Some(("2", 0.1)));
+        let back = write(13.0, US, "1", None);
+        let rolled_back = [run("FAILED", "DeploymentRolledBack", "ROLLED_BACK")];
+        let seen = |writes: &[Write]| found(|broken| whole("f", writes, &rolled_back, broken));
+        assert_eq!(seen(&[made.clone(), split.clone(), back]), []);
+        assert_eq!(seen(&[made.clone(), split.clone()]), [Invariant::Whole; 2]);
+        // A green that did not pass.
+        let kept = write(13.0, US, "2", None);
+        assert_eq!(
+            seen(&[made.clone(), split.clone(), kept]),
+            [Invariant::Whole; 2]
+        );
+        // Too late.
+        let late = write(20.5, US, "1", None);
+        assert_eq!(seen(&[made, split, late]), [Invariant::Whole]);
+    }
+
+    #[test]
+    fn a_stopped_execution_has_five_seconds() {
+        let stopped = [run("ABORTED", "", "")];
+        for (at, expected) in [(24.0, vec![]), (26.0, vec![Invariant::Whole])] {
+            let writes = [
+                write(1.0, None, "1", None),
+                write(12.0, US, "1", Some(("2", 0.1))),
+                write(at, US, "1", None),
+            ];
+            assert_eq!(
+                found(|broken| whole("f", &writes, &stopped, broken)),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn a_hold_is_left_only_when_the_request_says_so() {
+        let writes = [
+            write(1.0, None, "1", None),
+            write(12.0, US, "1", Some(("2", 0.1))),
+        ];
+        let mut held = run("FAILED", "DeploymentHeld", "HELD");
+        assert!(
+            !found(|broken| whole(
+                "f",
+                &writes,
+                &[run("FAILED", "DeploymentHeld", "HELD")],
+                broken
+            ))
+            .is_empty()
+        );
+        held.input = json!({"onHoldTimeout": "leave"});
+        assert_eq!(found(|broken| whole("f", &writes, &[held], broken)), []);
+    }
+
+    #[test]
+    fn weight_before_the_validation_is_not_proven() {
+        let runs = [run("SUCCEEDED", "", "SUCCESSFUL")];
+        let made = write(1.0, None, "1", None);
+        for (at, expected) in [(12.0, vec![]), (10.05, vec![Invariant::Proven])] {
+            let writes = [made.clone(), write(at, US, "1", Some(("2", 0.1)))];
+            assert_eq!(
+                found(|broken| proven("f", &writes, &runs, broken)),
+                expected
+            );
+        }
+        let other = [made, write(12.0, US, "3", None)];
+        assert_eq!(
+            found(|broken| proven("f", &other, &runs, broken)),
+            [Invariant::Proven]
+        );
+    }
+
+    #[test]
+    fn a_write_over_somebody_elses_is_seen() {
+        let runs = [run("FAILED", "ChangedOutside", "HELD")];
+        let mut writes = vec![
+            write(1.0, None, "1", None),
+            write(12.0, US, "1", Some(("2", 0.1))),
+            write(13.0, None, "3", None),
+        ];
+        let seen = |writes: &[Write]| {
+            found(|broken| single_writer("f", writes, &[], "crossfade", &runs, broken))
+        };
+        assert_eq!(seen(&writes), []);
+        writes.push(write(14.0, US, "1", None));
+        assert_eq!(seen(&writes), [Invariant::SingleWriter]);
+    }
+
+    #[test]
+    fn a_write_without_a_revision_is_seen() {
+        let call = |asked: Value| Call {
+            seq: 1,
+            time: 12.0,
+            service: "lambda".into(),
+            action: "UpdateAlias".into(),
+            caller: Some("crossfade-finalize".into()),
+            status: 200,
+            resource: Some("f".into()),
+            error: None,
+            asked: Some(asked),
+        };
+        for (asked, expected) in [
+            (json!({"RevisionId": "r"}), vec![]),
+            (json!({}), vec![Invariant::SingleWriter]),
+        ] {
+            let calls = [call(asked)];
+            let seen = found(|broken| single_writer("f", &[], &calls, "crossfade", &[], broken));
+            assert_eq!(seen, expected);
+        }
+    }
+
+    #[test]
+    fn going_on_without_data_is_seen() {
+        let checked = |decision: &str, verdict: &str, invocations: u64, proceed: &str| {
+            let mut one = run("SUCCEEDED", "", "SUCCESSFUL");
+            one.visits = vec![visit(
+                "CheckAlarms",
+                12.0,
+                json!({"decision": decision,
+                    "analysis": {"minInvocations": 10, "onInconclusive": proceed},
+                    "plan": {"steps": [{"weight": 10, "bakeSeconds": 60}]},
+                    "steps": [{"weight": 10, "verdict": verdict}],
+                    "evidence": {"functions": [{"invocations": invocations}]}}),
+            )];
+            found(|broken| no_data_is_never_a_pass(&one, broken))
+        };
+        assert_eq!(checked("shift", "healthy", 10, "hold"), []);
+        assert_eq!(checked("hold", "inconclusive", 0, "hold"), []);
+        assert_eq!(checked("shift", "inconclusive", 0, "proceed"), []);
+        for (decision, verdict, invocations) in [
+            ("shift", "healthy", 9),
+            ("promote", "healthy", 0),
+            ("ask", "healthy", 3),
+        ] {
+            let seen = checked(decision, verdict, invocations, "hold");
+            assert_eq!(seen, [Invariant::NoDataIsNeverAPass], "{decision}");
+        }
+        assert!(!checked("shift", "inconclusive", 20, "hold").is_empty());
+    }
+
+    #[test]
+    fn a_deleted_version_is_seen() {
+        let writes = [write(1.0, None, "1", None)];
+        let runs = [run("SUCCEEDED", "", "SUCCESSFUL")];
+        let seen = |versions: &[&str]| {
+            let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
+            found(|broken| kept("f", &versions, &writes, &[], &runs, broken))
+        };
+        assert_eq!(seen(&["1", "2"]), []);
+        assert_eq!(seen(&["2"]), [Invariant::Kept]);
+        assert_eq!(seen(&["1"]), [Invariant::Kept]);
     }
 }

@@ -64,6 +64,7 @@ impl Stack {
             .env("AWS_DEFAULT_REGION", "us-east-1")
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .stdin(Stdio::null())
+            .kill_on_drop(true)
             .output()
             .await
             .unwrap_or_else(|error| panic!("{}: {error}", paths::sam().display()));

@@ -6,7 +6,6 @@ use crossfade::{
         Timestamp,
         check::{AlarmState, Evidence, Reading},
         names::AlarmName,
-        release::DeploymentStatus,
     },
     error::Error,
     rollback,
@@ -72,7 +71,7 @@ impl Handler {
         }
         match rollback::revert(&self.functions, &self.ledger, &watch.execution, why).await {
             Ok(Some(restored)) => {
-                let outcome = restored.outcome(DeploymentStatus::RolledBack);
+                let outcome = restored.outcome(restored.status());
                 self.notifier.tell(&watch.execution, &outcome).await?;
                 Ok(true)
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crossfade::{
-    aws::functions::Configuration,
+    aws::functions::{Configuration, UPDATED},
     domain::{
         names::Version,
         release::Target,
@@ -14,9 +14,6 @@ use crossfade::{
 };
 
 use crate::Handler;
-
-/// How long an update of `$LATEST` may take: Lambda's own waiter's limit.
-const UPDATED: Duration = Duration::from_mins(5);
 
 /// How long a version may take to be active: images and SnapStart take minutes, and the function's
 /// own time is 14.
@@ -205,6 +202,7 @@ mod tests {
         Configuration {
             code_sha256: String::new(),
             revision: String::new(),
+            modified: String::new(),
             role: role.into(),
             dead_letter: dead_letter.into(),
         }

@@ -13,6 +13,7 @@ use crossfade::{
         functions::Functions,
         ledger::{Ledger, Status},
         metrics::Metrics,
+        notify::Notifier,
     },
     domain::{
         analysis::{Analysis, PreexistingAlarms},
@@ -41,6 +42,7 @@ pub struct Handler {
     functions: Functions,
     ledger: Ledger,
     metrics: Metrics,
+    notifier: Notifier,
 }
 
 impl Handler {
@@ -52,6 +54,7 @@ impl Handler {
             functions: Functions::new(config),
             ledger: Ledger::new(config),
             metrics: Metrics::new(config),
+            notifier: Notifier::new(config),
         }
     }
 
@@ -165,6 +168,7 @@ impl Handler {
             steps: Vec::new(),
             warnings,
         };
+        self.notifier.tell(&task.execution, &outcome).await?;
         Ok(json!(outcome))
     }
 }

@@ -98,6 +98,8 @@ impl Handler {
             rollback::restore(&self.functions, &self.ledger, holder, &why).await?
         {
             rollback::close(&self.ledger, &restored, task.now).await?;
+            let outcome = restored.outcome(restored.status());
+            self.notifier.tell(holder, &outcome).await?;
         }
         tracing::warn!(
             deployment.id = task.execution,

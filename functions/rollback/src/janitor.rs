@@ -2,14 +2,14 @@
 //! failed where nothing catches.
 
 use crossfade::{
-    aws::ledger::{Status, Why},
-    domain::{Timestamp, analysis::OnHoldTimeout, check::Evidence},
+    aws::ledger::{Record, Status, Why},
+    domain::{Timestamp, analysis::OnHoldTimeout, check::Evidence, release::DeploymentStatus},
     error::Error,
     rollback,
 };
 use serde_json::{Value, json};
 
-use crate::{Handler, status_of};
+use crate::Handler;
 
 impl Handler {
     /// An execution ended badly. Where it made traffic whole itself, there is nothing left to do.
@@ -30,8 +30,34 @@ impl Handler {
             reason.push_str(": ");
             reason.extend(part.chars().take(300));
         }
-        let made_whole = self.make_whole(execution, error, reason, time).await?;
-        Ok(json!({ "madeWhole": made_whole }))
+        if let Some(record) = self.left_held(execution, error).await? {
+            let outcome = cause
+                .and_then(|cause| serde_json::from_str(cause).ok())
+                .unwrap_or_else(|| rollback::outcome(&record, DeploymentStatus::Held, &[]));
+            self.notifier.tell(execution, &outcome).await?;
+            return Ok(json!({ "madeWhole": false }));
+        }
+        match self.make_whole(execution, error, reason, time).await {
+            Ok(made_whole) => Ok(json!({ "madeWhole": made_whole })),
+            Err(failed) => {
+                self.call_for_help(execution, &failed).await?;
+                Err(failed)
+            }
+        }
+    }
+
+    /// Tells people that only they can make traffic whole. What could not be done is tried again, by
+    /// Lambda for a while and then by every tick.
+    async fn call_for_help(&self, execution: &str, failed: &Error) -> Result<(), Error> {
+        let Some(record) = self.ledger.get(execution).await? else {
+            return Ok(());
+        };
+        let mut outcome = rollback::outcome(&record, DeploymentStatus::Held, &[]);
+        outcome.reason = format!(
+            "traffic could not be put back on blue, and is tried again every 5 minutes: {failed}; it was to go back because: {}",
+            outcome.reason
+        );
+        self.notifier.tell(execution, &outcome).await
     }
 
     /// Looks at every deployment that has not ended, and makes whole those whose execution has.
@@ -79,12 +105,7 @@ impl Handler {
         reason: String,
         at: Timestamp,
     ) -> Result<bool, Error> {
-        if error == Some("DeploymentHeld")
-            && let Some(record) = self.ledger.get(execution).await?
-            && record.status == Status::Held
-            && record.on_hold_timeout == OnHoldTimeout::Leave
-        {
-            // The one exception to whole traffic: the request asked for it, and it keeps its locks.
+        if self.left_held(execution, error).await?.is_some() {
             return Ok(false);
         }
         let why = Why {
@@ -98,7 +119,7 @@ impl Handler {
             return Ok(false);
         };
         rollback::close(&self.ledger, &restored, at).await?;
-        let outcome = restored.outcome(status_of(&restored));
+        let outcome = restored.outcome(restored.status());
         self.notifier.tell(execution, &outcome).await?;
         tracing::warn!(
             deployment.id = execution,
@@ -106,5 +127,21 @@ impl Handler {
             "Made traffic whole for a dead execution."
         );
         Ok(true)
+    }
+
+    /// A deployment whose hold nobody ended, and whose request asks to leave it so: the one exception
+    /// to whole traffic. It keeps its locks.
+    async fn left_held(
+        &self,
+        execution: &str,
+        error: Option<&str>,
+    ) -> Result<Option<Record>, Error> {
+        if error != Some("DeploymentHeld") {
+            return Ok(None);
+        }
+        let record = self.ledger.get(execution).await?;
+        Ok(record.filter(|record| {
+            record.status == Status::Held && record.on_hold_timeout == OnHoldTimeout::Leave
+        }))
     }
 }

@@ -166,7 +166,7 @@ impl Handler {
                     evidence: Evidence::default(),
                     at: task.now,
                 };
-                return Ok(rejected(nothing_begun(&task.state, &why)));
+                return self.rejected(task, &why).await;
             }
         };
         let why = Why {
@@ -184,11 +184,23 @@ impl Handler {
                 ),
                 ..why
             };
-            return Ok(rejected(nothing_begun(&task.state, &why)));
+            return self.rejected(task, &why).await;
         };
         Ok(Ending {
             asked_for: true,
             error: "DeploymentRolledBack",
+            cause: outcome.to_json(),
+            outcome,
+        })
+    }
+
+    /// What was asked for cannot be done.
+    async fn rejected(&self, task: &Task, why: &Why) -> Result<Ending, Error> {
+        let outcome = nothing_begun(&task.state, why);
+        self.notifier.tell(&task.execution, &outcome).await?;
+        Ok(Ending {
+            asked_for: false,
+            error: "InvalidRequest",
             cause: outcome.to_json(),
             outcome,
         })
@@ -215,33 +227,16 @@ impl Handler {
             if now.ended(restored.record.began_at, why.at).is_some() {
                 rollback::close(&self.ledger, &restored, why.at).await?;
             }
-            let status = status_of(&restored);
+            let status = restored.status();
             return Ok(Some(restored.outcome(status)));
         }
         let reverted = rollback::revert(&self.functions, &self.ledger, &execution, why).await?;
         let Some(restored) = reverted else {
             return Ok(None);
         };
-        let outcome = restored.outcome(status_of(&restored));
+        let outcome = restored.outcome(restored.status());
         self.notifier.tell(&execution, &outcome).await?;
         Ok(Some(outcome))
-    }
-}
-
-fn status_of(restored: &Restored) -> DeploymentStatus {
-    if restored.changed_outside.is_empty() {
-        DeploymentStatus::RolledBack
-    } else {
-        DeploymentStatus::Held
-    }
-}
-
-fn rejected(outcome: Outcome) -> Ending {
-    Ending {
-        asked_for: false,
-        error: "InvalidRequest",
-        cause: outcome.to_json(),
-        outcome,
     }
 }
 

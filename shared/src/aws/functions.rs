@@ -30,6 +30,9 @@ use crate::{
 /// wrote between our reading and our writing; more than this in a row is not a coincidence.
 const TURNS: u32 = 5;
 
+/// How long an update of `$LATEST` may take: Lambda's own waiter's limit.
+pub const UPDATED: Duration = Duration::from_mins(5);
+
 /// How long a version may take to answer. A client that gives up before the function does would take
 /// a slow answer for none (AWS-FACTS 1.7).
 const ANSWER: Duration = Duration::from_secs(60);
@@ -41,6 +44,8 @@ pub struct Configuration {
     pub code_sha256: String,
     /// The function's revision: another than an alias's.
     pub revision: String,
+    /// When code or configuration were changed last. A publication changes the revision and not this.
+    pub modified: String,
     /// The execution role's ARN.
     pub role: String,
     /// The dead-letter queue's or topic's ARN; empty without one.
@@ -51,12 +56,14 @@ impl Configuration {
     fn of(
         code_sha256: Option<String>,
         revision: Option<String>,
+        modified: Option<String>,
         role: Option<String>,
         dead_letter: Option<DeadLetterConfig>,
     ) -> Self {
         Self {
             code_sha256: code_sha256.unwrap_or_default(),
             revision: revision.unwrap_or_default(),
+            modified: modified.unwrap_or_default(),
             role: role.unwrap_or_default(),
             dead_letter: dead_letter
                 .and_then(|queue| queue.target_arn)
@@ -403,6 +410,7 @@ impl Functions {
         Ok(Configuration::of(
             configuration.code_sha256,
             configuration.revision_id,
+            configuration.last_modified,
             configuration.role,
             configuration.dead_letter_config,
         ))
@@ -418,35 +426,56 @@ impl Functions {
         function: &FunctionName,
         latest: &Configuration,
     ) -> Result<Published, Error> {
-        let published = self
-            .client
-            .publish_version()
-            .function_name(function.as_ref())
-            .code_sha256(&latest.code_sha256)
-            .revision_id(&latest.revision)
-            .send()
-            .await;
         let changed = || {
             Error::ChangedOutside(format!(
                 "{function}: $LATEST changed between the upload and the publication"
             ))
         };
-        match published {
-            Ok(now) => Ok(Published {
-                version: version(now.version())?,
-                active: now.state == Some(State::Active),
-                configuration: Configuration::of(
-                    now.code_sha256,
-                    now.revision_id,
-                    now.role,
-                    now.dead_letter_config,
-                ),
-            }),
-            Err(error) if is(&error, "PreconditionFailedException") => Err(changed()),
-            // A wrong CodeSha256 comes as this, not as a failed precondition (AWS-FACTS 1.4).
-            Err(error) if is(&error, "InvalidParameterValueException") => Err(changed()),
-            Err(error) => Err(classify("PublishVersion", &error)),
+        let mut revision = latest.revision.clone();
+        for _ in 0..TURNS {
+            let published = self
+                .client
+                .publish_version()
+                .function_name(function.as_ref())
+                .code_sha256(&latest.code_sha256)
+                .revision_id(&revision)
+                .send()
+                .await;
+            match published {
+                Ok(now) => {
+                    return Ok(Published {
+                        version: version(now.version())?,
+                        active: now.state == Some(State::Active),
+                        configuration: Configuration::of(
+                            now.code_sha256,
+                            now.revision_id,
+                            now.last_modified,
+                            now.role,
+                            now.dead_letter_config,
+                        ),
+                    });
+                }
+                // Perhaps our own publication, whose answer was lost: it gave `$LATEST` a new revision
+                // (AWS-FACTS 1.2). When nothing else changed, to publish again yields its version.
+                Err(error) if is(&error, "PreconditionFailedException") => {
+                    let now = self.updated(function, UPDATED).await?;
+                    let same = (&now.code_sha256, &now.modified)
+                        == (&latest.code_sha256, &latest.modified);
+                    if !same {
+                        return Err(changed());
+                    }
+                    revision = now.revision;
+                }
+                // A wrong CodeSha256 comes as this, not as a failed precondition (AWS-FACTS 1.4).
+                Err(error) if is(&error, "InvalidParameterValueException") => {
+                    return Err(changed());
+                }
+                Err(error) => return Err(classify("PublishVersion", &error)),
+            }
         }
+        Err(Error::Transient(format!(
+            "{function}: the revision of $LATEST changes all the time"
+        )))
     }
 
     /// Waits until a version can serve, and describes it.
@@ -473,6 +502,7 @@ impl Functions {
         Ok(Configuration::of(
             now.code_sha256,
             now.revision_id,
+            now.last_modified,
             now.role,
             now.dead_letter_config,
         ))
@@ -495,6 +525,7 @@ impl Functions {
         Ok(Configuration::of(
             now.code_sha256,
             now.revision_id,
+            now.last_modified,
             now.role,
             now.dead_letter_config,
         ))

@@ -237,7 +237,9 @@ async def handle(request: http1.Request, connection: http1.Connection) -> http1.
         ):
             answer = await asyncio.to_thread(_ask_moto, request) or answer
     if fault is not None:
-        CALLS.add(at, service, action, caller, 0, resource, "drop-after", asked)
+        # What the service did, though its caller is never told.
+        CALLS.add(at, service, action, caller, answer.status if answer is not None else 200, resource, "drop-after",
+                  asked)
         raise http1.Drop
     status = answer.status if answer is not None else 200
     CALLS.add(

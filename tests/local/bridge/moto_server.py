@@ -38,6 +38,7 @@ def main() -> None:
     _name_executions()
     _end_at_once()
     _tell_status(ministack_port)
+    _format_with_escapes()
 
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import run_simple
@@ -218,6 +219,31 @@ def _end_at_once() -> None:
     StepFunctionResponse.stop_execution = stop_execution
     for name in ("send_task_success", "send_task_failure", "send_task_heartbeat"):
         setattr(StepFunctionsParserBackend, name, guarded(getattr(StepFunctionsParserBackend, name)))
+
+
+def _format_with_escapes() -> None:
+    """States.Format takes `\\{` for a brace; moto hands its text to Python's own format."""
+    from moto.stepfunctions.parser.asl.component.intrinsic.function.statesfunction.generic.string_format import (
+        StringFormat)
+
+    def eval_body(self: Any, env: Any) -> None:
+        self.argument_list.eval(env=env)
+        text, *values = env.stack.pop()
+        shown = iter(values)
+        out, at = [], 0
+        while at < len(text):
+            if text[at] == "\\" and at + 1 < len(text):
+                out.append(text[at + 1])
+                at += 2
+            elif text.startswith("{}", at):
+                out.append(self._to_str_repr(next(shown)))
+                at += 2
+            else:
+                out.append(text[at])
+                at += 1
+        env.stack.append("".join(out))
+
+    StringFormat._eval_body = eval_body
 
 
 def _tell_status(ministack_port: int) -> None:

@@ -1,9 +1,11 @@
 //! What every test shares: one local AWS with one stack, and functions of its own.
 
 use std::{
-    panic::{AssertUnwindSafe, resume_unwind},
+    cell::RefCell,
+    fmt::Write as _,
+    panic::{self, AssertUnwindSafe},
     process::ExitCode,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -15,7 +17,7 @@ use crossfade_tests::{
     world::Notification,
 };
 use futures::{FutureExt, future::BoxFuture};
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -37,6 +39,16 @@ pub(crate) struct Suite {
     /// Taken to write by tests that nobody else may run beside: they count all calls, or change
     /// what all share.
     alone: tokio::sync::RwLock<()>,
+}
+
+/// Deployed once, or why it could not be.
+type Shared = Arc<OnceLock<Result<Suite, String>>>;
+
+fn deployed(suite: &Shared) -> &Suite {
+    suite
+        .get()
+        .and_then(|suite| suite.as_ref().ok())
+        .expect("no test begins without")
 }
 
 /// A test: a name and what it does.
@@ -75,9 +87,12 @@ pub(crate) fn run(modules: Vec<Vec<Test>>) -> ExitCode {
     arguments.test_threads.get_or_insert(AT_ONCE);
     let mut tests: Vec<Test> = modules.into_iter().flatten().collect();
     tests.sort_by_key(|test| test.alone);
+    panic::set_hook(Box::new(|panic| {
+        PANIC.with_borrow_mut(|last| *last = panic.to_string());
+    }));
 
     let runtime = Arc::new(Runtime::new().expect("a runtime can be made"));
-    let suite: Arc<std::sync::OnceLock<Suite>> = Arc::default();
+    let suite: Shared = Arc::default();
     let trials = tests
         .into_iter()
         .map(|test| {
@@ -85,9 +100,14 @@ pub(crate) fn run(modules: Vec<Vec<Test>>) -> ExitCode {
             Trial::test(test.name.to_owned(), move || {
                 let handle = runtime.handle().clone();
                 // Deployed by the first test that needs it: listing tests needs none.
-                suite.get_or_init(|| handle.block_on(deploy()));
-                handle.block_on(one(test, suite));
-                Ok(())
+                let deployed = suite.get_or_init(|| {
+                    let deploying = AssertUnwindSafe(deploy()).catch_unwind();
+                    handle.block_on(deploying).map_err(|_| last_panic())
+                });
+                if let Err(why) = deployed {
+                    return Err(format!("nothing is deployed: {why}").into());
+                }
+                handle.block_on(one(test, suite)).map_err(Failed::from)
             })
         })
         .collect();
@@ -95,6 +115,15 @@ pub(crate) fn run(modules: Vec<Vec<Test>>) -> ExitCode {
     // The local AWS ends here, and not with the process.
     drop(suite);
     conclusion.exit_code()
+}
+
+thread_local! {
+    /// What this thread's last panic said.
+    static PANIC: RefCell<String> = RefCell::default();
+}
+
+fn last_panic() -> String {
+    PANIC.take()
 }
 
 async fn deploy() -> Suite {
@@ -107,16 +136,15 @@ async fn deploy() -> Suite {
     let moto = World::on_moto(&local, &stack).await;
     Suite {
         local,
-
         world,
         moto,
         alone: tokio::sync::RwLock::new(()),
     }
 }
 
-async fn one(test: Test, suite: Arc<std::sync::OnceLock<Suite>>) {
+async fn one(test: Test, suite: Shared) -> Result<(), String> {
     let Test { name, alone, body } = test;
-    let shared = suite.get().expect("it is deployed");
+    let shared = deployed(&suite);
     let _alone = if alone {
         (None, Some(shared.alone.write().await))
     } else {
@@ -126,44 +154,44 @@ async fn one(test: Test, suite: Arc<std::sync::OnceLock<Suite>>) {
     let begun = Arc::clone(&case.begun);
     let since = case.since;
     let world = shared.world.clone();
-    let done = AssertUnwindSafe(body(case)).catch_unwind().await;
-    let scope = begun.scope(since);
-    if let Err(panic) = done {
-        explain(&world, &scope).await;
-        resume_unwind(panic);
-    }
-    let broken = invariants::check(&world, &scope).await;
-    if !broken.is_empty() {
-        explain(&world, &scope).await;
+    let checked = async {
+        body(case).await;
+        let broken = invariants::check(&world, &begun.scope(since)).await;
         let broken: Vec<_> = broken.iter().map(ToString::to_string).collect();
-        panic!(
-            "{} invariants do not hold:\n{}",
-            broken.len(),
+        assert!(
+            broken.is_empty(),
+            "invariants do not hold:\n{}",
             broken.join("\n")
         );
+    };
+    if AssertUnwindSafe(checked).catch_unwind().await.is_ok() {
+        return Ok(());
     }
+    let why = last_panic();
+    let explained = AssertUnwindSafe(explain(&begun.scope(since)))
+        .catch_unwind()
+        .await;
+    Err(format!("{why}\n{}", explained.unwrap_or_default()))
 }
 
 /// What the local AWS says about a test that failed.
-async fn explain(_world: &World, scope: &Scope) {
-    for execution in &scope.executions {
-        eprintln!("-- {}: {:?}", execution.arn, execution.ended().await);
+async fn explain(scope: &Scope) -> String {
+    let mut text = String::new();
+    for execution in scope.executions.iter().take(4) {
+        let _ = writeln!(text, "-- {}: {:?}", execution.arn, execution.ended().await);
         for visit in execution.visits().await {
             let reason = visit
                 .output
                 .get("reason")
                 .or_else(|| visit.input.get("failure"));
-            eprintln!(
-                "   {:.3} {} {}",
-                visit.at,
-                visit.state,
-                reason.map(ToString::to_string).unwrap_or_default()
-            );
+            let reason = reason.map(ToString::to_string).unwrap_or_default();
+            let _ = writeln!(text, "   {:.3} {} {reason}", visit.at, visit.state);
         }
     }
     for (target, alias) in &scope.targets {
-        eprintln!("-- {}: {:?}", target.name, target.look(alias).await);
+        let _ = writeln!(text, "-- {}: {:?}", target.name, target.look(alias).await);
     }
+    text
 }
 
 /// What a test has begun, and what is checked at its end.
@@ -195,13 +223,13 @@ pub(crate) struct Case {
     pub(crate) world: World,
     /// Where the log of calls was when it began.
     pub(crate) since: u64,
-    suite: Arc<std::sync::OnceLock<Suite>>,
+    suite: Shared,
     begun: Arc<Begun>,
 }
 
 impl Case {
-    async fn new(name: &str, suite: &Arc<std::sync::OnceLock<Suite>>) -> Self {
-        let shared = suite.get().expect("it is deployed");
+    async fn new(name: &str, suite: &Shared) -> Self {
+        let shared = deployed(suite);
         let name: String = name
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
@@ -225,7 +253,7 @@ impl Case {
     }
 
     pub(crate) fn suite(&self) -> &Suite {
-        self.suite.get().expect("it is deployed")
+        deployed(&self.suite)
     }
 
     /// The function of this test, or one of several.
@@ -375,7 +403,7 @@ pub(crate) async fn a_moment() {
 
 /// The end of an execution that has to wait for minutes to pass: a minute is a minute on the local
 /// AWS too.
-pub async fn ended_after_minutes(execution: &Execution) -> Ended {
+pub(crate) async fn ended_after_minutes(execution: &Execution) -> Ended {
     let begun = std::time::Instant::now();
     loop {
         if let Some(ended) = execution.ended().await {

@@ -14,8 +14,9 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         test("stopped_at_10_percent", stopped_at_10),
         test("stopped_at_50_percent", stopped_at_50),
-        test("stopped_with_its_event_lost", event_lost),
-        test("dead_holders_locks_are_taken_over", dead_holder),
+        // Alone, because other tests run the schedule that looks after all.
+        alone("stopped_with_its_event_lost", event_lost),
+        alone("dead_holders_locks_are_taken_over", dead_holder),
         test("second_deployment_of_the_application", second_deployment),
         test("second_deployment_of_the_function", second_of_the_function),
         alone("timed_out", timed_out),

@@ -236,8 +236,14 @@ async fn left(case: &Case, more: Value) -> (Target, Execution) {
         ended.cause["functions"][0]["functionName"],
         target.name.as_str()
     );
-    // Its status event has come and changed nothing.
-    crate::case::a_moment().await;
+    // Its status event has come, and changed nothing but that people know.
+    crossfade_tests::release::until("people are told of the end", || async {
+        let told = case.world.notifications(&execution.arn).await;
+        told.iter()
+            .any(|one| one.message.contains("nobody answered the hold in time"))
+            .then_some(())
+    })
+    .await;
     is_split(&target).await;
     assert_eq!(
         case.world.locks_of(&execution.arn).await.len(),
@@ -254,6 +260,8 @@ async fn left_then_alarm(case: Case) {
     case.world.fire(&alarm).await;
     case.alias_is(&target, "on blue", |alias| alias.settled() == Some("1"))
         .await;
+    // Traffic at once; the execution is dead, so the schedule closes the books.
+    case.world.run_schedule().await;
     case.ledger_says(&execution, "ROLLED_BACK").await;
     case.told(&execution, "ROLLED_BACK").await;
     assert_eq!(

@@ -368,6 +368,12 @@ async fn rollback_fails(case: Case) {
     let ended = execution.wait().await;
     assert_eq!(ended.error, "RollbackFailed", "{ended:?}");
     drop(users);
+    let told = case.told(&execution, "HELD").await;
+    assert!(
+        told.message.contains("AccessDeniedException"),
+        "{}",
+        told.message
+    );
     // What is on its way from the event, or else the schedule, makes it whole once it is allowed.
     crossfade_tests::release::until("traffic on blue", || async {
         case.world.run_schedule().await;

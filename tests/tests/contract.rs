@@ -1,0 +1,509 @@
+//! Files that must agree: the state machine, the template, and the names in the code.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    process::Command,
+    sync::OnceLock,
+};
+
+use crossfade::{
+    domain::{decision::Decision, release::Release},
+    error::Error,
+};
+use crossfade_tests::paths;
+use serde_json::{Map, Value, json};
+use strum::VariantNames;
+
+fn definition() -> Value {
+    let path = paths::repository().join("statemachine/deployment.asl.json");
+    let text = fs::read_to_string(path).expect("the definition is there");
+    serde_json::from_str(&text).expect("the definition is JSON")
+}
+
+fn states() -> Map<String, Value> {
+    definition()["States"]
+        .as_object()
+        .expect("a definition has states")
+        .clone()
+}
+
+fn tasks() -> Vec<(String, Value)> {
+    states()
+        .into_iter()
+        .filter(|(_, state)| state["Type"] == "Task")
+        .collect()
+}
+
+/// The template as JSON: read with SAM's own reader, which knows CloudFormation's tags.
+fn template() -> &'static Value {
+    static TEMPLATE: OnceLock<Value> = OnceLock::new();
+    TEMPLATE.get_or_init(|| {
+        let script = "import json, sys; from samtranslator.yaml_helper import yaml_parse; \
+                      print(json.dumps(yaml_parse(open(sys.argv[1]).read()), default=str))";
+        let read = Command::new(paths::tool("python"))
+            .args(["-c", script])
+            .arg(paths::repository().join("template.yaml"))
+            .output()
+            .expect("Python runs");
+        assert!(
+            read.status.success(),
+            "{}",
+            String::from_utf8_lossy(&read.stderr)
+        );
+        serde_json::from_slice(&read.stdout).expect("the template is JSON now")
+    })
+}
+
+/// Every text that `pick` finds at an object, anywhere in `value`.
+fn collect<'a>(value: &'a Value, key: &str, found: &mut Vec<&'a Value>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, inner) in fields {
+                if name == key {
+                    found.push(inner);
+                }
+                collect(inner, key, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| collect(item, key, found)),
+        _ => {}
+    }
+}
+
+/// The errors that an execution may end with.
+const CONTRACT: [&str; 8] = [
+    "DeploymentRolledBack",
+    "DeploymentHeld",
+    "InvalidRequest",
+    "DeploymentInProgress",
+    "ChangedOutside",
+    "ValidationFailed",
+    "MigrationFailed",
+    "RollbackFailed",
+];
+
+#[test]
+fn the_definition_names_only_errors_that_are_raised() {
+    let definition = definition();
+    let mut lists = Vec::new();
+    collect(&definition, "ErrorEquals", &mut lists);
+    let named: BTreeSet<&str> = lists
+        .into_iter()
+        .flat_map(|list| list.as_array().expect("ErrorEquals is a list"))
+        .map(|name| name.as_str().expect("an error's name is text"))
+        // Those are Step Functions', Lambda's and its environment's own.
+        .filter(|name| {
+            !["States.", "Lambda.", "Sandbox.", "Runtime."]
+                .iter()
+                .any(|theirs| name.starts_with(theirs))
+        })
+        .collect();
+    assert!(named.contains("Transient"), "{named:?}");
+    for name in named {
+        assert!(Error::VARIANTS.contains(&name), "no function raises {name}");
+    }
+}
+
+#[test]
+fn the_definition_fails_only_with_errors_of_the_contract() {
+    for (name, state) in states() {
+        if state["Type"] != "Fail" {
+            continue;
+        }
+        assert!(state.get("CausePath").is_some(), "{name} does not say why");
+        match state["Error"].as_str() {
+            Some(error) => assert!(CONTRACT.contains(&error), "{name}: {error}"),
+            None => assert_eq!(state["ErrorPath"], "$.error", "{name}"),
+        }
+    }
+}
+
+#[test]
+fn every_state_has_a_comment() {
+    for (name, state) in states() {
+        let comment = state["Comment"].as_str().unwrap_or_default();
+        assert!(comment.ends_with('.'), "{name}: {comment:?}");
+    }
+}
+
+#[test]
+fn every_task_has_a_limit_a_retry_and_a_way_on() {
+    for (name, task) in tasks() {
+        let limit = task["TimeoutSeconds"].as_u64().is_some()
+            || task["TimeoutSecondsPath"].as_str().is_some();
+        assert!(limit, "{name} may take for ever");
+        let retries = task["Retry"].as_array().expect("a task is retried");
+        let transient = retries.iter().find(|retry| {
+            let equals = retry["ErrorEquals"].as_array().expect("it is a list");
+            equals
+                .iter()
+                .any(|error| error == "Transient" || error == "States.ALL")
+        });
+        let transient = transient.unwrap_or_else(|| panic!("{name} gives up at once"));
+        assert_eq!(transient["JitterStrategy"], "FULL", "{name}");
+        assert!(transient["MaxAttempts"].as_u64() >= Some(5), "{name}");
+        assert!(transient["MaxDelaySeconds"].as_u64().is_some(), "{name}");
+        let catches = task["Catch"]
+            .as_array()
+            .expect("a task's errors are caught");
+        let last = catches.last().expect("there is one");
+        assert_eq!(last["ErrorEquals"], json!(["States.ALL"]), "{name}");
+        let home = if name == "RollbackDeployment" {
+            "RollbackFailed"
+        } else {
+            "RollbackDeployment"
+        };
+        assert_eq!(last["Next"], home, "{name}");
+    }
+}
+
+#[test]
+fn rolling_back_is_tried_most_patiently() {
+    let attempts = |task: &Value| -> u64 {
+        task["Retry"]
+            .as_array()
+            .expect("a task is retried")
+            .iter()
+            .filter_map(|retry| retry["MaxAttempts"].as_u64())
+            .max()
+            .expect("there is one")
+    };
+    let all: BTreeMap<String, u64> = tasks()
+        .iter()
+        .map(|(name, task)| (name.clone(), attempts(task)))
+        .collect();
+    for (name, attempts) in &all {
+        assert!(
+            name == "RollbackDeployment" || *attempts < all["RollbackDeployment"],
+            "{all:?}"
+        );
+    }
+}
+
+#[test]
+fn every_state_is_there_and_is_reached() {
+    let definition = definition();
+    let states = states();
+    let start = definition["StartAt"].as_str().expect("it starts somewhere");
+    let mut reached = BTreeSet::from([start.to_owned()]);
+    let mut ahead = vec![start.to_owned()];
+    while let Some(name) = ahead.pop() {
+        let state = states
+            .get(&name)
+            .unwrap_or_else(|| panic!("{name} is led to and not there"));
+        let mut next = Vec::new();
+        collect(state, "Next", &mut next);
+        next.extend(state.get("Default"));
+        for next in next {
+            let next = next.as_str().expect("a state's name is text").to_owned();
+            if reached.insert(next.clone()) {
+                ahead.push(next);
+            }
+        }
+    }
+    let all: BTreeSet<String> = states.keys().cloned().collect();
+    assert_eq!(all, reached);
+}
+
+fn state_machine() -> &'static Value {
+    &template()["Resources"]["DeploymentStateMachine"]["Properties"]
+}
+
+#[test]
+fn every_placeholder_is_substituted_and_no_more() {
+    let text = definition().to_string();
+    let placeholders: BTreeSet<&str> = text
+        .split("${")
+        .skip(1)
+        .map(|after| after.split('}').next().expect("it ends"))
+        .collect();
+    let substitutions: BTreeSet<&str> = state_machine()["DefinitionSubstitutions"]
+        .as_object()
+        .expect("there are substitutions")
+        .keys()
+        .map(String::as_str)
+        .collect();
+    assert_eq!(placeholders, substitutions);
+}
+
+/// The template's function behind a placeholder, by its logical name.
+fn function_of(placeholder: &str) -> String {
+    let name = placeholder.trim_start_matches("${").trim_end_matches('}');
+    let arn = &state_machine()["DefinitionSubstitutions"][name]["Fn::GetAtt"];
+    let parts: Vec<String> = match arn {
+        Value::Array(parts) => parts
+            .iter()
+            .map(|part| part.as_str().expect("parts are text").to_owned())
+            .collect(),
+        Value::String(text) => text.split('.').map(str::to_owned).collect(),
+        other => panic!("{placeholder}: {other}"),
+    };
+    assert_eq!(
+        parts.last().map(String::as_str),
+        Some("Arn"),
+        "{placeholder}"
+    );
+    parts[0].clone()
+}
+
+#[test]
+fn every_function_reports_its_own_failure_in_time() {
+    let template = template();
+    let usual = template["Globals"]["Function"]["Timeout"].as_u64();
+    for (name, task) in tasks() {
+        let placeholder = task["Parameters"]["FunctionName"]
+            .as_str()
+            .expect("a task invokes a function");
+        let function = function_of(placeholder);
+        let own = template["Resources"][&function]["Properties"]["Timeout"].as_u64();
+        let lambda = own.or(usual).expect("a function has a timeout");
+        // A hold's limit is the request's, and that is 60 at the least.
+        let limit = task["TimeoutSeconds"].as_u64().unwrap_or(60);
+        assert!(
+            lambda < limit,
+            "{name}: {function} has {lambda} s of {limit} s"
+        );
+    }
+}
+
+/// The longest that a release can take, by what a request may ask for, is within the total timeout.
+#[test]
+fn no_release_that_may_be_asked_for_outlives_its_execution() {
+    let total = definition()["TimeoutSeconds"].as_u64();
+    let hold = u64::from(crossfade::wire::request::MAX_HOLD_SECONDS);
+    assert!(total > Some(2 * hold), "{total:?}");
+}
+
+/// A state as `check-alarms` leaves it, through the types that write it.
+fn checked(decision: &str) -> Value {
+    let state = json!({
+        "application": "chat", "startedAt": "2026-11-20T12:00:00Z",
+        "functions": [{"functionName": "chat-api", "alias": "live", "blueVersion": "1",
+            "greenVersion": "2", "revisionId": "r"}],
+        "plan": {"steps": [{"weight": 10, "bakeSeconds": 60}, {"weight": 100, "bakeSeconds": 0}]},
+        "analysis": {}, "hold": {"timeoutSeconds": 60, "onTimeout": "leave"}, "blueHours": 24,
+        "position": {"step": 0, "waitedSeconds": 0, "waitSeconds": 60},
+        "steps": [{"weight": 10, "startedAt": "2026-11-20T12:00:00Z"}],
+        "decision": decision, "resume": "shift", "reason": "no data",
+        "evidence": {"decidedBy": "noData"},
+    });
+    let release: Release = serde_json::from_value(state).expect("it is a release");
+    json!(release)
+}
+
+/// What a Choice does with an input, as far as this definition's rules go.
+fn choose(choice: &Value, input: &Value) -> String {
+    let rules = choice["Choices"].as_array().expect("a choice has rules");
+    let rule = rules.iter().find(|rule| holds(rule, input));
+    let next = rule.map_or(&choice["Default"], |rule| &rule["Next"]);
+    next.as_str().expect("a choice always leads on").to_owned()
+}
+
+fn at<'a>(input: &'a Value, path: &str) -> Option<&'a Value> {
+    let path = path.strip_prefix('$').expect("a path begins with $");
+    input.pointer(&path.replace('.', "/"))
+}
+
+fn holds(rule: &Value, input: &Value) -> bool {
+    let all = |name: &str| rule[name].as_array();
+    if let Some(rules) = all("And") {
+        return rules.iter().all(|rule| holds(rule, input));
+    }
+    if let Some(rules) = all("Or") {
+        return rules.iter().any(|rule| holds(rule, input));
+    }
+    let path = rule["Variable"].as_str().expect("a rule has a variable");
+    let found = at(input, path);
+    if let Some(wanted) = rule["IsPresent"].as_bool() {
+        return found.is_some() == wanted;
+    }
+    // Step Functions fails an execution whose Choice looks at what is not there.
+    let found = found.unwrap_or_else(|| panic!("there is no {path} in {input}"));
+    rule.get("StringEquals")
+        .or_else(|| rule.get("BooleanEquals"))
+        .map(|wanted| found == wanted)
+        .unwrap_or_else(|| panic!("a rule of another kind: {rule}"))
+}
+
+#[test]
+fn every_decision_is_handled() {
+    let decide = &states()["Decide"];
+    for word in Decision::VARIANTS {
+        let next = choose(decide, &checked(word));
+        let expected = match *word {
+            "bakeOn" => "Bake",
+            "shift" => "ShiftTraffic",
+            "ask" | "hold" => "Hold",
+            "promote" => "DeploymentSuccessful",
+            "rollBack" => "RollbackDeployment",
+            other => panic!("a new decision: {other}"),
+        };
+        assert_eq!(next, expected, "{word}");
+    }
+    let mut words = Vec::new();
+    collect(decide, "StringEquals", &mut words);
+    for word in words {
+        let word = word.as_str().expect("a word is text");
+        assert!(Decision::VARIANTS.contains(&word), "nobody decides {word}");
+    }
+    assert_eq!(
+        decide["Default"], "RollbackDeployment",
+        "any other word rolls back"
+    );
+}
+
+#[test]
+fn every_choice_finds_what_it_looks_at() {
+    let states = states();
+    let choose = |name: &str, input: Value| choose(&states[name], &input);
+    assert_eq!(choose("Route", json!({})), "DeployGreen");
+    assert_eq!(choose("Route", json!({"action": "release"})), "DeployGreen");
+    for action in [json!("rollback"), json!("pause"), json!(1), json!(null)] {
+        let next = choose("Route", json!({ "action": action }));
+        assert_eq!(next, "RollbackDeployment", "{action}");
+    }
+    assert_eq!(
+        choose("AnythingToRelease", checked("bakeOn")),
+        "ValidateGreen"
+    );
+    let unchanged = json!({"deploymentStatus": "NO_CHANGE"});
+    assert_eq!(choose("AnythingToRelease", unchanged), "NothingToRelease");
+
+    let mut promoted = checked("promote");
+    assert_eq!(
+        choose("DeploymentSuccessful", promoted.clone()),
+        "RollbackDeployment"
+    );
+    promoted["deploymentStatus"] = json!("SUCCESSFUL");
+    assert_eq!(
+        choose("DeploymentSuccessful", promoted),
+        "FinalizeDeployment"
+    );
+
+    assert_eq!(choose("HoldExpired", checked("hold")), "DeploymentHeld");
+    for (answer, resume, next) in [
+        (
+            json!({"decision": "promote"}),
+            "shift",
+            "FinalizeDeployment",
+        ),
+        (
+            json!({"decision": "resume"}),
+            "promote",
+            "FinalizeDeployment",
+        ),
+        (json!({"decision": "resume"}), "shift", "ShiftTraffic"),
+        (
+            json!({"decision": "rollBack"}),
+            "shift",
+            "RollbackDeployment",
+        ),
+        (
+            json!({"decision": "perhaps"}),
+            "shift",
+            "RollbackDeployment",
+        ),
+        (json!({}), "shift", "RollbackDeployment"),
+    ] {
+        let mut held = checked("hold");
+        held["answer"] = answer.clone();
+        held["resume"] = json!(resume);
+        assert_eq!(choose("HoldAnswer", held), next, "{answer} {resume}");
+    }
+    assert_eq!(
+        choose("RollbackAskedFor", json!({"askedFor": true})),
+        "RollbackComplete"
+    );
+    assert_eq!(
+        choose("RollbackAskedFor", json!({"askedFor": false})),
+        "DeploymentRolledBack"
+    );
+    // None is left out.
+    let choices = states
+        .values()
+        .filter(|state| state["Type"] == "Choice")
+        .count();
+    assert_eq!(choices, 7);
+}
+
+#[test]
+fn every_path_that_is_read_is_written() {
+    let states = states();
+    let state = checked("hold");
+    for (name, field) in [("Bake", "SecondsPath"), ("Hold", "TimeoutSecondsPath")] {
+        let path = states[name][field].as_str().expect("it is a path");
+        assert!(
+            at(&state, path).is_some_and(Value::is_u64),
+            "{name}: {path}"
+        );
+    }
+    let cause = states["DeploymentHeld"]["CausePath"]
+        .as_str()
+        .expect("it is there");
+    for path in cause
+        .split(['(', ',', ' ', ')'])
+        .filter(|word| word.starts_with("$."))
+    {
+        assert!(at(&state, path).is_some(), "{path}");
+    }
+}
+
+/// Lints a definition as a template has it inline; returns what is wrong with it.
+fn lint(name: &str, definition: &Value) -> String {
+    let template = json!({
+        "AWSTemplateFormatVersion": "2010-09-09",
+        "Resources": {"Machine": {"Type": "AWS::StepFunctions::StateMachine", "Properties": {
+            "RoleArn": "arn:aws:iam::123456789012:role/states",
+            "Definition": definition,
+        }}},
+    });
+    let dir = paths::target().join("contract");
+    fs::create_dir_all(&dir).expect("a folder can be made");
+    let file = dir.join(format!("{name}.json"));
+    fs::write(&file, template.to_string()).expect("a file can be written");
+    let linted = Command::new(paths::tool("cfn-lint"))
+        .args(["--regions", "us-east-1", "--include-checks", "I"])
+        .args(["--format", "parseable", "--"])
+        .arg(&file)
+        .current_dir(&dir)
+        .output()
+        .expect("cfn-lint runs");
+    let said = String::from_utf8_lossy(&linted.stdout).into_owned();
+    assert!(
+        linted.status.success() == said.is_empty(),
+        "{said}{}",
+        String::from_utf8_lossy(&linted.stderr)
+    );
+    said
+}
+
+/// The definition with an ARN for every placeholder.
+fn filled() -> Value {
+    let mut text = definition().to_string();
+    for name in state_machine()["DefinitionSubstitutions"]
+        .as_object()
+        .expect("there are substitutions")
+        .keys()
+    {
+        let arn = format!("arn:aws:lambda:us-east-1:123456789012:function:{name}");
+        text = text.replace(&format!("${{{name}}}"), &arn);
+    }
+    serde_json::from_str(&text).expect("it is JSON still")
+}
+
+#[test]
+fn the_definition_lints_inline() {
+    // cfn-lint does not open a DefinitionUri.
+    assert_eq!(lint("definition", &filled()), "");
+}
+
+#[test]
+fn the_lint_sees_what_is_wrong() {
+    let mut wrong = filled();
+    wrong["States"]["Bake"]["Type"] = json!("Wiat");
+    assert!(lint("wrong-type", &wrong).contains("Wiat"));
+    let mut wrong = filled();
+    wrong["States"]["DeploymentComplete"]["Next"] = json!("Bake");
+    assert!(lint("wrong-field", &wrong).contains("Next"));
+}
