@@ -683,7 +683,7 @@ mod tests {
 
     const US: Option<&str> = Some("crossfade-x");
 
-    fn found(check: impl Fn(&mut Vec<Broken>)) -> Vec<Invariant> {
+    fn found(check: impl FnOnce(&mut Vec<Broken>)) -> Vec<Invariant> {
         let mut broken = Vec::new();
         check(&mut broken);
         broken.into_iter().map(|one| one.invariant).collect()
