@@ -240,7 +240,7 @@ async fn left(case: &Case, more: Value) -> (Target, Execution) {
     crossfade_tests::release::until("people are told of the end", || async {
         let told = case.world.notifications(&execution.arn).await;
         told.iter()
-            .any(|one| one.message.contains("nobody answered the hold in time"))
+            .any(|one| one.message.contains("nobody answered the hold within 60 s"))
             .then_some(())
     })
     .await;
