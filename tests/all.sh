@@ -5,6 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
+export PATH="${CROSSFADE_VENV:-$PWD/.venv}/bin:$PATH"
 logs=$target/test-logs
 mkdir -p "$logs"
 declare -A passed=()

@@ -168,9 +168,12 @@ async fn one(test: Test, suite: Shared) -> Result<(), String> {
         return Ok(());
     }
     let why = last_panic();
-    let explained = AssertUnwindSafe(explain(&begun.scope(since)))
-        .catch_unwind()
-        .await;
+    let scope = begun.scope(since);
+    let explained = AssertUnwindSafe(explain(&scope)).catch_unwind().await;
+    // What it leaves behind is in nobody's way.
+    for execution in &scope.executions {
+        execution.stop().await;
+    }
     Err(format!("{why}\n{}", explained.unwrap_or_default()))
 }
 

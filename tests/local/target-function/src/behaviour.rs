@@ -46,12 +46,14 @@ impl Default for StatusCode {
 impl Behaviour {
     /// Reads the file beside the binary. Without one it is a healthy version called `unknown`.
     pub(crate) fn read() -> Result<Self, io::Error> {
-        let root = env::var_os("LAMBDA_TASK_ROOT").map_or_else(|| PathBuf::from("."), PathBuf::from);
+        let root =
+            env::var_os("LAMBDA_TASK_ROOT").map_or_else(|| PathBuf::from("."), PathBuf::from);
         match fs::read(root.join("behaviour.json")) {
             Ok(text) => Ok(serde_json::from_slice(&text)?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Ok(Self { version: "unknown".into(), ..Self::default() })
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self {
+                version: "unknown".into(),
+                ..Self::default()
+            }),
             Err(error) => Err(error),
         }
     }

@@ -34,7 +34,10 @@ async fn main() -> Result<(), Error> {
     let behaviour = &behaviour;
     let mut seed = seed();
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
-        let roll = Roll { fails: percent(&mut seed), slow: percent(&mut seed) };
+        let roll = Roll {
+            fails: percent(&mut seed),
+            slow: percent(&mut seed),
+        };
         answer(behaviour, event.payload, roll)
     }))
     .await
@@ -57,9 +60,14 @@ async fn answer(behaviour: &Behaviour, payload: Value, roll: Roll) -> Result<Val
     if behaviour.crash {
         process::exit(1);
     }
-    let spared = behaviour.spare_path.as_deref().is_some_and(|path| payload["path"] == path);
+    let spared = behaviour
+        .spare_path
+        .as_deref()
+        .is_some_and(|path| payload["path"] == path);
     if !spared && roll.fails < behaviour.error_rate_percent {
-        return Err(ToldToFail { version: behaviour.version.clone() });
+        return Err(ToldToFail {
+            version: behaviour.version.clone(),
+        });
     }
     let body = behaviour.body.clone().unwrap_or_else(|| {
         let mut told = json!({ "version": behaviour.version });
@@ -72,7 +80,9 @@ async fn answer(behaviour: &Behaviour, payload: Value, roll: Roll) -> Result<Val
 }
 
 fn seed() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     // Two processes started in the same instant must not roll the same numbers. Odd, so never zero.
     (now.as_nanos() as u64 ^ (u64::from(process::id()) << 32)) | 1
 }
