@@ -217,23 +217,22 @@ fn writes(calls: &[Call], function: &str, alias: &str, stack: &str) -> Vec<Write
             continue;
         }
         let before = writes.last().and_then(|write| write.alias.clone());
-        let after = match call.action.as_str() {
-            "DeleteAlias" => None,
-            _ => {
-                let primary = asked["FunctionVersion"].as_str().map(str::to_owned);
-                let primary = primary.or(before.as_ref().map(|split| split.primary.clone()));
-                let additional =
-                    match asked["RoutingConfig"]["AdditionalVersionWeights"].as_object() {
-                        Some(weights) => weights.iter().next().map(|(version, share)| {
-                            (version.clone(), share.as_f64().unwrap_or(0.0))
-                        }),
-                        None => before.and_then(|split| split.additional),
-                    };
-                primary.map(|primary| Split {
-                    primary,
-                    additional,
-                })
-            }
+        let after = if call.action.as_str() == "DeleteAlias" {
+            None
+        } else {
+            let primary = asked["FunctionVersion"].as_str().map(str::to_owned);
+            let primary = primary.or(before.as_ref().map(|split| split.primary.clone()));
+            let additional = match asked["RoutingConfig"]["AdditionalVersionWeights"].as_object() {
+                Some(weights) => weights
+                    .iter()
+                    .next()
+                    .map(|(version, share)| (version.clone(), share.as_f64().unwrap_or(0.0))),
+                None => before.and_then(|split| split.additional),
+            };
+            primary.map(|primary| Split {
+                primary,
+                additional,
+            })
         };
         writes.push(Write {
             at: call.time,
@@ -380,7 +379,7 @@ fn single_writer(
     let mut fail = |what: String| {
         broken.push(Broken {
             invariant: Invariant::SingleWriter,
-            what: format!("{}: {what}", target),
+            what: format!("{target}: {what}"),
         });
     };
     let ours = format!("{stack}-");
@@ -433,7 +432,7 @@ fn kept(
     let mut fail = |what: String| {
         broken.push(Broken {
             invariant: Invariant::Kept,
-            what: format!("{}: {what}", target),
+            what: format!("{target}: {what}"),
         });
     };
     let deleted = calls.iter().find(|call| {

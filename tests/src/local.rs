@@ -275,7 +275,9 @@ impl Control {
     }
 
     async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
-        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let body = body
+            .map(std::string::ToString::to_string)
+            .unwrap_or_default();
         let answer = http::send(
             &self.address,
             method,

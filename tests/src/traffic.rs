@@ -151,7 +151,7 @@ impl Traffic {
                         Ok(done) => (done.executed_version, done.function_error.is_some()),
                         Err(_) => (None, true),
                     };
-                    let took = began.elapsed() - sent;
+                    let took = began.elapsed().saturating_sub(sent);
                     lock(&seen).add(Request {
                         sent,
                         took,

@@ -322,8 +322,10 @@ fn holds(rule: &Value, input: &Value) -> bool {
     let found = found.unwrap_or_else(|| panic!("there is no {path} in {input}"));
     rule.get("StringEquals")
         .or_else(|| rule.get("BooleanEquals"))
-        .map(|wanted| found == wanted)
-        .unwrap_or_else(|| panic!("a rule of another kind: {rule}"))
+        .map_or_else(
+            || panic!("a rule of another kind: {rule}"),
+            |wanted| found == wanted,
+        )
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::case::{ALIAS, Case, Test, canary, ended_after_minutes, test};
 
-pub fn tests() -> Vec<Test> {
+pub(crate) fn tests() -> Vec<Test> {
     vec![
         test(
             "five_percent_of_errors_are_found_in_the_first_settled_minute",
