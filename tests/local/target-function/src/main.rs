@@ -84,7 +84,7 @@ fn seed() -> u64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     // Two processes started in the same instant must not roll the same numbers. Odd, so never zero.
-    (now.as_nanos() as u64 ^ (u64::from(process::id()) << 32)) | 1
+    (u64::from(now.subsec_nanos()) ^ (u64::from(process::id()) << 32)) | 1
 }
 
 /// Xorshift: good enough to hit a rate, and one dependency less.
@@ -92,5 +92,6 @@ fn percent(state: &mut u64) -> f64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
     *state ^= *state << 17;
-    (*state >> 11) as f64 / (1u64 << 53) as f64 * 100.0
+    // The upper half: 32 bits are exact in a double.
+    f64::from((*state >> 32) as u32) / (f64::from(u32::MAX) + 1.0) * 100.0
 }
