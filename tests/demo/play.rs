@@ -24,7 +24,7 @@ pub(crate) async fn local(port: u16, wait_scale: f64) -> Result<(), String> {
     let world = World::new(&local, &stack);
     let target = first_version(&local).await;
     make_alarm(&world).await;
-    for (name, failing) in [("good", 0.0), ("bad", 20.0)] {
+    for (name, failing) in [("good", 0.0), ("bad", 50.0)] {
         let code = target.upload(behaviour(name, failing)).await;
         let text = format!("{:#}\n", request(&code));
         let path = dir.join(format!("{name}.json"));

@@ -34,10 +34,10 @@ const WAIT_SCALE: f64 = 0.02;
 /// Users' requests a second.
 const RATE: f64 = 50.0;
 /// How many of green's requests fail in the bad version, percent.
-const BAD: f64 = 20.0;
-/// Failed requests in a minute, from which on the alarm fires: the bad version gets there with half
-/// of the traffic, not with a tenth.
-const MOST_ERRORS: f64 = 20.0;
+const BAD: f64 = 50.0;
+/// Failed requests in a minute, from which on the alarm fires. Green serves 5 requests a second in the
+/// first step: the bad version gets there in the middle of its bake of 12 seconds, the good one never.
+const MOST_ERRORS: f64 = 5.0;
 /// How much of the traffic before and after a release the picture shows, seconds.
 const BEFORE: f64 = 2.0;
 const AFTER: f64 = 3.0;
@@ -71,7 +71,7 @@ pub(crate) async fn demo() -> Result<(), String> {
     };
     println!(
         "It is there after {:.0} s. {RATE:.0} requests a second go through {FUNCTION}:{ALIAS} from now on.\n\
-         Releases are canaries: 10 % for 5 min, 50 % for 10 min, 100 % for 5 min; a minute takes {:.1} s here.",
+         Releases are canaries: 10 % for 10 min, 50 % for 5 min, 100 % for 5 min; a minute takes {:.1} s here.",
         begun.elapsed().as_secs_f64(),
         60.0 * WAIT_SCALE
     );
@@ -188,11 +188,12 @@ pub(crate) fn request(code: &Value) -> Value {
             }]
         }],
         "strategy": {"type": "canary", "steps": [
-            {"weight": 10, "bakeSeconds": 300},
-            {"weight": 50, "bakeSeconds": 600},
+            {"weight": 10, "bakeSeconds": 600},
+            {"weight": 50, "bakeSeconds": 300},
             {"weight": 100, "bakeSeconds": 300}
         ]},
-        "analysis": {"alarms": [ALARM], "settleSeconds": 0, "checkEverySeconds": 300}
+        // Metrics come at once here, and one look at the end of each bake is enough to see it go on.
+        "analysis": {"alarms": [ALARM], "settleSeconds": 0, "checkEverySeconds": 600}
     })
 }
 
