@@ -812,7 +812,7 @@ mod tests {
                     "analysis": {"minInvocations": 10, "onInconclusive": proceed},
                     "plan": {"steps": [{"weight": 10, "bakeSeconds": 60}]},
                     "steps": [{"weight": 10, "verdict": verdict}],
-                    "evidence": {"functions": [{"invocations": invocations}]}}),
+                    "evidence": {"judge": {"green": {"invocations": invocations}}}}),
             )];
             found(|broken| no_data_is_never_a_pass(&one, broken))
         };
