@@ -2,7 +2,7 @@
 # and make, and set up what else is missing.
 #
 # What takes time is compiling, and there are three kinds of it: the functions as they are deployed
-# (release, thin LTO, with zig as the linker so that they run on Amazon Linux), the test programs
+# (release, with zig as the linker so that they run on Amazon Linux), the test programs
 # (dev), and clippy (metadata only). Nothing can be shared between them, so each is made cheap:
 # - All six functions are compiled by one `cargo lambda build`: 6 minutes of CPU time. Left to itself
 #   `sam build` calls cargo once for each function, one after the other, with one core while it
