@@ -80,6 +80,10 @@ lint: setup ## clippy, and the template
 	@cargo clippy --workspace --all-targets -- -D warnings
 	@$(SAM) validate --lint
 
+.PHONY: sim
+sim: ## the judge against the rules of its peers, in worlds with and without a bad green
+	@cargo run --quiet -p crossfade-sim --bin sim -- $(RUNS) $(SEED)
+
 .PHONY: fmt
 fmt: ## format the Rust code
 	@cargo fmt --all

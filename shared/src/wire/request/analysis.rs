@@ -83,12 +83,15 @@ pub struct Analysis {
     #[schemars(range(min = 1, max = 1_000_000))]
     #[deserr(default = default_min_invocations(), from(Whole<1, 1_000_000>) = u32::from)]
     pub min_invocations: u32,
-    /// How long to wait after a bake for CloudWatch to have its metrics, in seconds: 0 to 600.
+    /// How long after its end a minute is judged, in seconds: 0 to 600. CloudWatch has most of a
+    /// minute's Lambda metrics a minute later. With 0 the running minute is judged too, as far as it
+    /// has come, and so are minutes in which a weight changed.
     #[serde(default = "default_settle_seconds")]
     #[schemars(range(min = 0, max = 600))]
     #[deserr(default = default_settle_seconds(), from(Whole<0, 600>) = u32::from)]
     pub settle_seconds: u32,
-    /// How long an extended bake goes on before it is judged again, in seconds: 10 to 3600.
+    /// How often a bake is looked at, in seconds: 10 to 3600. Looking often costs state transitions,
+    /// and nothing in the risk `alpha`.
     #[serde(default = "default_check_every_seconds")]
     #[schemars(range(min = 10, max = 3600))]
     #[deserr(default = default_check_every_seconds(), from(Whole<10, 3600>) = u32::from)]
