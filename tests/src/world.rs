@@ -135,6 +135,12 @@ impl Fault {
         self.with("resource", json!(resource))
     }
 
+    /// Until it is mended.
+    #[must_use]
+    pub fn always(self) -> Self {
+        self.with("times", Value::Null)
+    }
+
     /// So often.
     #[must_use]
     pub fn times(self, times: u32) -> Self {
@@ -382,6 +388,11 @@ impl World {
             .post("faults", &Value::Object(fault.fields))
             .await;
         said["id"].as_u64().expect("a fault has a number")
+    }
+
+    /// Has a fault strike no more.
+    pub async fn mend(&self, fault: u64) {
+        self.control.delete(&format!("faults?id={fault}")).await;
     }
 
     /// How often a fault has struck.

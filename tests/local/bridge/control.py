@@ -120,9 +120,9 @@ class Faults:
             self._faults.append(fault)
         return fault.id
 
-    def clear(self) -> None:
+    def clear(self, number: int | None = None) -> None:
         with self._lock:
-            self._faults.clear()
+            self._faults = [f for f in self._faults if number is not None and f.id != number]
 
     def listed(self) -> list[dict[str, Any]]:
         with self._lock:
@@ -424,7 +424,7 @@ def _add_fault(method: str, path: str, query: dict[str, str], body: Any) -> Any:
 
 @route("DELETE", "faults")
 def _clear_faults(method: str, path: str, query: dict[str, str], body: Any) -> Any:
-    FAULTS.clear()
+    FAULTS.clear(int(query["id"]) if "id" in query else None)
     return {}
 
 

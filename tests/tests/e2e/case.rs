@@ -28,7 +28,7 @@ pub(crate) const ALIAS: &str = "live";
 const PREFIX: &str = "it-";
 
 /// Tests that wait most of their time: many at once.
-const AT_ONCE: usize = 10;
+const AT_ONCE: usize = 8;
 
 /// What is deployed once for all.
 pub(crate) struct Suite {

@@ -102,8 +102,19 @@ async fn event_lost(case: Case) {
 
 async fn dead_holder(case: Case) {
     let target = case.blue().await;
+    assert_eq!(target.publish().await, "2");
+    target.update(Behaviour::healthy("next")).await;
+    assert_eq!(target.publish().await, "3");
     let users = case.users(&target, 20.0);
-    let dead = baking(&case, &target, 1, 0.1).await;
+    let version = |version: &str, strategy: Value| {
+        let mut request = case.request(json!({ "strategy": strategy }));
+        request["functions"][0]["code"] = json!({ "version": version });
+        request
+    };
+    let dead = case
+        .start(&version("2", canary(&[(10, 600), (100, 60)])))
+        .await;
+    dead.wait_for_state("Bake", 1).await;
     lose_the_event(&case, &dead).await;
     dead.stop().await;
     assert!(
@@ -111,8 +122,7 @@ async fn dead_holder(case: Case) {
         "the dead hold their locks"
     );
 
-    target.update(Behaviour::healthy("next")).await;
-    let (_, ended) = case.release(&case.request(json!({}))).await;
+    let (_, ended) = case.release(&version("3", json!("AllAtOnce"))).await;
     drop(users);
     promoted(&target, &ended, "3").await;
     assert_eq!(

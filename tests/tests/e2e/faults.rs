@@ -27,15 +27,16 @@ async fn moved_outside(case: Case) {
     assert_eq!(target.publish().await, "2");
     target.update(Behaviour::healthy("hotfix")).await;
     assert_eq!(target.publish().await, "3");
-    let users = case.users(&target, 30.0);
-    let mut request = case.request(json!({"strategy": canary(&[(10, 100), (100, 0)])}));
+    let mut request = case.request(json!({
+        "strategy": canary(&[(10, 60), (100, 0)]),
+        "analysis": {"maxBakeSeconds": 60, "onInconclusive": "proceed"},
+    }));
     request["functions"][0]["code"] = json!({"version": "2"});
     let execution = case.start(&request).await;
     execution.wait_for_state("Bake", 1).await;
     target.move_alias(ALIAS, "3", None).await;
     let theirs = target.look(ALIAS).await;
     let ended = execution.wait().await;
-    drop(users);
     assert_eq!(ended.error, "ChangedOutside", "{ended:?}");
     assert_eq!(
         target.look(ALIAS).await,

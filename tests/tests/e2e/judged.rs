@@ -97,11 +97,11 @@ async fn idle(case: Case) {
 }
 
 async fn slow(case: Case) {
-    let target = case.blue_and(Behaviour::slow("green", 120)).await;
+    let target = case.blue_and(Behaviour::slow("green", 500)).await;
     let users = case.users(&target, 40.0);
     let request = case.request(json!({
         "strategy": canary(&[(50, 1_000), (100, 100)]),
-        "analysis": {"slowerThanMs": 60, "checkEverySeconds": 100},
+        "analysis": {"slowerThanMs": 300, "checkEverySeconds": 100},
     }));
     let (_, ended) = case.release(&request).await;
     users.stop().await;

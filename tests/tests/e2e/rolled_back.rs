@@ -6,22 +6,23 @@ use crossfade_tests::{Behaviour, Ended, Execution, Target, world::Fault};
 use serde_json::{Value, json};
 
 use crate::{
-    case::{ALIAS, Case, Test, canary, ended_after_minutes, test},
+    case::{ALIAS, Case, Test, alone, canary, ended_after_minutes, test},
     promoted::promoted,
 };
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
+        // What is measured in seconds runs alone, or it would measure the other tests.
         test(
             "rollback_that_fails_is_told_and_tried_again",
             rollback_fails,
         ),
-        test("alarm_during_a_bake", alarm_during_a_bake),
+        alone("alarm_during_a_bake", alarm_during_a_bake),
         test("alarm_during_the_first_shift", alarm_during_the_first_shift),
         test("alarm_during_a_later_shift", alarm_during_a_later_shift),
         test("alarm_delivered_three_times", alarm_three_times),
-        test("alarm_that_is_composite", composite_alarm),
-        test("alarm_within_retention", alarm_within_retention),
+        alone("alarm_that_is_composite", composite_alarm),
+        alone("alarm_within_retention", alarm_within_retention),
         test(
             "alarm_of_an_older_release_undoes_no_newer_one",
             alarm_of_an_older_release,
@@ -359,13 +360,13 @@ async fn rollback_fails(case: Case) {
         .on("lambda", "UpdateAlias")
         .by(&rollback)
         .about(&target.name);
-    // More often than the state machine and EventBridge's deliveries try together.
-    case.world.fault(denied.times(45)).await;
+    let denied = case.world.fault(denied.always()).await;
     let request = case.request(json!({
         "strategy": canary(&[(50, 30), (100, 60)]), "analysis": {"maxErrorRatePercent": 5},
     }));
     let execution = case.start(&request).await;
-    let ended = execution.wait().await;
+    // Forty tries, ever further apart.
+    let ended = ended_after_minutes(&execution).await;
     assert_eq!(ended.error, "RollbackFailed", "{ended:?}");
     drop(users);
     let told = case.told(&execution, "HELD").await;
@@ -374,13 +375,11 @@ async fn rollback_fails(case: Case) {
         "{}",
         told.message
     );
-    // What is on its way from the event, or else the schedule, makes it whole once it is allowed.
-    crossfade_tests::release::until("traffic on blue", || async {
-        case.world.run_schedule().await;
-        let alias = target.look(ALIAS).await?;
-        (alias.settled() == Some("1")).then_some(())
-    })
-    .await;
+    // The schedule makes it whole once it is allowed to.
+    case.world.mend(denied).await;
+    case.world.run_schedule().await;
+    case.alias_is(&target, "on blue", |alias| alias.settled() == Some("1"))
+        .await;
     case.ledger_says(&execution, "ROLLED_BACK").await;
     case.told(&execution, "ROLLED_BACK").await;
 }
