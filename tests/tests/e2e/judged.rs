@@ -73,8 +73,13 @@ async fn normal_errors(case: Case) {
     )
     .await;
     let users = case.users(&target, 60.0);
-    let request = case.request(json!({"strategy": canary(&[(10, 200), (50, 200), (100, 200)])}));
-    let (_, ended) = case.release(&request).await;
+    // A green that looks suspicious by chance is watched longer, until it does not.
+    let request = case.request(json!({
+        "strategy": canary(&[(10, 200), (50, 200), (100, 200)]),
+        "analysis": {"maxBakeSeconds": 12_000},
+    }));
+    let execution = case.start(&request).await;
+    let ended = ended_after_minutes(&execution).await;
     users.stop().await;
     assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
     assert_eq!(target.look(ALIAS).await.unwrap().settled(), Some("2"));
