@@ -27,7 +27,7 @@ impl Live {
         // On standard output, where the lines go: of two streams one would tear the other.
         let bar = ProgressBar::with_draw_target(Some(100), ProgressDrawTarget::stdout_with_hz(10));
         bar.set_style(
-            ProgressStyle::with_template("  {bar:24.green/blue} {wide_msg}")
+            ProgressStyle::with_template("  {bar:20.green/blue} {wide_msg}")
                 .expect("the template is right")
                 .progress_chars("██░"),
         );
@@ -47,17 +47,18 @@ impl Live {
 
     /// Green's weight in percent, and who served how much so far.
     pub(crate) fn update(&mut self, weight: f64, by_version: &BTreeMap<String, Tally>) {
-        let mut message = format!("green {weight:.0} %");
+        // All of it fits into 80 columns, the bar too.
+        let mut message = format!("green {weight:3.0} %");
         for (version, tally) in by_version {
             let who = if version.is_empty() {
                 "refused".to_owned()
             } else {
-                format!("version {version}")
+                format!("v{version}")
             };
             // Writing to a String cannot fail.
             let _ = write!(
                 message,
-                " | {who}: {} requests, {} failed",
+                " | {who}: {} served, {} failed",
                 tally.requests, tally.errors
             );
         }

@@ -1,11 +1,14 @@
 //! `make local`: the local AWS with Crossfade deployed, left running.
 
-use crossfade_tests::{Stack, World, local::Options, paths};
+use crossfade_tests::{Stack, Traffic, World, local::Options, paths};
 use serde_json::json;
 
 use crate::show::{
     ALARM, ALIAS, FUNCTION, PREFIX, behaviour, first_version, make_alarm, request, start,
 };
+
+/// Users' requests a second: without any, no release could be judged.
+const RATE: f64 = 20.0;
 
 /// Starts it, says how to use it, and waits for a signal.
 pub(crate) async fn local(port: u16, wait_scale: f64) -> Result<(), String> {
@@ -34,6 +37,8 @@ pub(crate) async fn local(port: u16, wait_scale: f64) -> Result<(), String> {
     std::fs::write(dir.join("rollback.json"), format!("{rollback:#}\n"))
         .map_err(|error| format!("{}: {error}", dir.display()))?;
 
+    let traffic = Traffic::start(&local, &target, ALIAS, RATE);
+
     let (endpoint, dir) = (local.endpoint(), dir.display());
     let machine = &stack.state_machine;
     println!(
@@ -44,7 +49,8 @@ Crossfade is deployed at {endpoint}. A minute of waiting takes {minute:.1} s. Ct
     export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
 
 There is a function, {FUNCTION}, whose alias {ALIAS} is on version 1, and an alarm, {ALARM}.
-Release a good version of it, or bad.json, or take it back with rollback.json:
+{RATE:.0} requests a second go through the alias. Release a good version of it, or a bad one (bad.json),
+or take it back (rollback.json):
 
     aws stepfunctions start-execution --state-machine-arn {machine} --input file://{dir}/good.json
     aws stepfunctions list-executions --state-machine-arn {machine}
@@ -63,6 +69,6 @@ The rest of what it can do is in tests/local/README.md; logs are in {dir}.",
         minute = 60.0 * wait_scale,
     );
     std::future::pending::<()>().await;
-    drop(local);
+    drop((traffic, local));
     Ok(())
 }

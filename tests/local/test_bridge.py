@@ -1213,7 +1213,10 @@ class Control(Bridged):
         get()
         self.assertEqual(self.aws.local("GET", "faults")["faults"][0]["hits"], 2)
         self.aws.local("DELETE", "faults")
+        mended = self.aws.local("POST", "faults", {**fault, "skip": 0, "times": None, "kind": "throttle"})["id"]
         self.aws.local("POST", "faults", {"service": "lambda", "kind": "access-denied"})
+        self.refused("TooManyRequestsException", 429, get)
+        self.aws.local("DELETE", f"faults?id={mended}")
         self.refused("AccessDeniedException", 403, get)
         self.aws.local("POST", "faults", {"service": "dynamodb", "kind": "throttle"})
         self.refused("ProvisionedThroughputExceededException", 400, self.dynamodb.list_tables)
@@ -1229,6 +1232,12 @@ class Control(Bridged):
         with self.assertRaises(ConnectionClosedError):
             self.lambda_.update_alias(FunctionName=self.name, Name="live", Description="after")
         self.assertEqual(self.lambda_.get_alias(FunctionName=self.name, Name="live")["Description"], "after")
+        # The log says what was done and asked, though the caller was told nothing.
+        lost = [c for c in self.aws.local("GET", "calls")["calls"]
+                if c["error"] == "drop-after" and c["resource"] == self.name]
+        self.assertEqual([c["status"] for c in lost], [200])
+        self.assertEqual(lost[0]["asked"]["Description"], "after")
+        self.assertTrue(lost[0]["asked"]["path"].endswith("/aliases/live"))
         self.aws.local("POST", "faults", {"service": "lambda", "action": "UpdateAlias", "kind": "drop-before"})
         with self.assertRaises(ConnectionClosedError):
             self.lambda_.update_alias(FunctionName=self.name, Name="live", Description="before")
