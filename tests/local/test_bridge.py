@@ -688,6 +688,9 @@ class Gap5MetricData(Bridged):
         found = self.data(*(query(f"q{i}", stat) for i, stat in enumerate(wanted)), since=120)
         got = {stat: found[f"q{i}"]["Values"] for i, stat in enumerate(wanted)}
         self.assertEqual({k: round(v[0], 6) for k, v in got.items()}, wanted)
+        # A count of nothing is a float too: the Rust client refuses whole numbers here.
+        none = self.data(query("none", "TC(500:)"), since=120)["none"]["Values"]
+        self.assertEqual([(type(v), v) for v in none], [(float, 0.0)])
 
     def test_math_and_absence(self) -> None:
         self.function({"version": "x", "errorRatePercent": 100})

@@ -199,8 +199,9 @@ def _trimmed(bucket: Bucket, kind: str, low_text: str | None, high_text: str | N
         low = float(low_text) if low_text else -math.inf
         high = float(high_text) if high_text else math.inf
         kept = [(value, count) for value, count in bucket.counts.items() if low < value <= high]
-    count = sum(c for _, c in kept)
-    total = sum(v * c for v, c in kept)
+    # Of nothing, `sum` makes the integer 0, and the Rust client takes only floats for values.
+    count = float(sum(c for _, c in kept))
+    total = float(sum(v * c for v, c in kept))
     if kind == "TC":
         return count
     if kind == "TS":
