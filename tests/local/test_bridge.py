@@ -1609,6 +1609,35 @@ class StillNeeded(unittest.TestCase):
     def test_8_publishing_is_not_guarded(self) -> None:
         self.lambda_.publish_version(FunctionName="f", CodeSha256="wrong", RevisionId="wrong")
 
+    def test_9_load_balancers_forget(self) -> None:
+        elb = self.client("elbv2")
+        balancer = elb.create_load_balancer(Name="b", Subnets=["s"])["LoadBalancers"][0]["LoadBalancerArn"]
+        group = elb.create_target_group(Name="g", TargetType="lambda")["TargetGroups"][0]["TargetGroupArn"]
+        # Without the function's permission.
+        function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f:1"
+        elb.register_targets(TargetGroupArn=group, Targets=[{"Id": function}])
+        found = elb.describe_target_health(TargetGroupArn=group)["TargetHealthDescriptions"]
+        self.assertEqual(found[0]["TargetHealth"]["State"], "healthy")
+        made = elb.create_listener(
+            LoadBalancerArn=balancer,
+            Protocol="HTTP",
+            Port=80,
+            DefaultActions=[
+                {"Type": "forward", "ForwardConfig": {"TargetGroups": [{"TargetGroupArn": group, "Weight": 1000}]}}
+            ],
+        )
+        self.assertEqual(made["Listeners"][0]["DefaultActions"], [{"Type": "forward", "Order": 1}])
+
+    def test_9_a_statement_id_is_taken_in_all_policies(self) -> None:
+        def allow(qualifier: str) -> None:
+            self.lambda_.add_permission(
+                FunctionName="f", Qualifier=qualifier, StatementId="s", Principal="a.amazonaws.com", Action="lambda:*"
+            )
+
+        allow("1")
+        with self.assertRaises(ClientError):
+            allow("2")
+
 
 if __name__ == "__main__":
     unittest.main()

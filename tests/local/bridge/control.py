@@ -193,7 +193,9 @@ def internal_call(caller: str, service: str, action: str, resource: str | None) 
 
 Local = Callable[[str, str, dict[str, str], Any], Any]
 ROUTES: dict[tuple[str, str], Local] = {}
-"""(method, path under /_local/) -> a function of (method, path, query, body), which answers with JSON."""
+"""(method, path under /_local/) -> a function of (method, path, query, body), which answers with JSON.
+
+A coroutine function is awaited where all requests are served, and must not block."""
 
 
 async def handle(request: http1.Request, connection: http1.Connection) -> http1.Response | None:
@@ -381,8 +383,11 @@ async def _local(request: http1.Request, path: str, query: str) -> http1.Respons
         return _json(404, {"error": f"no {request.method} {path}"})
     try:
         data = json.loads(request.body) if request.body else None
-        # On a thread: a route may run what calls back into this server.
-        answer = await asyncio.to_thread(route, request.method, path, asked, data)
+        if asyncio.iscoroutinefunction(route):
+            answer = await route(request.method, path, asked, data)
+        else:
+            # On a thread: a route may run what calls back into this server.
+            answer = await asyncio.to_thread(route, request.method, path, asked, data)
     except (ValueError, KeyError, TypeError) as error:
         return _json(400, {"error": f"{type(error).__name__}: {error}"})
     return _json(200, answer)

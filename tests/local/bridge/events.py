@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import fnmatch
 import itertools
 import json
 import logging
@@ -18,7 +17,7 @@ from ministack.core.responses import new_uuid, request_scope
 from ministack.services import eventbridge as eb
 from ministack.services import lambda_svc, sqs
 
-from . import control, functions
+from . import control, functions, policies
 
 logger = logging.getLogger("bridge.events")
 
@@ -91,42 +90,13 @@ def _invoke_target(target: dict[str, Any], event: dict[str, Any], rule: dict[str
     if ":lambda:" in arn:
         record, _config, _name = lambda_svc._get_func_record_for_ref(arn)
         why = None if record is not None else ("RESOURCE_NOT_FOUND", "The target function does not exist.")
-        if why is None and not _may_invoke(arn, rule):
+        if why is None and not policies.may_invoke(arn, "events.amazonaws.com", rule.get("Arn", "")):
             why = ("NO_PERMISSIONS", "The function's policy does not allow this rule to invoke it.")
         if why is not None:
             logger.warning("EventBridge: %s: %s %s", rule.get("Name"), arn, why[1])
             _dead_letter(target, event, rule, view, *why)
             return
     _original_invoke_target(target, event, rule, view)
-
-
-def _may_invoke(arn: str, rule: dict[str, Any]) -> bool:
-    """Lambda targets are invoked by grace of the function's resource policy."""
-    base, _config, _name = lambda_svc._get_base_func_record_for_ref(arn)
-    if base is None:
-        return True
-    for statement in (base.get("policy") or {}).get("Statement", []):
-        principal = statement.get("Principal")
-        service = principal.get("Service") if isinstance(principal, dict) else principal
-        if service not in ("events.amazonaws.com", "*") or statement.get("Resource") != arn:
-            continue
-        source = next(
-            (
-                v
-                for kind in (statement.get("Condition") or {}).values()
-                for k, v in kind.items()
-                if k.lower() == "aws:sourcearn"
-            ),
-            None,
-        )
-        if source is None or _like(rule.get("Arn", ""), source):
-            return True
-    return False
-
-
-def _like(value: str, pattern: Any) -> bool:
-    patterns = pattern if isinstance(pattern, list) else [pattern]
-    return any(fnmatch.fnmatchcase(value, str(p)) for p in patterns)
 
 
 def _dead_letter(

@@ -21,9 +21,12 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ministack.core import lambda_runtime
+from ministack.core.arn import parse_arn
+from ministack.core.concurrency import run_reentrant
 from ministack.core.responses import request_scope
 from ministack.services import lambda_svc
 
@@ -327,6 +330,32 @@ def _invalidate_worker(
         )
 
     ENGINE.invalidate(chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class Invoked:
+    """What became of a synchronous invocation by another service."""
+
+    version: str
+    body: Any
+    failed: bool
+    throttled: bool
+
+
+async def invoke(arn: str, event: Any, service: str) -> Invoked | None:
+    """Run a function by its ARN, qualifier and weights included; None when there is no such function."""
+    spec = parse_arn(arn)
+    record, config, _name = lambda_svc._get_func_record_for_ref_in_scope(
+        arn, account_id=spec.account_id, region=spec.region
+    )
+    if record is None or config is None:
+        return None
+    if is_ours(config):
+        result = await asyncio.wrap_future(ENGINE.submit(record, json.dumps(event).encode(), service))
+    else:
+        result = await run_reentrant(lambda_svc._execute_function_with_config_scope, record, event)
+    body = to_ministack(result).get("body")
+    return Invoked(config.get("Version", "$LATEST"), body, bool(result.get("error")), bool(result.get("throttle")))
 
 
 async def run_asynchronously(record: dict[str, Any], payload: bytes) -> None:

@@ -17,7 +17,7 @@ from ministack.core.concurrency import run_reentrant
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, new_uuid
 from ministack.services import lambda_svc
 
-from . import functions
+from . import functions, policies
 from .routing import routed
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -197,7 +197,8 @@ def _delete_alias(name: str, alias_name: str) -> Answer:
     func = lambda_svc._functions.get(name)
     if func is None:
         return _no_function(name)
-    func["aliases"].pop(alias_name, None)
+    if func["aliases"].pop(alias_name, None) is not None:
+        policies.forget(func, f"{lambda_svc._func_arn(name)}:{alias_name}")
     return 204, {}, b""
 
 
@@ -430,21 +431,9 @@ def _delete_function(name: str, query: dict[str, Any], path_qualifier: str | Non
             409,
         )
     if func["versions"].pop(qualifier, None) is not None:
+        policies.forget(func, f"{lambda_svc._func_arn(name)}:{qualifier}")
         lambda_svc.invalidate_worker(name, qualifier=qualifier, account=get_account_id(), region=get_region())
     return 204, {}, b""
-
-
-def _get_policy(name: str, query: dict[str, Any] | None = None, path_qualifier: str | None = None) -> Answer:
-    """Without a qualifier, the statements of the function itself: each qualifier has a policy of its own."""
-    status, headers, body = _original_get_policy(name, query, path_qualifier)
-    if status >= 400 or lambda_svc._qualifier_from_path_or_query(path_qualifier, query):
-        return status, headers, body
-    answer = json.loads(body)
-    policy = json.loads(answer["Policy"])
-    policy["Statement"] = [s for s in policy["Statement"] if s.get("Resource") == lambda_svc._func_arn(name)]
-    if not policy["Statement"]:
-        return _refuse("ResourceNotFoundException", "The resource you requested does not exist.", 404)
-    return json_response({**answer, "Policy": json.dumps(policy)}, content_type="application/json")
 
 
 def _create_function_url_config(name: str, data: dict[str, Any], qualifier: str | None) -> Answer:
@@ -527,7 +516,6 @@ _original_handle_request: Any = None
 _original_update_code: Any = None
 _original_update_config: Any = None
 _original_delete_function: Any = None
-_original_get_policy: Any = None
 _original_create_function_url_config: Any = None
 
 
@@ -536,10 +524,9 @@ def install() -> None:
     _original_handle_request = lambda_svc.handle_request
     _original_update_code = lambda_svc._update_code
     _original_update_config = lambda_svc._update_config
-    global _original_get_policy, _original_create_function_url_config
+    global _original_create_function_url_config
     _original_create_function_url_config = lambda_svc._create_function_url_config
     _original_delete_function = lambda_svc._delete_function
-    _original_get_policy = lambda_svc._get_policy
     for replacement in (
         _create_alias,
         _get_alias,
@@ -553,7 +540,6 @@ def install() -> None:
         _update_config,
         _schedule_state_transition,
         _delete_function,
-        _get_policy,
         _create_function_url_config,
     ):
         name = getattr(replacement, "__wrapped__", replacement).__name__

@@ -16,9 +16,9 @@ _moto: subprocess.Popen[bytes] | None = None
 
 def prepare() -> Callable[[], None]:
     """Import and bridge; returns what ends every child process at once."""
-    from . import cloudwatch, events, functions, lambda_api, notifications, states
+    from . import alb_api, alb_traffic, cloudwatch, events, functions, lambda_api, notifications, policies, states
 
-    for module in (cloudwatch, functions, lambda_api, states, events, notifications):
+    for module in (cloudwatch, functions, lambda_api, policies, states, events, notifications, alb_api, alb_traffic):
         module.install()
 
     def stop() -> None:

@@ -60,7 +60,7 @@ _controls: dict[str, Control] = {}
 _current: contextvars.ContextVar[Control | None] = contextvars.ContextVar("execution_control", default=None)
 
 
-def _scale() -> float:
+def wait_scale() -> float:
     return float(sfn._SFN_WAIT_SCALE)
 
 
@@ -220,7 +220,7 @@ def _run_execution(arn: str) -> None:
         limit = definition.get("TimeoutSeconds")
         if limit:
             timer = threading.Timer(
-                float(limit) * _scale(), contextvars.copy_context().run, args=(_end, execution, "TIMED_OUT")
+                float(limit) * wait_scale(), contextvars.copy_context().run, args=(_end, execution, "TIMED_OUT")
             )
             timer.daemon = True
             timer.start()
@@ -309,9 +309,9 @@ def _walk(definition: dict[str, Any], machine: dict[str, Any], execution: dict[s
 def _scaled_sleep(seconds: float) -> None:
     control_ = _current.get()
     if control_ is None:
-        time.sleep(max(0.0, seconds * _scale()))
+        time.sleep(max(0.0, seconds * wait_scale()))
     else:
-        control_.sleep(seconds * _scale())
+        control_.sleep(seconds * wait_scale())
 
 
 # ── Tasks ────────────────────────────────────────────────────────────────────────────────────
@@ -499,14 +499,14 @@ def _wait_for_token(
     try:
         # A failing call fails the task at once; what it returns is ignored.
         sfn._invoke_resource(resource.replace(".waitForTaskToken", ""), arguments)
-        deadline = None if limit is None else time.monotonic() + limit * _scale()
+        deadline = None if limit is None else time.monotonic() + limit * wait_scale()
         beats = 0
-        beat_deadline = None if heartbeat is None else time.monotonic() + heartbeat * _scale()
+        beat_deadline = None if heartbeat is None else time.monotonic() + heartbeat * wait_scale()
         while not answered.is_set():
             control_.check()
             now = time.monotonic()
             if info["beats"] != beats and heartbeat is not None:
-                beats, beat_deadline = info["beats"], now + heartbeat * _scale()
+                beats, beat_deadline = info["beats"], now + heartbeat * wait_scale()
             if deadline is not None and now >= deadline:
                 raise sfn._ExecutionError("States.Timeout", "")
             if beat_deadline is not None and now >= beat_deadline:
