@@ -135,6 +135,9 @@ class Gap9LoadBalancers(Bridged):
         config = self.actions(rule)[0]["ForwardConfig"]
         self.assertEqual([g["Weight"] for g in config["TargetGroups"]], [999, 1])
         self.assertEqual(config["TargetGroupStickinessConfig"], sticky)
+        calls = self.aws.local("GET", "calls")["calls"]
+        asked = [c["asked"] for c in calls if c["action"] == "ModifyRule" and c["resource"] == rule][0]
+        self.assertEqual(asked["Actions"][0]["ForwardConfig"]["TargetGroups"][1]["Weight"], 1)
         # The default action, and with it the default rule.
         self.elb.modify_listener(ListenerArn=listener, DefaultActions=[self.forward((blue, 3), (green, 7))])
         default = [r for r in self.elb.describe_rules(ListenerArn=listener)["Rules"] if r["IsDefault"]][0]
@@ -228,7 +231,8 @@ class Gap9LoadBalancers(Bridged):
         message = self.refused("AccessDenied", 403, self.register, group, "1")
         self.assertEqual(
             message,
-            f"elasticloadbalancing principal does not have permission to invoke {self.arn('1')} from target group {group}",
+            f"elasticloadbalancing principal does not have permission to invoke {self.arn('1')} "
+            f"from target group {group}",
         )
         # A permission is for one qualifier, and for one group.
         self.allow("2", group)
@@ -258,7 +262,7 @@ class Gap9LoadBalancers(Bridged):
         self.assertIn(self.arn("2"), self.lambda_.get_policy(FunctionName=self.name, Qualifier="2")["Policy"])
         # The policy of a version goes with it.
         self.lambda_.delete_function(FunctionName=self.name, Qualifier="2")
-        self.refused("AccessDenied", 403, self.elb.register_targets, TargetGroupArn=group, Targets=[{"Id": self.arn("1")}])
+        self.refused("AccessDenied", 403, self.register, group, "1")
         for n in range(200):
             try:
                 self.lambda_.add_permission(

@@ -4,6 +4,7 @@
 //! Nothing here takes the product's word: aliases, versions, locks, history and notifications are
 //! read from the local AWS.
 
+pub mod alb;
 mod http;
 pub mod invariants;
 pub mod local;
@@ -14,6 +15,7 @@ pub mod target;
 pub mod traffic;
 pub mod world;
 
+pub use alb::Alb;
 pub use local::LocalAws;
 pub use release::{Ended, Execution};
 pub use stack::Stack;

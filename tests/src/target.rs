@@ -362,6 +362,13 @@ impl Target {
         })
     }
 
+    /// The ARN of a version or an alias.
+    #[must_use]
+    pub fn arn(&self, qualifier: &str) -> String {
+        let name = &self.name;
+        format!("arn:aws:lambda:us-east-1:000000000000:function:{name}:{qualifier}")
+    }
+
     /// Lambda's client, for what this does not do.
     #[must_use]
     pub fn lambda(&self) -> &Client {

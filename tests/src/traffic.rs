@@ -1,4 +1,4 @@
-//! Users: a steady stream of requests through an alias.
+//! Users: a steady stream of requests, through an alias or any other front door.
 
 use std::{
     collections::BTreeMap,
@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aws_sdk_lambda::config::{retry::RetryConfig, timeout::TimeoutConfig};
+use aws_sdk_lambda::{
+    config::{retry::RetryConfig, timeout::TimeoutConfig},
+    primitives::Blob,
+};
 use serde_json::json;
 use tokio::{
     sync::{Semaphore, watch},
@@ -94,13 +97,22 @@ impl Counts {
     }
 }
 
-/// Traffic on an alias until it is stopped, or dropped.
+/// Traffic until it is stopped, or dropped.
 #[derive(Debug)]
 pub struct Traffic {
     counts: Arc<Mutex<Counts>>,
     stop: watch::Sender<bool>,
     generator: Option<JoinHandle<()>>,
     began: Instant,
+}
+
+/// What one request met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Met {
+    /// The version that ran, or whatever else served; none when nothing did.
+    pub version: Option<String>,
+    /// Whether it failed, or nothing answered.
+    pub failed: bool,
 }
 
 impl Traffic {
@@ -119,9 +131,36 @@ impl Traffic {
             )
             .build();
         let client = aws_sdk_lambda::Client::new(&config);
+        let (name, alias) = (target.name.clone(), alias.to_owned());
+        Self::through(per_second, move || {
+            let request = client
+                .invoke()
+                .function_name(&name)
+                .qualifier(&alias)
+                .payload(Blob::new(json!({"path": "/"}).to_string()));
+            async move {
+                match request.send().await {
+                    Ok(done) => Met {
+                        version: done.executed_version,
+                        failed: done.function_error.is_some(),
+                    },
+                    Err(_) => Met {
+                        version: None,
+                        failed: true,
+                    },
+                }
+            }
+        })
+    }
+
+    /// Begins to send `per_second` requests in any other way.
+    #[must_use]
+    pub fn through<F>(per_second: f64, send: impl Fn() -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = Met> + Send + 'static,
+    {
         let counts = Arc::new(Mutex::new(Counts::default()));
         let (stop, mut stopped) = watch::channel(false);
-        let (name, alias) = (target.name.clone(), alias.to_owned());
         let began = Instant::now();
         let seen = Arc::clone(&counts);
         let generator = tokio::spawn(async move {
@@ -136,21 +175,11 @@ impl Traffic {
                 let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
                     break;
                 };
-                let request = client
-                    .invoke()
-                    .function_name(&name)
-                    .qualifier(&alias)
-                    .payload(aws_sdk_lambda::primitives::Blob::new(
-                        json!({"path": "/"}).to_string(),
-                    ));
+                let answer = send();
                 let seen = Arc::clone(&seen);
                 tokio::spawn(async move {
                     let sent = began.elapsed();
-                    let answer = request.send().await;
-                    let (version, failed) = match answer {
-                        Ok(done) => (done.executed_version, done.function_error.is_some()),
-                        Err(_) => (None, true),
-                    };
+                    let Met { version, failed } = answer.await;
                     let took = began.elapsed().saturating_sub(sent);
                     lock(&seen).add(Request {
                         sent,

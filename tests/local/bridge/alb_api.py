@@ -10,7 +10,7 @@ from ministack.core.arn import ArnParseError, parse_arn
 from ministack.core.responses import request_scope
 from ministack.services import alb, lambda_svc
 
-from . import control, policies, query
+from . import control, policies, query_protocol
 
 Answer = tuple[int, dict[str, str], bytes]
 Action = dict[str, Any]
@@ -66,7 +66,8 @@ class Refused(Exception):
 
 def _parse_actions(params: dict[str, Any], prefix: str = "DefaultActions") -> list[Action]:
     try:
-        actions = query.read(query.shape("elbv2", "Actions"), functools.partial(alb._p, params), prefix) or []
+        shape = query_protocol.shape("elbv2", "Actions")
+        actions = query_protocol.read(shape, functools.partial(alb._p, params), prefix) or []
     except ValueError as error:
         raise Refused("ValidationError", str(error)) from None
     return sorted((_as_told(action) for action in actions), key=lambda action: action.get("Order", 1))
@@ -76,7 +77,8 @@ def _as_told(action: Action) -> Action:
     """An action as AWS describes it: defaults filled in, and one group told in both of its ways."""
     action = dict(action)
     if action.get("Type") == "forward":
-        config = dict(action.get("ForwardConfig") or {"TargetGroups": [{"TargetGroupArn": action.get("TargetGroupArn")}]})
+        single = {"TargetGroups": [{"TargetGroupArn": action.get("TargetGroupArn")}]}
+        config = dict(action.get("ForwardConfig") or single)
         config["TargetGroups"] = [{"Weight": 1, **group} for group in config.get("TargetGroups") or []]
         config["TargetGroupStickinessConfig"] = {"Enabled": False, **(config.get("TargetGroupStickinessConfig") or {})}
         action["ForwardConfig"] = config
@@ -100,7 +102,7 @@ def _action_xml(action: Action) -> str:
         # Never told again: who changes the action later sets UseExistingClientSecret.
         hidden = ("ClientSecret", "UseExistingClientSecret")
         told["AuthenticateOidcConfig"] = {k: v for k, v in told["AuthenticateOidcConfig"].items() if k not in hidden}
-    return f"<member>{query.write(query.shape('elbv2', 'Action'), told)}</member>"
+    return f"<member>{query_protocol.write(query_protocol.shape('elbv2', 'Action'), told)}</member>"
 
 
 def groups(action: Action) -> list[dict[str, Any]]:
@@ -128,7 +130,7 @@ def _check_actions(actions: list[Action], listener: dict[str, Any], before: list
     has_secret = bool(_secrets(before))
     for config in _oidc(actions):
         if not config.get("ClientSecret") and not (config.get("UseExistingClientSecret") and has_secret):
-            raise Refused("ValidationError", "A client secret must be specified for actions of type 'authenticate-oidc'")
+            raise Refused("ValidationError", "A client secret must be specified for 'authenticate-oidc' actions")
 
 
 def _check_forward(action: Action, load_balancer: str) -> None:
@@ -278,7 +280,7 @@ def _target_group_xml(group: dict[str, Any]) -> str:
     if group.get("TargetType") == "lambda":
         for field in ("Protocol", "Port", "VpcId", "HealthCheckProtocol", "HealthCheckPort"):
             told.pop(field, None)
-    return f"<member>{query.write(query.shape('elbv2', 'TargetGroup'), told)}</member>"
+    return f"<member>{query_protocol.write(query_protocol.shape('elbv2', 'TargetGroup'), told)}</member>"
 
 
 def _describe_target_groups(params: dict[str, Any]) -> Answer:
@@ -351,7 +353,7 @@ def _describe_target_health(params: dict[str, Any]) -> Answer:
         told.append({"Target": shown, "TargetHealth": state})
         if has_port:
             told[-1]["HealthCheckPort"] = str(shown["Port"])
-    xml = query.write(query.shape("elbv2", "TargetHealthDescriptions"), told)
+    xml = query_protocol.write(query_protocol.shape("elbv2", "TargetHealthDescriptions"), told)
     return alb._xml(200, "DescribeTargetHealth", f"<TargetHealthDescriptions>{xml}</TargetHealthDescriptions>")
 
 

@@ -172,7 +172,9 @@ def _function_failed(group: str, arn: str, reason: str, version: str | None = No
 
 
 def _refused(group: str, status: int, reason: str | None) -> Served:
-    metrics = ["HTTPCode_ELB_5XX_Count", f"HTTPCode_ELB_{status}_Count"] if status >= 500 else ["HTTPCode_ELB_4XX_Count"]
+    metrics = [f"HTTPCode_ELB_{status // 100}XX_Count"]
+    if status >= 500:
+        metrics.append(f"HTTPCode_ELB_{status}_Count")
     for metric in metrics:
         _count(group, metric, per_group=False)
     return Served(status, {"Server": "awselb/2.0"}, targetGroupArn=group, reason=reason)
@@ -261,13 +263,13 @@ async def _execute_action(
 ) -> tuple[int, dict[str, str], Any]:
     """Forwarding of requests that come by HTTP (`/_alb/NAME/...`); `ip` targets are really asked there."""
     groups = alb_api.groups(action)
-    if not groups:
-        return await _original_execute_action(action, method, path, headers, body, query, raw_query, raw_path)  # type: ignore[no-any-return]
     if any(alb._tgs.get(g["TargetGroupArn"], {}).get("TargetType") != "lambda" for g in groups):
         weights = [int(g["Weight"]) for g in groups]
         drawn = random.choices(groups, weights)[0] if any(weights) else groups[0]
-        action = {"Type": "forward", "TargetGroupArn": drawn["TargetGroupArn"]}
-        return await _original_execute_action(action, method, path, headers, body, query, raw_query, raw_path)  # type: ignore[no-any-return]
+        action, groups = {"Type": "forward", "TargetGroupArn": drawn["TargetGroupArn"]}, []
+    if not groups:
+        whole = (action, method, path, headers, body, query, raw_query, raw_path)
+        return await _original_execute_action(*whole)  # type: ignore[no-any-return]
     single = {name: value[-1] if isinstance(value, list) else value for name, value in query.items()}
     request = Request(method, path, headers, single, body.decode("utf-8", "replace") if body else "")
     request.cookies = alb._oidc_parse_cookies(headers)

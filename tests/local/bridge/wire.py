@@ -14,7 +14,7 @@ from urllib.parse import parse_qs
 import botocore
 import cbor2
 
-from . import http1
+from . import http1, query_protocol
 
 _CANONICAL = {
     "monitoring": "cloudwatch",
@@ -84,12 +84,17 @@ def identify(
 
 
 def asked(method: str, path: str, service: str, action: str, body: bytes) -> dict[str, Any] | None:
-    """What a write to Lambda's control plane asks for, its path included, and no code."""
-    if service != "lambda" or method == "GET" or action.startswith("Invoke") or len(body) > 65536:
+    """What a write to a front door asks for: of Lambda with its path and without code."""
+    if len(body) > 65536:
         return None
     try:
+        if service == "elbv2" and not action.startswith("Describe"):
+            form = parse_qs(body.decode())
+            return dict(query_protocol.asked(service, action, lambda name: form.get(name, [""])[-1]))
+        if service != "lambda" or method == "GET" or action.startswith("Invoke"):
+            return None
         data = json.loads(body) if body else {}
-    except ValueError:
+    except Exception:  # noqa: BLE001 - what cannot be read asks for nothing; the service will say what is wrong
         return None
     return {"path": path, **{k: v for k, v in data.items() if k not in ("ZipFile", "Code")}}
 

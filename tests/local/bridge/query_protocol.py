@@ -23,10 +23,16 @@ def shape(service: str, name: str) -> Shape:
     return botocore.session.get_session().get_service_model(service).shape_for(name)
 
 
+def asked(service: str, action: str, field: Field) -> Any:
+    """What a call asks for."""
+    return read(shape(service, action + "Input"), field, "") or {}
+
+
 def read(of: Shape, field: Field, prefix: str) -> Any:
     """What a form says at `prefix`, or None when it says nothing there. A number that is none is a ValueError."""
     if of.type_name == "structure":
-        members = ((name, read(member, field, f"{prefix}.{name}")) for name, member in of.members.items())
+        dot = "." if prefix else ""
+        members = ((name, read(member, field, f"{prefix}{dot}{name}")) for name, member in of.members.items())
         return {name: value for name, value in members if value is not None} or None
     if of.type_name == "list":
         items: list[Any] = []
