@@ -6,14 +6,19 @@ use aws_sdk_lambda::{
     Client,
     client::Waiters,
     config::{retry::RetryConfig, timeout::TimeoutConfig},
-    operation::{get_alias::GetAliasOutput, update_alias::UpdateAliasOutput},
+    operation::{
+        get_alias::GetAliasOutput, get_function::GetFunctionOutput, update_alias::UpdateAliasOutput,
+    },
     primitives::Blob,
     types::{AliasRoutingConfiguration, DeadLetterConfig, LogType, State},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
-use super::classify::{classify, is};
+use super::{
+    classify::{classify, is},
+    pace,
+};
 use crate::{
     domain::{
         names::{AliasName, FunctionName, Version},
@@ -112,7 +117,7 @@ impl Functions {
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
-            client: Client::new(config),
+            client: pace::lambda(config),
         }
     }
 
@@ -382,7 +387,7 @@ impl Functions {
         let updated = update
             .send()
             .await
-            .map_err(|error| classify("UpdateFunctionCode", &error))?;
+            .map_err(|error| classify(&format!("UpdateFunctionCode of {function}"), &error))?;
         Ok(updated.code_sha256.unwrap_or_default())
     }
 
@@ -401,19 +406,9 @@ impl Functions {
             .map_err(|error| {
                 Error::Refused(format!("{function}: the update did not succeed: {error}"))
             })?;
-        let output = done.into_result().map_err(|error| {
+        configuration(done.into_result().map_err(|error| {
             Error::Refused(format!("{function}: the update did not succeed: {error}"))
-        })?;
-        let configuration = output
-            .configuration
-            .ok_or_else(|| Error::Transient("GetFunction without a configuration".into()))?;
-        Ok(Configuration::of(
-            configuration.code_sha256,
-            configuration.revision_id,
-            configuration.last_modified,
-            configuration.role,
-            configuration.dead_letter_config,
-        ))
+        })?)
     }
 
     /// Publishes exactly the `$LATEST` that `latest` describes. Returns the version that exists
@@ -470,7 +465,9 @@ impl Functions {
                 Err(error) if is(&error, "InvalidParameterValueException") => {
                     return Err(changed());
                 }
-                Err(error) => return Err(classify("PublishVersion", &error)),
+                Err(error) => {
+                    return Err(classify(&format!("PublishVersion of {function}"), &error));
+                }
             }
         }
         Err(Error::Transient(format!(
@@ -490,22 +487,17 @@ impl Functions {
                 "{function} version {version} did not become active: {error}"
             ))
         };
+        // `GetFunction` has a limit of its own, which is far higher than what the other waiter's
+        // `GetFunctionConfiguration` shares with everything else (AWS-FACTS 1.9).
         let done = self
             .client
-            .wait_until_published_version_active()
+            .wait_until_function_active_v2()
             .function_name(function.as_ref())
             .qualifier(version.as_ref())
             .wait(wait)
             .await
             .map_err(|error| failed(&error))?;
-        let now = done.into_result().map_err(|error| failed(&error))?;
-        Ok(Configuration::of(
-            now.code_sha256,
-            now.revision_id,
-            now.last_modified,
-            now.role,
-            now.dead_letter_config,
-        ))
+        configuration(done.into_result().map_err(|error| failed(&error))?)
     }
 
     /// Describes a published version.
@@ -516,19 +508,13 @@ impl Functions {
     ) -> Result<Configuration, Error> {
         let now = self
             .client
-            .get_function_configuration()
+            .get_function()
             .function_name(function.as_ref())
             .qualifier(version.as_ref())
             .send()
             .await
-            .map_err(|error| classify("GetFunctionConfiguration", &error))?;
-        Ok(Configuration::of(
-            now.code_sha256,
-            now.revision_id,
-            now.last_modified,
-            now.role,
-            now.dead_letter_config,
-        ))
+            .map_err(|error| classify(&format!("GetFunction of {function}"), &error))?;
+        configuration(now)
     }
 
     /// What calls the function past every alias, a sentence each: event sources, URLs and
@@ -541,7 +527,9 @@ impl Functions {
                     .function_name(function.as_ref())
                     .send()
                     .await
-                    .map_err(|error| classify("ListEventSourceMappings", &error))
+                    .map_err(|error| {
+                        classify(&format!("ListEventSourceMappings of {function}"), &error)
+                    })
             },
             async {
                 self.client
@@ -549,7 +537,9 @@ impl Functions {
                     .function_name(function.as_ref())
                     .send()
                     .await
-                    .map_err(|error| classify("ListFunctionUrlConfigs", &error))
+                    .map_err(|error| {
+                        classify(&format!("ListFunctionUrlConfigs of {function}"), &error)
+                    })
             },
             async {
                 match self
@@ -561,7 +551,7 @@ impl Functions {
                 {
                     Ok(policy) => Ok(policy.policy),
                     Err(error) if is(&error, "ResourceNotFoundException") => Ok(None),
-                    Err(error) => Err(classify("GetPolicy", &error)),
+                    Err(error) => Err(classify(&format!("GetPolicy of {function}"), &error)),
                 }
             },
         )?;
@@ -606,16 +596,12 @@ impl Functions {
             .customize()
             .config_override(
                 aws_sdk_lambda::config::Builder::new()
-                    .timeout_config(
-                        TimeoutConfig::builder()
-                            .operation_attempt_timeout(ANSWER)
-                            .build(),
-                    )
+                    .timeout_config(TimeoutConfig::builder().read_timeout(ANSWER).build())
                     .retry_config(RetryConfig::standard().with_max_attempts(2)),
             )
             .send()
             .await
-            .map_err(|error| classify("Invoke", &error))?;
+            .map_err(|error| classify(&format!("Invoke of {function}"), &error))?;
         let bytes = done.payload.map(Blob::into_inner).unwrap_or_default();
         let payload = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
@@ -650,6 +636,19 @@ fn busy(target: &Target) -> Error {
     Error::Transient(format!(
         "{}:{} changes faster than it can be read",
         target.function_name, target.alias
+    ))
+}
+
+fn configuration(got: GetFunctionOutput) -> Result<Configuration, Error> {
+    let now = got
+        .configuration
+        .ok_or_else(|| Error::Transient("GetFunction without a configuration".into()))?;
+    Ok(Configuration::of(
+        now.code_sha256,
+        now.revision_id,
+        now.last_modified,
+        now.role,
+        now.dead_letter_config,
     ))
 }
 

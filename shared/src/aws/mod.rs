@@ -6,6 +6,9 @@ pub mod functions;
 pub mod ledger;
 pub mod metrics;
 pub mod notify;
+pub mod pace;
+
+pub use pace::Pace;
 
 use std::{env, time::Duration};
 
@@ -29,27 +32,27 @@ use aws_smithy_http_client::{
 /// `AWS_ENDPOINT_URL` and `AWS_SDK_UA_APP_ID` mean what they mean to every AWS SDK.
 ///
 /// A call is given up after 8 seconds of silence and tried three times: every handler's own time is
-/// longer than that, so that it reports its failure itself.
+/// longer than that, so that it reports its failure itself. Calls to Lambda's control plane keep to
+/// `pace`.
 #[must_use]
-pub fn config() -> SdkConfig {
+pub fn config(pace: Pace) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(3))
-        .operation_attempt_timeout(Duration::from_secs(8))
+        .read_timeout(Duration::from_secs(8))
         .build();
+    let client = Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https();
     let mut config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(env::var("AWS_REGION").ok().map(Region::new))
         .credentials_provider(SharedCredentialsProvider::new(
             EnvironmentVariableCredentialsProvider::new(),
         ))
-        .http_client(
-            Builder::new()
-                .tls_provider(Provider::Rustls(CryptoMode::Ring))
-                .build_https(),
-        )
+        .http_client(pace::paced(client, pace))
         .sleep_impl(TokioSleep::new())
         .time_source(SystemTimeSource::new())
-        .retry_config(RetryConfig::standard().with_max_attempts(3))
+        .retry_config(RetryConfig::standard().with_max_attempts(pace::ATTEMPTS))
         .timeout_config(timeouts);
     config.set_endpoint_url(env::var("AWS_ENDPOINT_URL").ok());
     config.set_app_name(
