@@ -1638,6 +1638,26 @@ class StillNeeded(unittest.TestCase):
         with self.assertRaises(ClientError):
             allow("2")
 
+    def test_10_a_change_is_in_sync_once_looked_at(self) -> None:
+        route53 = self.client("route53")
+        zone = route53.create_hosted_zone(Name="z.test", CallerReference="z")["HostedZone"]["Id"]
+
+        def record(colour: str, weight: int) -> dict[str, Any]:
+            # A weight out of range, and two TTLs in one group.
+            values = {"TTL": weight, "ResourceRecords": [{"Value": "192.0.2.1"}]}
+            return {"Name": "a.z.test", "Type": "A", "SetIdentifier": colour, "Weight": weight, **values}
+
+        changes = [
+            {"Action": "CREATE", "ResourceRecordSet": record("a", 999)},
+            {"Action": "CREATE", "ResourceRecordSet": record("b", 1)},
+        ]
+        made = route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch={"Changes": changes})
+        states = [route53.get_change(Id=made["ChangeInfo"]["Id"])["ChangeInfo"]["Status"] for _ in range(2)]
+        self.assertEqual(states, ["PENDING", "INSYNC"])
+        check = route53.create_health_check(CallerReference="h", HealthCheckConfig={"Type": "HTTPS"})["HealthCheck"]
+        with self.assertRaises(ClientError):
+            route53.get_health_check_status(HealthCheckId=check["Id"])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -5,6 +5,7 @@
 //! read from the local AWS.
 
 pub mod alb;
+pub mod dns;
 mod http;
 pub mod invariants;
 pub mod local;
@@ -16,6 +17,7 @@ pub mod traffic;
 pub mod world;
 
 pub use alb::Alb;
+pub use dns::Dns;
 pub use local::LocalAws;
 pub use release::{Ended, Execution};
 pub use stack::Stack;

@@ -26,7 +26,7 @@ from . import functions, http1, wire
 logger = logging.getLogger("bridge.control")
 
 CALLS_KEPT = 200_000
-KINDS = ("throttle", "error500", "access-denied", "drop-before", "drop-after", "silence")
+KINDS = ("throttle", "error500", "access-denied", "drop-before", "drop-after", "silence", "prior-request")
 
 
 # ── Calls ────────────────────────────────────────────────────────────────────────────────────

@@ -16,9 +16,22 @@ _moto: subprocess.Popen[bytes] | None = None
 
 def prepare() -> Callable[[], None]:
     """Import and bridge; returns what ends every child process at once."""
-    from . import alb_api, alb_traffic, cloudwatch, events, functions, lambda_api, notifications, policies, states
+    from . import alb_api, alb_traffic, cloudwatch, events, functions, lambda_api, notifications, policies
+    from . import dns  # noqa: F401 - it only adds to the control API
+    from . import route53_api, states
 
-    for module in (cloudwatch, functions, lambda_api, policies, states, events, notifications, alb_api, alb_traffic):
+    for module in (
+        cloudwatch,
+        functions,
+        lambda_api,
+        policies,
+        states,
+        events,
+        notifications,
+        alb_api,
+        alb_traffic,
+        route53_api,
+    ):
         module.install()
 
     def stop() -> None:

@@ -10,9 +10,11 @@ import uuid
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
+from xml.etree import ElementTree
 
 import botocore
 import cbor2
+from ministack.services import route53
 
 from . import http1, query_protocol
 
@@ -91,12 +93,20 @@ def asked(method: str, path: str, service: str, action: str, body: bytes) -> dic
         if service == "elbv2" and not action.startswith("Describe"):
             form = parse_qs(body.decode())
             return dict(query_protocol.asked(service, action, lambda name: form.get(name, [""])[-1]))
+        if service == "route53" and action == "ChangeResourceRecordSets":
+            changes = ElementTree.fromstring(body).findall(".//{*}Change")
+            return {"changes": [_asked_change(change) for change in changes]}
         if service != "lambda" or method == "GET" or action.startswith("Invoke"):
             return None
         data = json.loads(body) if body else {}
     except Exception:  # noqa: BLE001 - what cannot be read asks for nothing; the service will say what is wrong
         return None
     return {"path": path, **{k: v for k, v in data.items() if k not in ("ZipFile", "Code")}}
+
+
+def _asked_change(change: ElementTree.Element) -> dict[str, Any]:
+    described = route53._find(change, "ResourceRecordSet")
+    return {"Action": route53._text(change, "Action"), **route53._parse_record_set(described)}
 
 
 def _decode(body: bytes, headers: dict[str, str]) -> Any:
@@ -135,6 +145,8 @@ def _resource(data: Any) -> str | None:
 def _rest(service: str, method: str, path: str, query: dict[str, list[str]]) -> tuple[str, str, str | None]:
     parts = [p for p in path.split("/") if p]
     resource: str | None = parts[0] if service == "s3" and parts else (parts[-1] if parts else None)
+    if service == "route53" and len(parts) > 2:
+        resource = parts[2]
     if service == "lambda" and "functions" in parts:
         after = parts[parts.index("functions") + 1 :]
         resource = _function_name(after[0]) if after else None
@@ -216,6 +228,9 @@ def refusal(kind: str, service: str, headers: dict[str, str]) -> http1.Response:
     if kind == "throttle":
         status, code = _THROTTLE.get(service, (400, "ThrottlingException"))
         message = "Rate exceeded"
+    elif kind == "prior-request":
+        status, code = 400, "PriorRequestNotComplete"
+        message = "The request was rejected because Route 53 was still processing a prior request."
     elif kind == "access-denied":
         status, code = _DENIED.get(service, (400, "AccessDeniedException"))
         message = "User is not authorized to perform this action"
