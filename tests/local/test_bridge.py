@@ -1257,6 +1257,63 @@ class Control(Bridged):
         )
         self.assertEqual(self.run_to_end(machine)["error"], "Lambda.TooManyRequestsException")
 
+    def test_limits(self) -> None:
+        self.function({"version": "1"})
+        self.addCleanup(self.aws.local, "DELETE", "limits")
+        told = self.aws.local("POST", "limits", {"lambdaControlPlanePerSecond": "aws", "route53PerSecond": 5})
+        self.assertEqual(
+            told["limits"],
+            {
+                "lambdaControlPlanePerSecond": 15,
+                "lambdaGetFunctionPerSecond": 100,
+                "lambdaGetPolicyPerSecond": 15,
+                "route53PerSecond": 5,
+            },
+        )
+
+        def passed(call: Any, count: int, code: str, status: int, **arguments: Any) -> tuple[int, float]:
+            let, began = 0, time.monotonic()
+            for _ in range(count):
+                try:
+                    call(**arguments)
+                    let += 1
+                except ClientError as error:
+                    answer = error.response
+                    told = (answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"])
+                    self.assertEqual(told, (code, status))
+            return let, time.monotonic() - began
+
+        lambda_refusal = {"code": "TooManyRequestsException", "status": 429, "FunctionName": self.name}
+        since = self.aws.local("GET", "calls")["seq"]
+        # One second's worth, and what came back meanwhile; reads of configuration share it with writes.
+        let, took = passed(self.lambda_.get_function_configuration, 60, **lambda_refusal)
+        self.assertAlmostEqual(let, 15 + 15 * took, delta=2)
+        let, _ = passed(self.lambda_.list_aliases, 5, **lambda_refusal)
+        self.assertLess(let, 4)
+        # These have their own.
+        self.assertEqual(passed(self.lambda_.get_function, 40, **lambda_refusal)[0], 40)
+        self.lambda_.invoke(FunctionName=self.name)
+        calls = self.aws.local("GET", f"calls?since={since}")["calls"]
+        refused = [c for c in calls if c["action"] == "GetFunctionConfiguration" and c["status"] == 429]
+        self.assertGreater(len(refused), 30)
+        self.assertEqual(refused[0]["error"], "TooManyRequestsException")
+        route53 = self.aws.client("route53")
+        let, took = passed(route53.list_hosted_zones, 15, "Throttling", 400)
+        self.assertAlmostEqual(let, 5 + 5 * took, delta=1.5)
+        # Another account has its own.
+        other = boto3.client(
+            "route53",
+            endpoint_url=f"http://127.0.0.1:{self.aws.port}",
+            aws_access_key_id="123456789012",
+            aws_secret_access_key="x",
+            region_name=REGION,
+        )
+        other.list_hosted_zones()
+        throttled = self.aws.local("GET", "limits")["throttled"]
+        self.assertEqual(throttled["route53PerSecond"], 15 - let)
+        self.aws.local("DELETE", "limits")
+        self.assertEqual(passed(self.lambda_.list_aliases, 30, **lambda_refusal)[0], 30)
+
     def test_deliveries(self) -> None:
         url = self.queue_for({"source": ["aws.states"], "detail": {"status": ["SUCCEEDED"]}})
         machine = self.machine({"P": {"Type": "Pass", "End": True}}, "P")

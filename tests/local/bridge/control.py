@@ -198,6 +198,10 @@ ROUTES: dict[tuple[str, str], Local] = {}
 A coroutine function is awaited where all requests are served, and must not block."""
 
 
+LIMIT: Callable[[str, str, str, dict[str, str]], http1.Response | None] = lambda *call: None
+"""The answer to a call (service, action, access key id, headers) that is one too many; `limits` puts it here."""
+
+
 async def handle(request: http1.Request, connection: http1.Connection) -> http1.Response | None:
     parts = urlsplit(request.target)
     if parts.path.startswith("/_local/"):
@@ -225,8 +229,10 @@ async def handle(request: http1.Request, connection: http1.Connection) -> http1.
             answer = wire.refusal(fault.kind, service, headers)
             CALLS.add(at, service, action, caller, answer.status, resource, wire.error_of(answer, service), asked)
             return answer
-    answer: http1.Response | None
-    if action == "Invoke" and service == "lambda" and request.method == "POST":
+    answer = LIMIT(service, action, key, headers)
+    if answer is not None:
+        pass
+    elif action == "Invoke" and service == "lambda" and request.method == "POST":
         answer = await _invoke(parts.path, headers, query, request.body, key)
     else:
         answer = await _through_ministack(request, connection, path, parts)

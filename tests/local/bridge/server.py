@@ -17,7 +17,7 @@ _moto: subprocess.Popen[bytes] | None = None
 def prepare() -> Callable[[], None]:
     """Import and bridge; returns what ends every child process at once."""
     from . import alb_api, alb_traffic, cloudwatch, events, functions, lambda_api, notifications, policies
-    from . import dns  # noqa: F401 - it only adds to the control API
+    from . import dns, limits  # noqa: F401 - they only add to the control API
     from . import route53_api, states
 
     for module in (
