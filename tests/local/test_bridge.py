@@ -1715,6 +1715,32 @@ class StillNeeded(unittest.TestCase):
         with self.assertRaises(ClientError):
             route53.get_health_check_status(HealthCheckId=check["Id"])
 
+    def test_11_apis_serve_what_is_defined(self) -> None:
+        rest = self.client("apigateway")
+        api = rest.create_rest_api(name="a")["id"]
+        root = rest.get_resources(restApiId=api)["items"][0]["id"]
+        rest.put_method(restApiId=api, resourceId=root, httpMethod="GET", authorizationType="NONE")
+        rest.create_deployment(restApiId=api, stageName="s", variables={"version": "1"})
+
+        def answers(uri: str) -> int:
+            # Never deployed, and the function allows nobody.
+            rest.put_integration(
+                restApiId=api,
+                resourceId=root,
+                httpMethod="GET",
+                type="AWS_PROXY",
+                integrationHttpMethod="POST",
+                uri=f"arn:aws:apigateway:{REGION}:lambda:path/2015-03-31/functions/{uri}/invocations",
+            )
+            connection = http.client.HTTPConnection("127.0.0.1", self.port)
+            connection.request("GET", f"/_aws/execute-api/{api}/s/")
+            status = connection.getresponse().status
+            connection.close()
+            return status
+
+        function = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:f"
+        self.assertEqual((answers(f"{function}:1"), answers(function + ":${stageVariables.version}")), (200, 500))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import contextvars
 import hashlib
 import json
 import logging
@@ -287,9 +288,12 @@ def _execute_function(func: dict[str, Any], event: Any) -> Result:
     if ROUTE not in func:
         func = {**func, "config": config, ROUTE: None}
     if is_ours(config):
-        return to_ministack(ENGINE.submit(func, json.dumps(event).encode(), "ministack").result())
+        result = to_ministack(ENGINE.submit(func, json.dumps(event).encode(), "ministack").result())
+        _tell(config, result)
+        return result
     started = time.time()
     result = _original_execute_function(func, event)
+    _tell(config, result)
     if not result.get("throttle"):
         telemetry.publish(
             config,
@@ -300,6 +304,13 @@ def _execute_function(func: dict[str, Any], event: Any) -> Result:
             throttle=False,
         )
     return result
+
+
+def _tell(config: dict[str, Any], result: Result) -> None:
+    told = INVOKED.get()
+    if told is not None:
+        failed, throttled = bool(result.get("error")), bool(result.get("throttle"))
+        told.append(Invoked(config.get("Version", "$LATEST"), result.get("body"), failed, throttled))
 
 
 def _get_func_record_for_ref(function_ref: str) -> tuple[Any, Any, str]:
@@ -340,6 +351,14 @@ class Invoked:
     body: Any
     failed: bool
     throttled: bool
+
+
+INVOKED: contextvars.ContextVar[list[Invoked] | None] = contextvars.ContextVar("invoked", default=None)
+"""Where a service that has ministack invoke functions is told what they did."""
+
+
+def exists(arn: str) -> bool:
+    return bool(lambda_svc._get_func_record_for_ref(arn)[0])
 
 
 async def invoke(arn: str, event: Any, service: str) -> Invoked | None:
