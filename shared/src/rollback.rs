@@ -3,16 +3,14 @@
 //! Safe to run twice, twice at once, and late: the ledger says whether a deployment is still open,
 //! and [`reconcile`](crate::domain::routing::reconcile) writes only over states that are its own.
 
-use futures::future::join_all;
-
 use crate::{
     aws::{
-        functions::Functions,
         ledger::{Ledger, Record, Status, Why},
+        traffic::Traffic,
     },
     domain::{
         Timestamp,
-        release::{DeploymentStatus, Footprint, Target},
+        release::{DeploymentStatus, Footprint},
     },
     error::Error,
     wire::outcome::{FunctionOutcome, Outcome},
@@ -83,7 +81,7 @@ pub fn outcome(
 /// [`Error::Transient`] when AWS did not answer for one of the targets; the others are on blue, and
 /// to run it again is safe.
 pub async fn restore(
-    functions: &Functions,
+    traffic: &Traffic,
     ledger: &Ledger,
     execution: &str,
     why: &Why,
@@ -91,36 +89,33 @@ pub async fn restore(
     let Some(record) = ledger.tell_back(execution, why).await? else {
         return Ok(None);
     };
-    put_back(functions, record).await.map(Some)
+    put_back(traffic, record).await.map(Some)
 }
 
 /// The same for a caller that knows the targets: traffic and ledger are written at the same time,
 /// and traffic waits for nothing. Whatever is not as it was when the caller's copy was made goes the
 /// slow way, by what the ledger says.
 pub async fn restore_at_once(
-    functions: &Functions,
+    traffic: &Traffic,
     ledger: &Ledger,
     execution: &str,
     why: &Why,
     known: &Footprint,
 ) -> Result<Option<Restored>, Error> {
-    let fast = join_all(
-        known
-            .functions
-            .iter()
-            .map(|target| functions.restore_known(target)),
+    let (told, done) = futures::join!(
+        ledger.tell_back(execution, why),
+        traffic.restore_at_once(known),
     );
-    let (told, fast) = futures::join!(ledger.tell_back(execution, why), fast);
     let Some(record) = told? else {
         return Ok(None);
     };
-    if fast.into_iter().all(|done| matches!(done, Ok(Some(_)))) {
+    if matches!(done, Ok(true)) {
         return Ok(Some(Restored {
             record,
             changed_outside: Vec::new(),
         }));
     }
-    put_back(functions, record).await.map(Some)
+    put_back(traffic, record).await.map(Some)
 }
 
 /// Takes a promoted deployment back, while its blue is kept ready. None when that time is over, or
@@ -129,7 +124,7 @@ pub async fn restore_at_once(
 /// # Errors
 /// [`Error::DeploymentInProgress`] when a newer deployment holds the locks: it is not disturbed.
 pub async fn revert(
-    functions: &Functions,
+    traffic: &Traffic,
     ledger: &Ledger,
     execution: &str,
     why: &Why,
@@ -146,7 +141,7 @@ pub async fn revert(
     }
     ledger.reopen(&record, why).await?;
     let restored = put_back(
-        functions,
+        traffic,
         Record {
             why: Some(why.clone()),
             ..record
@@ -157,7 +152,7 @@ pub async fn revert(
     Ok(Some(restored))
 }
 
-async fn put_back(functions: &Functions, mut record: Record) -> Result<Restored, Error> {
+async fn put_back(traffic: &Traffic, mut record: Record) -> Result<Restored, Error> {
     // Where versions were never fixed, no traffic was moved.
     let Some(footprint) = &mut record.footprint else {
         return Ok(Restored {
@@ -165,22 +160,11 @@ async fn put_back(functions: &Functions, mut record: Record) -> Result<Restored,
             changed_outside: Vec::new(),
         });
     };
-    let each = footprint
-        .functions
-        .iter()
-        .map(|target| functions.restore(target, &footprint.plan));
-    let done: Vec<Result<Target, Error>> = join_all(each).await;
-    let mut changed_outside = Vec::new();
-    for (target, result) in footprint.functions.iter_mut().zip(done) {
-        match result {
-            Ok(now) => *target = now,
-            Err(Error::ChangedOutside(what)) => changed_outside.push(what),
-            Err(error) => return Err(error),
-        }
-    }
+    let back = traffic.restore(footprint).await?;
+    footprint.functions = back.functions;
     Ok(Restored {
         record,
-        changed_outside,
+        changed_outside: back.changed_outside,
     })
 }
 

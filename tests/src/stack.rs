@@ -9,6 +9,9 @@ use crate::{LocalAws, paths};
 /// The bucket that releases take code from.
 pub const ARTIFACTS: &str = "crossfade-artifacts";
 
+/// A zone that the stack is told of. The local AWS chooses ids by itself and does not ask who may.
+const HOSTED_ZONE: &str = "Z0123456789ABCDEFGHIJ";
+
 /// A deployed stack: its outputs.
 #[derive(Clone, Debug)]
 pub struct Stack {
@@ -54,6 +57,8 @@ impl Stack {
             .arg(format!("TargetFunctionPrefix={prefix}"))
             .arg(format!("Architecture={}", architecture()))
             .arg(format!("ArtifactBucket={ARTIFACTS}"))
+            .arg(format!("HostedZoneIds={HOSTED_ZONE}"))
+            .arg(format!("LoadBalancerPrefix={prefix}"))
             .current_dir(&home)
             .env("HOME", &home)
             .env("SAM_CLI_TELEMETRY", "0")

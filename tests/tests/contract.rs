@@ -335,6 +335,7 @@ fn every_decision_is_handled() {
         let next = choose(decide, &checked(word));
         let expected = match *word {
             "bakeOn" => "Bake",
+            "awaitDns" => "AwaitDns",
             "shift" => "ShiftTraffic",
             "ask" | "hold" => "Hold",
             "promote" => "DeploymentSuccessful",

@@ -53,7 +53,7 @@ impl Handler {
     async fn put_back(&self, watch: &Watch, why: &Why) -> Result<bool, Error> {
         if watch.retain_until.is_none() {
             let restored = rollback::restore_at_once(
-                &self.functions,
+                &self.traffic,
                 &self.ledger,
                 &watch.execution,
                 why,
@@ -69,7 +69,7 @@ impl Handler {
                 return Ok(true);
             }
         }
-        match rollback::revert(&self.functions, &self.ledger, &watch.execution, why).await {
+        match rollback::revert(&self.traffic, &self.ledger, &watch.execution, why).await {
             Ok(Some(restored)) => {
                 let outcome = restored.outcome(restored.status());
                 self.notifier.tell(&watch.execution, &outcome).await?;

@@ -12,16 +12,17 @@ mod hold;
 use crossfade::{
     aws::{
         executions::Executions,
-        functions::Functions,
-        ledger::{Ledger, Status},
+        ledger::{Ledger, Record, Status},
         metrics::Metrics,
         notify::Notifier,
+        traffic::Traffic,
     },
     domain::{
+        Timestamp,
         check::{Look, Window, check},
         counts::FunctionSeries,
         judge::Watch,
-        release::{Release, Target},
+        release::{IN_SYNC_USUAL_SECONDS, Release},
         weight::Weight,
     },
     error::Error,
@@ -36,10 +37,10 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub struct Handler {
     executions: Executions,
-    functions: Functions,
     ledger: Ledger,
     metrics: Metrics,
     notifier: Notifier,
+    traffic: Traffic,
 }
 
 impl Handler {
@@ -48,10 +49,10 @@ impl Handler {
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
             executions: Executions::new(config),
-            functions: Functions::new(config),
             ledger: Ledger::new(config),
             metrics: Metrics::new(config),
             notifier: Notifier::new(config),
+            traffic: Traffic::new(config),
         }
     }
 
@@ -74,15 +75,18 @@ impl Handler {
     /// One look at the step that bakes.
     async fn look(&self, task: Task) -> Result<Release, Error> {
         let mut release: Release = state(task.state)?;
+        if release.is_following() {
+            return self.follow(task.execution, task.now, release).await;
+        }
         let window = Window::at(task.now, &release.steps, release.analysis.settle_seconds);
         let (Some(step), Some(window)) = (release.step(), window) else {
             return Err(Error::InvalidRequest("there is no step that bakes".into()));
         };
         // A step without weight or without a bake says nothing of green's traffic.
-        let judged: &[Target] = if step.weight > Weight::ZERO && step.bake_seconds > 0 {
-            &release.functions
+        let judged = if step.weight > Weight::ZERO && step.bake_seconds > 0 {
+            release.traffic.counted(&release.functions)
         } else {
-            &[]
+            Vec::new()
         };
 
         let read = Watch {
@@ -92,34 +96,23 @@ impl Handler {
         let (readings, minutes, record) = futures::try_join!(
             self.metrics.alarms(&release.analysis.alarms),
             self.metrics
-                .minutes(judged, release.analysis.slower_than_ms, read),
+                .minutes(&judged, release.analysis.slower_than_ms, read),
             self.ledger.get(&task.execution),
         )?;
-        match record {
-            Some(record) if record.status == Status::InFlight => {}
-            Some(record) => {
-                let reason = record
-                    .why
-                    .map_or_else(|| "the deployment has ended".to_owned(), |why| why.reason);
-                return Err(Error::DeploymentRolledBack(reason));
-            }
-            None => {
-                return Err(Error::Refused(
-                    "the ledger does not know this deployment".into(),
-                ));
-            }
-        }
+        still_in_flight(record)?;
 
+        let pasts = release.functions.iter().map(|target| target.past);
         let series: Vec<_> = judged
-            .iter()
+            .into_iter()
             .zip(minutes)
-            .map(|(target, minutes)| FunctionSeries {
-                function: target.function_name.to_string(),
+            .zip(pasts.chain([release.traffic.past()]))
+            .map(|((counted, minutes), past)| FunctionSeries {
+                function: counted.name,
                 minutes: minutes
                     .into_iter()
                     .filter(|minute| window.judges(minute))
                     .collect(),
-                past: target.past,
+                past,
             })
             .collect();
         let look = Look {
@@ -143,5 +136,65 @@ impl Handler {
             "Checked alarms."
         );
         Ok(release)
+    }
+
+    /// One look while DNS is following: the alarms, and whether the last change is in force. Whose
+    /// requests come in meanwhile is not known, so they are not judged.
+    async fn follow(
+        &self,
+        execution: String,
+        now: Timestamp,
+        mut release: Release,
+    ) -> Result<Release, Error> {
+        let in_sync = async {
+            match &release.propagation {
+                None => Ok(true),
+                Some(propagation) => match &propagation.change_id {
+                    Some(change) => self.traffic.in_sync(change).await,
+                    None => Ok(propagation.waited_seconds >= IN_SYNC_USUAL_SECONDS),
+                },
+            }
+        };
+        let (readings, in_sync, record) = futures::try_join!(
+            self.metrics.alarms(&release.analysis.alarms),
+            in_sync,
+            self.ledger.get(&execution),
+        )?;
+        still_in_flight(record)?;
+        let look = Look {
+            readings: &readings,
+            preexisting: &release.preexisting_alarms,
+            started_at: release.started_at,
+            series: &[],
+            watch: Watch {
+                from: 0,
+                through: 0,
+            },
+        };
+        let found = check(&release.analysis, &look);
+        release.followed(in_sync, found, now);
+        tracing::info!(
+            deployment.id = execution,
+            in_sync,
+            decision = ?release.decision,
+            "Looked whether DNS follows."
+        );
+        Ok(release)
+    }
+}
+
+/// A deployment that was told to go back meanwhile is not judged any more.
+fn still_in_flight(record: Option<Record>) -> Result<(), Error> {
+    match record {
+        Some(record) if record.status == Status::InFlight => Ok(()),
+        Some(record) => {
+            let reason = record
+                .why
+                .map_or_else(|| "the deployment has ended".to_owned(), |why| why.reason);
+            Err(Error::DeploymentRolledBack(reason))
+        }
+        None => Err(Error::Refused(
+            "the ledger does not know this deployment".into(),
+        )),
     }
 }

@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use crossfade::{
-    aws::functions::{Configuration, UPDATED},
+    aws::{
+        functions::{Configuration, UPDATED},
+        traffic::Serving,
+    },
     domain::{
+        front_door::FrontDoor,
         names::Version,
-        release::Target,
+        release::{CalledAs, Target},
         routing::{Alias, Primary},
     },
     error::Error,
@@ -18,13 +22,6 @@ use crate::Handler;
 /// How long a version may take to be active: images and SnapStart take minutes, and the function's
 /// own time is 14.
 const ACTIVE: Duration = Duration::from_mins(8);
-
-/// What was there before anything was touched.
-#[derive(Clone, Debug)]
-pub(crate) struct Seen {
-    alias: Option<Alias>,
-    bypasses: Vec<String>,
-}
 
 /// A function whose green is ready.
 #[derive(Clone, Debug)]
@@ -41,71 +38,56 @@ impl Prepared {
 }
 
 impl Handler {
-    /// Reads what is there.
-    ///
-    /// # Errors
-    /// [`Error::ChangedOutside`] when the alias is split: someone else is shifting its traffic.
-    pub(crate) async fn observe(&self, asked: &FunctionRequest) -> Result<Seen, Error> {
-        let (alias, bypasses) = futures::try_join!(
-            self.functions.alias(&asked.function_name, &asked.alias),
-            self.functions.bypasses(&asked.function_name),
-        )?;
-        if let Some(alias) = &alias
-            && alias.additional.is_some()
-        {
-            return Err(Error::ChangedOutside(format!(
-                "{}:{} is split before the release ({alias}); settle it on one version first",
-                asked.function_name, asked.alias
-            )));
-        }
-        Ok(Seen { alias, bypasses })
-    }
-
     /// Makes green, and sees that it can share blue's traffic.
     pub(crate) async fn prepare(
         &self,
         asked: &FunctionRequest,
-        seen: Seen,
+        serving: Serving,
+        door: &FrontDoor,
     ) -> Result<Prepared, Error> {
         let function = &asked.function_name;
-        let mut warnings = seen.bypasses;
-        let (blue, revision_id) = match seen.alias {
-            None => (None, None),
-            Some(Alias {
-                primary: Primary::Version(version),
-                revision,
-                ..
-            }) => (Some(version), Some(revision)),
+        let mut warnings = Vec::new();
+        let (blue, revision_id) = match (serving.seen, &serving.alias) {
+            (None, _) => (serving.version.clone(), None),
             // What serves now has to be a version before it can share traffic, and before its code
             // is replaced: it is published as it stands, and the alias pinned to it.
-            Some(Alias {
-                primary: Primary::Latest,
-                ..
-            }) => {
+            (
+                Some(Alias {
+                    primary: Primary::Latest,
+                    ..
+                }),
+                Some(alias),
+            ) => {
                 let latest = self.functions.updated(function, UPDATED).await?;
                 let blue = self.functions.publish(function, &latest).await?.version;
-                let target = Target {
-                    function_name: function.clone(),
-                    alias: asked.alias.clone(),
-                    blue_version: Some(blue.clone()),
-                    green_version: blue.clone(),
-                    past: None,
-                    revision_id: None,
-                };
-                let pinned = self.functions.pin(&target, &blue).await?;
+                let pinned = self.traffic.pin(function, alias, &blue).await?;
                 warnings.push(format!(
-                    "{function}:{} was on $LATEST; it is now on version {blue}, the same code",
-                    asked.alias
+                    "{function}:{alias} was on $LATEST; it is now on version {blue}, the same code"
                 ));
                 (Some(blue), Some(pinned.revision))
             }
+            (Some(seen), _) => match seen.primary {
+                Primary::Version(version) => (Some(version), Some(seen.revision)),
+                Primary::Latest => (None, Some(seen.revision)),
+            },
         };
 
         let (green, known) = self.green(asked).await?;
+        let called_as = match door {
+            FrontDoor::Alias => None,
+            FrontDoor::Route53(_) | FrontDoor::Alb(_) => Some(CalledAs {
+                blue: match &serving.alias {
+                    Some(alias) => Some(alias.to_string()),
+                    None => blue.as_ref().map(ToString::to_string),
+                },
+                green: green.to_string(),
+            }),
+        };
         let prepared = Prepared {
             target: Target {
                 function_name: function.clone(),
                 alias: asked.alias.clone(),
+                called_as,
                 blue_version: blue.clone(),
                 green_version: green.clone(),
                 past: None,
@@ -116,19 +98,20 @@ impl Handler {
         if !prepared.changes() {
             return Ok(prepared);
         }
-        let serving = async {
+        let active = async {
             match known {
                 Some(configuration) => Ok(configuration),
                 None => self.functions.active(function, &green, ACTIVE).await,
             }
         };
         match &blue {
-            Some(blue) => {
+            // Only an alias asks that both be alike.
+            Some(blue) if *door == FrontDoor::Alias => {
                 let (green, blue) =
-                    futures::try_join!(serving, self.functions.version(function, blue))?;
+                    futures::try_join!(active, self.functions.version(function, blue))?;
                 fit(function.as_ref(), &green, &blue)?;
             }
-            None => drop(serving.await?),
+            _ => drop(active.await?),
         }
         Ok(prepared)
     }

@@ -14,10 +14,12 @@ use crossfade::{
         ledger::{Ledger, Status},
         metrics::Metrics,
         notify::Notifier,
+        traffic::Traffic,
     },
     domain::{
         analysis::{Analysis, PreexistingAlarms},
         check::{AlarmState, Evidence, Reading},
+        front_door::FrontDoor,
         names::AlarmName,
         plan::{Plan, Step},
         release::{DeploymentStatus, Hold, Position, Release},
@@ -43,6 +45,7 @@ pub struct Handler {
     ledger: Ledger,
     metrics: Metrics,
     notifier: Notifier,
+    traffic: Traffic,
 }
 
 impl Handler {
@@ -55,6 +58,7 @@ impl Handler {
             ledger: Ledger::new(config),
             metrics: Metrics::new(config),
             notifier: Notifier::new(config),
+            traffic: Traffic::new(config),
         }
     }
 
@@ -70,44 +74,61 @@ impl Handler {
         };
 
         let mut warnings = self.take_locks(&task, &request).await?;
-        let (readings, seen) = futures::try_join!(
+        let names = request.functions.iter().map(|asked| &asked.function_name);
+        let (readings, observed, bypasses) = futures::try_join!(
             self.metrics.alarms(&request.analysis.alarms),
-            try_join_all(request.functions.iter().map(|asked| self.observe(asked))),
+            self.traffic.observe(&request),
+            try_join_all(names.map(|name| self.functions.bypasses(name))),
         )?;
+        let mut door = observed.door;
+        warnings.extend(observed.warnings);
+        warnings.extend(bypasses.into_iter().flatten());
         let preexisting_alarms = preflight(&request.analysis, &readings)?;
 
         let prepared = try_join_all(
             request
                 .functions
                 .iter()
-                .zip(seen)
-                .map(|(asked, seen)| self.prepare(asked, seen)),
+                .zip(observed.functions)
+                .map(|(asked, serving)| self.prepare(asked, serving, &door)),
         )
         .await?;
         warnings.extend(prepared.iter().flat_map(|one| one.warnings.clone()));
         let (changed, same): (Vec<Prepared>, Vec<Prepared>) =
             prepared.into_iter().partition(Prepared::changes);
-        if changed.is_empty() {
+        if changed.is_empty() && !same.is_empty() {
             return self
                 .nothing_to_release(&task, &request, &same, warnings)
                 .await;
         }
-        warnings.extend(same.iter().map(|one| {
-            format!(
-                "{}: version {} serves already; left out",
-                one.target.function_name, one.target.green_version
-            )
-        }));
-
         let mut functions: Vec<_> = changed.into_iter().map(|one| one.target).collect();
+        if door == FrontDoor::Alias {
+            warnings.extend(same.iter().map(|one| {
+                format!(
+                    "{}: version {} serves already; left out",
+                    one.target.function_name, one.target.green_version
+                )
+            }));
+        } else {
+            // One door moves them all: green's side has to have the unchanged ones, too.
+            functions.extend(same.into_iter().map(|one| one.target));
+        }
+        self.traffic.stage(&door, &mut functions).await?;
+
         let pasts = self
             .metrics
-            .past(&functions, request.analysis.slower_than_ms, task.now)
+            .past(
+                &door.counted(&functions),
+                request.analysis.slower_than_ms,
+                task.now,
+            )
             .await?;
+        door.remember(pasts.get(functions.len()).copied().flatten());
         for (target, past) in functions.iter_mut().zip(pasts) {
             target.past = past;
         }
-        let plan = if functions.iter().all(|target| target.blue_version.is_none()) {
+        let new = functions.iter().all(|target| target.blue_version.is_none());
+        let plan = if door == FrontDoor::Alias && new {
             first_release(&request.plan())
         } else {
             request.plan()
@@ -117,6 +138,8 @@ impl Handler {
             started_at: task.now,
             functions,
             plan,
+            traffic: door,
+            propagation: None,
             analysis: request.analysis.clone(),
             preexisting_alarms,
             hold: Hold {

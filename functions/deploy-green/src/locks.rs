@@ -30,10 +30,12 @@ impl Handler {
             .iter()
             .map(|asked| &asked.function_name)
             .collect();
+        let doors = request.traffic.locks();
         let begin = Begin {
             execution: &task.execution,
             application: &request.application,
             functions: &functions,
+            doors: &doors,
             alarms: &request.analysis.alarms,
             on_hold_timeout: request.on_hold_timeout,
             now: task.now,
@@ -94,8 +96,7 @@ impl Handler {
             evidence: Evidence::default(),
             at: task.now,
         };
-        if let Some(restored) =
-            rollback::restore(&self.functions, &self.ledger, holder, &why).await?
+        if let Some(restored) = rollback::restore(&self.traffic, &self.ledger, holder, &why).await?
         {
             rollback::close(&self.ledger, &restored, task.now).await?;
             let outcome = restored.outcome(restored.status());

@@ -9,5 +9,5 @@ use deploy_green::Handler;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     let handler = Handler::new(&aws::config(Pace::Release));
-    run(|payload| handler.handle(payload)).await
+    run(|payload| Box::pin(handler.handle(payload))).await
 }

@@ -4,9 +4,9 @@
 use chrono::TimeDelta;
 use crossfade::{
     aws::{
-        functions::Functions,
         ledger::{Ledger, Record, Status},
         notify::Notifier,
+        traffic::Traffic,
     },
     domain::release::{DeploymentStatus, Release},
     error::Error,
@@ -16,13 +16,12 @@ use crossfade::{
         task::{state, task},
     },
 };
-use futures::future::try_join_all;
 use serde_json::Value;
 
 /// What the handler acts on.
 #[derive(Debug)]
 pub struct Handler {
-    functions: Functions,
+    traffic: Traffic,
     ledger: Ledger,
     notifier: Notifier,
 }
@@ -32,7 +31,7 @@ impl Handler {
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
-            functions: Functions::new(config),
+            traffic: Traffic::new(config),
             ledger: Ledger::new(config),
             notifier: Notifier::new(config),
         }
@@ -44,12 +43,8 @@ impl Handler {
         let mut release: Release = state(task.state)?;
 
         let from = release.weight();
-        let promotions = release
-            .functions
-            .iter()
-            .map(|target| self.functions.promote(target, from));
-        release.functions = match try_join_all(promotions).await {
-            Ok(functions) => functions,
+        release.functions = match self.traffic.promote(&release.footprint(), from).await {
+            Ok(moved) => moved.functions,
             Err(error) => {
                 return Err(explain(&self.ledger, &task.execution, task.retries, error).await);
             }

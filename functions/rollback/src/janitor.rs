@@ -114,7 +114,7 @@ impl Handler {
             at,
         };
         let Some(restored) =
-            rollback::restore(&self.functions, &self.ledger, execution, &why).await?
+            rollback::restore(&self.traffic, &self.ledger, execution, &why).await?
         else {
             return Ok(false);
         };

@@ -12,9 +12,9 @@ mod janitor;
 use crossfade::{
     aws::{
         executions::Executions,
-        functions::Functions,
         ledger::{Ledger, Why},
         notify::Notifier,
+        traffic::Traffic,
     },
     domain::{
         check::Evidence,
@@ -39,9 +39,9 @@ use crate::failure::Failure;
 #[derive(Debug)]
 pub struct Handler {
     executions: Executions,
-    functions: Functions,
     ledger: Ledger,
     notifier: Notifier,
+    traffic: Traffic,
 }
 
 /// What the state hands on: how the execution ends.
@@ -64,9 +64,9 @@ impl Handler {
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
             executions: Executions::new(config),
-            functions: Functions::new(config),
             ledger: Ledger::new(config),
             notifier: Notifier::new(config),
+            traffic: Traffic::new(config),
         }
     }
 
@@ -108,7 +108,7 @@ impl Handler {
         let failure = Failure::of(&task.state);
         let why = failure.why(&task.state, task.now);
         let restored =
-            rollback::restore(&self.functions, &self.ledger, &task.execution, &why).await?;
+            rollback::restore(&self.traffic, &self.ledger, &task.execution, &why).await?;
         if let Some(restored) = &restored {
             rollback::close(&self.ledger, restored, task.now).await?;
         }
@@ -216,7 +216,7 @@ impl Handler {
             return Ok(None);
         };
         if let Some(restored) =
-            rollback::restore(&self.functions, &self.ledger, &execution, why).await?
+            rollback::restore(&self.traffic, &self.ledger, &execution, why).await?
         {
             if let Some(token) = &restored.record.token {
                 let told = Error::DeploymentRolledBack(why.reason.clone());
@@ -230,7 +230,7 @@ impl Handler {
             let status = restored.status();
             return Ok(Some(restored.outcome(status)));
         }
-        let reverted = rollback::revert(&self.functions, &self.ledger, &execution, why).await?;
+        let reverted = rollback::revert(&self.traffic, &self.ledger, &execution, why).await?;
         let Some(restored) = reverted else {
             return Ok(None);
         };

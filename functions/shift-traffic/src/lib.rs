@@ -1,19 +1,18 @@
 //! Gives green its share for this step, and records it. Safe to repeat.
 
 use crossfade::{
-    aws::{functions::Functions, ledger::Ledger},
-    domain::release::{Position, Release, StepTaken},
+    aws::{ledger::Ledger, traffic::Traffic},
+    domain::release::Release,
     error::Error,
     rollback::explain,
     wire::task::{state, task},
 };
-use futures::future::try_join_all;
 use serde_json::Value;
 
 /// What the handler acts on.
 #[derive(Debug)]
 pub struct Handler {
-    functions: Functions,
+    traffic: Traffic,
     ledger: Ledger,
 }
 
@@ -22,7 +21,7 @@ impl Handler {
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
-            functions: Functions::new(config),
+            traffic: Traffic::new(config),
             ledger: Ledger::new(config),
         }
     }
@@ -36,34 +35,16 @@ impl Handler {
         })?;
 
         let (from, to) = (release.weight(), step.weight);
-        let shifts = release
-            .functions
-            .iter()
-            .map(|target| self.functions.shift(target, from, to));
-        let functions = match try_join_all(shifts).await {
-            Ok(functions) => functions,
+        let moved = match self.traffic.shift(&release.footprint(), from, to).await {
+            Ok(moved) => moved,
             Err(error) => {
                 return Err(explain(&self.ledger, &task.execution, task.retries, error).await);
             }
         };
 
-        let mut shifted = Release {
-            functions,
-            decision: None,
-            resume: None,
-            ..release
-        };
-        shifted.steps.push(StepTaken {
-            weight: to,
-            started_at: task.now,
-            ended_at: None,
-            verdict: None,
-        });
-        shifted.position = Position {
-            waited_seconds: 0,
-            ..shifted.position
-        };
-        shifted.position.wait_seconds = shifted.bake(step).next_wait();
+        let mut shifted = release;
+        shifted.functions = moved.functions;
+        shifted.shifted(moved.in_force, task.now);
         self.ledger.shifted(&task.execution, &shifted, to).await?;
         tracing::info!(
             deployment.id = task.execution,

@@ -1,16 +1,14 @@
-//! Lambda: versions, aliases, invocations.
+//! Lambda: code, versions, invocations. Aliases are in [`super::traffic`].
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use aws_sdk_lambda::{
     Client,
     client::Waiters,
     config::{retry::RetryConfig, timeout::TimeoutConfig},
-    operation::{
-        get_alias::GetAliasOutput, get_function::GetFunctionOutput, update_alias::UpdateAliasOutput,
-    },
+    operation::get_function::GetFunctionOutput,
     primitives::Blob,
-    types::{AliasRoutingConfiguration, DeadLetterConfig, LogType, State},
+    types::{DeadLetterConfig, LogType, State},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
@@ -20,19 +18,14 @@ use super::{
     pace,
 };
 use crate::{
-    domain::{
-        names::{AliasName, FunctionName, Version},
-        plan::Plan,
-        release::Target,
-        routing::{Alias, AliasUpdate, Primary, Revision, Routing, reconcile},
-        weight::Weight,
-    },
+    domain::names::{FunctionName, Version},
     error::Error,
     wire::request::Code,
 };
 
-/// How often a write is decided anew when the alias changes under it. Each turn means that somebody
-/// wrote between our reading and our writing; more than this in a row is not a coincidence.
+/// How often a publication is decided anew when `$LATEST`'s revision changes under it. Each turn means
+/// that somebody wrote between our reading and our writing; more than this in a row is not a
+/// coincidence.
 const TURNS: u32 = 5;
 
 /// How long an update of `$LATEST` may take: Lambda's own waiter's limit.
@@ -99,13 +92,6 @@ pub struct Invocation {
     pub log_tail: String,
 }
 
-/// What became of a write.
-enum Written {
-    Done(Alias),
-    /// The revision is not the alias's any more: somebody wrote, and it may have been us.
-    Stale,
-}
-
 /// Lambda's control plane and the invocation of versions.
 #[derive(Clone, Debug)]
 pub struct Functions {
@@ -118,244 +104,6 @@ impl Functions {
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
             client: pace::lambda(config),
-        }
-    }
-
-    /// Gives green `weight` percent, from the weight that it was given before.
-    ///
-    /// # Errors
-    /// [`Error::ChangedOutside`] when the alias is at neither.
-    pub async fn shift(&self, target: &Target, from: Weight, to: Weight) -> Result<Target, Error> {
-        if from == to {
-            return Ok(target.clone());
-        }
-        let before: Vec<_> = target.routing(from).into_iter().collect();
-        self.bring(target, target.routing(to), &before).await
-    }
-
-    /// Puts all traffic back on blue, from every state that a deployment with this plan can have
-    /// caused. A first release has no blue: its alias is deleted again. An alias that is on blue is
-    /// not written to.
-    ///
-    /// # Errors
-    /// [`Error::ChangedOutside`] when the alias is in a state that is not ours; it stays so.
-    pub async fn restore(&self, target: &Target, plan: &Plan) -> Result<Target, Error> {
-        let unread = Target {
-            revision_id: None,
-            ..target.clone()
-        };
-        self.bring(&unread, target.routing(Weight::ZERO), &target.ours(plan))
-            .await
-    }
-
-    /// Puts all traffic back on blue in one call, if the alias is still as the target's revision
-    /// says: nothing is read first. None when it is not, or when there is no blue.
-    pub async fn restore_known(&self, target: &Target) -> Result<Option<Target>, Error> {
-        let (Some(want), Some(if_revision)) =
-            (target.routing(Weight::ZERO), target.revision_id.clone())
-        else {
-            return Ok(None);
-        };
-        let update = AliasUpdate {
-            routing: want.clone(),
-            if_revision,
-        };
-        match self
-            .write(&target.function_name, &target.alias, &update)
-            .await?
-        {
-            Written::Done(now) => proven(target, now, &want).map(Some),
-            Written::Stale => Ok(None),
-        }
-    }
-
-    /// Makes green the alias's own version and drops the split, in one write.
-    ///
-    /// # Errors
-    /// [`Error::ChangedOutside`] when the alias is not where the last shift left it.
-    pub async fn promote(&self, target: &Target, from: Weight) -> Result<Target, Error> {
-        let before: Vec<_> = target.routing(from).into_iter().collect();
-        let settled = Routing::Settled(target.green_version.clone());
-        self.bring(target, Some(settled), &before).await
-    }
-
-    /// Pins an alias to a version, where it points at `$LATEST`: the same code, which from now on
-    /// cannot change under it, and can share traffic.
-    pub async fn pin(&self, target: &Target, version: &Version) -> Result<Alias, Error> {
-        let seen = self.alias(&target.function_name, &target.alias).await?;
-        let want = Routing::Settled(version.clone());
-        match seen {
-            Some(seen) if seen.routes(&want) => Ok(seen),
-            Some(seen) if seen.primary == Primary::Latest => {
-                let update = AliasUpdate {
-                    routing: want,
-                    if_revision: seen.revision,
-                };
-                match self
-                    .write(&target.function_name, &target.alias, &update)
-                    .await?
-                {
-                    Written::Done(alias) => Ok(alias),
-                    Written::Stale => Err(busy(target)),
-                }
-            }
-            Some(_) | None => Err(Error::ChangedOutside(format!(
-                "{}:{} was moved while the release began",
-                target.function_name, target.alias
-            ))),
-        }
-    }
-
-    /// Brings the alias to where it is wanted, and proves it: `UpdateAlias` answers with the alias as
-    /// it now is. The first write is decided on what we last wrote or read; when that is stale, the
-    /// alias is read and decided on anew.
-    async fn bring(
-        &self,
-        target: &Target,
-        want: Option<Routing>,
-        ours: &[Routing],
-    ) -> Result<Target, Error> {
-        let Some(want) = want else {
-            return self.unmake(target, ours).await;
-        };
-        let (function, alias) = (&target.function_name, &target.alias);
-        let mut decided = target.revision_id.clone().map(|if_revision| AliasUpdate {
-            routing: want.clone(),
-            if_revision,
-        });
-        for _ in 0..TURNS {
-            if let Some(update) = &decided
-                && let Written::Done(now) = self.write(function, alias, update).await?
-            {
-                return proven(target, now, &want);
-            }
-            let Some(seen) = self.alias(function, alias).await? else {
-                if target.blue_version.is_some() {
-                    return Err(Error::ChangedOutside(format!("{function}:{alias} is gone")));
-                }
-                match self.create(function, alias, &target.green_version).await? {
-                    Some(now) => return proven(target, now, &want),
-                    None => continue,
-                }
-            };
-            decided = reconcile(&seen, &want, ours).map_err(|conflict| {
-                Error::ChangedOutside(format!("{function}:{alias}: {conflict}"))
-            })?;
-            if decided.is_none() {
-                return proven(target, seen, &want);
-            }
-        }
-        Err(busy(target))
-    }
-
-    /// Deletes the alias that this deployment made. `DeleteAlias` takes no revision: what it deletes
-    /// is read just before, under the deployment's lock.
-    async fn unmake(&self, target: &Target, ours: &[Routing]) -> Result<Target, Error> {
-        let (function, alias) = (&target.function_name, &target.alias);
-        let gone = Target {
-            revision_id: None,
-            ..target.clone()
-        };
-        let Some(seen) = self.alias(function, alias).await? else {
-            return Ok(gone);
-        };
-        if !ours.iter().any(|state| seen.routes(state)) {
-            return Err(Error::ChangedOutside(format!(
-                "{function}:{alias} is at {seen}, which this deployment did not write"
-            )));
-        }
-        self.client
-            .delete_alias()
-            .function_name(function.as_ref())
-            .name(alias.as_ref())
-            .send()
-            .await
-            .map_err(|error| classify("DeleteAlias", &error))?;
-        Ok(gone)
-    }
-
-    async fn write(
-        &self,
-        function: &FunctionName,
-        alias: &AliasName,
-        update: &AliasUpdate,
-    ) -> Result<Written, Error> {
-        let (primary, weights) = match &update.routing {
-            Routing::Settled(version) => (version, HashMap::new()),
-            Routing::Split {
-                blue,
-                green,
-                weight,
-            } => (
-                blue,
-                HashMap::from([(green.to_string(), weight.fraction())]),
-            ),
-        };
-        // Both are always sent: whether an omitted one is kept is not documented (AWS-FACTS 1.5).
-        let sent = self
-            .client
-            .update_alias()
-            .function_name(function.as_ref())
-            .name(alias.as_ref())
-            .function_version(primary.as_ref())
-            .routing_config(
-                AliasRoutingConfiguration::builder()
-                    .set_additional_version_weights(Some(weights))
-                    .build(),
-            )
-            .revision_id(&update.if_revision.0)
-            .send()
-            .await;
-        match sent {
-            Ok(now) => Ok(Written::Done(now.try_into()?)),
-            Err(error) if is(&error, "PreconditionFailedException") => Ok(Written::Stale),
-            Err(error) => Err(classify("UpdateAlias", &error)),
-        }
-    }
-
-    async fn create(
-        &self,
-        function: &FunctionName,
-        alias: &AliasName,
-        version: &Version,
-    ) -> Result<Option<Alias>, Error> {
-        let created = self
-            .client
-            .create_alias()
-            .function_name(function.as_ref())
-            .name(alias.as_ref())
-            .function_version(version.as_ref())
-            .send()
-            .await;
-        match created {
-            Ok(now) => Ok(Some(Alias {
-                primary: primary(now.function_version())?,
-                additional: None,
-                revision: revision(now.revision_id())?,
-            })),
-            // Perhaps our own, whose answer was lost: it is read again.
-            Err(error) if is(&error, "ResourceConflictException") => Ok(None),
-            Err(error) => Err(classify("CreateAlias", &error)),
-        }
-    }
-
-    /// The alias as it is; none where there is none.
-    pub async fn alias(
-        &self,
-        function: &FunctionName,
-        alias: &AliasName,
-    ) -> Result<Option<Alias>, Error> {
-        let got = self
-            .client
-            .get_alias()
-            .function_name(function.as_ref())
-            .name(alias.as_ref())
-            .send()
-            .await;
-        match got {
-            Ok(now) => Ok(Some(now.try_into()?)),
-            Err(error) if is(&error, "ResourceNotFoundException") => Ok(None),
-            Err(error) => Err(classify("GetAlias", &error)),
         }
     }
 
@@ -618,27 +366,6 @@ impl Functions {
     }
 }
 
-fn proven(target: &Target, now: Alias, want: &Routing) -> Result<Target, Error> {
-    if now.routes(want) {
-        Ok(Target {
-            revision_id: Some(now.revision),
-            ..target.clone()
-        })
-    } else {
-        Err(Error::Transient(format!(
-            "{}:{} was written and is at {now}, not at {want}",
-            target.function_name, target.alias
-        )))
-    }
-}
-
-fn busy(target: &Target) -> Error {
-    Error::Transient(format!(
-        "{}:{} changes faster than it can be read",
-        target.function_name, target.alias
-    ))
-}
-
 fn configuration(got: GetFunctionOutput) -> Result<Configuration, Error> {
     let now = got
         .configuration
@@ -691,63 +418,11 @@ fn shown(value: &Value) -> String {
         .map_or_else(|| value.to_string(), str::to_owned)
 }
 
-fn version(text: Option<&str>) -> Result<Version, Error> {
+/// A version as Lambda answers with it.
+pub(super) fn version(text: Option<&str>) -> Result<Version, Error> {
     let text = text.unwrap_or_default();
     Version::try_from(text.to_owned())
         .map_err(|_| Error::Transient(format!("Lambda answered with version {text:?}")))
-}
-
-fn primary(text: Option<&str>) -> Result<Primary, Error> {
-    match text {
-        Some("$LATEST") => Ok(Primary::Latest),
-        other => version(other).map(Primary::Version),
-    }
-}
-
-fn revision(text: Option<&str>) -> Result<Revision, Error> {
-    let text = text.ok_or_else(|| Error::Transient("Lambda answered without a revision".into()))?;
-    Ok(Revision(text.to_owned()))
-}
-
-fn described(
-    function_version: Option<&str>,
-    routing: Option<&AliasRoutingConfiguration>,
-    revision_id: Option<&str>,
-) -> Result<Alias, Error> {
-    let weights = routing.and_then(AliasRoutingConfiguration::additional_version_weights);
-    let additional = match weights.and_then(|weights| weights.iter().next()) {
-        Some((name, share)) => Some((version(Some(name))?, *share)),
-        None => None,
-    };
-    Ok(Alias {
-        primary: primary(function_version)?,
-        additional,
-        revision: revision(revision_id)?,
-    })
-}
-
-impl TryFrom<GetAliasOutput> for Alias {
-    type Error = Error;
-
-    fn try_from(now: GetAliasOutput) -> Result<Self, Error> {
-        described(
-            now.function_version(),
-            now.routing_config(),
-            now.revision_id(),
-        )
-    }
-}
-
-impl TryFrom<UpdateAliasOutput> for Alias {
-    type Error = Error;
-
-    fn try_from(now: UpdateAliasOutput) -> Result<Self, Error> {
-        described(
-            now.function_version(),
-            now.routing_config(),
-            now.revision_id(),
-        )
-    }
 }
 
 #[cfg(test)]

@@ -150,7 +150,7 @@ impl Record {
             application: release.application.clone(),
             status: Status::InFlight,
             began_at: release.started_at,
-            locks: lock_names(&release.application, &functions),
+            locks: lock_names(&release.application, &functions, &release.traffic.locks()),
             alarms: release.analysis.alarms.clone(),
             footprint: Some(release.footprint()),
             weight: release.weight(),
@@ -183,6 +183,8 @@ pub struct Begin<'a> {
     pub application: &'a Application,
     /// The functions to lock.
     pub functions: &'a [&'a FunctionName],
+    /// The locks of the front door.
+    pub doors: &'a [String],
     /// The alarms to watch.
     pub alarms: &'a [AlarmName],
     /// What it does when nobody ends its hold.
@@ -227,7 +229,7 @@ impl Ledger {
 
     /// Takes all locks of a deployment, or none. Free to repeat by the holder.
     pub async fn begin(&self, begin: &Begin<'_>) -> Result<Began, Error> {
-        let locks = lock_names(begin.application, begin.functions);
+        let locks = lock_names(begin.application, begin.functions, begin.doors);
         let mut items: Vec<_> = locks
             .iter()
             .map(|name| self.lock(name, begin.execution, begin.application, begin.now))
@@ -657,15 +659,20 @@ impl Ledger {
     }
 }
 
-/// Every lock's name: the application's and each function's. A function is locked whole, for its
-/// `$LATEST` is shared by all its aliases.
-fn lock_names(application: &Application, functions: &[&FunctionName]) -> Vec<String> {
+/// Every lock's name: the application's, each function's and the front door's. A function is locked
+/// whole, for its `$LATEST` is shared by all its aliases.
+fn lock_names(
+    application: &Application,
+    functions: &[&FunctionName],
+    doors: &[String],
+) -> Vec<String> {
     let functions: BTreeSet<_> = functions
         .iter()
         .map(|name| format!("function/{name}"))
         .collect();
     std::iter::once(application_lock(application))
         .chain(functions)
+        .chain(doors.iter().cloned())
         .collect()
 }
 
@@ -834,8 +841,8 @@ mod tests {
         let chat = Application::try_from("chat".to_owned()).unwrap();
         let name = FunctionName::try_from("f".to_owned()).unwrap();
         assert_eq!(
-            lock_names(&chat, &[&name, &name]),
-            ["application/chat", "function/f"]
+            lock_names(&chat, &[&name, &name], &["rule/r".into()]),
+            ["application/chat", "function/f", "rule/r"]
         );
     }
 

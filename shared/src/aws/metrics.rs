@@ -1,4 +1,4 @@
-//! CloudWatch: alarm states and per-version counts.
+//! CloudWatch: alarm states and counts of each colour's requests.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,9 +16,9 @@ use crate::{
         Timestamp,
         check::{AlarmState, Reading},
         counts::{BluePast, Minute, PastShare},
+        front_door::{Counted, Publisher},
         judge::Watch,
-        names::{AlarmName, Version},
-        release::Target,
+        names::AlarmName,
     },
     error::Error,
 };
@@ -35,37 +35,73 @@ pub struct Metrics {
     client: Client,
 }
 
-/// What is read of a version, one query each.
+/// What is read of a colour, a query each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Series {
-    Invocations,
+    Requests,
     Errors,
+    /// A second metric of requests that failed, where the publisher splits them up.
+    MoreErrors,
     Throttles,
     P99,
     Slow,
 }
 
 impl Series {
-    fn metric(self) -> &'static str {
-        match self {
-            Self::Invocations => "Invocations",
-            Self::Errors => "Errors",
-            Self::Throttles => "Throttles",
-            Self::P99 | Self::Slow => "Duration",
-        }
+    /// The metric's name; none where the publisher has none.
+    ///
+    /// Behind a load balancer a function's error is told apart from a target's own answer of 5XX; which
+    /// of the two metrics it is in is not confirmed (AWS-FACTS 6), so both are read.
+    fn metric(self, publisher: Publisher) -> Option<&'static str> {
+        use Publisher::{Function, HttpApi, LoadBalancer, RestApi};
+        Some(match (self, publisher) {
+            (Self::Requests, Function) => "Invocations",
+            (Self::Requests, LoadBalancer) => "RequestCount",
+            (Self::Requests, RestApi | HttpApi) => "Count",
+            (Self::Errors, Function) => "Errors",
+            (Self::Errors, LoadBalancer) => "HTTPCode_Target_5XX_Count",
+            (Self::Errors, RestApi) => "5XXError",
+            (Self::Errors, HttpApi) => "5xx",
+            (Self::MoreErrors, LoadBalancer) => "LambdaUserError",
+            (Self::Throttles, Function) => "Throttles",
+            (Self::P99 | Self::Slow, Function) => "Duration",
+            (Self::P99 | Self::Slow, LoadBalancer) => "TargetResponseTime",
+            (Self::P99 | Self::Slow, RestApi | HttpApi) => "Latency",
+            (Self::MoreErrors, Function | RestApi | HttpApi)
+            | (Self::Throttles, LoadBalancer | RestApi | HttpApi) => return None,
+        })
     }
 
-    fn statistic(self, slower_than_ms: u32) -> String {
+    fn statistic(self, publisher: Publisher, slower_than_ms: u32) -> String {
         match self {
-            Self::Invocations | Self::Errors | Self::Throttles => "Sum".into(),
+            Self::Requests | Self::Errors | Self::MoreErrors | Self::Throttles => "Sum".into(),
             Self::P99 => "p99".into(),
             // The trimmed count: how many were above, exactly.
-            Self::Slow => format!("TC({slower_than_ms}:)"),
+            Self::Slow => format!(
+                "TC({}:)",
+                f64::from(slower_than_ms) / per_millisecond(publisher)
+            ),
         }
     }
 }
 
-/// Whose invocations are counted.
+fn namespace(publisher: Publisher) -> &'static str {
+    match publisher {
+        Publisher::Function => "AWS/Lambda",
+        Publisher::LoadBalancer => "AWS/ApplicationELB",
+        Publisher::RestApi | Publisher::HttpApi => "AWS/ApiGateway",
+    }
+}
+
+/// How many milliseconds a publisher's unit of time has: a load balancer counts seconds.
+fn per_millisecond(publisher: Publisher) -> f64 {
+    match publisher {
+        Publisher::LoadBalancer => 1000.0,
+        Publisher::Function | Publisher::RestApi | Publisher::HttpApi => 1.0,
+    }
+}
+
+/// Whose requests are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Colour {
     Blue,
@@ -73,14 +109,16 @@ enum Colour {
 }
 
 /// Green's ceilings need more of it than the comparison with blue does.
-const READ: [(Colour, Series); 9] = [
-    (Colour::Green, Series::Invocations),
+const READ: [(Colour, Series); 11] = [
+    (Colour::Green, Series::Requests),
     (Colour::Green, Series::Errors),
+    (Colour::Green, Series::MoreErrors),
     (Colour::Green, Series::Throttles),
     (Colour::Green, Series::P99),
     (Colour::Green, Series::Slow),
-    (Colour::Blue, Series::Invocations),
+    (Colour::Blue, Series::Requests),
     (Colour::Blue, Series::Errors),
+    (Colour::Blue, Series::MoreErrors),
     (Colour::Blue, Series::Throttles),
     (Colour::Blue, Series::Slow),
 ];
@@ -158,33 +196,32 @@ impl Metrics {
             .collect())
     }
 
-    /// What both versions did for each target, minute by minute, from the one that `watch` begins
+    /// What both colours did for each of `counted`, minute by minute, from the one that `watch` begins
     /// with to the newest that has settled, in the order given.
     ///
     /// CloudWatch answers a metric that does not exist with no data, not with an error: the judge
-    /// reads a minute without invocations as nothing known.
+    /// reads a minute without requests as nothing known.
     pub async fn minutes(
         &self,
-        targets: &[Target],
+        counted: &[Counted],
         slower_than_ms: Option<u32>,
         watch: Watch,
     ) -> Result<Vec<Vec<Minute>>, Error> {
         let mut minutes: Vec<BTreeMap<i64, Minute>> =
-            targets.iter().map(|_| BTreeMap::new()).collect();
-        let queries: Vec<_> = targets
+            counted.iter().map(|_| BTreeMap::new()).collect();
+        let queries: Vec<_> = counted
             .iter()
             .enumerate()
-            .flat_map(|(index, target)| {
+            .flat_map(|(index, one)| {
                 READ.iter()
                     .enumerate()
                     .filter_map(move |(kind, (colour, series))| {
-                        let version = match colour {
-                            Colour::Green => Some(&target.green_version),
-                            Colour::Blue => target.blue_version.as_ref(),
+                        let dimensions = match colour {
+                            Colour::Green => Some(&one.green),
+                            Colour::Blue => one.blue.as_ref(),
                         }?;
-                        let statistic = statistic(*series, slower_than_ms)?;
-                        let metric = metric(target, *series, Some(version));
-                        Some(query(index, kind, metric, statistic, PERIOD))
+                        let asked = (*series, one.publisher, slower_than_ms);
+                        query((index, kind), asked, dimensions, PERIOD)
                     })
             })
             .collect();
@@ -192,9 +229,9 @@ impl Metrics {
             &queries,
             watch.from,
             watch.through + i64::from(PERIOD),
-            |(target, kind), start, value| {
-                let (Some(minutes), Some((colour, series))) =
-                    (minutes.get_mut(target), READ.get(kind))
+            |(index, kind), start, value| {
+                let (Some(minutes), Some(one), Some((colour, series))) =
+                    (minutes.get_mut(index), counted.get(index), READ.get(kind))
                 else {
                     return;
                 };
@@ -202,43 +239,39 @@ impl Metrics {
                     start,
                     ..Minute::default()
                 });
-                set(minute, *colour, *series, value);
+                set(minute, *colour, *series, one.publisher, value);
             },
         )
         .await?;
         Ok(minutes
             .into_iter()
-            .map(|minutes| minutes.into_values().collect())
+            .map(|minutes| minutes.into_values().map(whole).collect())
             .collect())
     }
 
-    /// What blue showed before the release, for each target: the last day by the minute, and the six
-    /// days before summed up. None for a target without a blue.
-    ///
-    /// Read by the alias alone: whether the per-version numbers exist while an alias has no weights
-    /// is not documented (AWS-FACTS 2.1).
+    /// What blue showed before the release, for each of `counted`: the last day by the minute, and the
+    /// six days before summed up. None without a blue.
     pub async fn past(
         &self,
-        targets: &[Target],
+        counted: &[Counted],
         slower_than_ms: Option<u32>,
         now: Timestamp,
     ) -> Result<Vec<Option<BluePast>>, Error> {
-        const KINDS: [Series; 3] = [Series::Invocations, Series::Errors, Series::Slow];
+        const KINDS: [Series; 4] = [
+            Series::Requests,
+            Series::Errors,
+            Series::MoreErrors,
+            Series::Slow,
+        ];
         let queries = |period: i32| -> Vec<MetricDataQuery> {
-            targets
+            counted
                 .iter()
                 .enumerate()
-                .filter(|(_, target)| target.blue_version.is_some())
-                .flat_map(|(index, target)| {
+                .filter_map(|(index, one)| Some((index, one, one.past.as_ref()?)))
+                .flat_map(|(index, one, past)| {
                     KINDS.iter().enumerate().filter_map(move |(kind, series)| {
-                        let statistic = statistic(*series, slower_than_ms)?;
-                        Some(query(
-                            index,
-                            kind,
-                            metric(target, *series, None),
-                            statistic,
-                            period,
-                        ))
+                        let asked = (*series, one.publisher, slower_than_ms);
+                        query((index, kind), asked, past, period)
                     })
                 })
                 .collect()
@@ -248,62 +281,62 @@ impl Metrics {
         let day = day - day % i64::from(HOUR);
         let begin = day - PAST_DAYS.num_seconds();
 
-        let mut by_minute: Vec<BTreeMap<i64, [u64; 3]>> =
-            targets.iter().map(|_| BTreeMap::new()).collect();
-        let mut earlier = vec![[0_u64; 3]; targets.len()];
+        let mut by_minute: Vec<BTreeMap<i64, [u64; 4]>> =
+            counted.iter().map(|_| BTreeMap::new()).collect();
+        let mut earlier = vec![[0_u64; 4]; counted.len()];
         let (minutes, hours) = (queries(PERIOD), queries(HOUR));
         futures::try_join!(
-            self.read(&minutes, day, to, |(target, kind), start, value| {
-                if let Some(minute) = by_minute.get_mut(target)
-                    && let Some(count) = minute.entry(start).or_default().get_mut(kind)
+            self.read(&minutes, day, to, |(index, kind), start, value| {
+                if let Some(minute) = by_minute.get_mut(index)
+                    && let Some(seen) = minute.entry(start).or_default().get_mut(kind)
                 {
-                    *count = value;
+                    *seen = count(value);
                 }
             }),
-            self.read(&hours, begin, day, |(target, kind), _, value| {
-                if let Some(count) = earlier
-                    .get_mut(target)
+            self.read(&hours, begin, day, |(index, kind), _, value| {
+                if let Some(seen) = earlier
+                    .get_mut(index)
                     .and_then(|counts| counts.get_mut(kind))
                 {
-                    *count = count.saturating_add(value);
+                    *seen = seen.saturating_add(count(value));
                 }
             }),
         )?;
-        Ok(targets
+        let errors = |[requests, errors, more, _]: [u64; 4]| {
+            (requests, errors.saturating_add(more).min(requests))
+        };
+        let slow = |[requests, _, _, slow]: [u64; 4]| (requests, slow);
+        Ok(counted
             .iter()
             .zip(by_minute)
             .zip(earlier)
-            .map(|((target, by_minute), earlier)| {
-                target.blue_version.as_ref()?;
-                let share = |kind: usize| {
+            .map(|((one, by_minute), earlier)| {
+                one.past.as_ref()?;
+                let share = |hits: &dyn Fn([u64; 4]) -> (u64, u64)| {
                     // Minutes without requests are minutes too: unevenness is measured along the clock.
                     let first = by_minute.keys().next().copied().unwrap_or(to);
                     let all: Vec<_> = (first..to)
                         .step_by(60)
-                        .map(|start| {
-                            by_minute
-                                .get(&start)
-                                .map_or((0, 0), |counts| (counts[0], counts[kind]))
-                        })
+                        .map(|start| by_minute.get(&start).map_or((0, 0), |counts| hits(*counts)))
                         .collect();
-                    PastShare::from_minutes(&all, (earlier[0], earlier[kind]))
+                    PastShare::from_minutes(&all, hits(earlier))
                 };
                 Some(BluePast {
-                    errors: share(1),
-                    slow: slower_than_ms.map(|_| share(2)),
+                    errors: share(&errors),
+                    slow: slower_than_ms.map(|_| share(&slow)),
                 })
             })
             .collect())
     }
 
     /// Reads all pages of all queries from `from` to `to`, epoch seconds, and hands each point on:
-    /// which target and kind its query was of, when its period began, and its value as a count.
+    /// which series and kind its query was of, when its period began, and its value.
     async fn read(
         &self,
         queries: &[MetricDataQuery],
         from: i64,
         to: i64,
-        mut take: impl FnMut((usize, usize), i64, u64),
+        mut take: impl FnMut((usize, usize), i64, f64),
     ) -> Result<(), Error> {
         if from >= to {
             return Ok(());
@@ -333,7 +366,7 @@ impl Metrics {
                         continue;
                     };
                     for (start, value) in result.timestamps().iter().zip(result.values()) {
-                        take(of, start.secs(), count(*value));
+                        take(of, start.secs(), *value);
                     }
                 }
             }
@@ -342,54 +375,38 @@ impl Metrics {
     }
 }
 
-/// None for a statistic that is not asked for.
-fn statistic(series: Series, slower_than_ms: Option<u32>) -> Option<String> {
-    match series {
-        Series::Slow => slower_than_ms.map(|ms| series.statistic(ms)),
-        _ => Some(series.statistic(0)),
-    }
-}
-
-/// A metric of the alias, or of one version reached through it. Exactly these dimensions:
-/// CloudWatch does not add up over dimensions that are left out (AWS-FACTS 2.1).
-fn metric(target: &Target, series: Series, version: Option<&Version>) -> Metric {
-    let function = target.function_name.as_ref();
-    let dimension =
-        |name: &str, value: String| Dimension::builder().name(name).value(value).build();
-    let metric = Metric::builder()
-        .namespace("AWS/Lambda")
-        .metric_name(series.metric())
-        .dimensions(dimension("FunctionName", function.to_owned()))
-        .dimensions(dimension(
-            "Resource",
-            format!("{function}:{}", target.alias),
-        ));
-    match version {
-        Some(version) => metric
-            .dimensions(dimension("ExecutedVersion", version.to_string()))
-            .build(),
-        None => metric.build(),
-    }
-}
-
-/// A query's id names the target and the kind that it asks for.
+/// A query, whose id names the series and the kind that it asks for; none for what the publisher has
+/// not, or nobody wants to know.
 fn query(
-    target: usize,
-    kind: usize,
-    metric: Metric,
-    statistic: String,
+    (index, kind): (usize, usize),
+    (series, publisher, slower_than_ms): (Series, Publisher, Option<u32>),
+    dimensions: &[(&'static str, String)],
     period: i32,
-) -> MetricDataQuery {
+) -> Option<MetricDataQuery> {
+    let name = series.metric(publisher)?;
+    let statistic = match series {
+        Series::Slow => series.statistic(publisher, slower_than_ms?),
+        _ => series.statistic(publisher, 0),
+    };
+    let dimensions = dimensions
+        .iter()
+        .map(|(name, value)| Dimension::builder().name(*name).value(value).build());
+    let metric = Metric::builder()
+        .namespace(namespace(publisher))
+        .metric_name(name)
+        .set_dimensions(Some(dimensions.collect()))
+        .build();
     let stat = MetricStat::builder()
         .metric(metric)
         .period(period)
         .stat(statistic)
         .build();
-    MetricDataQuery::builder()
-        .id(format!("t{target}k{kind}"))
+    let query = MetricDataQuery::builder()
+        .id(format!("t{index}k{kind}"))
         .metric_stat(stat)
         .return_data(true)
-        .build()
+        .build();
+    Some(query)
 }
 
 fn asked(id: &str) -> Option<(usize, usize)> {
@@ -403,18 +420,30 @@ fn count(value: f64) -> u64 {
     value.ceil().max(0.0) as u64
 }
 
-fn set(minute: &mut Minute, colour: Colour, series: Series, value: u64) {
+fn set(minute: &mut Minute, colour: Colour, series: Series, publisher: Publisher, value: f64) {
     let counts = match colour {
         Colour::Blue => &mut minute.blue,
         Colour::Green => &mut minute.green,
     };
     match series {
-        Series::Invocations => counts.invocations = value,
-        Series::Errors => counts.errors = value,
-        Series::Throttles => counts.throttles = value,
-        Series::Slow => counts.slow = value,
-        Series::P99 => minute.green_p99_ms = u32::try_from(value).ok(),
+        Series::Requests => counts.invocations = count(value),
+        Series::Errors | Series::MoreErrors => {
+            counts.errors = counts.errors.saturating_add(count(value));
+        }
+        Series::Throttles => counts.throttles = count(value),
+        Series::Slow => counts.slow = count(value),
+        Series::P99 => {
+            minute.green_p99_ms = u32::try_from(count(value * per_millisecond(publisher))).ok();
+        }
     }
+}
+
+/// Where two metrics tell of errors, one request may be in both.
+fn whole(mut minute: Minute) -> Minute {
+    for counts in [&mut minute.blue, &mut minute.green] {
+        counts.errors = counts.errors.min(counts.invocations);
+    }
+    minute
 }
 
 #[cfg(test)]
@@ -432,41 +461,84 @@ mod tests {
         assert!(asked("x").is_none());
     }
 
+    fn statistics(publisher: Publisher, slower_than_ms: Option<u32>) -> Vec<(String, String)> {
+        READ.iter()
+            .filter_map(|(_, series)| query((0, 0), (*series, publisher, slower_than_ms), &[], 60))
+            .map(|query| {
+                let stat = query.metric_stat.unwrap();
+                let metric = stat.metric.unwrap();
+                let of = format!(
+                    "{} {}",
+                    metric.namespace.unwrap(),
+                    metric.metric_name.unwrap()
+                );
+                (of, stat.stat.unwrap())
+            })
+            .collect()
+    }
+
     #[test]
-    fn slowness_is_read_only_when_it_is_asked_for() {
-        assert_eq!(
-            statistic(Series::Slow, Some(6000)).as_deref(),
-            Some("TC(6000:)")
-        );
-        assert_eq!(statistic(Series::Slow, None), None);
+    fn slowness_is_read_only_when_it_is_asked_for_and_in_the_publishers_unit() {
+        let slow = |publisher, slower_than_ms| {
+            let all = statistics(publisher, slower_than_ms);
+            all.into_iter().find(|(_, stat)| stat.starts_with("TC"))
+        };
+        assert_eq!(slow(Publisher::Function, None), None);
+        for (publisher, of, stat) in [
+            (Publisher::Function, "AWS/Lambda Duration", "TC(6000:)"),
+            (
+                Publisher::LoadBalancer,
+                "AWS/ApplicationELB TargetResponseTime",
+                "TC(6:)",
+            ),
+            (Publisher::HttpApi, "AWS/ApiGateway Latency", "TC(6000:)"),
+        ] {
+            assert_eq!(slow(publisher, Some(6000)), Some((of.into(), stat.into())));
+        }
+        let quick = slow(Publisher::LoadBalancer, Some(250)).unwrap();
+        assert_eq!(quick.1, "TC(0.25:)");
     }
 
     #[test]
     fn each_series_has_its_place() {
         let mut minute = Minute::default();
         for (value, (colour, series)) in (1..).zip(READ) {
-            set(&mut minute, colour, series, value);
+            set(
+                &mut minute,
+                colour,
+                series,
+                Publisher::Function,
+                f64::from(value),
+            );
         }
         let green = Counts {
             invocations: 1,
-            errors: 2,
-            throttles: 3,
-            slow: 5,
+            errors: 2 + 3,
+            throttles: 4,
+            slow: 6,
         };
         let blue = Counts {
-            invocations: 6,
-            errors: 7,
-            throttles: 8,
-            slow: 9,
+            invocations: 7,
+            errors: 8 + 9,
+            throttles: 10,
+            slow: 11,
         };
-        assert_eq!(
-            minute,
-            Minute {
-                start: 0,
-                blue,
-                green,
-                green_p99_ms: Some(4)
-            }
+        let expected = Minute {
+            start: 0,
+            blue,
+            green,
+            green_p99_ms: Some(5),
+        };
+        assert_eq!(minute, expected);
+        let whole = whole(minute);
+        assert_eq!((whole.green.errors, whole.blue.errors), (1, 7));
+        set(
+            &mut minute,
+            Colour::Green,
+            Series::P99,
+            Publisher::LoadBalancer,
+            0.25,
         );
+        assert_eq!(minute.green_p99_ms, Some(250));
     }
 }

@@ -7,6 +7,7 @@ pub mod ledger;
 pub mod metrics;
 pub mod notify;
 pub mod pace;
+pub mod traffic;
 
 pub use pace::Pace;
 

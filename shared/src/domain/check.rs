@@ -229,15 +229,23 @@ impl Window {
     #[must_use]
     pub fn at(now: Timestamp, steps: &[StepTaken], settle_seconds: u32) -> Option<Self> {
         let minute = |at: i64| at - at.rem_euclid(60);
-        let shifts = || steps.iter().map(|step| step.started_at.timestamp());
-        let (first, last) = (shifts().next()?, shifts().next_back()?);
+        // From the write until it was in force for clients: where the two differ, DNS was following.
+        let in_force = |step: &StepTaken| step.in_force_at.unwrap_or(step.started_at).timestamp();
+        let first = steps.first()?.started_at.timestamp();
+        let last = in_force(steps.last()?);
+        let shifting = || {
+            steps.iter().flat_map(|step| {
+                let from = minute(step.started_at.timestamp());
+                (from..=minute(in_force(step))).step_by(60)
+            })
+        };
         let settled = now.timestamp() - i64::from(settle_seconds);
         let (from, through, mixed) = match settle_seconds {
             0 => (minute(last), minute(settled), BTreeSet::new()),
             _ => (
                 minute(last) + 60,
                 minute(settled) - 60,
-                shifts().map(minute).collect(),
+                shifting().collect(),
             ),
         };
         Some(Self {

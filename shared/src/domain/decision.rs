@@ -19,6 +19,8 @@ use super::{analysis::OnInconclusive, verdict::Verdict};
 #[serde(rename_all = "camelCase")]
 #[strum(serialize_all = "camelCase")]
 pub enum Decision {
+    /// Wait until clients follow the last change: DNS takes its time.
+    AwaitDns,
     /// Watch the present weight longer.
     BakeOn,
     /// Go to the next step.

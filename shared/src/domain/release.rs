@@ -8,6 +8,7 @@ use super::{
     check::{Evidence, Finding},
     counts::BluePast,
     decision::{Bake, Decision, Next, decide},
+    front_door::{Counted, Dimensions, FrontDoor, Publisher},
     names::{AliasName, Application, FunctionName, Version},
     plan::{Plan, Step},
     routing::{Revision, Routing},
@@ -15,14 +16,29 @@ use super::{
     weight::Weight,
 };
 
-/// One function and alias, and the versions between which its traffic moves.
+/// The qualifiers that callers reach the colours by, where each colour has its own: an alias for each
+/// weighted record, or the versions that target groups call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CalledAs {
+    /// Blue's.
+    pub blue: Option<String>,
+    /// Green's.
+    pub green: String,
+}
+
+/// One function and the versions between which its traffic moves.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
     /// The function.
     pub function_name: FunctionName,
-    /// The alias that callers use.
-    pub alias: AliasName,
+    /// The alias that callers use; none behind a load balancer, which calls versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<AliasName>,
+    /// The qualifiers of the colours, where the alias itself does not split the traffic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub called_as: Option<CalledAs>,
     /// The version serving when the release began; none when the alias did not exist (a first
     /// release).
     pub blue_version: Option<Version>,
@@ -49,6 +65,48 @@ impl Target {
         }
     }
 
+    /// Where its requests are counted.
+    ///
+    /// An alias with weights counts each version's by `ExecutedVersion`. Whether these numbers exist
+    /// while it has none is not documented (AWS-FACTS 2.1), so its past is read by the alias alone.
+    #[must_use]
+    pub fn counted(&self) -> Counted {
+        let function = self.function_name.as_ref();
+        let by = |qualifier: &str| -> Dimensions {
+            vec![
+                ("FunctionName", function.to_owned()),
+                ("Resource", format!("{function}:{qualifier}")),
+            ]
+        };
+        let (blue, green, past) = match (&self.called_as, &self.alias) {
+            (Some(called), _) => {
+                let blue = called.blue.as_deref().map(by);
+                (blue.clone(), by(&called.green), blue)
+            }
+            (None, alias) => {
+                let alias = by(alias.as_ref().map_or("", AsRef::as_ref));
+                let version = |version: &Version| {
+                    let mut dimensions = alias.clone();
+                    dimensions.push(("ExecutedVersion", version.to_string()));
+                    dimensions
+                };
+                let blue = self.blue_version.as_ref();
+                (
+                    blue.map(version),
+                    version(&self.green_version),
+                    blue.map(|_| alias.clone()),
+                )
+            }
+        };
+        Counted {
+            name: function.to_owned(),
+            publisher: Publisher::Function,
+            blue,
+            green,
+            past,
+        }
+    }
+
     /// Every state that a deployment with this plan can have put the alias in.
     #[must_use]
     pub fn ours(&self, plan: &Plan) -> Vec<Routing> {
@@ -68,6 +126,9 @@ pub struct Footprint {
     pub functions: Vec<Target>,
     /// The plan.
     pub plan: Plan,
+    /// What splits the traffic.
+    #[serde(default)]
+    pub traffic: FrontDoor,
 }
 
 /// Where a release is in its plan.
@@ -78,9 +139,49 @@ pub struct Position {
     pub step: usize,
     /// How long it has baked, seconds: the sum of the waits.
     pub waited_seconds: u32,
-    /// How long `Bake` waits next, seconds.
+    /// How long is waited next, seconds.
     pub wait_seconds: u32,
+    /// How long resolvers are given to forget the old answer, seconds, while they are; it does not
+    /// count as baking.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lead_seconds: u32,
 }
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde wants a reference.
+fn is_zero(seconds: &u32) -> bool {
+    *seconds == 0
+}
+
+/// When a shift is in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InForce {
+    /// As soon as AWS has answered.
+    AtOnce,
+    /// When Route 53 says that this change is; none where the change's answer was lost.
+    Later(Option<String>),
+}
+
+/// A change of records that Route 53 has taken, and may not have put in force yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Propagation {
+    /// The change's id; none where its answer was lost, and time has to tell.
+    pub change_id: Option<String>,
+    /// How long it has been waited for, seconds.
+    pub waited_seconds: u32,
+}
+
+/// How often Route 53 is asked whether a change is in force, seconds: usually it is within 60, and an
+/// account has five requests a second for everything (AWS-FACTS 5).
+pub const IN_SYNC_CHECK_SECONDS: u32 = 10;
+
+/// How long a change takes to be in force as a rule, seconds, where Route 53 cannot be asked (AWS-FACTS
+/// 5).
+pub const IN_SYNC_USUAL_SECONDS: u32 = 60;
+
+/// How long a change may take to be in force before the release is given up, seconds: the SDK's own
+/// waiter's limit.
+pub const IN_SYNC_LIMIT_SECONDS: u32 = 1800;
 
 /// A step that was taken, for the record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -90,6 +191,9 @@ pub struct StepTaken {
     pub weight: Weight,
     /// When the shift was asked for, by Step Functions' clock.
     pub started_at: Timestamp,
+    /// When the weight was in force for clients, where that is later: DNS. None until then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_force_at: Option<Timestamp>,
     /// When the step was over; none while it bakes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<Timestamp>,
@@ -137,6 +241,12 @@ pub struct Release {
     pub functions: Vec<Target>,
     /// All weights and bake times.
     pub plan: Plan,
+    /// What splits the traffic.
+    #[serde(default)]
+    pub traffic: FrontDoor,
+    /// The change that is being put in force; none where a write is in force at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub propagation: Option<Propagation>,
     /// What is watched and how it is judged.
     pub analysis: Analysis,
     /// Alarms that were in ALARM before the release and count only once they have fired anew.
@@ -178,6 +288,7 @@ impl Release {
         Footprint {
             functions: self.functions.clone(),
             plan: self.plan.clone(),
+            traffic: self.traffic.clone(),
         }
     }
 
@@ -213,6 +324,85 @@ impl Release {
             Some(_) if self.plan.needs_approval(next) => Next::StepAfterApproval,
             Some(_) => Next::Step,
         }
+    }
+
+    /// Takes in that a shift was made, which may have to be in force before the bake begins.
+    pub fn shifted(&mut self, in_force: InForce, now: Timestamp) {
+        let Some(step) = self.step() else { return };
+        self.decision = None;
+        self.resume = None;
+        self.steps.push(StepTaken {
+            weight: step.weight,
+            started_at: now,
+            in_force_at: None,
+            ended_at: None,
+            verdict: None,
+        });
+        self.position = Position {
+            step: self.position.step,
+            ..Position::default()
+        };
+        (self.position.wait_seconds, self.propagation) = match in_force {
+            InForce::AtOnce => (self.bake(step).next_wait(), None),
+            InForce::Later(change_id) => {
+                let waited_seconds = 0;
+                let propagation = Propagation {
+                    change_id,
+                    waited_seconds,
+                };
+                (IN_SYNC_CHECK_SECONDS, Some(propagation))
+            }
+        };
+    }
+
+    /// Whether the last shift has still to reach clients: DNS is following, and nothing is baking.
+    #[must_use]
+    pub fn is_following(&self) -> bool {
+        self.propagation.is_some() || self.position.lead_seconds > 0
+    }
+
+    /// Takes in whether the last change is in force, and what the alarms say meanwhile. Once it is,
+    /// resolvers are given time to forget the old answer, and then the bake begins.
+    pub fn followed(&mut self, in_sync: bool, alarms: Finding, now: Timestamp) {
+        let Some(step) = self.step() else { return };
+        self.reason = alarms.reason;
+        let validation = std::mem::take(&mut self.evidence.validation);
+        self.evidence = Evidence {
+            validation,
+            ..alarms.evidence
+        };
+        let waited = self.propagation.as_mut().map(|propagation| {
+            propagation.waited_seconds += self.position.wait_seconds;
+            propagation.waited_seconds
+        });
+        let lead_seconds = match &self.traffic {
+            FrontDoor::Route53(records) => records.dns_seconds,
+            FrontDoor::Alias | FrontDoor::Alb(_) => 0,
+        };
+        let (decision, wait_seconds) = match waited {
+            _ if alarms.verdict == Verdict::Unhealthy => (Decision::RollBack, 0),
+            Some(waited) if !in_sync && waited >= IN_SYNC_LIMIT_SECONDS => {
+                self.reason = format!("Route 53 did not put the change in force within {waited} s");
+                self.evidence.decided_by = Some("notInSync".into());
+                (Decision::RollBack, 0)
+            }
+            Some(_) if !in_sync => (Decision::AwaitDns, IN_SYNC_CHECK_SECONDS),
+            Some(_) if lead_seconds > 0 => {
+                self.propagation = None;
+                self.position.lead_seconds = lead_seconds;
+                (Decision::AwaitDns, lead_seconds)
+            }
+            Some(_) | None => {
+                self.propagation = None;
+                self.position.lead_seconds = 0;
+                if let Some(taken) = self.steps.last_mut() {
+                    taken.in_force_at = Some(now);
+                }
+                (Decision::BakeOn, self.bake(step).next_wait())
+            }
+        };
+        self.position.wait_seconds = wait_seconds;
+        self.decision = Some(decision);
     }
 
     /// Takes in what a look at the present step found: the verdict and its numbers, the decision on
@@ -260,7 +450,7 @@ impl Release {
                 self.resume = Some(Decision::Promote);
             }
             (Decision::Promote, _) => self.deployment_status = Some(DeploymentStatus::Successful),
-            (Decision::RollBack, _) => {}
+            (Decision::RollBack | Decision::AwaitDns, _) => {}
         }
     }
 }
@@ -320,6 +510,7 @@ mod tests {
             step: 1,
             waited_seconds: 40,
             wait_seconds: 60,
+            lead_seconds: 0,
         };
         release.take_in(found(Verdict::Healthy), now());
         assert_eq!(release.decision, Some(Decision::Promote));
@@ -346,6 +537,54 @@ mod tests {
             now(),
         );
         assert_eq!(unsure.decision, Some(Decision::BakeOn));
+    }
+
+    #[test]
+    fn a_bake_begins_when_dns_has_followed() {
+        let mut release = release(&json!({}));
+        release.traffic = serde_json::from_value(
+            json!({"type": "route53", "hostedZoneId": "Z1", "recordName": "a.example.com",
+            "recordType": "A", "blue": "blue", "green": "green", "dnsSeconds": 60}),
+        )
+        .unwrap();
+        release.steps.clear();
+        release.shifted(InForce::Later(Some("C1".into())), now());
+        let mut seen = Vec::new();
+        for in_sync in [false, true, true] {
+            assert!(release.is_following());
+            release.followed(in_sync, found(Verdict::Inconclusive), now());
+            seen.push((release.decision.unwrap(), release.position.wait_seconds));
+        }
+        assert_eq!(
+            seen,
+            [
+                (Decision::AwaitDns, IN_SYNC_CHECK_SECONDS),
+                (Decision::AwaitDns, 60),
+                (Decision::BakeOn, 60)
+            ]
+        );
+        assert!(!release.is_following());
+        assert_eq!(
+            (
+                release.position.waited_seconds,
+                release.steps[0].in_force_at
+            ),
+            (0, Some(now()))
+        );
+    }
+
+    #[test]
+    fn an_alarm_ends_the_wait_for_dns_and_so_does_its_limit() {
+        let mut release = release(&json!({}));
+        release.shifted(InForce::Later(Some("C1".into())), now());
+        let mut alarmed = release.clone();
+        alarmed.followed(false, found(Verdict::Unhealthy), now());
+        assert_eq!(alarmed.decision, Some(Decision::RollBack));
+        for _ in 0..IN_SYNC_LIMIT_SECONDS / IN_SYNC_CHECK_SECONDS {
+            release.followed(false, found(Verdict::Healthy), now());
+        }
+        assert_eq!(release.decision, Some(Decision::RollBack));
+        assert_eq!(release.evidence.decided_by.as_deref(), Some("notInSync"));
     }
 
     #[test]

@@ -14,8 +14,9 @@ use crate::domain::{
 pub struct FunctionOutcome {
     /// The function.
     pub function_name: FunctionName,
-    /// The alias.
-    pub alias: AliasName,
+    /// The alias; absent behind a load balancer, which calls versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alias: Option<AliasName>,
     /// The version that served before; null for a first release.
     pub blue_version: Option<Version>,
     /// The version that was released.

@@ -11,6 +11,7 @@ mod release;
 mod rules;
 mod size;
 mod smoke_test;
+mod traffic;
 
 use deserr::Deserr;
 use schemars::generate::SchemaSettings;
@@ -26,10 +27,10 @@ pub use self::code::{Code, ImageUri, S3Bucket, S3Key, S3ObjectVersion};
 pub use self::problem::{MOST_PROBLEMS, Problem, Problems};
 pub use self::release::{
     FunctionRequest, MAX_FUNCTIONS, MAX_HOLD_SECONDS, OnHoldTimeout, ReleaseRequest, Retention,
-    Traffic,
 };
 pub use self::size::{MAX_DEPTH, MAX_REQUEST_BYTES};
 pub use self::smoke_test::{Expect, MAX_PAYLOAD_BYTES, MAX_POINTERS, SmokeTest};
+pub use self::traffic::{Alb, Behind, HttpApi, RestApi, Route53, Traffic};
 use crate::domain::bounds::{shown, text};
 use crate::domain::names::{Application, NameError, ensure};
 

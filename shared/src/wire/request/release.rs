@@ -1,6 +1,6 @@
 //! A request to release functions.
 
-use deserr::{Deserr, IntoValue, Value as Input, ValuePointerRef};
+use deserr::Deserr;
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
 
@@ -8,10 +8,11 @@ use super::analysis::Analysis;
 use super::code::Code;
 use super::problem::Problems;
 use super::smoke_test::SmokeTest;
+use super::traffic::Traffic;
 use crate::domain::bounds::{List, Whole};
 use crate::domain::names::{AliasName, Application, FunctionName};
 use crate::domain::plan::Plan;
-use crate::domain::strategy::{Planned, tagged};
+use crate::domain::strategy::Planned;
 
 /// The most functions in one release. An account's control plane takes about 15 Lambda writes a
 /// second, and every step writes once for each function.
@@ -30,9 +31,10 @@ pub const MAX_HOLD_SECONDS: u32 = 604_800;
 pub struct ReleaseRequest {
     /// The thing being released, in your words. One release of an application runs at a time.
     pub application: Application,
-    /// The functions that move together: 1 to 50, each of them once.
-    #[schemars(length(min = 1, max = 50))]
-    #[deserr(from(List<FunctionRequest, 1, MAX_FUNCTIONS>) = List::into_vec)]
+    /// The functions that move together: 1 to 50, each of them once. At most one behind a load
+    /// balancer, whose groups take one each, and none where green is not a function.
+    #[schemars(length(max = 50))]
+    #[deserr(default, from(List<FunctionRequest, 0, MAX_FUNCTIONS>) = List::into_vec)]
     pub functions: Vec<FunctionRequest>,
     /// How traffic goes from blue to green. Required: nobody should learn a default in production.
     pub strategy: Planned,
@@ -94,6 +96,43 @@ fn with_action(schema: &mut Schema) {
     if let Some(properties) = schema.get_mut("properties").and_then(|p| p.as_object_mut()) {
         properties.insert("action".to_owned(), action.into());
     }
+    // Behind a load balancer there may be no function, and an alias is not used; elsewhere both are
+    // needed.
+    if let Some(required) = schema.get_mut("required").and_then(|r| r.as_array_mut()) {
+        required.retain(|field| field != "functions");
+    }
+    let alb = json_schema!({
+        "required": ["traffic"],
+        "properties": {
+            "traffic": { "required": ["type"], "properties": { "type": { "const": "alb" } } },
+        },
+    });
+    schema.insert("if".to_owned(), alb.into());
+    schema.insert(
+        "then".to_owned(),
+        json_schema!({
+            "properties": {
+                "functions": {
+                    "maxItems": 1,
+                    "items": { "properties": { "alias": { "type": "null" } } },
+                },
+            },
+        })
+        .into(),
+    );
+    schema.insert(
+        "else".to_owned(),
+        json_schema!({
+            "required": ["functions"],
+            "properties": {
+                "functions": {
+                    "minItems": 1,
+                    "items": { "required": ["alias"], "properties": { "alias": { "type": "string" } } },
+                },
+            },
+        })
+        .into(),
+    );
 }
 
 /// One function and the alias that its callers use.
@@ -104,8 +143,11 @@ fn with_action(schema: &mut Schema) {
 pub struct FunctionRequest {
     /// The function's plain name, not an ARN.
     pub function_name: FunctionName,
-    /// The alias that callers use. It is created when the function has none of this name yet.
-    pub alias: AliasName,
+    /// The alias that callers use. It is created when the function has none of this name yet. Required,
+    /// but behind a load balancer, which calls versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[deserr(default)]
+    pub alias: Option<AliasName>,
     /// Where green's code comes from. When absent, `$LATEST` is published as it stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[deserr(default)]
@@ -129,31 +171,6 @@ pub struct FunctionRequest {
     #[schemars(range(min = 1, max = 900_000))]
     #[deserr(default, from(Option<Whole<1, 900_000>>) = Whole::optional)]
     pub max_cold_start_ms: Option<u32>,
-}
-
-/// What stands before the functions and splits the traffic.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(tag = "type", rename_all = "camelCase", deny_unknown_fields)]
-pub enum Traffic {
-    /// The function's alias.
-    #[default]
-    Alias,
-}
-
-impl Deserr<Problems> for Traffic {
-    fn deserialize_from_value<V: IntoValue>(
-        value: Input<V>,
-        location: ValuePointerRef,
-    ) -> Result<Self, Problems> {
-        /// The other fields of a kind that has none.
-        #[derive(Deserr)]
-        #[deserr(error = Problems, deny_unknown_fields)]
-        struct Nothing {}
-
-        let (_, fields) = tagged::<Problems, V>(value, "type", &["alias"], location)?;
-        let Nothing {} = Nothing::deserialize_from_value(Input::<V>::Map(fields), location)?;
-        Ok(Self::Alias)
-    }
 }
 
 /// How long blue is kept after the release, ready for a rollback.

@@ -9,12 +9,16 @@ use deserr::Deserr;
 use serde_json::Value;
 
 use super::problem::{Problem, Problems};
+use super::traffic::Behind;
 use crate::domain::strategy::Planned;
 
 /// Every rule that the release breaks.
 pub(super) fn broken(request: &Value) -> Vec<Problem> {
     let functions = items(&request["functions"]);
     let mut problems = Vec::new();
+    functions_fit_the_door(request, functions, &mut problems);
+    records_can_be_told_apart(&request["traffic"], &mut problems);
+    groups_can_be_told_apart(&request["traffic"], &mut problems);
     each_function_once(functions, &mut problems);
     for (index, function) in functions.iter().enumerate() {
         let at = format!("functions[{index}]");
@@ -36,6 +40,116 @@ fn items(value: &Value) -> &[Value] {
 /// A field read on its own: `None` when it is absent or wrong, which is told elsewhere.
 fn read<T: Deserr<Problems>>(value: &Value) -> Option<T> {
     deserr::deserialize(value.clone()).ok()
+}
+
+fn problem(path: impl Into<String>, message: impl Into<String>) -> Problem {
+    Problem {
+        path: path.into(),
+        message: message.into(),
+    }
+}
+
+/// A load balancer's group calls one version of one function, or none at all; everything else needs
+/// functions, and an alias for each.
+fn functions_fit_the_door(request: &Value, functions: &[Value], problems: &mut Vec<Problem>) {
+    if request["traffic"]["type"] == "alb" {
+        if functions.len() > 1 {
+            let message = format!(
+                "must be one function at most behind a load balancer, whose target groups take one \
+                 each, not {}",
+                functions.len()
+            );
+            problems.push(problem("functions", message));
+        }
+        for (index, function) in functions.iter().enumerate() {
+            if !function["alias"].is_null() {
+                problems.push(problem(
+                    format!("functions[{index}].alias"),
+                    "is not used behind a load balancer, which calls versions; leave it out",
+                ));
+            }
+        }
+        return;
+    }
+    match &request["functions"] {
+        Value::Null if request.get("functions").is_none() => {
+            problems.push(problem("functions", "is missing"));
+        }
+        Value::Array(none) if none.is_empty() => problems.push(problem(
+            "functions",
+            "must be a list of 1 to 50 items, not an empty list",
+        )),
+        _ => {}
+    }
+    for (index, function) in functions.iter().enumerate() {
+        if function.is_object() && function.get("alias").is_none_or(Value::is_null) {
+            problems.push(problem(format!("functions[{index}].alias"), "is missing"));
+        }
+    }
+}
+
+/// Two records with different identifiers, which end the names of aliases; and what is behind them
+/// only when both can be compared.
+fn records_can_be_told_apart(traffic: &Value, problems: &mut Vec<Problem>) {
+    if traffic["type"] != "route53" {
+        return;
+    }
+    let identifiers = items(&traffic["setIdentifiers"]);
+    each_once(identifiers.iter(), problems, |index| {
+        format!("traffic.setIdentifiers[{index}]")
+    });
+    for (index, identifier) in identifiers.iter().enumerate() {
+        let word = |text: &str| {
+            text.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
+        };
+        if identifier.as_str().is_some_and(|text| !word(text)) {
+            problems.push(problem(
+                format!("traffic.setIdentifiers[{index}]"),
+                "must be letters, digits, \"-\" and \"_\", for it ends an alias's name",
+            ));
+        }
+    }
+    let behind: Vec<Option<Behind>> = items(&traffic["behind"]).iter().map(read).collect();
+    let known: Vec<&str> = match identifiers {
+        [] => vec!["blue", "green"],
+        some => some.iter().filter_map(Value::as_str).collect(),
+    };
+    for (index, one) in behind.iter().enumerate() {
+        let Some(one) = one else { continue };
+        if !known.contains(&one.set_identifier.as_ref()) {
+            problems.push(problem(
+                format!("traffic.behind[{index}].setIdentifier"),
+                format!("must be one of {}", known.join(", ")),
+            ));
+        }
+    }
+    match behind.as_slice() {
+        [_] => problems.push(problem(
+            "traffic.behind",
+            "must name what is behind both records, or neither",
+        )),
+        [Some(one), Some(other)] if !one.layer().is_like(&other.layer()) => {
+            problems.push(problem(
+                "traffic.behind",
+                "must be of one kind: their counts are compared",
+            ));
+        }
+        [Some(one), Some(other)] if one.set_identifier == other.set_identifier => {
+            problems.push(problem(
+                "traffic.behind[1].setIdentifier",
+                "is the same as traffic.behind[0].setIdentifier; list each of them once",
+            ));
+        }
+        _ => {}
+    }
+}
+
+fn groups_can_be_told_apart(traffic: &Value, problems: &mut Vec<Problem>) {
+    let groups = items(&traffic["targetGroupArns"]);
+    each_once(groups.iter(), problems, |index| {
+        format!("traffic.targetGroupArns[{index}]")
+    });
 }
 
 fn each_function_once(functions: &[Value], problems: &mut Vec<Problem>) {

@@ -1,0 +1,284 @@
+//! What stands before the functions, as a request says it.
+
+use deserr::{Deserr, IntoValue, Value as Input, ValuePointerRef};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::problem::Problems;
+use crate::domain::bounds::{List, Whole, unexpected};
+use crate::domain::front_door::{ForwardAt, Layer, record_lock};
+use crate::domain::resources::{
+    HostedZoneId, ListenerArn, RecordName, RecordType, RuleArn, SetIdentifier, TargetGroupArn,
+};
+use crate::domain::strategy::tagged;
+
+/// What stands before the functions and splits the traffic.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "camelCase", deny_unknown_fields)]
+pub enum Traffic {
+    /// Each function's alias.
+    #[default]
+    Alias,
+    /// Two weighted records in Route 53.
+    Route53(Route53),
+    /// Two weighted target groups of an Application Load Balancer.
+    Alb(Alb),
+}
+
+/// Two weighted records of one name and type. The one that has the weight is blue's, the other is
+/// green's; the roles swap with each release. A function is called through an alias for each record:
+/// `ALIAS-SETIDENTIFIER`, such as `production-blue`. Green's is pointed at the new version while its
+/// record has weight 0.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema, Deserr)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Route53 {
+    /// The zone that the records are in.
+    pub hosted_zone_id: HostedZoneId,
+    /// The records' name.
+    pub record_name: RecordName,
+    /// The records' type.
+    #[serde(default)]
+    #[deserr(default)]
+    pub record_type: RecordType,
+    /// The set identifiers of the two records: letters, digits, `-` and `_`, for they name aliases.
+    #[serde(default = "blue_and_green")]
+    #[schemars(length(min = 2, max = 2))]
+    #[deserr(default = blue_and_green(), from(List<SetIdentifier, 2, 2>) = List::into_vec)]
+    pub set_identifiers: Vec<SetIdentifier>,
+    /// How long resolvers may hold an old answer, in seconds: 0 to 3600. A bake counts from then on.
+    /// When absent, the records' own TTL, or 60 (an alias target's).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 3600))]
+    #[deserr(default, from(Option<Whole<0, 3600>>) = Whole::optional)]
+    pub dns_seconds: Option<u32>,
+    /// What is behind each record and counts its requests, so that it can be judged too: none, or one
+    /// for each set identifier.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 2))]
+    #[deserr(default, from(List<Behind, 0, 2>) = List::into_vec)]
+    pub behind: Vec<Behind>,
+}
+
+fn blue_and_green() -> Vec<SetIdentifier> {
+    ["blue", "green"]
+        .into_iter()
+        .filter_map(|name| name.parse().ok())
+        .collect()
+}
+
+/// What is behind a record: exactly one of the three.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Behind {
+    /// The record's set identifier.
+    pub set_identifier: SetIdentifier,
+    /// A stage of a REST API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rest_api: Option<RestApi>,
+    /// A stage of an HTTP API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http_api: Option<HttpApi>,
+    /// An Application Load Balancer, as its metrics name it: `app/NAME/ID`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_balancer: Option<String>,
+}
+
+/// A stage of a REST API.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema, Deserr)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
+pub struct RestApi {
+    /// The API's name: its metrics do not go by its id.
+    pub api_name: String,
+    /// The stage.
+    pub stage: String,
+}
+
+/// A stage of an HTTP API.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema, Deserr)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
+pub struct HttpApi {
+    /// The API's id.
+    pub api_id: String,
+    /// The stage.
+    pub stage: String,
+}
+
+impl Behind {
+    /// What counts the requests.
+    ///
+    /// # Panics
+    /// Never: [`Deserr`] makes none without exactly one of the three.
+    #[must_use]
+    pub fn layer(&self) -> Layer {
+        if let Some(RestApi { api_name, stage }) = self.rest_api.clone() {
+            Layer::RestApi { api_name, stage }
+        } else if let Some(HttpApi { api_id, stage }) = self.http_api.clone() {
+            Layer::HttpApi { api_id, stage }
+        } else {
+            let load_balancer = self
+                .load_balancer
+                .clone()
+                .expect("one of the three is there");
+            Layer::LoadBalancer { load_balancer }
+        }
+    }
+}
+
+impl Deserr<Problems> for Behind {
+    fn deserialize_from_value<V: IntoValue>(
+        value: Input<V>,
+        location: ValuePointerRef,
+    ) -> Result<Self, Problems> {
+        #[derive(Deserr)]
+        #[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
+        struct Fields {
+            set_identifier: SetIdentifier,
+            #[deserr(default)]
+            rest_api: Option<RestApi>,
+            #[deserr(default)]
+            http_api: Option<HttpApi>,
+            #[deserr(default)]
+            load_balancer: Option<String>,
+        }
+        let Fields {
+            set_identifier,
+            rest_api,
+            http_api,
+            load_balancer,
+        } = Fields::deserialize_from_value(value, location)?;
+        let given = usize::from(rest_api.is_some())
+            + usize::from(http_api.is_some())
+            + usize::from(load_balancer.is_some());
+        if given != 1 {
+            let message = "must have exactly one of restApi, httpApi and loadBalancer";
+            return Err(unexpected(message, location));
+        }
+        if load_balancer
+            .as_ref()
+            .is_some_and(|name| !name.starts_with("app/"))
+        {
+            let message = "must be the part of the load balancer's ARN after \"loadbalancer/\", such as \"app/web/50dc6c495c0c9188\"";
+            return Err(unexpected(message, location.push_key("loadBalancer")));
+        }
+        Ok(Self {
+            set_identifier,
+            rest_api,
+            http_api,
+            load_balancer,
+        })
+    }
+}
+
+/// Two weighted target groups of a listener rule, or of a listener's default action: exactly one of
+/// `ruleArn` and `listenerArn`. The group that has the weight is blue's, the other is green's.
+///
+/// With a function the groups are Lambda ones, and green's version is registered in the idle one.
+/// Without (`functions` left out), green is what you have registered in the idle group already: it
+/// must be healthy.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Alb {
+    /// The rule that forwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule_arn: Option<RuleArn>,
+    /// The listener whose default action forwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listener_arn: Option<ListenerArn>,
+    /// The two groups.
+    #[schemars(length(min = 2, max = 2))]
+    pub target_group_arns: Vec<TargetGroupArn>,
+}
+
+impl Deserr<Problems> for Alb {
+    fn deserialize_from_value<V: IntoValue>(
+        value: Input<V>,
+        location: ValuePointerRef,
+    ) -> Result<Self, Problems> {
+        #[derive(Deserr)]
+        #[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
+        struct Fields {
+            #[deserr(default)]
+            rule_arn: Option<RuleArn>,
+            #[deserr(default)]
+            listener_arn: Option<ListenerArn>,
+            #[deserr(from(List<TargetGroupArn, 2, 2>) = List::into_vec)]
+            target_group_arns: Vec<TargetGroupArn>,
+        }
+        let Fields {
+            rule_arn,
+            listener_arn,
+            target_group_arns,
+        } = Fields::deserialize_from_value(value, location)?;
+        if rule_arn.is_some() == listener_arn.is_some() {
+            let message = "must have exactly one of ruleArn and listenerArn";
+            return Err(unexpected(message, location));
+        }
+        Ok(Self {
+            rule_arn,
+            listener_arn,
+            target_group_arns,
+        })
+    }
+}
+
+impl Alb {
+    /// Which action forwards.
+    ///
+    /// # Panics
+    /// Never: [`Deserr`] makes none without exactly one of both.
+    #[must_use]
+    pub fn at(&self) -> ForwardAt {
+        match (&self.rule_arn, &self.listener_arn) {
+            (Some(rule), _) => ForwardAt::Rule(rule.clone()),
+            (None, listener) => {
+                ForwardAt::Listener(listener.clone().expect("one of the two is there"))
+            }
+        }
+    }
+}
+
+impl Traffic {
+    /// The names of the locks that a release through this door takes beside its functions'.
+    #[must_use]
+    pub fn locks(&self) -> Vec<String> {
+        match self {
+            Self::Alias => Vec::new(),
+            Self::Route53(records) => vec![record_lock(
+                &records.hosted_zone_id,
+                &records.record_name,
+                records.record_type,
+            )],
+            Self::Alb(alb) => vec![alb.at().lock()],
+        }
+    }
+}
+
+impl Deserr<Problems> for Traffic {
+    fn deserialize_from_value<V: IntoValue>(
+        value: Input<V>,
+        location: ValuePointerRef,
+    ) -> Result<Self, Problems> {
+        /// The other fields of a kind that has none.
+        #[derive(Deserr)]
+        #[deserr(error = Problems, deny_unknown_fields)]
+        struct Nothing {}
+
+        let kinds = &["alias", "route53", "alb"];
+        let (kind, fields) = tagged::<Problems, V>(value, "type", kinds, location)?;
+        let fields = Input::<V>::Map(fields);
+        match kind {
+            "route53" => Route53::deserialize_from_value(fields, location).map(Self::Route53),
+            "alb" => Alb::deserialize_from_value(fields, location).map(Self::Alb),
+            _ => {
+                let Nothing {} = Nothing::deserialize_from_value(fields, location)?;
+                Ok(Self::Alias)
+            }
+        }
+    }
+}
