@@ -10,7 +10,7 @@ use crate::{LocalAws, paths};
 pub const ARTIFACTS: &str = "crossfade-artifacts";
 
 /// A zone that the stack is told of. The local AWS chooses ids by itself and does not ask who may.
-const HOSTED_ZONE: &str = "Z0123456789ABCDEFGHIJ";
+const HOSTED_ZONE: &str = "arn:aws:route53:::hostedzone/Z0123456789ABCDEFGHIJ";
 
 /// A deployed stack: its outputs.
 #[derive(Clone, Debug)]
@@ -57,7 +57,7 @@ impl Stack {
             .arg(format!("TargetFunctionPrefix={prefix}"))
             .arg(format!("Architecture={}", architecture()))
             .arg(format!("ArtifactBucket={ARTIFACTS}"))
-            .arg(format!("HostedZoneIds={HOSTED_ZONE}"))
+            .arg(format!("HostedZoneArns={HOSTED_ZONE}"))
             .arg(format!("LoadBalancerPrefix={prefix}"))
             .current_dir(&home)
             .env("HOME", &home)

@@ -67,7 +67,9 @@ impl Handler {
             },
             Call::Task(task) => match task.token.clone() {
                 Some(token) => self.hold(*task, &token).await,
-                None => self.look(*task).await.map(|release| json!(release)),
+                None => Box::pin(self.look(*task))
+                    .await
+                    .map(|release| json!(release)),
             },
         }
     }
@@ -76,7 +78,7 @@ impl Handler {
     async fn look(&self, task: Task) -> Result<Release, Error> {
         let mut release: Release = state(task.state)?;
         if release.is_following() {
-            return self.follow(task.execution, task.now, release).await;
+            return Box::pin(self.follow(task.execution, task.now, release)).await;
         }
         let window = Window::at(task.now, &release.steps, release.analysis.settle_seconds);
         let (Some(step), Some(window)) = (release.step(), window) else {
