@@ -5,6 +5,7 @@
 //! read from the local AWS.
 
 pub mod alb;
+pub mod api;
 pub mod dns;
 mod http;
 pub mod invariants;
@@ -17,6 +18,7 @@ pub mod traffic;
 pub mod world;
 
 pub use alb::Alb;
+pub use api::Api;
 pub use dns::Dns;
 pub use local::LocalAws;
 pub use release::{Ended, Execution};
