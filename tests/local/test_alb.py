@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import time
+import urllib.request
 from typing import Any
 
 from test_bridge import ACCOUNT, REGION, Bridged
@@ -355,6 +356,9 @@ class Gap9LoadBalancers(Bridged):
         # By the load balancer's name, as DNS gives it.
         body = {"host": self.host, "path": "/chat/x"}
         self.assertEqual(self.aws.local("POST", "alb/request", body)["executedVersion"], "2")
+        # By HTTP, as ministack's own users send them.
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.aws.port}/_alb/{self.name}/chat/x") as answer:
+            self.assertIn(b'"2"', answer.read())
         self.elb.modify_rule(RuleArn=rule, Actions=[self.forward((blue, 0), (green, 0))])
         self.assertEqual(self.request(listener)["status"], 503)
 
