@@ -18,7 +18,8 @@
 //! 1. *whole*: when an execution has ended, traffic is all on one version ([`rollback`]).
 //! 2. *proven*: no weight for a version that has not passed validation (the state machine's order).
 //! 3. *single writer*: every alias write names the revision it was decided on
-//!    ([`domain::routing::reconcile`]).
+//!    ([`domain::routing::reconcile`]); records and rules have none, and are read right before a write and
+//!    after it, under a lock ([`domain::shares::reconcile`]).
 //! 4. *one at a time*: locks per resource, all or none ([`aws::ledger`]).
 //! 5. *no data is never a pass* ([`domain::check`], [`domain::decision`]).
 //! 6. *kept*: nothing here deletes a version.

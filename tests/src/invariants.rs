@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, fmt};
 use serde_json::{Map, Value};
 
 use crate::{
-    Ended, Execution, Target, World,
+    Alb, Dns, Ended, Execution, Target, World,
     release::Entered,
     world::{Call, field},
 };
@@ -54,10 +54,65 @@ impl fmt::Display for Broken {
 pub struct Scope {
     /// The functions, each with its alias.
     pub targets: Vec<(Target, String)>,
+    /// What splits their traffic, where that is not the alias.
+    pub doors: Vec<Door>,
     /// Every execution about them, all ended.
     pub executions: Vec<Execution>,
     /// The place in the log of calls before the functions were made.
     pub since: u64,
+}
+
+/// Two weights in one place.
+#[derive(Clone, Debug)]
+pub enum Door {
+    /// Two records.
+    Zone(Box<Dns>),
+    /// Two target groups.
+    Balancer(Alb),
+}
+
+impl Door {
+    /// The weights as they are.
+    async fn weights(&self) -> (i64, i64) {
+        match self {
+            Self::Zone(dns) => dns.weights().await,
+            Self::Balancer(alb) => {
+                let weights = alb.weights().await;
+                let of = |group: &str| weights.get(group).copied().unwrap_or_default().into();
+                (of(&alb.blue), of(&alb.green))
+            }
+        }
+    }
+
+    /// What requests and calls name it by: its zone, rule or listener.
+    fn name(&self) -> &str {
+        match self {
+            Self::Zone(dns) => &dns.zone,
+            Self::Balancer(alb) => alb.rule.as_deref().unwrap_or(&alb.listener),
+        }
+    }
+
+    /// Whether a release goes through it.
+    fn is_of(&self, run: &Run) -> bool {
+        run.input["traffic"].to_string().contains(self.name())
+    }
+
+    /// Whether a call moved it.
+    fn moved_by(&self, call: &Call) -> bool {
+        let actions: &[&str] = match self {
+            Self::Zone(_) => &["ChangeResourceRecordSets"],
+            Self::Balancer(_) => &["ModifyRule", "ModifyListener"],
+        };
+        let what = self.name();
+        let about = || {
+            let asked = call.asked.as_ref().map(Value::to_string);
+            call.resource
+                .as_deref()
+                .is_some_and(|r| what.contains(r) && !r.is_empty())
+                || asked.is_some_and(|asked| asked.contains(what))
+        };
+        actions.contains(&call.action.as_str()) && call.took_effect() && about()
+    }
 }
 
 /// How long after the end of an execution that was stopped traffic may take to be whole, seconds.
@@ -185,6 +240,9 @@ pub async fn check(world: &World, scope: &Scope) -> Vec<Broken> {
             &mut broken,
         );
     }
+    for door in &scope.doors {
+        door_holds(door, &calls, &runs, &world.stack.name, &mut broken).await;
+    }
     one_at_a_time(world, &runs, &mut broken).await;
     for run in &runs {
         no_data_is_never_a_pass(run, &mut broken);
@@ -192,6 +250,64 @@ pub async fn check(world: &World, scope: &Scope) -> Vec<Broken> {
         told(world, run, &mut broken).await;
     }
     broken
+}
+
+/// A door is whole when all has ended, is moved only once green has passed, and by nobody's hand over
+/// somebody else's.
+async fn door_holds(
+    door: &Door,
+    calls: &[Call],
+    runs: &[Run],
+    stack: &str,
+    broken: &mut Vec<Broken>,
+) {
+    let ours = format!("{stack}-");
+    let moves: Vec<(&Call, bool)> = calls
+        .iter()
+        .filter(|call| door.moved_by(call))
+        .map(|call| {
+            let by_us = call.caller.as_ref();
+            (call, by_us.is_some_and(|caller| caller.starts_with(&ours)))
+        })
+        .collect();
+    for (call, by_us) in &moves {
+        let proven = runs.iter().filter(|run| door.is_of(run)).any(|run| {
+            let mut passed = run.visits_to("ValidateGreen");
+            passed.any(|visit| visit.left_at.is_some_and(|left| left <= call.time))
+        });
+        if *by_us && !proven {
+            broken.push(Broken {
+                invariant: Invariant::Proven,
+                what: format!("moved before any green had passed: {call:?}"),
+            });
+        }
+    }
+    // A release that begins with its first move after somebody else's may write over it; one that was
+    // on its way may not.
+    for pair in moves.windows(2) {
+        let [(theirs, false), (ours, true)] = pair else {
+            continue;
+        };
+        let during = runs.iter().filter(|run| door.is_of(run)).any(|run| {
+            run.window()
+                .is_some_and(|(from, to)| from < theirs.time && ours.time < to + WHOLE_AFTER_STOP)
+        });
+        if during {
+            broken.push(Broken {
+                invariant: Invariant::SingleWriter,
+                what: format!("somebody's {theirs:?} was overwritten by {ours:?}"),
+            });
+        }
+    }
+    let last_by_us = moves.last().is_some_and(|(_, by_us)| *by_us);
+    let left = runs.iter().any(Run::left_held);
+    let (blue, green) = door.weights().await;
+    if last_by_us && !left && ((blue == 0) == (green == 0)) {
+        broken.push(Broken {
+            invariant: Invariant::Whole,
+            what: format!("all has ended, and the weights are {blue} and {green}: {door:?}"),
+        });
+    }
 }
 
 /// The effective writes to an alias, in order.
@@ -569,7 +685,9 @@ async fn armed(world: &World, run: &Run, broken: &mut Vec<Broken>) {
         return;
     };
     let footprint: Value = serde_json::from_str(&field(row, "footprint")).unwrap_or_default();
-    if footprint["functions"].as_array().is_none_or(Vec::is_empty) {
+    // A load balancer may have no function behind it: its groups are the way back.
+    let by_groups = footprint["traffic"]["blue"].is_string();
+    if footprint["functions"].as_array().is_none_or(Vec::is_empty) && !by_groups {
         fail(format!(
             "the ledger does not know the way back: {footprint}"
         ));

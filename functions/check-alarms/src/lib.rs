@@ -123,6 +123,7 @@ impl Handler {
             started_at: release.started_at,
             series: &series,
             watch: window.watch,
+            routes_each_request: release.traffic.routes_each_request(),
         };
         let found = check(&release.analysis, &look);
         emf::verdict(&release, step.weight, &found, task.now);
@@ -172,6 +173,7 @@ impl Handler {
                 from: 0,
                 through: 0,
             },
+            routes_each_request: release.traffic.routes_each_request(),
         };
         let found = check(&release.analysis, &look);
         release.followed(in_sync, found, now);

@@ -54,6 +54,9 @@ pub struct Evidence {
     /// The judge's numbers, enough to check its arithmetic; none where green was not judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<judge::Evidence>,
+    /// What the judge's verdict rests on, where that is not each request's own routing by chance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rests_on: Option<String>,
     /// Whether the judge's verdict was only recorded (`analysis.shadow`).
     #[serde(default, skip_serializing_if = "is_false")]
     pub shadow: bool,
@@ -102,7 +105,13 @@ pub struct Look<'a> {
     pub series: &'a [FunctionSeries],
     /// Which of the minutes count.
     pub watch: Watch,
+    /// Whether every request is routed by itself, at random, by weight.
+    pub routes_each_request: bool,
 }
+
+/// What the comparison of the colours rests on behind DNS.
+const CLIENTS: &str = "DNS routes clients and not requests, each for as long as its resolver remembers: \
+     the comparison rests on the clients of both colours being alike";
 
 /// What a look means. The worst of alarms and judge wins; in shadow, the judge is only heard.
 #[must_use]
@@ -128,6 +137,7 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
             .cloned()
             .collect(),
         shadow,
+        rests_on: (judged.is_some() && !look.routes_each_request).then(|| CLIENTS.to_owned()),
         ..Evidence::default()
     };
     let mut parts: Vec<Part> = alarms.into_iter().collect();
@@ -319,6 +329,7 @@ mod tests {
                     from: 0,
                     through: 0,
                 },
+                routes_each_request: true,
             },
         )
     }

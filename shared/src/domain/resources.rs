@@ -86,7 +86,7 @@ pub enum RecordType {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(extend(
-    "pattern" = "^arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:listener-rule/app/[A-Za-z0-9-]{1,32}/[0-9a-f]+/[0-9a-f]+/[0-9a-f]+$",
+    "pattern" = "^arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:listener-rule/app/[A-Za-z0-9-]{1,32}/[0-9A-Za-z]+/[0-9A-Za-z]+/[0-9A-Za-z]+$",
     "examples" = ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/web/50dc6c495c0c9188/0467ef3c8400ae65/db8b4a4c8f1a0d5e"]
 ))]
 pub struct RuleArn(String);
@@ -96,7 +96,7 @@ name!(RuleArn, check_rule);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(extend(
-    "pattern" = "^arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:listener/app/[A-Za-z0-9-]{1,32}/[0-9a-f]+/[0-9a-f]+$",
+    "pattern" = "^arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:listener/app/[A-Za-z0-9-]{1,32}/[0-9A-Za-z]+/[0-9A-Za-z]+$",
     "examples" = ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/web/50dc6c495c0c9188/0467ef3c8400ae65"]
 ))]
 pub struct ListenerArn(String);
@@ -106,7 +106,7 @@ name!(ListenerArn, check_listener);
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(extend(
-    "pattern" = "^arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:targetgroup/[A-Za-z0-9-]{1,32}/[0-9a-f]+$",
+    "pattern" = "^arn:aws[a-z-]*:elasticloadbalancing:[a-z0-9-]+:[0-9]{12}:targetgroup/[A-Za-z0-9-]{1,32}/[0-9A-Za-z]+$",
     "examples" = ["arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web-blue/73e2d6bc24d8a067"]
 ))]
 pub struct TargetGroupArn(String);
@@ -231,7 +231,6 @@ fn is_arn(text: &str, kind: &str, parts: usize) -> bool {
         (_, Some(&"app")) => (2, 3..),
         _ => return false,
     };
-    let hex = |id: &&str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_hexdigit());
     arn == "arn"
         && partition.starts_with("aws")
         && word(partition, b"-")
@@ -243,7 +242,7 @@ fn is_arn(text: &str, kind: &str, parts: usize) -> bool {
         && path[0] == kind
         && word(path[name], b"-")
         && path[name].len() <= 32
-        && path[ids].iter().all(hex)
+        && path[ids].iter().all(|id| word(id, b""))
 }
 
 #[cfg(test)]

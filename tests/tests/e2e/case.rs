@@ -11,7 +11,7 @@ use std::{
 
 use crossfade_tests::{
     Behaviour, Ended, Execution, LocalAws, Stack, Target, Traffic, World,
-    invariants::{self, Scope},
+    invariants::{self, Door, Scope},
     local::Options,
     release::until,
     world::Notification,
@@ -201,6 +201,7 @@ async fn explain(scope: &Scope) -> String {
 #[derive(Default)]
 pub(crate) struct Begun {
     targets: Mutex<Vec<(Target, String)>>,
+    doors: Mutex<Vec<Door>>,
     executions: Mutex<Vec<Execution>>,
 }
 
@@ -208,6 +209,7 @@ impl Begun {
     fn scope(&self, since: u64) -> Scope {
         Scope {
             targets: self.targets.lock().expect("no test panics with it").clone(),
+            doors: self.doors.lock().expect("no test panics with it").clone(),
             executions: self
                 .executions
                 .lock()
@@ -247,6 +249,14 @@ impl Case {
         }
     }
 
+    /// A part of this test with functions and applications of its own.
+    pub(crate) fn part(&self, name: &str) -> Self {
+        Self {
+            name: format!("{}-{}", self.name, name.to_lowercase()),
+            ..self.clone()
+        }
+    }
+
     /// The same on moto's interpreter.
     pub(crate) fn on_moto(self) -> Self {
         Self {
@@ -274,6 +284,12 @@ impl Case {
         let mut targets = self.begun.targets.lock().expect("nobody panics with it");
         targets.push((target.clone(), ALIAS.to_owned()));
         target
+    }
+
+    /// Has the invariants checked for a door too.
+    pub(crate) fn behind(&self, door: Door) {
+        let mut doors = self.begun.doors.lock().expect("nobody panics with it");
+        doors.push(door);
     }
 
     /// A function with a healthy version 1 that serves the alias, and a healthy version in `$LATEST`

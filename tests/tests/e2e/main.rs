@@ -4,6 +4,7 @@
 mod case;
 mod cost;
 mod died;
+mod doors;
 mod faults;
 mod judged;
 mod moto;
@@ -16,6 +17,7 @@ fn main() -> std::process::ExitCode {
     // The longest first.
     case::run(vec![
         judged::tests(),
+        doors::tests(),
         rolled_back::tests(),
         people::tests(),
         moto::tests(),
