@@ -42,6 +42,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("door_route53_answer_of_a_change_lost", answer_lost),
         test("door_route53_prior_request_not_complete", prior_request),
         test("door_route53_keeps_what_it_does_not_move", records_kept),
+        test("door_route53_judges_what_is_behind", judges_what_is_behind),
         test("door_alb_promoted", |case| promoted(case, Rule)),
         test("door_alb_promoted_by_the_default_action", |case| {
             promoted(case, Listener)
@@ -274,6 +275,10 @@ async fn promoted(case: Case, kind: Kind) {
     );
     assert!((door.share().await - 1.0).abs() < 1e-9);
     case.ledger_says(&execution, "PROMOTED").await;
+    if let Door::Balancer(..) = door {
+        let judge = &ended.output["evidence"]["judge"];
+        assert_eq!(judge["functions"], 2, "the groups are judged too: {judge}");
+    }
     // Those whose resolvers still remember blue are served by it, as well.
     until("users are served by green", || async {
         let served = users.so_far().of("2").requests;
@@ -484,6 +489,30 @@ async fn there_and_back(case: Case) {
     );
     let counts = users.stop().await;
     assert_eq!(counts.total().errors, 0, "{:?}", counts.by_version);
+}
+
+/// Both load balancers' own requests are counted beside the function's, and the verdict says that DNS
+/// routes clients.
+async fn judges_what_is_behind(case: Case) {
+    let door = Door::make(&case, Kind::Zone, Behaviour::healthy("green")).await;
+    let users = door.users(&case, 40.0);
+    let dns = zone(&door);
+    let mut request = door.request(&case, json!({"strategy": steps(None)}));
+    request["traffic"]["behind"] = json!([
+        {"setIdentifier": "blue", "loadBalancer": dns.blue.dimension},
+        {"setIdentifier": "green", "loadBalancer": dns.green.dimension},
+    ]);
+    let (_, ended) = case.release(&request).await;
+    drop(users);
+    assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    let evidence = &ended.output["evidence"];
+    assert_eq!(evidence["judge"]["functions"], 2, "{evidence}");
+    assert!(
+        evidence["restsOn"]
+            .as_str()
+            .is_some_and(|text| text.contains("clients")),
+        "{evidence}"
+    );
 }
 
 async fn faulted(case: &Case, door: &Door, fault: crossfade_tests::world::Fault) -> Ended {
