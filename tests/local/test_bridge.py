@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import collections
 import concurrent.futures
+import datetime
 import http.client
 import json
 import os
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -283,6 +285,17 @@ class Bridged(unittest.TestCase):
         client = client or self.states
         arn = client.start_execution(stateMachineArn=machine, input=json.dumps(data or {}))["executionArn"]
         return self.ended(arn, client)
+
+    def waits_until(self) -> None:
+        """A Wait until a timestamp takes what is left until then, scaled; one that has passed takes nothing."""
+        machine = self.machine({"W": {"Type": "Wait", "TimestampPath": "$.at", "End": True}}, "W")
+        for ahead, least, most in ((100, 0.9, 4), (-100, 0, 1.5)):
+            at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=ahead)
+            began = time.monotonic()
+            end = self.run_to_end(machine, {"at": at.strftime("%Y-%m-%dT%H:%M:%SZ")})
+            took = time.monotonic() - began
+            self.assertEqual(end["status"], "SUCCEEDED")
+            self.assertTrue(least <= took <= most, f"{ahead} s took {took} s")
 
     def ended(self, arn: str, client: Any = None) -> dict[str, Any]:
         client = client or self.states
@@ -905,6 +918,9 @@ class Gap6StepFunctions(Bridged):
         later = [c for c in self.aws.local("GET", f"calls?since={seq}")["calls"] if c["caller"] == "states"]
         self.assertEqual((later, self.states.describe_execution(executionArn=arn)["status"]), ([], "ABORTED"))
 
+    def test_a_wait_until_a_timestamp_is_scaled(self) -> None:
+        self.waits_until()
+
     def test_top_level_timeout(self) -> None:
         url = self.queue_for({"source": ["aws.states"], "detail": {"status": ["TIMED_OUT"]}})
         machine = self.machine({"W": {"Type": "Wait", "Seconds": 3000, "End": True}}, "W", TimeoutSeconds=50)
@@ -1454,11 +1470,45 @@ class Moto(Bridged):
         super().setUpClass()
         cls.aws.stop()
         cls.moto_port = free_port()
-        cls.aws = LocalAws("--moto-port", str(cls.moto_port))
+        # A host that is not on UTC.
+        with unittest.mock.patch.dict(os.environ, TZ="Asia/Tokyo"):
+            cls.aws = LocalAws("--moto-port", str(cls.moto_port))
         for name in ("lambda", "sns", "sqs", "events"):
             setattr(cls, "lambda_" if name == "lambda" else name, cls.aws.client(name))
         cls.cloudwatch = cls.aws.client("cloudwatch")
         cls.states = cls.aws.client("stepfunctions", cls.moto_port)
+
+    def test_a_wait_until_a_timestamp_is_scaled(self) -> None:
+        self.waits_until()
+
+    def test_an_execution_that_starts_another(self) -> None:
+        """By a state, in ministack: that is where what it starts is deployed."""
+        there = self.aws.client("stepfunctions")
+        child = there.create_state_machine(
+            name=f"{self.name}-child",
+            roleArn=ROLE,
+            definition=json.dumps({"StartAt": "P", "States": {"P": {"Type": "Pass", "End": True}}}),
+        )["stateMachineArn"]
+        machine = self.machine(
+            {
+                "S": {
+                    "Type": "Task",
+                    "Resource": "arn:aws:states:::states:startExecution",
+                    "Parameters": {
+                        "StateMachineArn": child,
+                        "Name.$": "$$.Execution.Name",
+                        "Input": {"by.$": "$$.Execution.Id"},
+                    },
+                    "End": True,
+                }
+            },
+            "S",
+        )
+        end = self.run_to_end(machine)
+        started = json.loads(end["output"])["ExecutionArn"]
+        self.assertEqual(started.rsplit(":", 1)[-1], end["name"])
+        output = self.ended(started, there)["output"]
+        self.assertEqual(json.loads(output), {"by": end["executionArn"]})
 
     def test_the_same_ends(self) -> None:
         self.function({"version": "1"})

@@ -217,7 +217,7 @@ async def handle(request: http1.Request, connection: http1.Connection) -> http1.
     )
     key = extract_access_key_id(headers, query)
     caller = functions.caller_of_key.get(key)
-    asked = wire.asked(request.method, path, service, action, request.body)
+    asked = wire.asked(request.method, path, query, service, action, request.body)
     fault = FAULTS.take(service, action, caller, resource)
     if fault is not None:
         if fault.kind == "silence":

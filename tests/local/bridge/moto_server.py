@@ -21,6 +21,9 @@ from typing import Any
 def main() -> None:
     port, ministack_port, scale = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     os.environ["MOTO_PORT"] = str(ministack_port)
+    # It compares a Wait's timestamp, which is in UTC, with the host's local time.
+    os.environ["TZ"] = "UTC"
+    time.tzset()
     os.environ["MOTO_ACCOUNT_ID"] = os.environ.get("MINISTACK_ACCOUNT_ID", "000000000000")
 
     def watch_stdin() -> None:
@@ -39,6 +42,7 @@ def main() -> None:
     _end_at_once()
     _tell_status(ministack_port)
     _format_with_escapes()
+    _start_executions()
 
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import run_simple
@@ -244,6 +248,24 @@ def _format_with_escapes() -> None:
         env.stack.append("".join(out))
 
     StringFormat._eval_body = eval_body
+
+
+def _start_executions() -> None:
+    """`states:startExecution` with the names that a definition has: moto hands them to boto3 as they are."""
+    from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import (
+        StateTaskServiceSfn)
+
+    usual = StateTaskServiceSfn._eval_service_task
+
+    def eval_service_task(self: Any, env: Any, normalised_parameters: dict[str, Any], **more: Any) -> None:
+        named = {name[:1].lower() + name[1:]: value for name, value in normalised_parameters.items()}
+        usual(self, env=env, normalised_parameters=named, **more)
+        said = {name[:1].upper() + name[1:]: value for name, value in env.stack.pop().items()}
+        if "StartDate" in said:
+            said["StartDate"] = said["StartDate"].timestamp()
+        env.stack.append(said)
+
+    StateTaskServiceSfn._eval_service_task = eval_service_task
 
 
 def _tell_status(ministack_port: int) -> None:

@@ -85,8 +85,10 @@ def identify(
     return _rest(service, method, path, query)
 
 
-def asked(method: str, path: str, service: str, action: str, body: bytes) -> dict[str, Any] | None:
-    """What a write to a front door asks for: of Lambda with its path and without code."""
+def asked(
+    method: str, path: str, query: dict[str, list[str]], service: str, action: str, body: bytes
+) -> dict[str, Any] | None:
+    """What a write to a front door asks for: of Lambda with its path and query, and without code."""
     if len(body) > 65536:
         return None
     try:
@@ -101,7 +103,8 @@ def asked(method: str, path: str, service: str, action: str, body: bytes) -> dic
         data = json.loads(body) if body else {}
     except Exception:  # noqa: BLE001 - what cannot be read asks for nothing; the service will say what is wrong
         return None
-    return {"path": path, **{k: v for k, v in data.items() if k not in ("ZipFile", "Code")}}
+    said = {k: v for k, v in data.items() if k not in ("ZipFile", "Code")}
+    return {"path": path, "query": {k: v[-1] for k, v in query.items()}, **said}
 
 
 def _asked_change(change: ElementTree.Element) -> dict[str, Any]:
