@@ -3,6 +3,8 @@
 //! Safe to run twice, twice at once, and late: the ledger says whether a deployment is still open,
 //! and [`reconcile`](crate::domain::routing::reconcile) writes only over states that are its own.
 
+use chrono::SecondsFormat;
+
 use crate::{
     aws::{
         ledger::{Ledger, Record, Status, Why},
@@ -11,6 +13,7 @@ use crate::{
     domain::{
         Timestamp,
         release::{DeploymentStatus, Footprint},
+        retention::name_of,
     },
     error::Error,
     wire::outcome::{FunctionOutcome, Outcome},
@@ -72,6 +75,7 @@ pub fn outcome(
         evidence: why.map(|why| why.evidence).unwrap_or_default(),
         steps: record.steps.clone(),
         warnings: Vec::new(),
+        retain_until: None,
     }
 }
 
@@ -118,8 +122,17 @@ pub async fn restore_at_once(
     put_back(traffic, record).await.map(Some)
 }
 
-/// Takes a promoted deployment back, while its blue is kept ready. None when that time is over, or
-/// when another deployment has come after it.
+/// What became of taking a promoted deployment back.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reverted {
+    /// Its traffic is on blue.
+    Done(Box<Restored>),
+    /// It is not, and nothing was touched: why, in words.
+    Not(String),
+}
+
+/// Takes a promoted deployment back, while its blue is kept ready: until that time is over, or
+/// another deployment has come after it.
 ///
 /// # Errors
 /// [`Error::DeploymentInProgress`] when a newer deployment holds the locks: it is not disturbed.
@@ -128,18 +141,23 @@ pub async fn revert(
     ledger: &Ledger,
     execution: &str,
     why: &Why,
-) -> Result<Option<Restored>, Error> {
+) -> Result<Reverted, Error> {
     let Some(record) = ledger.get(execution).await? else {
-        return Ok(None);
+        return Ok(Reverted::Not(format!(
+            "the ledger does not know release {}",
+            name_of(execution)
+        )));
     };
-    let kept = record.retain_until.is_some_and(|until| why.at < until);
-    if record.status != Status::Promoted || !kept {
-        return Ok(None);
+    let latest = ledger.latest(&record.application).await?;
+    if let Err(not) = can_be_taken_back(&record, latest.as_deref(), why.at) {
+        return Ok(Reverted::Not(not));
     }
-    if ledger.latest(&record.application).await?.as_deref() != Some(execution) {
-        return Ok(None);
+    if !ledger.reopen(&record, why).await? {
+        return Ok(Reverted::Not(format!(
+            "blue of release {} was given up at this moment",
+            name_of(execution)
+        )));
     }
-    ledger.reopen(&record, why).await?;
     let restored = put_back(
         traffic,
         Record {
@@ -149,7 +167,40 @@ pub async fn revert(
     )
     .await?;
     close(ledger, &restored, why.at).await?;
-    Ok(Some(restored))
+    Ok(Reverted::Done(Box::new(restored)))
+}
+
+/// Whether blue of a deployment is still kept for it; why not, in words.
+fn can_be_taken_back(record: &Record, latest: Option<&str>, at: Timestamp) -> Result<(), String> {
+    let release = name_of(&record.execution);
+    match record.status {
+        Status::Promoted => {}
+        Status::RolledBack => {
+            return Err(format!("release {release} has been rolled back already"));
+        }
+        Status::Preparing | Status::InFlight | Status::Held | Status::RollingBack => {
+            return Err(format!("release {release} is in flight"));
+        }
+        Status::Rejected | Status::Unchanged => {
+            return Err(format!("release {release} moved no traffic"));
+        }
+    }
+    if let Some(newer) = latest.filter(|latest| *latest != record.execution) {
+        return Err(format!(
+            "release {} has come after release {release}",
+            name_of(newer)
+        ));
+    }
+    let ended = record
+        .retention_ended_at
+        .or(record.retain_until.filter(|until| *until <= at));
+    match ended {
+        Some(ended) => Err(format!(
+            "blue of release {release} was kept until {}",
+            ended.to_rfc3339_opts(SecondsFormat::Secs, true)
+        )),
+        None => Ok(()),
+    }
 }
 
 async fn put_back(traffic: &Traffic, mut record: Record) -> Result<Restored, Error> {
@@ -206,5 +257,71 @@ pub async fn explain(ledger: &Ledger, execution: &str, retries: u32, error: Erro
         ),
         Ok(None) => error,
         Err(unread) => unread,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{analysis::OnHoldTimeout, weight::Weight};
+
+    fn promoted() -> Record {
+        Record {
+            execution: "arn:aws:states:eu-west-1:1:execution:crossfade-deployment:42".into(),
+            application: "chat".parse().unwrap(),
+            status: Status::Promoted,
+            began_at: at("2026-11-20T11:00:00Z"),
+            locks: Vec::new(),
+            alarms: Vec::new(),
+            footprint: None,
+            weight: Weight::FULL,
+            steps: Vec::new(),
+            token: None,
+            on_hold_timeout: OnHoldTimeout::RollBack,
+            why: None,
+            retain_until: Some(at("2026-11-21T12:00:00Z")),
+            retention_ended_at: None,
+            superseded_by: None,
+        }
+    }
+
+    fn at(time: &str) -> Timestamp {
+        time.parse().unwrap()
+    }
+
+    #[test]
+    fn a_promoted_release_can_be_taken_back_until_its_blue_is_given_up() {
+        let (now, late) = (at("2026-11-21T11:59:59Z"), at("2026-11-21T12:00:00Z"));
+        let record = promoted();
+        let itself = Some(record.execution.as_str());
+        let asked = |record: &Record, latest, at| can_be_taken_back(record, latest, at);
+        assert_eq!(asked(&record, itself, now), Ok(()));
+        let not = |record: &Record, latest, at, says: &str| {
+            let why = asked(record, latest, at).expect_err(says);
+            assert!(why.contains(says), "{why}");
+        };
+        not(&record, itself, late, "was kept until 2026-11-21T12:00:00Z");
+        not(
+            &record,
+            Some("a:43"),
+            now,
+            "release 43 has come after release 42",
+        );
+        let ended = Record {
+            retention_ended_at: Some(at("2026-11-20T13:00:00Z")),
+            ..record.clone()
+        };
+        not(&ended, itself, now, "was kept until 2026-11-20T13:00:00Z");
+        for (status, says) in [
+            (Status::RolledBack, "rolled back already"),
+            (Status::RollingBack, "in flight"),
+            (Status::Rejected, "moved no traffic"),
+        ] {
+            let record = Record {
+                status,
+                ..record.clone()
+            };
+            not(&record, itself, now, says);
+        }
     }
 }

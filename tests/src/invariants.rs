@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Alb, Dns, Ended, Execution, Target, World,
-    release::Entered,
+    release::{Entered, LOOK_EVERY},
     world::{Call, field},
 };
 
@@ -162,6 +162,8 @@ struct Run {
     ended: Ended,
     ended_at: f64,
     row: Option<Map<String, Value>>,
+    /// When its retention was over by the clock; none when it is not, or there is none.
+    blue_until: Option<f64>,
 }
 
 impl Run {
@@ -179,9 +181,56 @@ impl Run {
                 .last()
                 .map_or(0.0, |event| event.timestamp.as_secs_f64()),
             row: world.deployment(&execution.arn).await,
+            blue_until: match world.retention_of(execution).await {
+                Some(retention) => retention
+                    .visits()
+                    .await
+                    .iter()
+                    .find(|visit| visit.state == "KeepBlue")
+                    .and_then(|visit| visit.left_at),
+                None => None,
+            },
             visits,
             ended,
         }
+    }
+
+    fn application(&self) -> &Value {
+        &self.input["application"]
+    }
+
+    fn is_promoted(&self) -> bool {
+        self.ended.outcome()["deploymentStatus"] == "SUCCESSFUL"
+    }
+
+    /// The versions between which it moved a function's traffic.
+    fn versions_of(&self, function: &str) -> Option<[&str; 2]> {
+        let functions = self.released();
+        let about = functions
+            .iter()
+            .find(|about| about["functionName"] == function)?;
+        let version = |name: &str| about[name].as_str().unwrap_or_default();
+        Some([version("blueVersion"), version("greenVersion")])
+    }
+
+    /// Until when a promoted release keeps its blue and its green of a function, given all releases.
+    fn keeps(&self, function: &str, runs: &[Self]) -> [f64; 2] {
+        let newer = |same_function: bool| {
+            let newer = runs.iter().filter(|other| {
+                other.is_promoted()
+                    && other.application() == self.application()
+                    && other.ended_at > self.ended_at
+                    && (!same_function || other.versions_of(function).is_some())
+            });
+            newer
+                .map(|other| other.ended_at)
+                .fold(f64::INFINITY, f64::min)
+        };
+        if self.status() == "ROLLED_BACK" {
+            return [newer(true); 2];
+        }
+        let over = self.blue_until.unwrap_or(f64::INFINITY);
+        [over.min(newer(false)), newer(true)]
     }
 
     fn visits_to<'a>(&'a self, state: &'a str) -> impl Iterator<Item = &'a Entered> {
@@ -231,12 +280,13 @@ pub async fn check(world: &World, scope: &Scope) -> Vec<Broken> {
         whole(name, &writes, &runs, &mut broken);
         proven(name, &writes, &runs, &mut broken);
         single_writer(name, &writes, &calls, &world.stack.name, &runs, &mut broken);
+        let versions = target.versions().await;
         kept(
             name,
-            &target.versions().await,
-            &writes,
+            &versions,
             &calls,
             &runs,
+            &world.stack.name,
             &mut broken,
         );
     }
@@ -537,12 +587,18 @@ fn single_writer(
     }
 }
 
+/// A version that one of our functions deleted.
+struct Deletion {
+    at: f64,
+    version: String,
+}
+
 fn kept(
     target: &str,
     versions: &[String],
-    writes: &[Write],
     calls: &[Call],
     runs: &[Run],
+    stack: &str,
     broken: &mut Vec<Broken>,
 ) {
     let mut fail = |what: String| {
@@ -551,37 +607,134 @@ fn kept(
             what: format!("{target}: {what}"),
         });
     };
-    let deleted = calls.iter().find(|call| {
-        call.caller.is_some()
-            && call.action == "DeleteFunction"
-            && call.resource.as_deref() == Some(target)
-    });
-    if let Some(call) = deleted {
-        fail(format!("{call:?}"));
-    }
-    let mut promised: BTreeSet<String> = writes
+    let ours = format!("{stack}-");
+    let about = calls
         .iter()
-        .filter_map(|write| write.alias.as_ref())
-        .flat_map(|split| {
-            split
-                .serving()
-                .into_iter()
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    for function in runs.iter().flat_map(Run::released) {
-        if function["functionName"] == target {
-            for name in ["blueVersion", "greenVersion"] {
-                promised.extend(function[name].as_str().map(str::to_owned));
+        .filter(|call| call.resource.as_deref() == Some(target) && call.took_effect());
+    let mut deletions = Vec::new();
+    let mut aliases = BTreeSet::new();
+    for call in about {
+        let asked = call.asked.as_ref().unwrap_or(&Value::Null);
+        if call.action == "CreateAlias" {
+            aliases.extend(asked["Name"].as_str());
+        }
+        let by_us = call
+            .caller
+            .as_ref()
+            .is_some_and(|caller| caller.starts_with(&ours));
+        if call.action == "DeleteFunction" && by_us {
+            match asked["query"]["Qualifier"].as_str() {
+                Some(version) => deletions.push(Deletion {
+                    at: call.time,
+                    version: version.to_owned(),
+                }),
+                None => fail(format!("the whole function was deleted: {call:?}")),
             }
         }
     }
-    promised.remove("$LATEST");
-    for version in promised {
-        if !versions.contains(&version) {
+
+    let aliases: Vec<(&str, Vec<Write>)> = aliases
+        .into_iter()
+        .map(|alias| (alias, writes(calls, target, alias, stack)))
+        .collect();
+    for Deletion { at, version } in &deletions {
+        for (alias, writes) in &aliases {
+            let last = writes.iter().rfind(|write| write.at <= *at);
+            if let Some(split) = last.and_then(|write| write.alias.as_ref())
+                && (split.primary == *version
+                    || split
+                        .additional
+                        .as_ref()
+                        .is_some_and(|(other, _)| other == version))
+            {
+                fail(format!(
+                    "version {version} was deleted while {alias} was at {split:?}"
+                ));
+            }
+        }
+        for run in runs {
+            let Some([blue, green]) = run.versions_of(target) else {
+                continue;
+            };
+            let since = run.visits_to("ValidateGreen").next().map(|visit| visit.at);
+            let mut until = [run.ended_at; 2];
+            if run.is_promoted() {
+                until = run.keeps(target, runs);
+            }
+            for (kept, until) in [blue, green].into_iter().zip(until) {
+                if kept == version && since.is_some_and(|since| since <= *at) && *at < until {
+                    fail(format!(
+                        "version {version} was deleted while {} kept it",
+                        run.arn
+                    ));
+                }
+            }
+        }
+        if let Some(what) = too_many_deleted(target, version, *at, versions, &deletions, runs) {
+            fail(what);
+        }
+    }
+
+    // And what has served, or was to, is there or was deleted with a right.
+    let mut known: BTreeSet<&str> = aliases
+        .iter()
+        .flat_map(|(_, writes)| writes.iter().filter_map(|write| write.alias.as_ref()))
+        .flat_map(Split::serving)
+        .chain(
+            runs.iter()
+                .filter_map(|run| run.versions_of(target))
+                .flatten(),
+        )
+        .collect();
+    known.remove("$LATEST");
+    known.remove("");
+    for version in known {
+        let deleted = deletions.iter().any(|one| one.version == version);
+        if !deleted && !versions.iter().any(|there| there == version) {
             fail(format!("version {version} is gone; there are {versions:?}"));
         }
+    }
+}
+
+/// Whether a version may go as far as its age is concerned, by what the releases promoted last of all
+/// applications had asked for; what is wrong when it may not.
+fn too_many_deleted(
+    target: &str,
+    version: &str,
+    at: f64,
+    versions: &[String],
+    deletions: &[Deletion],
+    runs: &[Run],
+) -> Option<String> {
+    let mut asked: Vec<(&Value, f64, Option<u64>)> = Vec::new();
+    for run in runs {
+        if !run.is_promoted() || run.ended_at > at || run.versions_of(target).is_none() {
+            continue;
+        }
+        let keep = run.input["retention"]["keepVersions"].as_u64();
+        let (application, ended_at) = (run.application(), run.ended_at);
+        match asked.iter_mut().find(|(other, ..)| *other == application) {
+            Some(last) if last.1 < ended_at => *last = (application, ended_at, keep),
+            Some(_) => {}
+            None => asked.push((application, ended_at, keep)),
+        }
+    }
+    let number = |version: &str| version.parse::<u64>().unwrap_or_default();
+    let later = deletions.iter().filter(|one| one.at > at);
+    let newer = versions
+        .iter()
+        .chain(later.map(|one| &one.version))
+        .filter(|other| number(other) > number(version))
+        .count() as u64;
+    let asked: Option<Vec<u64>> = asked.into_iter().map(|(.., keep)| keep).collect();
+    match asked.and_then(|asked| asked.into_iter().max()) {
+        None => Some(format!(
+            "version {version} was deleted, and nobody asked for it"
+        )),
+        Some(keep) if newer < keep.max(1) => Some(format!(
+            "version {version} was deleted, with {newer} newer ones and {keep} to keep"
+        )),
+        Some(_) => None,
     }
 }
 
@@ -670,9 +823,24 @@ fn no_data_is_never_a_pass(run: &Run, broken: &mut Vec<Broken>) {
     }
 }
 
+/// Looked at again for a while where it does not hold: the retention that supersedes this one's begins
+/// when its release has ended, and not before.
 async fn armed(world: &World, run: &Run, broken: &mut Vec<Broken>) {
+    let mut found = Vec::new();
+    for _ in 0..20 {
+        found = is_armed(world, run).await;
+        if found.is_empty() {
+            return;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    broken.extend(found);
+}
+
+async fn is_armed(world: &World, run: &Run) -> Vec<Broken> {
+    let mut broken = Vec::new();
     if run.visits_to("ShiftTraffic").next().is_none() {
-        return;
+        return broken;
     }
     let mut fail = |what: String| {
         broken.push(Broken {
@@ -680,9 +848,10 @@ async fn armed(world: &World, run: &Run, broken: &mut Vec<Broken>) {
             what: format!("{}: {what}", run.arn),
         });
     };
-    let Some(row) = &run.row else {
+    let row = world.deployment(&run.arn).await;
+    let Some(row) = &row else {
         fail("traffic was shifted, and the ledger does not know the deployment".into());
-        return;
+        return broken;
     };
     let footprint: Value = serde_json::from_str(&field(row, "footprint")).unwrap_or_default();
     // A load balancer may have no function behind it: its groups are the way back.
@@ -694,19 +863,24 @@ async fn armed(world: &World, run: &Run, broken: &mut Vec<Broken>) {
     }
     let watches = world.watches_of(&run.arn).await;
     let alarms = run.input["analysis"]["alarms"].as_array();
-    let open = matches!(run.status().as_str(), "PROMOTED" | "HELD");
+    let status = field(row, "status");
+    let is_over = ["retentionEndedAt", "supersededBy"]
+        .iter()
+        .any(|name| !field(row, name).is_empty());
+    let open = status == "HELD" || (status == "PROMOTED" && !is_over);
     for alarm in alarms.into_iter().flatten().filter_map(Value::as_str) {
         match (open, watches.get(alarm)) {
-            (true, None) => fail(format!("{} and does not watch {alarm}", run.status())),
-            (true, Some(watch)) if run.status() == "PROMOTED" => {
+            (true, None) => fail(format!("{status} and does not watch {alarm}")),
+            (true, Some(watch)) if status == "PROMOTED" => {
                 if field(watch, "retainUntil").is_empty() || field(row, "retainUntil").is_empty() {
                     fail(format!("promoted, and watches {alarm} without an end"));
                 }
             }
-            (false, Some(_)) => fail(format!("{} and still watches {alarm}", run.status())),
+            (false, Some(_)) => fail(format!("{status} and still watches {alarm}")),
             (true, Some(_)) | (false, None) => {}
         }
     }
+    broken
 }
 
 async fn told(world: &World, run: &Run, broken: &mut Vec<Broken>) {
@@ -784,6 +958,7 @@ mod tests {
             },
             ended_at: 20.0,
             row: None,
+            blue_until: None,
         }
     }
 
@@ -948,16 +1123,106 @@ mod tests {
         assert!(!checked("shift", "inconclusive", 20, "hold").is_empty());
     }
 
-    #[test]
-    fn a_deleted_version_is_seen() {
-        let writes = [write(1.0, None, "1", None)];
-        let runs = [run("SUCCEEDED", "", "SUCCESSFUL")];
-        let seen = |versions: &[&str]| {
-            let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
-            found(|broken| kept("f", &versions, &writes, &[], &runs, broken))
+    /// The calls that made an alias, and then deleted a version.
+    fn deleting(qualifier: Option<&str>, at: f64, by: &str) -> [Call; 2] {
+        let call = |time: f64, action: &str, caller: Option<&str>, asked: Value| Call {
+            seq: 1,
+            time,
+            service: "lambda".into(),
+            action: action.into(),
+            caller: caller.map(str::to_owned),
+            status: 204,
+            resource: Some("f".into()),
+            error: None,
+            asked: Some(asked),
         };
-        assert_eq!(seen(&["1", "2"]), []);
-        assert_eq!(seen(&["2"]), [Invariant::Kept]);
-        assert_eq!(seen(&["1"]), [Invariant::Kept]);
+        let query = qualifier.map_or(json!({}), |version| json!({"Qualifier": version}));
+        [
+            call(
+                1.0,
+                "CreateAlias",
+                None,
+                json!({"Name": "a", "FunctionVersion": "5"}),
+            ),
+            call(at, "DeleteFunction", Some(by), json!({"query": query})),
+        ]
+    }
+
+    /// Version 2 over version 1, at 10 to 20 s, with this retention; over at 30 s.
+    fn retained(retention: &Value) -> Run {
+        let mut run = run("SUCCEEDED", "", "SUCCESSFUL");
+        run.input = json!({"application": "chat", "retention": retention});
+        run.blue_until = Some(30.0);
+        run
+    }
+
+    fn seen(versions: &[&str], calls: &[Call], runs: &[Run]) -> Vec<Invariant> {
+        let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
+        found(|broken| kept("f", &versions, calls, runs, "crossfade", broken))
+    }
+
+    #[test]
+    fn a_version_that_is_gone_is_seen() {
+        let runs = [run("SUCCEEDED", "", "SUCCESSFUL")];
+        let alias = &deleting(None, 0.0, "")[..1];
+        assert_eq!(seen(&["1", "2", "5"], alias, &runs), []);
+        assert_eq!(seen(&["2", "5"], alias, &runs), [Invariant::Kept]);
+        assert_eq!(seen(&["1", "5"], alias, &runs), [Invariant::Kept]);
+        assert_eq!(seen(&["1", "2"], alias, &runs), [Invariant::Kept]);
+    }
+
+    #[test]
+    fn a_deletion_without_a_right_is_seen() {
+        let us = "crossfade-prune";
+        let one = json!({"keepVersions": 1});
+        let at = |version, time, retention: &Value| {
+            let calls = deleting(Some(version), time, us);
+            let there = ["1", "2", "5", "6"];
+            let there: Vec<_> = there.into_iter().filter(|one| *one != version).collect();
+            seen(&there, &calls, &[retained(retention)])
+        };
+        // Blue, once its retention is over and not before, and only where it was asked for.
+        assert_eq!(at("1", 31.0, &one), []);
+        assert_eq!(at("1", 29.0, &one), [Invariant::Kept]);
+        assert_eq!(at("1", 15.0, &one), [Invariant::Kept; 2], "in flight");
+        assert_eq!(at("1", 31.0, &json!({})), [Invariant::Kept]);
+        // Only 2, 5 and 6 are newer.
+        assert_eq!(at("1", 31.0, &json!({"keepVersions": 3})), []);
+        assert_eq!(
+            at("1", 31.0, &json!({"keepVersions": 4})),
+            [Invariant::Kept]
+        );
+        // What was promoted last, what an alias is on, and the newest.
+        assert_eq!(at("2", 31.0, &one), [Invariant::Kept]);
+        assert_eq!(at("5", 31.0, &one), [Invariant::Kept]);
+        assert_eq!(at("6", 31.0, &one), [Invariant::Kept]);
+        // The whole function.
+        let all = deleting(None, 31.0, us);
+        assert_eq!(
+            seen(&["1", "2", "5"], &all, &[retained(&one)]),
+            [Invariant::Kept]
+        );
+    }
+
+    #[test]
+    fn a_newer_release_ends_what_an_older_one_keeps() {
+        let one = json!({"keepVersions": 1});
+        let mut older = retained(&one);
+        older.blue_until = None;
+        let mut newer = retained(&one);
+        newer.ended_at = 25.0;
+        newer.blue_until = None;
+        for visit in &mut newer.visits {
+            let functions = json!([{"functionName": "f", "blueVersion": "2", "greenVersion": "3"}]);
+            visit.at = 22.0;
+            visit.input["functions"] = functions;
+        }
+        let calls = deleting(Some("1"), 26.0, "crossfade-prune");
+        let runs = [older, newer];
+        assert_eq!(seen(&["2", "3", "5"], &calls, &runs), []);
+        let calls = deleting(Some("1"), 24.0, "crossfade-prune");
+        assert_eq!(seen(&["2", "3", "5"], &calls, &runs), [Invariant::Kept]);
+        let calls = deleting(Some("2"), 26.0, "crossfade-prune");
+        assert_eq!(seen(&["1", "3", "5"], &calls, &runs), [Invariant::Kept]);
     }
 }

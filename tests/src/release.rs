@@ -135,6 +135,24 @@ impl Execution {
             .await
     }
 
+    /// Whether there is such an execution.
+    pub async fn exists(&self) -> bool {
+        let described = self
+            .client
+            .describe_execution()
+            .execution_arn(&self.arn)
+            .send()
+            .await;
+        match described {
+            Ok(_) => true,
+            Err(error) => {
+                let error = error.into_service_error();
+                assert!(error.is_execution_does_not_exist(), "{error:?}");
+                false
+            }
+        }
+    }
+
     /// How it ended; none while it runs.
     pub async fn ended(&self) -> Option<Ended> {
         let now = self

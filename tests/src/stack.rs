@@ -19,6 +19,8 @@ pub struct Stack {
     pub name: String,
     /// What a release is an execution of.
     pub state_machine: String,
+    /// What keeps blue ready after a promotion, and cleans up after that.
+    pub retention: String,
     /// The ledger.
     pub table: String,
     /// Where people are told.
@@ -88,6 +90,7 @@ impl Stack {
         Self {
             name: name.to_owned(),
             state_machine: output("DeploymentStateMachineArn"),
+            retention: output("RetentionStateMachineArn"),
             table: output("LedgerTableName"),
             topic: output("NotificationTopicArn"),
         }

@@ -1,11 +1,15 @@
 //! What the local AWS says, beside aliases and executions: the ledger, notifications, calls; and
 //! what can be done to it: faults, lost events, alarms.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::types::{ComparisonOperator, StateValue, Statistic};
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{primitives::DateTime, types::AttributeValue};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -178,6 +182,8 @@ pub struct World {
     pub sfn: aws_sdk_sfn::Client,
     dynamodb: aws_sdk_dynamodb::Client,
     starter: Arc<Starter>,
+    /// Where releases have their retention started, whoever interprets the releases themselves.
+    retentions: Arc<Starter>,
 }
 
 impl World {
@@ -193,15 +199,36 @@ impl World {
     /// When moto was not asked for.
     pub async fn on_moto(local: &LocalAws, stack: &Stack) -> Self {
         let world = Self::new(local, stack);
-        let deployed = world
+        let moto = local.moto_config().expect("moto was asked for");
+        let made = world.copied(&moto, &stack.state_machine).await;
+        let stack = Stack {
+            state_machine: made,
+            ..stack.clone()
+        };
+        Self::of(local, &stack, &moto)
+    }
+
+    /// Starts an execution of the retention's definition on moto's interpreter. Those of releases on
+    /// moto run where the deployed machine is.
+    ///
+    /// # Panics
+    /// When moto was not asked for.
+    pub async fn start_retention_on_moto(&self, local: &LocalAws, input: &Value) -> Execution {
+        let moto = local.moto_config().expect("moto was asked for");
+        let made = self.copied(&moto, &self.stack.retention).await;
+        Starter::new(&moto, &made).start(input).await
+    }
+
+    /// Gives moto a deployed state machine.
+    async fn copied(&self, moto: &SdkConfig, state_machine: &str) -> String {
+        let deployed = self
             .sfn
             .describe_state_machine()
-            .state_machine_arn(&stack.state_machine)
+            .state_machine_arn(state_machine)
             .send()
             .await
             .expect("the state machine is deployed");
-        let moto = local.moto_config().expect("moto was asked for");
-        let made = aws_sdk_sfn::Client::new(&moto)
+        let made = aws_sdk_sfn::Client::new(moto)
             .create_state_machine()
             .name(deployed.name)
             .definition(deployed.definition)
@@ -209,11 +236,7 @@ impl World {
             .send()
             .await
             .expect("moto takes the definition");
-        let stack = Stack {
-            state_machine: made.state_machine_arn,
-            ..stack.clone()
-        };
-        Self::of(local, &stack, &moto)
+        made.state_machine_arn
     }
 
     fn of(local: &LocalAws, stack: &Stack, states: &SdkConfig) -> Self {
@@ -225,6 +248,7 @@ impl World {
             sfn: aws_sdk_sfn::Client::new(states),
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
             starter: Arc::new(Starter::new(states, &stack.state_machine)),
+            retentions: Arc::new(Starter::new(&config, &stack.retention)),
         }
     }
 
@@ -237,6 +261,18 @@ impl World {
     #[must_use]
     pub fn execution(&self, arn: &str) -> Execution {
         self.starter.existing(arn)
+    }
+
+    /// The execution that keeps blue after a release, and cleans up after that; none when none was
+    /// started.
+    pub async fn retention_of(&self, release: &Execution) -> Option<Execution> {
+        let name = release.arn.rsplit(':').next()?;
+        let machine = self
+            .stack
+            .retention
+            .replace(":stateMachine:", ":execution:");
+        let execution = self.retentions.existing(&format!("{machine}:{name}"));
+        execution.exists().await.then_some(execution)
     }
 
     // The ledger.
@@ -306,6 +342,29 @@ impl World {
                 )
             })
             .collect()
+    }
+
+    /// What releases have promised to keep of a function, by their executions.
+    pub async fn promises_of(&self, function: &str) -> BTreeMap<String, Map<String, Value>> {
+        let rows = self.scan("pk = :p", &format!("RETAINED#{function}")).await;
+        let rows = rows.into_iter().map(|row| (field(&row, "sk"), row));
+        rows.collect()
+    }
+
+    /// Says that versions of a function are about to be deleted, as a cleanup did so many hours ago
+    /// that never came to its end.
+    pub async fn doom(&self, function: &str, spans: &[&str], hours_ago: u64) {
+        let at = SystemTime::now() - Duration::from_hours(hours_ago);
+        self.dynamodb
+            .put_item()
+            .table_name(&self.stack.table)
+            .item("pk", AttributeValue::S(format!("DOOMED#{function}")))
+            .item("sk", AttributeValue::S("a cleanup that died".into()))
+            .item("versions", AttributeValue::S(json!(spans).to_string()))
+            .item("at", AttributeValue::S(DateTime::from(at).to_string()))
+            .send()
+            .await
+            .expect("the ledger can be written");
     }
 
     async fn scan(&self, filter: &str, value: &str) -> Vec<Map<String, Value>> {

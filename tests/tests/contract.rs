@@ -8,31 +8,73 @@ use std::{
 };
 
 use crossfade::{
-    domain::{decision::Decision, release::Release},
+    domain::{
+        decision::Decision,
+        release::{DeploymentStatus, Release},
+    },
     error::Error,
+    wire::{outcome::Outcome, retention::Retention},
 };
 use crossfade_tests::paths;
 use serde_json::{Map, Value, json};
 use strum::VariantNames;
 
-fn definition() -> Value {
-    let path = paths::repository().join("statemachine/deployment.asl.json");
-    let text = fs::read_to_string(path).expect("the definition is there");
-    serde_json::from_str(&text).expect("the definition is JSON")
+/// A state machine: its definition's file, and its resource in the template.
+struct Machine {
+    file: &'static str,
+    resource: &'static str,
+    /// The errors that its executions may end with.
+    errors: &'static [&'static str],
+}
+
+const DEPLOYMENT: Machine = Machine {
+    file: "deployment",
+    resource: "DeploymentStateMachine",
+    errors: &CONTRACT,
+};
+
+const RETENTION: Machine = Machine {
+    file: "retention",
+    resource: "RetentionStateMachine",
+    errors: &["RetentionFailed"],
+};
+
+const MACHINES: [Machine; 2] = [DEPLOYMENT, RETENTION];
+
+impl Machine {
+    fn definition(&self) -> Value {
+        let path = format!("statemachine/{}.asl.json", self.file);
+        let path = paths::repository().join(path);
+        let text = fs::read_to_string(path).expect("the definition is there");
+        serde_json::from_str(&text).expect("the definition is JSON")
+    }
+
+    fn states(&self) -> Map<String, Value> {
+        self.definition()["States"]
+            .as_object()
+            .expect("a definition has states")
+            .clone()
+    }
+
+    fn tasks(&self) -> Vec<(String, Value)> {
+        self.states()
+            .into_iter()
+            .filter(|(_, state)| state["Type"] == "Task")
+            .collect()
+    }
+
+    fn properties(&self) -> &'static Value {
+        &template()["Resources"][self.resource]["Properties"]
+    }
 }
 
 fn states() -> Map<String, Value> {
-    definition()["States"]
-        .as_object()
-        .expect("a definition has states")
-        .clone()
+    DEPLOYMENT.states()
 }
 
+/// Every task of every machine.
 fn tasks() -> Vec<(String, Value)> {
-    states()
-        .into_iter()
-        .filter(|(_, state)| state["Type"] == "Task")
-        .collect()
+    MACHINES.iter().flat_map(Machine::tasks).collect()
 }
 
 /// The template as JSON: read with SAM's own reader, which knows CloudFormation's tags.
@@ -85,9 +127,9 @@ const CONTRACT: [&str; 8] = [
 
 #[test]
 fn the_definition_names_only_errors_that_are_raised() {
-    let definition = definition();
+    let definitions: Value = MACHINES.iter().map(Machine::definition).collect();
     let mut lists = Vec::new();
-    collect(&definition, "ErrorEquals", &mut lists);
+    collect(&definitions, "ErrorEquals", &mut lists);
     let named: BTreeSet<&str> = lists
         .into_iter()
         .flat_map(|list| list.as_array().expect("ErrorEquals is a list"))
@@ -107,21 +149,23 @@ fn the_definition_names_only_errors_that_are_raised() {
 
 #[test]
 fn the_definition_fails_only_with_errors_of_the_contract() {
-    for (name, state) in states() {
-        if state["Type"] != "Fail" {
-            continue;
-        }
-        assert!(state.get("CausePath").is_some(), "{name} does not say why");
-        match state["Error"].as_str() {
-            Some(error) => assert!(CONTRACT.contains(&error), "{name}: {error}"),
-            None => assert_eq!(state["ErrorPath"], "$.error", "{name}"),
+    for machine in MACHINES {
+        for (name, state) in machine.states() {
+            if state["Type"] != "Fail" {
+                continue;
+            }
+            assert!(state.get("CausePath").is_some(), "{name} does not say why");
+            match state["Error"].as_str() {
+                Some(error) => assert!(machine.errors.contains(&error), "{name}: {error}"),
+                None => assert_eq!(state["ErrorPath"], "$.error", "{name}"),
+            }
         }
     }
 }
 
 #[test]
 fn every_state_has_a_comment() {
-    for (name, state) in states() {
+    for (name, state) in MACHINES.iter().flat_map(Machine::states) {
         let comment = state["Comment"].as_str().unwrap_or_default();
         assert!(comment.ends_with('.'), "{name}: {comment:?}");
     }
@@ -149,10 +193,16 @@ fn every_task_has_a_limit_a_retry_and_a_way_on() {
             .expect("a task's errors are caught");
         let last = catches.last().expect("there is one");
         assert_eq!(last["ErrorEquals"], json!(["States.ALL"]), "{name}");
-        let home = if name == "RollbackDeployment" {
-            "RollbackFailed"
-        } else {
-            "RollbackDeployment"
+        let home = match name.as_str() {
+            "RollbackDeployment" => "RollbackFailed",
+            // Green has all traffic by then, and keeps it.
+            "StartRetention" => "RetentionNotStarted",
+            "RetentionNotStarted" => "DeploymentComplete",
+            // The older retentions end by themselves too, later.
+            "SupersedeOlder" => "KeepBlue",
+            "PlanCleanup" | "PruneVersions" => "TellOfFailure",
+            "TellOfFailure" => "RetentionFailed",
+            _ => "RollbackDeployment",
         };
         assert_eq!(last["Next"], home, "{name}");
     }
@@ -183,54 +233,58 @@ fn rolling_back_is_tried_most_patiently() {
 
 #[test]
 fn every_state_is_there_and_is_reached() {
-    let definition = definition();
-    let states = states();
-    let start = definition["StartAt"].as_str().expect("it starts somewhere");
-    let mut reached = BTreeSet::from([start.to_owned()]);
-    let mut ahead = vec![start.to_owned()];
-    while let Some(name) = ahead.pop() {
-        let state = states
-            .get(&name)
-            .unwrap_or_else(|| panic!("{name} is led to and not there"));
-        let mut next = Vec::new();
-        collect(state, "Next", &mut next);
-        next.extend(state.get("Default"));
-        for next in next {
-            let next = next.as_str().expect("a state's name is text").to_owned();
-            if reached.insert(next.clone()) {
-                ahead.push(next);
+    for machine in MACHINES {
+        let (definition, states) = (machine.definition(), machine.states());
+        let start = definition["StartAt"].as_str().expect("it starts somewhere");
+        let mut reached = BTreeSet::from([start.to_owned()]);
+        let mut ahead = vec![start.to_owned()];
+        while let Some(name) = ahead.pop() {
+            let state = states
+                .get(&name)
+                .unwrap_or_else(|| panic!("{name} is led to and not there"));
+            let mut next = Vec::new();
+            collect(state, "Next", &mut next);
+            next.extend(state.get("Default"));
+            for next in next {
+                let next = next.as_str().expect("a state's name is text").to_owned();
+                if reached.insert(next.clone()) {
+                    ahead.push(next);
+                }
             }
         }
+        let all: BTreeSet<String> = states.keys().cloned().collect();
+        assert_eq!(all, reached, "{}", machine.file);
     }
-    let all: BTreeSet<String> = states.keys().cloned().collect();
-    assert_eq!(all, reached);
-}
-
-fn state_machine() -> &'static Value {
-    &template()["Resources"]["DeploymentStateMachine"]["Properties"]
 }
 
 #[test]
 fn every_placeholder_is_substituted_and_no_more() {
-    let text = definition().to_string();
-    let placeholders: BTreeSet<&str> = text
-        .split("${")
-        .skip(1)
-        .map(|after| after.split('}').next().expect("it ends"))
-        .collect();
-    let substitutions: BTreeSet<&str> = state_machine()["DefinitionSubstitutions"]
-        .as_object()
-        .expect("there are substitutions")
-        .keys()
-        .map(String::as_str)
-        .collect();
-    assert_eq!(placeholders, substitutions);
+    for machine in MACHINES {
+        let text = machine.definition().to_string();
+        let placeholders: BTreeSet<&str> = text
+            .split("${")
+            .skip(1)
+            .map(|after| after.split('}').next().expect("it ends"))
+            .collect();
+        let substitutions: BTreeSet<&str> = machine.properties()["DefinitionSubstitutions"]
+            .as_object()
+            .expect("there are substitutions")
+            .keys()
+            .map(String::as_str)
+            .collect();
+        assert_eq!(placeholders, substitutions, "{}", machine.file);
+    }
 }
 
 /// The template's function behind a placeholder, by its logical name.
 fn function_of(placeholder: &str) -> String {
     let name = placeholder.trim_start_matches("${").trim_end_matches('}');
-    let arn = &state_machine()["DefinitionSubstitutions"][name]["Fn::GetAtt"];
+    let substitutions = |machine: &Machine| &machine.properties()["DefinitionSubstitutions"][name];
+    let arn = MACHINES
+        .iter()
+        .map(substitutions)
+        .find(|arn| !arn.is_null());
+    let arn = &arn.expect("the template has it")["Fn::GetAtt"];
     let parts: Vec<String> = match arn {
         Value::Array(parts) => parts
             .iter()
@@ -252,9 +306,10 @@ fn every_function_reports_its_own_failure_in_time() {
     let template = template();
     let usual = template["Globals"]["Function"]["Timeout"].as_u64();
     for (name, task) in tasks() {
-        let placeholder = task["Parameters"]["FunctionName"]
-            .as_str()
-            .expect("a task invokes a function");
+        let Some(placeholder) = task["Parameters"]["FunctionName"].as_str() else {
+            assert_eq!(name, "StartRetention", "a task invokes a function");
+            continue;
+        };
         let function = function_of(placeholder);
         let own = template["Resources"][&function]["Properties"]["Timeout"].as_u64();
         let lambda = own.or(usual).expect("a function has a timeout");
@@ -270,9 +325,12 @@ fn every_function_reports_its_own_failure_in_time() {
 /// The longest that a release can take, by what a request may ask for, is within the total timeout.
 #[test]
 fn no_release_that_may_be_asked_for_outlives_its_execution() {
-    let total = definition()["TimeoutSeconds"].as_u64();
+    let total = DEPLOYMENT.definition()["TimeoutSeconds"].as_u64();
     let hold = u64::from(crossfade::wire::request::MAX_HOLD_SECONDS);
     assert!(total > Some(2 * hold), "{total:?}");
+
+    let total = RETENTION.definition()["TimeoutSeconds"].as_u64();
+    assert!(total >= Some(2 * 168 * 3600), "a week of blue: {total:?}");
 }
 
 /// A state as `check-alarms` leaves it, through the types that write it.
@@ -452,6 +510,41 @@ fn every_path_that_is_read_is_written() {
     }
 }
 
+#[test]
+fn the_retention_reads_what_is_written() {
+    // What the promotion hands on, through the type that writes it.
+    let release: Release = serde_json::from_value(checked("promote")).expect("it is a release");
+    let mut outcome = Outcome::of(&release, DeploymentStatus::Successful, String::new());
+    outcome.retain_until = Some("2026-11-22T12:00:00Z".parse().expect("it is a time"));
+    let outcome = json!(outcome);
+    let input = &states()["StartRetention"]["Parameters"]["Input"];
+    let mut started = Map::new();
+    for (name, path) in input.as_object().expect("it has fields") {
+        let path = path.as_str().expect("it is a path");
+        let value = match path.strip_prefix("$$.") {
+            Some(_) => json!("arn:aws:states:us-east-1:1:execution:crossfade-deployment:42"),
+            None => at(&outcome, path).expect(path).clone(),
+        };
+        started.insert(name.trim_end_matches(".$").to_owned(), value);
+    }
+    let retention: Retention = serde_json::from_value(json!(started)).expect("it is a retention");
+    // And what is handed on after that.
+    let state = json!(retention);
+    let states = RETENTION.states();
+    let path = states["KeepBlue"]["TimestampPath"]
+        .as_str()
+        .expect("it is a path");
+    let until = at(&state, path).and_then(Value::as_str);
+    assert_eq!(until, Some("2026-11-22T12:00:00Z"), "Step Functions' form");
+    for (more, next) in [(true, "PlanCleanup"), (false, "RetentionOver")] {
+        let state = json!(Retention {
+            more,
+            ..retention.clone()
+        });
+        assert_eq!(choose(&states["MoreToPrune"], &state), next);
+    }
+}
+
 /// Lints a definition as a template has it inline; returns what is wrong with it.
 fn lint(name: &str, definition: &Value) -> String {
     let template = json!({
@@ -482,14 +575,18 @@ fn lint(name: &str, definition: &Value) -> String {
 }
 
 /// The definition with an ARN for every placeholder.
-fn filled() -> Value {
-    let mut text = definition().to_string();
-    for name in state_machine()["DefinitionSubstitutions"]
+fn filled(machine: &Machine) -> Value {
+    let mut text = machine.definition().to_string();
+    for name in machine.properties()["DefinitionSubstitutions"]
         .as_object()
         .expect("there are substitutions")
         .keys()
     {
-        let arn = format!("arn:aws:lambda:us-east-1:123456789012:function:{name}");
+        let arn = if name.ends_with("StateMachineArn") {
+            format!("arn:aws:states:us-east-1:123456789012:stateMachine:{name}")
+        } else {
+            format!("arn:aws:lambda:us-east-1:123456789012:function:{name}")
+        };
         text = text.replace(&format!("${{{name}}}"), &arn);
     }
     serde_json::from_str(&text).expect("it is JSON still")
@@ -498,15 +595,20 @@ fn filled() -> Value {
 #[test]
 fn the_definition_lints_inline() {
     // cfn-lint does not open a DefinitionUri.
-    assert_eq!(lint("definition", &filled()), "");
+    for machine in MACHINES {
+        assert_eq!(lint(machine.file, &filled(&machine)), "");
+    }
 }
 
 #[test]
 fn the_lint_sees_what_is_wrong() {
-    let mut wrong = filled();
+    let mut wrong = filled(&DEPLOYMENT);
     wrong["States"]["Bake"]["Type"] = json!("Wiat");
     assert!(lint("wrong-type", &wrong).contains("Wiat"));
-    let mut wrong = filled();
+    let mut wrong = filled(&DEPLOYMENT);
     wrong["States"]["DeploymentComplete"]["Next"] = json!("Bake");
     assert!(lint("wrong-field", &wrong).contains("Next"));
+    let mut wrong = filled(&RETENTION);
+    wrong["States"]["KeepBlue"]["Seconds"] = json!("soon");
+    assert!(lint("wrong-wait", &wrong).contains("soon"));
 }

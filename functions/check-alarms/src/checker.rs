@@ -8,7 +8,7 @@ use crossfade::{
         names::AlarmName,
     },
     error::Error,
-    rollback,
+    rollback::{self, Reverted},
 };
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -70,13 +70,17 @@ impl Handler {
             }
         }
         match rollback::revert(&self.traffic, &self.ledger, &watch.execution, why).await {
-            Ok(Some(restored)) => {
+            Ok(Reverted::Done(restored)) => {
                 let outcome = restored.outcome(restored.status());
                 self.notifier.tell(&watch.execution, &outcome).await?;
                 Ok(true)
             }
-            // In the second case a newer deployment has begun: it watches its own alarms.
-            Ok(None) | Err(Error::DeploymentInProgress(_)) => Ok(false),
+            // A newer deployment has begun: it watches its own alarms.
+            Err(Error::DeploymentInProgress(_)) => Ok(false),
+            Ok(Reverted::Not(reason)) => {
+                tracing::info!(deployment.id = watch.execution, reason, "Not taken back.");
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }

@@ -8,6 +8,7 @@ use crossfade::{
         traffic::Serving,
     },
     domain::{
+        Timestamp,
         front_door::FrontDoor,
         names::Version,
         release::{CalledAs, Target},
@@ -44,6 +45,7 @@ impl Handler {
         asked: &FunctionRequest,
         serving: Serving,
         door: &FrontDoor,
+        now: Timestamp,
     ) -> Result<Prepared, Error> {
         let function = &asked.function_name;
         let mut warnings = Vec::new();
@@ -72,7 +74,7 @@ impl Handler {
             },
         };
 
-        let (green, known) = self.green(asked).await?;
+        let (green, known) = self.green(asked, now).await?;
         let called_as = match door {
             FrontDoor::Alias => None,
             FrontDoor::Route53(_) | FrontDoor::Alb(_) => Some(CalledAs {
@@ -120,10 +122,20 @@ impl Handler {
     async fn green(
         &self,
         asked: &FunctionRequest,
+        now: Timestamp,
     ) -> Result<(Version, Option<Configuration>), Error> {
         let function = &asked.function_name;
         let uploaded = match &asked.code {
-            Some(Code::Version { version }) => return Ok((version.clone(), None)),
+            Some(Code::Version { version }) => {
+                // Read after the lock was taken: a cleanup that dooms it later sees the lock.
+                let doomed = self.ledger.doomed(function, now).await?;
+                if doomed.iter().any(|span| span.contains(version)) {
+                    return Err(Error::Transient(format!(
+                        "{function}: version {version} is about to be deleted by the cleanup after an earlier release"
+                    )));
+                }
+                return Ok((version.clone(), None));
+            }
             Some(code @ (Code::S3 { .. } | Code::Image { .. })) => {
                 Some(self.functions.update_code(function, code).await?)
             }

@@ -90,7 +90,7 @@ impl Handler {
                 .functions
                 .iter()
                 .zip(observed.functions)
-                .map(|(asked, serving)| self.prepare(asked, serving, &door)),
+                .map(|(asked, serving)| self.prepare(asked, serving, &door, task.now)),
         )
         .await?;
         warnings.extend(prepared.iter().flat_map(|one| one.warnings.clone()));
@@ -147,6 +147,7 @@ impl Handler {
                 on_timeout: request.on_hold_timeout,
             },
             blue_hours: request.retention.blue_hours,
+            keep_versions: request.retention.keep_versions,
             warnings,
             position: Position::default(),
             steps: Vec::new(),
@@ -190,6 +191,7 @@ impl Handler {
             evidence: Evidence::default(),
             steps: Vec::new(),
             warnings,
+            retain_until: None,
         };
         self.notifier.tell(&task.execution, &outcome).await?;
         Ok(json!(outcome))

@@ -1,10 +1,10 @@
 //! Promotes green: it becomes the alias's own version and the split is dropped, in one call. Blue
 //! is kept, and the way back to it stays armed until its retention is over.
 
-use chrono::TimeDelta;
+use chrono::{SubsecRound, TimeDelta};
 use crossfade::{
     aws::{
-        ledger::{Ledger, Record, Status},
+        ledger::{Ledger, Record, Retention, Status},
         notify::Notifier,
         traffic::Traffic,
     },
@@ -53,16 +53,22 @@ impl Handler {
         if let Some(last) = release.steps.last_mut() {
             last.ended_at.get_or_insert(task.now);
         }
-        let retain_until = task.now + TimeDelta::hours(i64::from(release.blue_hours));
+        // Whole seconds: the state that waits until then reads it.
+        let until = task.now.trunc_subsecs(0) + TimeDelta::hours(i64::from(release.blue_hours));
+        let retention = Retention {
+            until,
+            keep_versions: release.keep_versions,
+        };
         let record = Record::of(&task.execution, &release);
         self.ledger
-            .end(&record, Status::Promoted, task.now, Some(retain_until))
+            .end(&record, Status::Promoted, task.now, Some(retention))
             .await?;
 
         let reason = format!("green has all traffic; {}", release.reason);
-        let outcome = Outcome::of(&release, DeploymentStatus::Successful, reason);
+        let mut outcome = Outcome::of(&release, DeploymentStatus::Successful, reason);
+        outcome.retain_until = Some(until);
         self.notifier.tell(&task.execution, &outcome).await?;
-        tracing::info!(deployment.id = task.execution, retain_until = %retain_until, "Promoted green.");
+        tracing::info!(deployment.id = task.execution, retain_until = %until, "Promoted green.");
         Ok(outcome)
     }
 }

@@ -22,7 +22,7 @@ use crossfade::{
         release::{DeploymentStatus, Release},
     },
     error::Error,
-    rollback::{self, Restored},
+    rollback::{self, Restored, Reverted},
     wire::{
         events::Event,
         outcome::Outcome,
@@ -177,14 +177,14 @@ impl Handler {
             evidence: Evidence::default(),
             at: task.now,
         };
-        let Some(outcome) = self.take_back(&application, &why).await? else {
-            let why = Why {
-                reason: format!(
-                    "application: nothing of \"{application}\" can be rolled back; no deployment is in flight, and none is within retention"
-                ),
-                ..why
-            };
-            return self.rejected(task, &why).await;
+        let outcome = match self.take_back(&application, &why).await? {
+            Ok(outcome) => outcome,
+            Err(not) => {
+                let reason = format!(
+                    "application: nothing of \"{application}\" can be rolled back: no release is in flight, and {not}"
+                );
+                return self.rejected(task, &Why { reason, ..why }).await;
+            }
         };
         Ok(Ending {
             asked_for: true,
@@ -206,14 +206,15 @@ impl Handler {
         })
     }
 
-    /// Takes back what an application has in flight, or else what it promoted last.
+    /// Takes back what an application has in flight, or else what it promoted last. In the inner
+    /// result: why not, in words.
     async fn take_back(
         &self,
         application: &Application,
         why: &Why,
-    ) -> Result<Option<Outcome>, Error> {
+    ) -> Result<Result<Outcome, String>, Error> {
         let Some(execution) = self.ledger.latest(application).await? else {
-            return Ok(None);
+            return Ok(Err("none was ever promoted".into()));
         };
         if let Some(restored) =
             rollback::restore(&self.traffic, &self.ledger, &execution, why).await?
@@ -228,15 +229,16 @@ impl Handler {
                 rollback::close(&self.ledger, &restored, why.at).await?;
             }
             let status = restored.status();
-            return Ok(Some(restored.outcome(status)));
+            return Ok(Ok(restored.outcome(status)));
         }
-        let reverted = rollback::revert(&self.traffic, &self.ledger, &execution, why).await?;
-        let Some(restored) = reverted else {
-            return Ok(None);
-        };
-        let outcome = restored.outcome(restored.status());
-        self.notifier.tell(&execution, &outcome).await?;
-        Ok(Some(outcome))
+        match rollback::revert(&self.traffic, &self.ledger, &execution, why).await? {
+            Reverted::Done(restored) => {
+                let outcome = restored.outcome(restored.status());
+                self.notifier.tell(&execution, &outcome).await?;
+                Ok(Ok(outcome))
+            }
+            Reverted::Not(not) => Ok(Err(not)),
+        }
     }
 }
 
@@ -252,5 +254,6 @@ fn nothing_begun(state: &Value, why: &Why) -> Outcome {
         evidence: why.evidence.clone(),
         steps: Vec::new(),
         warnings: Vec::new(),
+        retain_until: None,
     }
 }

@@ -12,12 +12,17 @@
 //! | how is this deployment                            | GetItem             | `DEPLOYMENT#…`                       |
 //! | which deployments have not ended                  | Query `RUNNING`     | one row a deployment                 |
 //! | who holds this application, what was promoted last| BatchGetItem        | `LOCK#application/…`, `PROMOTED#…`   |
-//! | end a deployment, and give back all its locks     | TransactWriteItems  | all of the above                     |
-//! | open a promoted one again, to take it back        | TransactWriteItems  | `LOCK#…` each, `DEPLOYMENT#…`, `RUNNING` |
+//! | end a deployment, and give back all its locks     | TransactWriteItems  | all of the above; promoted: `RETAINED#…` each, `RETENTIONS#…` |
+//! | open a promoted one again, to take it back        | TransactWriteItems  | `LOCK#…` each, `DEPLOYMENT#…`, `RUNNING`, `PROMOTED#…` |
+//! | which versions of a function are promised         | Query `RETAINED#function` | one row a promoted release     |
+//! | which retentions of an application are open       | Query `RETENTIONS#application` | one row each              |
+//! | which versions are about to be deleted            | Query `DOOMED#function` | one row a cleanup                |
 //!
 //! The table's keys are `pk` (what) and `sk` (which: an execution's ARN, or `-`). Locks name their
 //! holder and never expire by time: a holder is dead when Step Functions says so. The TTL attribute
 //! `expiresAt` only sweeps up what has ended; it is compared nowhere (AWS-FACTS 8).
+
+mod retention;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -38,6 +43,7 @@ use aws_sdk_dynamodb::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub use self::retention::{Holder, Retention};
 use super::classify::classify;
 use crate::{
     domain::{
@@ -134,6 +140,10 @@ pub struct Record {
     pub why: Option<Why>,
     /// Until when blue is kept ready, once promoted.
     pub retain_until: Option<Timestamp>,
+    /// When that time was over.
+    pub retention_ended_at: Option<Timestamp>,
+    /// The release of the application that was promoted after it.
+    pub superseded_by: Option<String>,
 }
 
 impl Record {
@@ -159,6 +169,8 @@ impl Record {
             on_hold_timeout: release.hold.on_timeout,
             why: None,
             retain_until: None,
+            retention_ended_at: None,
+            superseded_by: None,
         }
     }
 }
@@ -393,22 +405,28 @@ impl Ledger {
     }
 
     /// Opens a promoted deployment again, to take it back: its locks, all or none, and its row told
-    /// to go back. Free to repeat by the same.
+    /// to go back. Free to repeat by the same. False when its retention has ended, or another was
+    /// promoted after it.
     ///
     /// # Errors
     /// [`Error::DeploymentInProgress`] when another deployment holds one of the locks by now.
-    pub async fn reopen(&self, record: &Record, why: &Why) -> Result<(), Error> {
+    pub async fn reopen(&self, record: &Record, why: &Why) -> Result<bool, Error> {
         let update = self
             .update(key(&deployment(&record.execution), ONE))
             .update_expression("SET #status = :rollingBack, why = if_not_exists(why, :why)")
-            .condition_expression("#status IN (:promoted, :rollingBack)")
+            .condition_expression(
+                "#status IN (:promoted, :rollingBack) AND attribute_not_exists(retentionEndedAt)",
+            )
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":rollingBack", s(Status::RollingBack.word()))
             .expression_attribute_values(":promoted", s(Status::Promoted.word()))
             .expression_attribute_values(":why", json(why))
             .build()
             .expect("table, key and expression are given");
-        let mut items = vec![TransactWriteItem::builder().update(update).build()];
+        let mut items = vec![
+            TransactWriteItem::builder().update(update).build(),
+            self.is_promoted_last(record),
+        ];
         items.extend(
             record
                 .locks
@@ -417,7 +435,8 @@ impl Ledger {
         );
         items.push(self.row_of_running(&record.execution, &record.application));
         match self.transact(items).send().await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(true),
+            Err(error) if failed_first(&error, 2) => Ok(false),
             Err(error) => Err(match cancelled(&error).as_deref() {
                 Some([]) => contended(),
                 Some([holder, ..]) => Error::DeploymentInProgress(format!(
@@ -432,14 +451,16 @@ impl Ledger {
     /// Ends a deployment: its row says how, and all that it held is given back. Free to repeat, and
     /// never touches what another deployment holds by now.
     ///
-    /// A promoted deployment stays armed: its alarms are watched until `retain_until`.
+    /// A promoted deployment stays armed: its alarms are watched until its `retention` ends, and what
+    /// it keeps is on record from the same moment.
     pub async fn end(
         &self,
         record: &Record,
         status: Status,
         now: Timestamp,
-        retain_until: Option<Timestamp>,
+        retention: Option<Retention>,
     ) -> Result<(), Error> {
+        let retain_until = retention.map(|kept| kept.until);
         let mut set = "SET #status = :status, endedAt = :now, expiresAt = :expires".to_owned();
         if retain_until.is_some() {
             set.push_str(", retainUntil = :retain");
@@ -500,6 +521,13 @@ impl Ledger {
                 .put(key(&promoted(&record.application), ONE))
                 .item("execution", s(&record.execution));
             items.push(write_put(put));
+        }
+        if let Some(retention) = retention {
+            items.push(self.open_retention(record));
+            let promises = self.promises_of(record, retention);
+            items = self.before(promises, items).await?;
+        } else if record.retain_until.is_some() {
+            items.push(self.close_retention(record));
         }
         match self.transact(items).send().await {
             Ok(_) => Ok(()),
@@ -774,6 +802,8 @@ fn record(item: &Item) -> Result<Record, Error> {
         on_hold_timeout: parsed(item, "onHoldTimeout")?,
         why: optional(item, "why")?,
         retain_until: instant(item, "retainUntil")?,
+        retention_ended_at: instant(item, "retentionEndedAt")?,
+        superseded_by: text(item, "supersededBy"),
     })
 }
 
@@ -816,6 +846,18 @@ fn cancelled<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<Vec<Item
                 .then(|| conditions.iter().filter_map(|r| r.item.clone()).collect())
         }
         _ => None,
+    }
+}
+
+/// Whether one of a transaction's first `count` conditions failed.
+fn failed_first<R>(error: &SdkError<TransactWriteItemsError, R>, count: usize) -> bool {
+    match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => cancelled
+            .cancellation_reasons()
+            .iter()
+            .take(count)
+            .any(|reason| reason.code() == Some("ConditionalCheckFailed")),
+        _ => false,
     }
 }
 

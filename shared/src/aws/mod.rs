@@ -8,6 +8,7 @@ pub mod metrics;
 pub mod notify;
 pub mod pace;
 pub mod traffic;
+pub mod versions;
 
 pub use pace::Pace;
 

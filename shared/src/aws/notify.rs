@@ -51,11 +51,36 @@ impl Notifier {
         .await
     }
 
+    /// Tells that versions of an application are not cleaned up, with the execution that shows why.
+    /// Its attribute is another one's: the release is what it was.
+    pub async fn tell_of_retention(
+        &self,
+        execution: &str,
+        application: &str,
+        what: &str,
+    ) -> Result<(), Error> {
+        let body = format!("{what}\n\nExecution: {execution}\n");
+        let subject = subject_of("RETENTION FAILED", application, what);
+        self.publish(&subject, &body, "retentionStatus", "FAILED")
+            .await
+    }
+
     async fn send(&self, subject: &str, body: &str, outcome: &Outcome) -> Result<(), Error> {
         let status: &'static str = outcome.deployment_status.into();
-        let attribute = MessageAttributeValue::builder()
+        self.publish(subject, body, "deploymentStatus", status)
+            .await
+    }
+
+    async fn publish(
+        &self,
+        subject: &str,
+        body: &str,
+        attribute: &str,
+        word: &str,
+    ) -> Result<(), Error> {
+        let value = MessageAttributeValue::builder()
             .data_type("String")
-            .string_value(status)
+            .string_value(word)
             .build()
             .expect("a data type is given");
         self.client
@@ -63,7 +88,7 @@ impl Notifier {
             .topic_arn(&self.topic)
             .subject(subject)
             .message(body)
-            .message_attributes("deploymentStatus", attribute)
+            .message_attributes(attribute, value)
             .send()
             .await
             .map_err(|error| classify("Publish", &error))?;
@@ -77,7 +102,11 @@ fn subject(outcome: &Outcome) -> String {
         .application
         .as_ref()
         .map_or("(unknown application)", AsRef::as_ref);
-    format!("[{status}] {application}: {}", outcome.reason)
+    subject_of(status, application, &outcome.reason)
+}
+
+fn subject_of(status: &str, application: &str, reason: &str) -> String {
+    format!("[{status}] {application}: {reason}")
         .chars()
         .map(|c| {
             if c.is_ascii() && !c.is_ascii_control() {

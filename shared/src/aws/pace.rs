@@ -54,6 +54,8 @@ pub enum Pace {
     Release,
     /// 10 calls at once and 15 a second: nobody's calls are more urgent. 50 writes take 2.7 seconds.
     Rollback,
+    /// 2 calls at once and 5 a second: what nobody waits for leaves the account to releases.
+    Cleanup,
 }
 
 impl Pace {
@@ -61,6 +63,7 @@ impl Pace {
         match self {
             Self::Release => Bucket::new(5, 10),
             Self::Rollback => Bucket::new(10, 15),
+            Self::Cleanup => Bucket::new(2, 5),
         }
     }
 }

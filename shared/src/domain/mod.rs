@@ -13,6 +13,7 @@ pub mod names;
 pub mod plan;
 pub mod release;
 pub mod resources;
+pub mod retention;
 pub mod routing;
 pub mod shares;
 pub mod strategy;

@@ -1,5 +1,7 @@
 //! What `deploy-green` fixed once and every state carries: only the position moves.
 
+use std::num::NonZeroU32;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -256,6 +258,9 @@ pub struct Release {
     pub hold: Hold,
     /// How long blue is kept ready after the promotion, hours.
     pub blue_hours: u32,
+    /// How many of each function's newest versions are kept after that; all when none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_versions: Option<NonZeroU32>,
     /// What people should know, such as triggers that go past the alias.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

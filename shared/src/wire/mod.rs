@@ -3,4 +3,5 @@
 pub mod events;
 pub mod outcome;
 pub mod request;
+pub mod retention;
 pub mod task;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
+    Timestamp,
     check::Evidence,
     names::{AliasName, Application, FunctionName, Version},
     release::{DeploymentStatus, Release, StepTaken, Target},
@@ -56,6 +57,9 @@ pub struct Outcome {
     /// What people should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Until when blue is kept and the release can be taken back, where it was promoted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retain_until: Option<Timestamp>,
 }
 
 impl Outcome {
@@ -74,6 +78,7 @@ impl Outcome {
             evidence: release.evidence.clone(),
             steps: release.steps.clone(),
             warnings: release.warnings.clone(),
+            retain_until: None,
         }
     }
 

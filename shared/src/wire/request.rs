@@ -26,7 +26,8 @@ pub use self::analysis::{
 pub use self::code::{Code, ImageUri, S3Bucket, S3Key, S3ObjectVersion};
 pub use self::problem::{MOST_PROBLEMS, Problem, Problems};
 pub use self::release::{
-    FunctionRequest, MAX_FUNCTIONS, MAX_HOLD_SECONDS, OnHoldTimeout, ReleaseRequest, Retention,
+    FunctionRequest, MAX_FUNCTIONS, MAX_HOLD_SECONDS, MAX_KEEP_VERSIONS, OnHoldTimeout,
+    ReleaseRequest, Retention,
 };
 pub use self::size::{MAX_DEPTH, MAX_REQUEST_BYTES};
 pub use self::smoke_test::{Expect, MAX_PAYLOAD_BYTES, MAX_POINTERS, SmokeTest};

@@ -11,6 +11,7 @@ mod moto;
 mod people;
 mod promoted;
 mod refused;
+mod retention;
 mod rolled_back;
 
 fn main() -> std::process::ExitCode {
@@ -18,6 +19,7 @@ fn main() -> std::process::ExitCode {
     case::run(vec![
         judged::tests(),
         doors::tests(),
+        retention::tests(),
         rolled_back::tests(),
         people::tests(),
         moto::tests(),

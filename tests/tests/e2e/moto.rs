@@ -4,8 +4,9 @@ use crossfade_tests::Behaviour;
 use serde_json::json;
 
 use crate::{
-    case::{ALIAS, Case, Test, canary, test},
+    case::{ALIAS, Case, Test, canary, ended_after_minutes, test},
     promoted::{promoted, weights},
+    retention::with_versions,
     rolled_back::rolled_back,
 };
 
@@ -16,6 +17,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("moto_rolled_back_by_an_alarm", by_an_alarm),
         test("moto_validation_failed", validation_failed),
         test("moto_hold_timed_out_is_left", left),
+        test("moto_retention", retention),
     ]
 }
 
@@ -24,10 +26,12 @@ async fn moto_promoted(case: Case) {
     let target = case.blue().await;
     let users = case.users(&target, 30.0);
     let request = case.request(json!({"strategy": canary(&[(10, 60), (50, 60), (100, 0)])}));
-    let (_, ended) = case.release(&request).await;
+    let (execution, ended) = case.release(&request).await;
     drop(users);
     promoted(&target, &ended, "2").await;
     assert_eq!(weights(&ended.output), [10, 50, 100]);
+    let retention = case.world.retention_of(&execution).await;
+    assert!(retention.is_some(), "a retention was started");
 }
 
 async fn by_error_rate(case: Case) {
@@ -99,4 +103,37 @@ async fn left(case: Case) {
     let (_, done) = case.release(&case.rollback()).await;
     assert_eq!(done.output["deploymentStatus"], "ROLLED_BACK", "{done:?}");
     case.ledger_says(&execution, "ROLLED_BACK").await;
+}
+
+/// A retention, which ends before the one that was started with the release.
+async fn retention(case: Case) {
+    let target = with_versions(&case, 4, 4).await;
+    let request = case.request(json!({"retention": {"blueHours": 24, "keepVersions": 2}}));
+    let (execution, ended) = case.release(&request).await;
+    promoted(&target, &ended, "5").await;
+    let until = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
+    let until = aws_sdk_sfn::primitives::DateTime::from_secs(
+        aws_sdk_sfn::primitives::DateTime::from(until).secs(),
+    );
+    let input = json!({"deployment": execution.arn, "application": request["application"],
+        "retainUntil": until.to_string()});
+    let local = &case.suite().local;
+    let retention = case.world.start_retention_on_moto(local, &input).await;
+    let over = ended_after_minutes(&retention).await;
+    assert_eq!(over.status, "SUCCEEDED", "{over:?}");
+    assert_eq!(over.output["standing"], "over", "{over:?}");
+    assert_eq!(over.output["deleted"], 3, "{over:?}");
+    assert_eq!(target.versions().await, ["4", "5"]);
+    let states = retention.states_entered().await;
+    assert_eq!(
+        states,
+        [
+            "SupersedeOlder",
+            "KeepBlue",
+            "PlanCleanup",
+            "PruneVersions",
+            "MoreToPrune",
+            "RetentionOver"
+        ]
+    );
 }

@@ -1,5 +1,7 @@
 //! A request to release functions.
 
+use std::num::NonZeroU32;
+
 use deserr::Deserr;
 use schemars::{JsonSchema, Schema, json_schema};
 use serde::{Deserialize, Serialize};
@@ -46,7 +48,7 @@ pub struct ReleaseRequest {
     #[serde(default)]
     #[deserr(default)]
     pub traffic: Traffic,
-    /// How long blue is kept after the release.
+    /// How long blue is kept after the release, and which versions after that.
     #[serde(default)]
     #[deserr(default)]
     pub retention: Retention,
@@ -173,7 +175,7 @@ pub struct FunctionRequest {
     pub max_cold_start_ms: Option<u32>,
 }
 
-/// How long blue is kept after the release, ready for a rollback.
+/// How long blue is kept after the release, ready for a rollback, and which versions after that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema, Deserr)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
@@ -183,6 +185,20 @@ pub struct Retention {
     #[schemars(range(min = 0, max = 168))]
     #[deserr(default = default_blue_hours(), from(Whole<0, 168>) = u32::from)]
     pub blue_hours: u32,
+    /// How many of each function's newest versions are kept when that time is over: 1 to 1000. Older
+    /// ones are then deleted, but none that an alias references or that another release still needs.
+    /// When absent, no version is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    #[deserr(default, from(Option<Whole<1, MAX_KEEP_VERSIONS>>) = not_zero)]
+    pub keep_versions: Option<NonZeroU32>,
+}
+
+/// The most versions that can be asked to be kept.
+pub const MAX_KEEP_VERSIONS: u32 = 1000;
+
+fn not_zero(count: Option<Whole<1, MAX_KEEP_VERSIONS>>) -> Option<NonZeroU32> {
+    Whole::optional(count).and_then(NonZeroU32::new)
 }
 
 const fn default_blue_hours() -> u32 {
@@ -193,6 +209,7 @@ impl Default for Retention {
     fn default() -> Self {
         Self {
             blue_hours: default_blue_hours(),
+            keep_versions: None,
         }
     }
 }

@@ -1,0 +1,146 @@
+//! Ends the retention of promoted releases, and deletes the versions that nothing needs any more. A
+//! state says which part, by `act`:
+//!
+//! - `supersede`, at its beginning: a newer release ends the retention of those before it;
+//! - `plan`: what is going to be deleted and what is kept, each with its reason. Changes nothing;
+//! - `prune`: deletes what the plan names and nothing needs by then, looking right before each;
+//! - `tell`: a person has to look at a retention that failed;
+//! - `warn`: the same of one that could not be started.
+
+mod observe;
+mod prune;
+mod standing;
+
+use crossfade::{
+    aws::{
+        ledger::{Ledger, Record},
+        notify::Notifier,
+        versions::Versions,
+    },
+    domain::names::FunctionName,
+    error::Error,
+    wire::{
+        retention::Retention,
+        task::{Task, state, task},
+    },
+};
+use serde_json::{Value, json};
+
+use crate::standing::Found;
+
+/// What the handler acts on.
+#[derive(Debug)]
+pub struct Handler {
+    ledger: Ledger,
+    notifier: Notifier,
+    versions: Versions,
+}
+
+impl Handler {
+    /// A handler with clients on `config`.
+    #[must_use]
+    pub fn new(config: &aws_config::SdkConfig) -> Self {
+        Self {
+            ledger: Ledger::new(config),
+            notifier: Notifier::new(config),
+            versions: Versions::new(config),
+        }
+    }
+
+    /// Tells the acts apart.
+    pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
+        let act = payload["act"].as_str().unwrap_or_default().to_owned();
+        let task = task(payload)?;
+        match act.as_str() {
+            "supersede" => self.supersede(task).await.map(|now| json!(now)),
+            "plan" => self.plan(task).await.map(|now| json!(now)),
+            "prune" => self.prune(task).await.map(|now| json!(now)),
+            "tell" => self.tell(task).await,
+            "warn" => self.warn(task).await,
+            other => Err(Error::InvalidRequest(format!("there is no act {other:?}"))),
+        }
+    }
+
+    /// Ends the retention of the application's older releases.
+    async fn supersede(&self, task: Task) -> Result<Retention, Error> {
+        let mut retention: Retention = state(task.state)?;
+        if let Some(record) = self.ledger.get(&retention.deployment).await? {
+            retention.supersedes = self.ledger.supersede(&record).await?;
+            tracing::info!(
+                deployment.id = retention.deployment,
+                older = retention.supersedes.len(),
+                "Ended the retention of older releases."
+            );
+        }
+        Ok(retention)
+    }
+
+    /// How the release stands, and what it was.
+    async fn found(&self, retention: &Retention) -> Result<Found, Error> {
+        let (record, last) = futures::try_join!(
+            self.ledger.get(&retention.deployment),
+            self.ledger.promoted_last(&retention.application),
+        )?;
+        standing::of(record, last.as_deref())
+    }
+
+    /// A retention failed: a person has to look.
+    async fn tell(&self, task: Task) -> Result<Value, Error> {
+        let mut state = task.state;
+        if let Ok(retention) = serde_json::from_value::<Retention>(state.clone()) {
+            let record = self.ledger.get(&retention.deployment).await?;
+            for function in record.iter().flat_map(functions) {
+                self.ledger.spare(function, &task.execution).await?;
+            }
+        }
+        let what = format!("its versions were not cleaned up: {}", cause(&state));
+        self.notifier
+            .tell_of_retention(&task.execution, application(&state), &what)
+            .await?;
+        // What the execution fails with, whatever failed.
+        state["failure"]["Cause"] = json!(what);
+        Ok(state)
+    }
+
+    /// A retention could not be started: the release is promoted all the same.
+    async fn warn(&self, task: Task) -> Result<Value, Error> {
+        let mut state = task.state;
+        let what = format!(
+            "no retention was started, so its versions will not be cleaned up: {}",
+            cause(&state)
+        );
+        self.notifier
+            .tell_of_retention(&task.execution, application(&state), &what)
+            .await?;
+        if let Some(fields) = state.as_object_mut() {
+            fields.remove("failure");
+            if let Some(warnings) = fields.entry("warnings").or_insert(json!([])).as_array_mut() {
+                warnings.push(json!(what));
+            }
+        }
+        Ok(state)
+    }
+}
+
+/// The functions of a deployment, in the order of its request.
+fn functions(record: &Record) -> impl Iterator<Item = &FunctionName> {
+    let targets = record.footprint.iter().flat_map(|print| &print.functions);
+    targets.map(|target| &target.function_name)
+}
+
+/// What a Catch left in the state, in words.
+fn cause(state: &Value) -> String {
+    let failure = &state["failure"];
+    let error = failure["Error"].as_str().unwrap_or("an unknown error");
+    let cause = failure["Cause"].as_str().unwrap_or_default();
+    let message = serde_json::from_str::<Value>(cause)
+        .ok()
+        .and_then(|cause| cause["errorMessage"].as_str().map(str::to_owned))
+        .unwrap_or_else(|| cause.to_owned());
+    let message: String = message.chars().take(1000).collect();
+    format!("{error}: {message}")
+}
+
+fn application(state: &Value) -> &str {
+    state["application"].as_str().unwrap_or_default()
+}
