@@ -4,7 +4,7 @@
 # What takes time is compiling, and there are three kinds of it: the functions as they are deployed
 # (release, with zig as the linker so that they run on Amazon Linux), the test programs
 # (dev), and clippy (metadata only). Nothing can be shared between them, so each is made cheap:
-# - All six functions are compiled by one `cargo lambda build`: 6 minutes of CPU time. Left to itself
+# - All seven functions are compiled by one `cargo lambda build`: 6 minutes of CPU time. Left to itself
 #   `sam build` calls cargo once for each function, one after the other, with one core while it
 #   links: 11 minutes. After this it finds everything compiled, and only copies, in 5 seconds.
 # - `sam build` is then left out when neither the binaries nor the template have changed.

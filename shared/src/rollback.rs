@@ -72,6 +72,7 @@ pub fn outcome(
         evidence: why.map(|why| why.evidence).unwrap_or_default(),
         steps: record.steps.clone(),
         warnings: Vec::new(),
+        front_door: None,
     }
 }
 

@@ -14,10 +14,13 @@
 //! | who holds this application, what was promoted last| BatchGetItem        | `LOCK#application/…`, `PROMOTED#…`   |
 //! | end a deployment, and give back all its locks     | TransactWriteItems  | all of the above                     |
 //! | open a promoted one again, to take it back        | TransactWriteItems  | `LOCK#…` each, `DEPLOYMENT#…`, `RUNNING` |
+//! | how was an API before its stages were wired       | Query `FRONTDOOR#id`| one row a stage and function         |
 //!
 //! The table's keys are `pk` (what) and `sk` (which: an execution's ARN, or `-`). Locks name their
 //! holder and never expire by time: a holder is dead when Step Functions says so. The TTL attribute
 //! `expiresAt` only sweeps up what has ended; it is compared nowhere (AWS-FACTS 8).
+
+mod wirings;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -73,7 +76,7 @@ pub enum Status {
     Promoted,
     /// Ended before any traffic moved.
     Rejected,
-    /// Ended: green was blue already.
+    /// Ended: green was blue already, or there was a front door to wire only.
     Unchanged,
 }
 

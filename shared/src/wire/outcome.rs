@@ -6,6 +6,7 @@ use crate::domain::{
     check::Evidence,
     names::{AliasName, Application, FunctionName, Version},
     release::{DeploymentStatus, Release, StepTaken, Target},
+    wiring::{ApiId, StageName},
 };
 
 /// One function's part in the outcome.
@@ -56,6 +57,23 @@ pub struct Outcome {
     /// What people should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The front door, where that was all that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub front_door: Option<FrontDoorOutcome>,
+}
+
+/// What became of a front door.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FrontDoorOutcome {
+    /// The API.
+    pub api_id: ApiId,
+    /// The stage.
+    pub stage: StageName,
+    /// The alias.
+    pub alias: AliasName,
+    /// What was written, a phrase each; empty when all was as asked for already.
+    pub written: Vec<String>,
 }
 
 impl Outcome {
@@ -74,6 +92,7 @@ impl Outcome {
             evidence: release.evidence.clone(),
             steps: release.steps.clone(),
             warnings: release.warnings.clone(),
+            front_door: None,
         }
     }
 
