@@ -22,6 +22,14 @@ fn main() -> ExitCode {
             println!("roll {application} back");
             ExitCode::SUCCESS
         }
+        Ok(Ok(Request::Wire { application, .. })) => {
+            println!("have a front door of {application} call its alias");
+            ExitCode::SUCCESS
+        }
+        Ok(Ok(Request::Unwire { application, .. })) => {
+            println!("put a front door of {application} back to how it was");
+            ExitCode::SUCCESS
+        }
         Ok(Err(problems)) => {
             eprintln!("{problems}");
             ExitCode::FAILURE

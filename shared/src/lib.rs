@@ -6,7 +6,8 @@
 //!   judging, deciding, reconciling. It knows no AWS, no clock and no chance.
 //! - [`wire`]: what crosses a border: the request, the state between two states of the execution,
 //!   outcomes, events.
-//! - [`aws`]: the only place that names an SDK: thin effects that make no choice.
+//! - [`aws`]: the only place that names an SDK: thin effects that make no choice. (API Gateway's are
+//!   in `functions/front-door`, which alone needs them.)
 //! - [`rollback`]: how traffic is made whole, shared by every way back to blue.
 //! - [`error`]: what can go wrong, by the names that the state machine matches.
 //! - [`run`]: what all `main`s share.

@@ -76,6 +76,7 @@ pub fn outcome(
         steps: record.steps.clone(),
         warnings: Vec::new(),
         retain_until: None,
+        front_door: None,
     }
 }
 

@@ -175,6 +175,34 @@ fn a_rollback_by_hand() {
 }
 
 #[test]
+fn a_front_door_is_wired_alone_or_before_a_release() {
+    let stage = json!({
+        "type": "apiGateway", "apiId": "a1b2c3d4e5", "stage": "$default", "alias": "production",
+    });
+    for action in ["wire", "unwire"] {
+        let mut request = json!({"action": action, "application": "chat", "frontDoor": stage});
+        for function in [None, Some("chat-api")] {
+            if let Some(function) = function {
+                request["frontDoor"]["functionName"] = json!(function);
+            }
+            let parsed = Request::parse(&request).unwrap();
+            assert_eq!(serde_json::to_value(&parsed).unwrap(), request);
+            assert_eq!(parsed.application().as_ref(), "chat");
+            assert_carried(&parsed);
+        }
+    }
+    let mut request = minimal();
+    request["frontDoor"] = stage;
+    assert_carried(&Request::parse(&request).unwrap());
+    request["functions"] = json!([
+        { "functionName": "chat-api", "alias": "production" },
+        { "functionName": "chat-worker", "alias": "live" },
+    ]);
+    request["frontDoor"]["functionName"] = json!("chat-api");
+    assert!(release(&request).front_door.is_some());
+}
+
+#[test]
 fn prod_asks_a_person_before_the_last_step() {
     let release = release(&read("events/prod.json"));
     let plan = release.plan();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import urllib.request
 from typing import Any
@@ -90,6 +91,38 @@ class Gap11ApiGateway(Bridged):
             since=3600,
         )
         return {name: found[f"m{n}"]["Values"] for n, name in enumerate(metrics)}
+
+    def exported(self, export: dict[str, Any]) -> list[str]:
+        document = json.loads(export["body"].read())
+        found = [operation for path in document["paths"].values() for operation in path.values()]
+        return [operation["x-amazon-apigateway-integration"]["uri"] for operation in found]
+
+    def test_an_export_tells_what_a_stage_serves(self) -> None:
+        self.function({"version": "1"}, {"version": "2"})
+        api, resource = self.rest_api(self.uri("1"))
+        self.rest.create_deployment(restApiId=api, stageName="prod")
+        change = [{"op": "replace", "path": "/uri", "value": self.uri("2")}]
+        self.rest.update_integration(restApiId=api, resourceId=resource, httpMethod="ANY", patchOperations=change)
+        asked = {"restApiId": api, "exportType": "oas30", "parameters": {"extensions": "integrations"}}
+        self.assertEqual(self.exported(self.rest.get_export(stageName="prod", **asked)), [self.uri("1")])
+        self.rest.create_deployment(restApiId=api, stageName="prod")
+        self.assertEqual(self.exported(self.rest.get_export(stageName="prod", **asked)), [self.uri("2")])
+
+        api, integration = self.http_api(self.arn("1"))
+        self.http.create_deployment(ApiId=api, StageName="prod")
+        self.http.create_stage(ApiId=api, StageName="dev", AutoDeploy=True)
+        self.http.update_integration(ApiId=api, IntegrationId=integration, IntegrationUri=self.arn("2"))
+        asked = {"ApiId": api, "Specification": "OAS30", "OutputType": "JSON"}
+        for stage, version in [({"StageName": "prod"}, "1"), ({"StageName": "dev"}, "2"), ({}, "2")]:
+            self.assertEqual(self.exported(self.http.export_api(**stage, **asked)), [self.arn(version)], stage)
+
+    def test_an_http_stage_keeps_the_variables_that_are_left_out(self) -> None:
+        self.function({"version": "1"})
+        api, _ = self.http_api(self.arn("1"), StageVariables={"a": "1", "b": "2"})
+        self.http.update_stage(ApiId=api, StageName="prod", StageVariables={"a": "", "c": "3"})
+        self.assertEqual(self.http.get_stage(ApiId=api, StageName="prod")["StageVariables"], {"b": "2", "c": "3"})
+        with self.assertRaises(self.http.exceptions.BadRequestException):
+            self.http.update_stage(ApiId=api, StageName="prod", StageVariables={"a": "$LATEST"})
 
     # REST APIs.
 

@@ -135,6 +135,15 @@ struct Split {
     additional: Option<(String, f64)>,
 }
 
+impl Write {
+    /// Whether it made the alias of a front door, which is on what users were served past it.
+    fn is_wiring(&self) -> bool {
+        self.by
+            .as_ref()
+            .is_some_and(|caller| caller.ends_with("-front-door"))
+    }
+}
+
 impl Split {
     fn serving(&self) -> Vec<&str> {
         let mut serving = Vec::new();
@@ -465,11 +474,12 @@ fn whole(target: &str, writes: &[Write], runs: &[Run], broken: &mut Vec<Broken>)
     }
 }
 
-/// Blue versions, versions that somebody else chose, and greens that were promoted.
+/// Blue versions, versions that somebody else chose or that a front door called, and greens that were
+/// promoted.
 fn good_versions(target: &str, writes: &[Write], runs: &[Run]) -> BTreeSet<String> {
     let mut good: BTreeSet<String> = writes
         .iter()
-        .filter(|write| write.by.is_none())
+        .filter(|write| write.by.is_none() || write.is_wiring())
         .filter_map(|write| Some(write.alias.as_ref()?.primary.clone()))
         .collect();
     for run in runs {
@@ -515,7 +525,7 @@ fn proven(target: &str, writes: &[Write], runs: &[Run], broken: &mut Vec<Broken>
                     })
                 })
             };
-            let by_us = write.by.is_some();
+            let by_us = write.by.is_some() && !write.is_wiring();
             if by_us && !pinned && !served.contains(version) && !validated() {
                 broken.push(Broken {
                     invariant: Invariant::Proven,
@@ -1051,6 +1061,19 @@ mod tests {
         let other = [made, write(12.0, US, "3", None)];
         assert_eq!(
             found(|broken| proven("f", &other, &runs, broken)),
+            [Invariant::Proven]
+        );
+    }
+
+    #[test]
+    fn a_front_door_is_wired_to_what_it_served() {
+        let made = [write(1.0, Some("crossfade-front-door"), "1", None)];
+        assert_eq!(found(|broken| proven("f", &made, &[], broken)), []);
+        let runs = [run("SUCCEEDED", "", "SUCCESSFUL")];
+        assert_eq!(found(|broken| whole("f", &made, &runs, broken)), []);
+        let other = [write(1.0, US, "1", None)];
+        assert_eq!(
+            found(|broken| proven("f", &other, &[], broken)),
             [Invariant::Proven]
         );
     }

@@ -423,7 +423,23 @@ fn every_choice_finds_what_it_looks_at() {
     for action in [json!("rollback"), json!("pause"), json!(1), json!(null)] {
         let next = choose("Route", json!({ "action": action }));
         assert_eq!(next, "RollbackDeployment", "{action}");
+        let next = choose("Route", json!({ "action": action, "frontDoor": {} }));
+        assert_eq!(next, "RollbackDeployment", "{action}");
     }
+    for wired in [
+        json!({"action": "wire"}),
+        json!({"action": "unwire"}),
+        json!({"action": "release", "frontDoor": {}}),
+        json!({"frontDoor": {}}),
+    ] {
+        assert_eq!(choose("Route", wired.clone()), "WireFrontDoor", "{wired}");
+    }
+    let settling = json!({"wiring": {"waitSeconds": 15}});
+    assert_eq!(choose("FrontDoorReady", settling), "SettleFrontDoor");
+    let wired = json!({"deploymentStatus": "NO_CHANGE"});
+    assert_eq!(choose("FrontDoorReady", wired), "FrontDoorWired");
+    let release = json!({"application": "chat", "frontDoor": {}});
+    assert_eq!(choose("FrontDoorReady", release), "DeployGreen");
     assert_eq!(
         choose("AnythingToRelease", checked("bakeOn")),
         "ValidateGreen"
@@ -485,7 +501,7 @@ fn every_choice_finds_what_it_looks_at() {
         .values()
         .filter(|state| state["Type"] == "Choice")
         .count();
-    assert_eq!(choices, 7);
+    assert_eq!(choices, 8);
 }
 
 #[test]

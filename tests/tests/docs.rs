@@ -105,10 +105,29 @@ fn fields(schema: &Value) -> String {
         definitions: schema["$defs"].as_object().expect("it has some"),
         text: "| Field | | What it is |\n|---|---|---|\n".to_owned(),
     };
-    rows.all("", &schema["else"]);
-    rows.text
-        .push_str("\nA rollback by hand:\n\n| Field | | What it is |\n|---|---|---|\n");
-    rows.all("", &schema["then"]);
+    let mut kinds = vec![];
+    let mut rest = schema;
+    while rest["then"].is_object() {
+        kinds.push(&rest["then"]);
+        rest = &rest["else"];
+    }
+    rows.all("", rest);
+    let titles = [
+        "A rollback by hand:",
+        "A front door to wire, without a release:",
+        "A front door to put back to how it was:",
+    ];
+    assert_eq!(
+        kinds.len(),
+        titles.len(),
+        "each kind of request has a title"
+    );
+    for (title, kind) in titles.into_iter().zip(kinds) {
+        for part in ["\n", title, "\n\n| Field | | What it is |\n|---|---|---|\n"] {
+            rows.text.push_str(part);
+        }
+        rows.all("", kind);
+    }
     rows.text
 }
 

@@ -64,16 +64,17 @@ impl Handler {
 
     /// Makes green of a request: a [`Release`], or an [`Outcome`] when there is nothing to release.
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
-        let task = task(payload)?;
+        let mut task = task(payload)?;
+        let mut warnings = wired(&mut task.state);
         let request = match Request::parse(&task.state) {
             Ok(Request::Release(request)) => request,
-            Ok(Request::Rollback { .. }) => {
+            Ok(Request::Rollback { .. } | Request::Wire { .. } | Request::Unwire { .. }) => {
                 return Err(Error::InvalidRequest("not a release".into()));
             }
             Err(problems) => return Err(Error::InvalidRequest(problems.to_string())),
         };
 
-        let mut warnings = self.take_locks(&task, &request).await?;
+        warnings.extend(self.take_locks(&task, &request).await?);
         let names = request.functions.iter().map(|asked| &asked.function_name);
         let (readings, observed, bypasses) = futures::try_join!(
             self.metrics.alarms(&request.analysis.alarms),
@@ -192,10 +193,24 @@ impl Handler {
             steps: Vec::new(),
             warnings,
             retain_until: None,
+            front_door: None,
         };
         self.notifier.tell(&task.execution, &outcome).await?;
         Ok(json!(outcome))
     }
+}
+
+/// Takes out of a request what the state that wired its front door has to say. Only behind that state
+/// may it be there: anywhere else it is a field that is not known.
+fn wired(request: &mut Value) -> Vec<String> {
+    if request.get("frontDoor").is_none_or(Value::is_null) {
+        return Vec::new();
+    }
+    request
+        .as_object_mut()
+        .and_then(|fields| fields.remove("frontDoorWarnings"))
+        .and_then(|warnings| serde_json::from_value(warnings).ok())
+        .unwrap_or_default()
 }
 
 /// Which alarms are in ALARM before anything was done, where the request ignores that.
@@ -265,6 +280,21 @@ mod tests {
                 since: None,
             })
             .into()
+    }
+
+    #[test]
+    fn what_the_front_door_says_is_taken_only_behind_it() {
+        let mut request = json!({"frontDoor": {}, "frontDoorWarnings": ["wired"]});
+        assert_eq!(wired(&mut request), ["wired"]);
+        assert_eq!(request, json!({"frontDoor": {}}));
+        for mut request in [
+            json!({"frontDoorWarnings": ["wired"]}),
+            json!({"frontDoor": null, "frontDoorWarnings": ["wired"]}),
+        ] {
+            let before = request.clone();
+            assert!(wired(&mut request).is_empty());
+            assert_eq!(request, before);
+        }
     }
 
     #[test]

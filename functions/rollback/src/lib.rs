@@ -94,9 +94,10 @@ impl Handler {
                 Event::AlarmFired { .. } | Event::Other => Ok(json!({})),
             },
             Call::Task(task) => {
-                let ending = match task.state.get("action") {
-                    Some(_) => self.asked_for(&task).await?,
-                    None => self.failed(&task).await?,
+                let ending = if is_asked_for(&task.state) {
+                    self.asked_for(&task).await?
+                } else {
+                    self.failed(&task).await?
                 };
                 Ok(json!(ending))
             }
@@ -159,7 +160,9 @@ impl Handler {
                 application,
                 reason,
             }) => (application, reason),
-            Ok(Request::Release(_)) => return Err(Error::InvalidRequest("not a rollback".into())),
+            Ok(Request::Release(_) | Request::Wire { .. } | Request::Unwire { .. }) => {
+                return Err(Error::InvalidRequest("not a rollback".into()));
+            }
             Err(problems) => {
                 let why = Why {
                     reason: problems.to_string(),
@@ -242,11 +245,23 @@ impl Handler {
     }
 }
 
+/// Whether the state is a request that Route sent here. A request of another action comes here too,
+/// with what failed, when a state that was given it failed.
+fn is_asked_for(state: &Value) -> bool {
+    let failed = state.get("failure").is_some();
+    match state.get("action") {
+        Some(action) => !failed || action == "rollback",
+        None => false,
+    }
+}
+
 /// The outcome of an execution that took no locks.
 fn nothing_begun(state: &Value, why: &Why) -> Outcome {
+    let wired = &state["wiring"]["request"];
+    let request = if wired.is_object() { wired } else { state };
     Outcome {
         deployment_status: DeploymentStatus::Rejected,
-        application: state["application"]
+        application: request["application"]
             .as_str()
             .and_then(|name| Application::try_from(name.to_owned()).ok()),
         functions: Vec::new(),
@@ -255,5 +270,46 @@ fn nothing_begun(state: &Value, why: &Why) -> Outcome {
         steps: Vec::new(),
         warnings: Vec::new(),
         retain_until: None,
+        front_door: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_failed_is_told_from_a_rollback_that_is_asked_for() {
+        let failure = json!({"Error": "DeploymentInProgress", "Cause": "{}"});
+        for (state, asked_for) in [
+            (json!({"action": "rollback", "application": "chat"}), true),
+            (json!({"action": "pause"}), true),
+            (json!({"action": "rollback", "failure": failure}), true),
+            (json!({"action": "release", "failure": failure}), false),
+            (json!({"action": "wire", "failure": failure}), false),
+            (json!({"application": "chat", "failure": failure}), false),
+            (
+                json!({"application": "chat", "decision": "rollBack"}),
+                false,
+            ),
+        ] {
+            assert_eq!(is_asked_for(&state), asked_for, "{state}");
+        }
+    }
+
+    #[test]
+    fn an_application_is_named_while_its_front_door_is_wired() {
+        let why = Why {
+            reason: "because".into(),
+            evidence: Evidence::default(),
+            at: "2026-11-20T12:00:00Z".parse().unwrap(),
+        };
+        for state in [
+            json!({"application": "chat"}),
+            json!({"wiring": {"request": {"application": "chat"}}, "failure": {}}),
+        ] {
+            let named = nothing_begun(&state, &why).application;
+            assert_eq!(named.as_ref().map(AsRef::as_ref), Some("chat"), "{state}");
+        }
     }
 }

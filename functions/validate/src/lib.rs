@@ -68,7 +68,7 @@ impl Handler {
             .ok_or_else(|| Error::InvalidRequest("the state hands no request over".into()))?;
         let request = match Request::parse(&request) {
             Ok(Request::Release(request)) => request,
-            Ok(Request::Rollback { .. }) => {
+            Ok(Request::Rollback { .. } | Request::Wire { .. } | Request::Unwire { .. }) => {
                 return Err(Error::InvalidRequest("not a release".into()));
             }
             Err(problems) => return Err(Error::InvalidRequest(problems.to_string())),

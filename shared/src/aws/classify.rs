@@ -6,7 +6,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use crate::error::Error;
 
 /// Codes that mean "later": the services' throttles and conflicts that pass.
-const LATER: [&str; 14] = [
+const LATER: [&str; 15] = [
+    "ConflictException",
     "InternalFailure",
     "InternalServerError",
     "LimitExceededException",
@@ -25,7 +26,7 @@ const LATER: [&str; 14] = [
 
 /// What `error` means for the one who called: [`Error::Transient`] where asking again is safe and
 /// can help, [`Error::Refused`] where it cannot.
-pub(super) fn classify<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Error
+pub fn classify<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
 {
@@ -52,7 +53,8 @@ where
 }
 
 /// Whether the service answered with this error code.
-pub(super) fn is<E>(error: &SdkError<E, HttpResponse>, code: &str) -> bool
+#[must_use]
+pub fn is<E>(error: &SdkError<E, HttpResponse>, code: &str) -> bool
 where
     E: ProvideErrorMetadata,
 {

@@ -17,12 +17,14 @@
 //! | which versions of a function are promised         | Query `RETAINED#function` | one row a promoted release     |
 //! | which retentions of an application are open       | Query `RETENTIONS#application` | one row each              |
 //! | which versions are about to be deleted            | Query `DOOMED#function` | one row a cleanup                |
+//! | how was an API before its stages were wired       | Query `FRONTDOOR#id`| one row a stage and function         |
 //!
 //! The table's keys are `pk` (what) and `sk` (which: an execution's ARN, or `-`). Locks name their
 //! holder and never expire by time: a holder is dead when Step Functions says so. The TTL attribute
 //! `expiresAt` only sweeps up what has ended; it is compared nowhere (AWS-FACTS 8).
 
 mod retention;
+mod wirings;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -79,7 +81,7 @@ pub enum Status {
     Promoted,
     /// Ended before any traffic moved.
     Rejected,
-    /// Ended: green was blue already.
+    /// Ended: green was blue already, or there was a front door to wire only.
     Unchanged,
 }
 

@@ -1,6 +1,8 @@
-//! The only place that names AWS's SDKs: thin effects that make no choice.
+//! The only place that names AWS's SDKs: thin effects that make no choice. (API Gateway's are in
+//! `functions/front-door`, which alone needs them.)
 
-mod classify;
+pub mod aliases;
+pub mod classify;
 pub mod executions;
 pub mod functions;
 pub mod ledger;

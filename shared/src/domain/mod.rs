@@ -19,6 +19,7 @@ pub mod shares;
 pub mod strategy;
 pub mod verdict;
 pub mod weight;
+pub mod wiring;
 
 /// An instant in UTC. Always Step Functions' or EventBridge's: a function's own clock is not asked.
 pub type Timestamp = chrono::DateTime<chrono::Utc>;

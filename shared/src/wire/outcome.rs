@@ -7,6 +7,7 @@ use crate::domain::{
     check::Evidence,
     names::{AliasName, Application, FunctionName, Version},
     release::{DeploymentStatus, Release, StepTaken, Target},
+    wiring::{ApiId, StageName},
 };
 
 /// One function's part in the outcome.
@@ -60,6 +61,23 @@ pub struct Outcome {
     /// Until when blue is kept and the release can be taken back, where it was promoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retain_until: Option<Timestamp>,
+    /// The front door, where that was all that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub front_door: Option<FrontDoorOutcome>,
+}
+
+/// What became of a front door.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FrontDoorOutcome {
+    /// The API.
+    pub api_id: ApiId,
+    /// The stage.
+    pub stage: StageName,
+    /// The alias.
+    pub alias: AliasName,
+    /// What was written, a phrase each; empty when all was as asked for already.
+    pub written: Vec<String>,
 }
 
 impl Outcome {
@@ -79,6 +97,7 @@ impl Outcome {
             steps: release.steps.clone(),
             warnings: release.warnings.clone(),
             retain_until: None,
+            front_door: None,
         }
     }
 

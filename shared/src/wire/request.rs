@@ -6,6 +6,7 @@
 
 mod analysis;
 mod code;
+mod front_door;
 mod problem;
 mod release;
 mod rules;
@@ -18,12 +19,13 @@ use schemars::generate::SchemaSettings;
 use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 pub use self::analysis::{
     Analysis, MAX_EXTENDED_BAKE_SECONDS, MinEffect, OnInconclusive, PreexistingAlarms,
 };
 pub use self::code::{Code, ImageUri, S3Bucket, S3Key, S3ObjectVersion};
+pub use self::front_door::FrontDoorRequest;
 pub use self::problem::{MOST_PROBLEMS, Problem, Problems};
 pub use self::release::{
     FunctionRequest, MAX_FUNCTIONS, MAX_HOLD_SECONDS, MAX_KEEP_VERSIONS, OnHoldTimeout,
@@ -50,12 +52,28 @@ pub enum Request {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// Have a front door call an alias, and release nothing: `action` is `"wire"`.
+    #[serde(rename_all = "camelCase")]
+    Wire {
+        /// The application, for locks and notifications.
+        application: Application,
+        /// The front door.
+        front_door: FrontDoorRequest,
+    },
+    /// Put a front door back to how it was before it was wired: `action` is `"unwire"`.
+    #[serde(rename_all = "camelCase")]
+    Unwire {
+        /// The application, for locks and notifications.
+        application: Application,
+        /// The front door.
+        front_door: FrontDoorRequest,
+    },
 }
 
 /// A rollback by hand.
 #[derive(Serialize, JsonSchema, Deserr)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[schemars(transform = with_action)]
+#[schemars(transform = with_rollback)]
 #[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
 struct RollbackRequest {
     /// The application, as its release named it.
@@ -65,6 +83,30 @@ struct RollbackRequest {
     #[schemars(length(min = 1, max = 1000))]
     #[deserr(default, from(Option<Reason>) = Reason::optional)]
     reason: Option<String>,
+}
+
+/// A front door that is to call an alias.
+#[derive(Serialize, JsonSchema, Deserr)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = with_wire)]
+#[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
+struct WireRequest {
+    /// The application, for locks and notifications.
+    application: Application,
+    /// What is to call the alias.
+    front_door: FrontDoorRequest,
+}
+
+/// A front door that is to be as it was before it was wired.
+#[derive(Serialize, JsonSchema, Deserr)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(transform = with_unwire)]
+#[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
+struct UnwireRequest {
+    /// The application, for locks and notifications.
+    application: Application,
+    /// What is to be as it was before it was wired.
+    front_door: FrontDoorRequest,
 }
 
 struct Reason(String);
@@ -90,10 +132,22 @@ impl Deserr<Problems> for Reason {
     }
 }
 
-fn with_action(schema: &mut Schema) {
+fn with_rollback(schema: &mut Schema) {
+    with_action(schema, "rollback");
+}
+
+fn with_wire(schema: &mut Schema) {
+    with_action(schema, "wire");
+}
+
+fn with_unwire(schema: &mut Schema) {
+    with_action(schema, "unwire");
+}
+
+fn with_action(schema: &mut Schema, action: &str) {
     let action = json_schema!({
         "description": "What is asked for.",
-        "const": "rollback",
+        "const": action,
         "type": "string",
     });
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
@@ -131,9 +185,31 @@ impl Request {
                     reason,
                 })
             }
+            Some((_, Some("wire"))) => {
+                let WireRequest {
+                    application,
+                    front_door,
+                } = front_door(fields)?;
+                Ok(Self::Wire {
+                    application,
+                    front_door,
+                })
+            }
+            Some((_, Some("unwire"))) => {
+                let UnwireRequest {
+                    application,
+                    front_door,
+                } = front_door(fields)?;
+                Ok(Self::Unwire {
+                    application,
+                    front_door,
+                })
+            }
             Some((action, _)) => {
                 let shown = shown_json(action);
-                let message = format!("must be \"release\" or \"rollback\", not {shown}");
+                let message = format!(
+                    "must be \"release\", \"rollback\", \"wire\" or \"unwire\", not {shown}"
+                );
                 // Only a release has functions, so the rest can be told as well.
                 let problem = Problem {
                     path: "action".to_owned(),
@@ -153,7 +229,9 @@ impl Request {
     pub fn application(&self) -> &Application {
         match self {
             Self::Release(release) => &release.application,
-            Self::Rollback { application, .. } => application,
+            Self::Rollback { application, .. }
+            | Self::Wire { application, .. }
+            | Self::Unwire { application, .. } => application,
         }
     }
 
@@ -183,6 +261,17 @@ fn shown_json(value: &Value) -> String {
     shown::<Value>(&deserr::IntoValue::into_value(value.clone()))
 }
 
+/// Reads a request about a front door alone.
+fn front_door<T: Deserr<Problems>>(fields: Map<String, Value>) -> Result<T, Problems> {
+    let fields = Value::Object(fields);
+    let broken = Problems::found(rules::broken_front_door(&fields));
+    match (deserr::deserialize::<T, _, Problems>(fields), broken) {
+        (Ok(request), None) => Ok(request),
+        (Ok(_), Some(broken)) => Err(broken),
+        (Err(wrong), broken) => Err(wrong.and(broken)),
+    }
+}
+
 /// Reads a release, knowing of `problems` already.
 fn release(fields: Map<String, Value>, mut problems: Vec<Problem>) -> Result<Request, Problems> {
     let fields = Value::Object(fields);
@@ -210,7 +299,9 @@ impl<'de> Deserialize<'de> for ReleaseRequest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Request::deserialize(deserializer)? {
             Request::Release(release) => Ok(*release),
-            Request::Rollback { .. } => Err(serde::de::Error::custom("this is not a release")),
+            Request::Rollback { .. } | Request::Wire { .. } | Request::Unwire { .. } => {
+                Err(serde::de::Error::custom("this is not a release"))
+            }
         }
     }
 }
@@ -231,12 +322,18 @@ carried!(
     Analysis,
     Code,
     Expect,
+    FrontDoorRequest,
     FunctionRequest,
     MinEffect,
     Retention,
     SmokeTest,
     Traffic
 );
+
+/// The schema of what asks for `action`.
+fn is(action: &str) -> Value {
+    json!({ "properties": { "action": { "const": action } }, "required": ["action"] })
+}
 
 impl JsonSchema for Request {
     fn schema_name() -> std::borrow::Cow<'static, str> {
@@ -246,12 +343,20 @@ impl JsonSchema for Request {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "title": "Crossfade request",
-            "description": "The input of a Crossfade execution: a release, or a rollback by hand.",
+            "description": "The input of a Crossfade execution: a release, a rollback by hand, or a front door to wire or unwire.",
             "type": "object",
             // Rather than `oneOf`, so that a validator names the mistake and not just "neither".
-            "if": { "properties": { "action": { "const": "rollback" } }, "required": ["action"] },
+            "if": is("rollback"),
             "then": generator.subschema_for::<RollbackRequest>(),
-            "else": generator.subschema_for::<ReleaseRequest>(),
+            "else": {
+                "if": is("wire"),
+                "then": generator.subschema_for::<WireRequest>(),
+                "else": {
+                    "if": is("unwire"),
+                    "then": generator.subschema_for::<UnwireRequest>(),
+                    "else": generator.subschema_for::<ReleaseRequest>(),
+                },
+            },
         })
     }
 }

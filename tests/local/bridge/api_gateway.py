@@ -78,7 +78,8 @@ def _remember(api: str, deployment: str, *stores: tuple[str, AccountRegionScoped
 
 
 @contextmanager
-def _calling(api: str, deployment: str | None) -> Iterator[Call]:
+def calling(api: str, deployment: str | None) -> Iterator[Call]:
+    """Within it, what is deployed is seen, where that is known."""
     call = Call(api, _deployed.get((get_account_id(), get_region(), api, deployment or ""), {}))
     token, traced = _CALL.set(call), functions.INVOKED.set(call.done)
     try:
@@ -158,6 +159,12 @@ def _update_stage_v2(api: str, stage: str, data: dict[str, Any]) -> Answer:
             return v2._apigw_error("BadRequestException", message, 400)
         if data["deploymentId"] not in v2._deployments.get(api, {}):
             return v2._apigw_error("NotFoundException", f"Unable to find Deployment by Id {data['deploymentId']}", 404)
+    if known is not None and "stageVariables" in data:
+        # What is left out is kept, and an empty value removes (U).
+        variables = {**(known.get("stageVariables") or {}), **data["stageVariables"]}
+        data = {**data, "stageVariables": {name: value for name, value in variables.items() if value}}
+        if bad := _bad_variables(data["stageVariables"]):
+            return bad
     return _original["v2_update_stage"](api, stage, data)
 
 
@@ -286,7 +293,7 @@ async def _called_v1(
         return await _original["v1_handle_execute"](api, stage, method, path, headers, body, query), None
     with request_scope(*scope):
         found = v1._stages_v1.get(api, {}).get(stage)
-        with _calling(api, (found or {}).get("deploymentId")) as call:
+        with calling(api, (found or {}).get("deploymentId")) as call:
             answer: Answer = await _original["v1_handle_execute"](api, stage, method, path, headers, body, query)
         if found is not None:
             name = ("ApiName", v1._rest_apis[api]["name"])
@@ -318,7 +325,7 @@ async def _called_v2(
         if found is None or not (found.get("autoDeploy") or found.get("deploymentId")):
             return v2._http_api_not_found(), None
         deployment = None if found.get("autoDeploy") else found.get("deploymentId")
-        with _calling(api, deployment) as call:
+        with calling(api, deployment) as call:
             answer: Answer = await _original["v2_handle_execute"](api, stage, path, method, headers, body, query, raw)
         name = ("ApiId", api)
         _count(call, answer[0], [(name,), (name, ("Stage", stage))], ("4xx", "5xx"))

@@ -16,7 +16,8 @@ _moto: subprocess.Popen[bytes] | None = None
 
 def prepare() -> Callable[[], None]:
     """Import and bridge; returns what ends every child process at once."""
-    from . import alb_api, alb_traffic, api_gateway, cloudwatch, events, functions, lambda_api, notifications, policies
+    from . import alb_api, alb_traffic, api_exports, api_gateway, cloudwatch, events, functions, lambda_api
+    from . import notifications, policies
     from . import dns, limits  # noqa: F401 - they only add to the control API
     from . import route53_api, states
 
@@ -32,6 +33,7 @@ def prepare() -> Callable[[], None]:
         alb_traffic,
         route53_api,
         api_gateway,
+        api_exports,
     ):
         module.install()
 

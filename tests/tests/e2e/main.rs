@@ -6,6 +6,7 @@ mod cost;
 mod died;
 mod doors;
 mod faults;
+mod front_door;
 mod judged;
 mod moto;
 mod people;
@@ -25,6 +26,7 @@ fn main() -> std::process::ExitCode {
         moto::tests(),
         promoted::tests(),
         died::tests(),
+        front_door::tests(),
         faults::tests(),
         refused::tests(),
         cost::tests(),

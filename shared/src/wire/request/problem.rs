@@ -167,6 +167,9 @@ fn right(field: &str) -> Option<&'static str> {
         "strategy" => {
             Some("give a name such as \"prod\" or \"Canary10Percent5Minutes\", or an object")
         }
+        "apiId" => Some("give the API's id, such as \"a1b2c3d4e5\""),
+        "stage" => Some("name the stage that is to call the alias"),
+        "frontDoor" => Some("say what is to be wired"),
         "type" => Some("say which kind it is"),
         "weight" => Some("give percent of traffic on green, 0 to 100"),
         "bakeSeconds" | "intervalSeconds" => Some("give seconds, 0 to 86400"),

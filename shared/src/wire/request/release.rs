@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::analysis::Analysis;
 use super::code::Code;
+use super::front_door::FrontDoorRequest;
 use super::problem::Problems;
 use super::smoke_test::SmokeTest;
 use super::traffic::Traffic;
@@ -48,6 +49,11 @@ pub struct ReleaseRequest {
     #[serde(default)]
     #[deserr(default)]
     pub traffic: Traffic,
+    /// What is made to call the alias before anything is released, where it calls the function itself
+    /// until now: needed once, harmless ever after.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[deserr(default)]
+    pub front_door: Option<FrontDoorRequest>,
     /// How long blue is kept after the release, and which versions after that.
     #[serde(default)]
     #[deserr(default)]

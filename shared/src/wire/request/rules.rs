@@ -10,7 +10,10 @@ use serde_json::Value;
 
 use super::problem::{Problem, Problems};
 use super::traffic::Behind;
+use crate::domain::bounds::quoted;
+use crate::domain::names::AliasName;
 use crate::domain::strategy::Planned;
+use crate::domain::wiring::LATEST_ALIAS;
 
 /// Every rule that the release breaks.
 pub(super) fn broken(request: &Value) -> Vec<Problem> {
@@ -30,7 +33,81 @@ pub(super) fn broken(request: &Value) -> Vec<Problem> {
     }
     each_alarm_once(items(&request["analysis"]["alarms"]), &mut problems);
     max_bake_holds_every_bake(request, &mut problems);
+    front_door_leads_to_a_function(request, functions, &mut problems);
     problems
+}
+
+/// Every rule that a request about a front door alone breaks.
+pub(super) fn broken_front_door(request: &Value) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    alias_is_not_the_stand_in(&request["frontDoor"], &mut problems);
+    problems
+}
+
+/// The front door is wired to what the release moves: to another alias it would be of no use to it.
+fn front_door_leads_to_a_function(
+    request: &Value,
+    functions: &[Value],
+    problems: &mut Vec<Problem>,
+) {
+    let front_door = &request["frontDoor"];
+    if !front_door.is_object() {
+        return;
+    }
+    alias_is_not_the_stand_in(front_door, problems);
+    if let Some(kind @ ("route53" | "alb")) = request["traffic"]["type"].as_str() {
+        problems.push(Problem {
+            path: "frontDoor".to_owned(),
+            message: format!(
+                "is for releases whose alias splits the traffic, not {kind}; wire it by itself, with the action \"wire\""
+            ),
+        });
+        return;
+    }
+    let named = &front_door["functionName"];
+    let function = match (named, functions) {
+        (Value::Null, [only]) => only,
+        (Value::Null, _) => {
+            problems.push(Problem {
+                path: "frontDoor.functionName".to_owned(),
+                message:
+                    "is missing; the release has several functions: name the one that the API calls"
+                        .to_owned(),
+            });
+            return;
+        }
+        (named, _) => {
+            let same = |function: &&Value| &function["functionName"] == named;
+            let Some(function) = functions.iter().find(same) else {
+                problems.push(Problem {
+                    path: "frontDoor.functionName".to_owned(),
+                    message: "is not one of the release's functions".to_owned(),
+                });
+                return;
+            };
+            function
+        }
+    };
+    let (alias, moved) = (read::<AliasName>(&front_door["alias"]), &function["alias"]);
+    if let (Some(alias), Some(moved)) = (alias, moved.as_str())
+        && alias.as_ref() != moved
+    {
+        problems.push(Problem {
+            path: "frontDoor.alias".to_owned(),
+            message: format!("is not {}, the alias that the release moves", quoted(moved)),
+        });
+    }
+}
+
+fn alias_is_not_the_stand_in(front_door: &Value, problems: &mut Vec<Problem>) {
+    if front_door["alias"] == LATEST_ALIAS {
+        problems.push(Problem {
+            path: "frontDoor.alias".to_owned(),
+            message: format!(
+                "is {LATEST_ALIAS}, which stands for $LATEST; name the alias that callers are to use"
+            ),
+        });
+    }
 }
 
 fn items(value: &Value) -> &[Value] {

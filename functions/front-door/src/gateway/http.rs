@@ -1,0 +1,194 @@
+//! HTTP APIs.
+
+use aws_sdk_apigatewayv2::{Client, types::ProtocolType};
+use crossfade::{
+    aws::classify::{classify, is},
+    domain::wiring::{Api, ApiId, Integration, Kind, Operations, Stage},
+    error::Error,
+};
+use futures::future::try_join_all;
+
+use super::export::operations;
+
+#[derive(Clone, Debug)]
+pub(super) struct Http {
+    client: Client,
+}
+
+impl Http {
+    pub(super) fn new(config: &aws_config::SdkConfig) -> Self {
+        Self {
+            client: Client::new(config),
+        }
+    }
+
+    pub(super) async fn has(&self, id: &ApiId) -> Result<bool, Error> {
+        match self.client.get_api().api_id(id.as_ref()).send().await {
+            Ok(api) if api.protocol_type == Some(ProtocolType::Websocket) => {
+                Err(Error::InvalidRequest(format!(
+                    "frontDoor.apiId: {id} is a WebSocket API; REST and HTTP APIs can be wired"
+                )))
+            }
+            Ok(_) => Ok(true),
+            Err(error) if is(&error, "NotFoundException") => Ok(false),
+            Err(error) => Err(classify("GetApi", &error)),
+        }
+    }
+
+    pub(super) async fn api(&self, id: &ApiId) -> Result<Api, Error> {
+        let (integrations, definition, stages) = futures::try_join!(
+            self.integrations(id),
+            self.export(id, None),
+            self.stages(id)
+        )?;
+        Ok(Api {
+            kind: Kind::Http,
+            integrations,
+            definition,
+            stages,
+        })
+    }
+
+    async fn integrations(&self, id: &ApiId) -> Result<Vec<Integration>, Error> {
+        let mut integrations = Vec::new();
+        let mut token = None;
+        loop {
+            let page = self
+                .client
+                .get_integrations()
+                .api_id(id.as_ref())
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| classify("GetIntegrations", &error))?;
+            for one in page.items.unwrap_or_default() {
+                let integration = one.integration_id.unwrap_or_default();
+                integrations.push(Integration {
+                    label: format!("integration {integration}"),
+                    id: integration,
+                    uri: one.integration_uri.unwrap_or_default(),
+                });
+            }
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(integrations);
+            }
+        }
+    }
+
+    async fn stages(&self, id: &ApiId) -> Result<Vec<Stage>, Error> {
+        let mut stages = Vec::new();
+        let mut token = None;
+        loop {
+            let page = self
+                .client
+                .get_stages()
+                .api_id(id.as_ref())
+                .set_next_token(token)
+                .send()
+                .await
+                .map_err(|error| classify("GetStages", &error))?;
+            stages.extend(page.items.unwrap_or_default());
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                break;
+            }
+        }
+        let described = stages.into_iter().map(|stage| async move {
+            let name = stage.stage_name.unwrap_or_default();
+            let deployed = match stage.deployment_id.as_deref() {
+                None | Some("") => Operations::new(),
+                Some(_) => self.export(id, Some(&name)).await?,
+            };
+            Ok(Stage {
+                deployed,
+                variables: stage
+                    .stage_variables
+                    .unwrap_or_default()
+                    .into_iter()
+                    .collect(),
+                auto_deploy: stage.auto_deploy.unwrap_or_default(),
+                managed: stage.api_gateway_managed.unwrap_or_default(),
+                canary: false,
+                message: stage.last_deployment_status_message.unwrap_or_default(),
+                name,
+            })
+        });
+        try_join_all(described).await
+    }
+
+    /// What a stage serves, or without one, what the next deployment publishes.
+    async fn export(&self, id: &ApiId, stage: Option<&str>) -> Result<Operations, Error> {
+        let export = self
+            .client
+            .export_api()
+            .api_id(id.as_ref())
+            .specification("OAS30")
+            .output_type("JSON")
+            .include_extensions(true)
+            .set_stage_name(stage.map(str::to_owned))
+            .send()
+            .await
+            .map_err(|error| classify("ExportApi", &error))?;
+        operations(export.body.unwrap_or_default().as_ref())
+    }
+
+    /// All variables are sent, and one to be removed as the empty text: whether a variable that is left
+    /// out is kept or removed is not documented (AWS-FACTS 7.2), and an empty one is nothing either way.
+    pub(super) async fn set_variable(
+        &self,
+        id: &ApiId,
+        stage: &str,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<(), Error> {
+        let now = self
+            .client
+            .get_stage()
+            .api_id(id.as_ref())
+            .stage_name(stage)
+            .send()
+            .await
+            .map_err(|error| classify("GetStage", &error))?;
+        let mut variables = now.stage_variables.unwrap_or_default();
+        variables.insert(name.to_owned(), value.unwrap_or_default().to_owned());
+        self.client
+            .update_stage()
+            .api_id(id.as_ref())
+            .stage_name(stage)
+            .set_stage_variables(Some(variables))
+            .send()
+            .await
+            .map_err(|error| classify("UpdateStage", &error))?;
+        Ok(())
+    }
+
+    pub(super) async fn set_uri(
+        &self,
+        id: &ApiId,
+        integration: &str,
+        uri: &str,
+    ) -> Result<(), Error> {
+        self.client
+            .update_integration()
+            .api_id(id.as_ref())
+            .integration_id(integration)
+            .integration_uri(uri)
+            .send()
+            .await
+            .map_err(|error| classify("UpdateIntegration", &error))?;
+        Ok(())
+    }
+
+    pub(super) async fn deploy(&self, id: &ApiId, stage: &str, why: &str) -> Result<(), Error> {
+        self.client
+            .create_deployment()
+            .api_id(id.as_ref())
+            .stage_name(stage)
+            .description(why)
+            .send()
+            .await
+            .map_err(|error| classify("CreateDeployment", &error))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,335 @@
+//! Has a stage of an API Gateway API call an alias, and undoes it; see [`crossfade::domain::wiring`]
+//! for what is written and why.
+//!
+//! One invocation is one phase. Until all is done and in force, it answers with what it has done so
+//! far, and the state machine waits and invokes it again; it then looks anew at what is there. At the
+//! end it answers with the request as it was (a release goes on with it), or with the outcome.
+
+mod act;
+mod gateway;
+mod observe;
+mod order;
+
+use crossfade::{
+    aws::{
+        aliases::Aliases,
+        functions::Functions,
+        ledger::{Began, Begin, Ledger, Status},
+        notify::Notifier,
+    },
+    domain::{
+        analysis::OnHoldTimeout,
+        check::Evidence,
+        release::DeploymentStatus,
+        wiring::{Ask, Kind, Plan, Refusal, Write, plan_unwiring, plan_wiring},
+    },
+    error::Error,
+    wire::{
+        outcome::{FrontDoorOutcome, Outcome},
+        task::{Task, task},
+    },
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::{
+    gateway::Gateway,
+    order::{Order, Verb},
+};
+
+/// How long a write is given to be in force before the next phase relies on it, and before a release
+/// replaces `$LATEST`, seconds. How long API Gateway and Lambda take is not documented; what is told
+/// of both is a few seconds.
+const SETTLE_SECONDS: u32 = 15;
+
+/// How often a stage that deploys by itself is looked at before it is given up: 10 minutes.
+const MOST_LOOKS: u32 = 40;
+
+/// What the handler acts on.
+#[derive(Debug)]
+pub struct Handler {
+    aliases: Aliases,
+    functions: Functions,
+    gateway: Gateway,
+    ledger: Ledger,
+    notifier: Notifier,
+}
+
+/// What is handed from one phase to the next.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Progress {
+    /// The request, as it was given.
+    request: Value,
+    /// What was written so far.
+    written: Vec<String>,
+    /// What people should know.
+    warnings: Vec<String>,
+    /// Whether the locks are taken.
+    locked: bool,
+    /// How often it was looked at so far.
+    looks: u32,
+    /// How long to wait before the next look, seconds.
+    wait_seconds: u32,
+}
+
+impl Progress {
+    /// The progress that a state has, or the first of a request.
+    fn of(state: Value) -> Self {
+        let handed = state
+            .get("wiring")
+            .filter(|_| state.as_object().is_some_and(|o| o.len() == 1));
+        match handed.map(Self::deserialize) {
+            Some(Ok(progress)) => progress,
+            Some(Err(_)) | None => Self {
+                request: state,
+                ..Self::default()
+            },
+        }
+    }
+
+    fn warn(&mut self, notes: Vec<String>) {
+        for note in notes {
+            if !self.warnings.contains(&note) {
+                self.warnings.push(note);
+            }
+        }
+    }
+}
+
+impl Handler {
+    /// A handler with clients on `config`.
+    #[must_use]
+    pub fn new(config: &aws_config::SdkConfig) -> Self {
+        Self {
+            aliases: Aliases::new(config),
+            functions: Functions::new(config),
+            gateway: Gateway::new(config),
+            ledger: Ledger::new(config),
+            notifier: Notifier::new(config),
+        }
+    }
+
+    /// Does the next phase. Answers with the progress while there is more to do; and then with the
+    /// request where a release follows, or with an [`Outcome`].
+    pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
+        let task = task(payload)?;
+        let mut progress = Progress::of(task.state.clone());
+        let Some(order) = Order::parse(&progress.request)? else {
+            return Ok(progress.request);
+        };
+
+        let Some((mut ask, mut kind, mut plan)) = self.plan(&order, &task).await? else {
+            return self.done(&order, None, &task, progress).await;
+        };
+        if !plan.writes.is_empty() && !progress.locked {
+            self.lock(&order, &ask, &task).await?;
+            progress.locked = true;
+            // Somebody may have written between our look and our lock.
+            let Some(again) = self.plan(&order, &task).await? else {
+                return self.done(&order, None, &task, progress).await;
+            };
+            (ask, kind, plan) = again;
+        }
+        for write in &plan.writes {
+            self.carry_out(&ask, kind, write).await?;
+            tracing::info!(
+                deployment.id = task.execution,
+                api = %ask.api_id,
+                stage = %ask.stage,
+                write = %write,
+                "Wrote to the front door."
+            );
+            progress.written.push(write.to_string());
+        }
+        progress.warn(plan.notes);
+        let undone = plan.writes.last() == Some(&Write::Forget);
+        if undone || plan.writes.is_empty() && plan.live {
+            return self.done(&order, Some(&ask), &task, progress).await;
+        }
+        progress.looks += 1;
+        if progress.looks > MOST_LOOKS {
+            return Err(Error::ValidationFailed(format!(
+                "stage {} of API {} does not serve what was written to its API, {} looks later: {}",
+                ask.stage,
+                ask.api_id,
+                progress.looks,
+                progress.warnings.join("; ")
+            )));
+        }
+        progress.wait_seconds = SETTLE_SECONDS;
+        Ok(json!({ "wiring": progress }))
+    }
+
+    /// What is to be done next. None when nothing is on record of what is to be unwired, because this
+    /// very execution has unwired it and its answer was lost.
+    async fn plan(&self, order: &Order, task: &Task) -> Result<Option<(Ask, Kind, Plan)>, Error> {
+        let (ask, seen) = Box::pin(self.observe(order, task.now)).await?;
+        let planned = match order.verb {
+            Verb::Wire => plan_wiring(&ask, &seen),
+            Verb::Unwire => {
+                let begun = self.ledger.get(&task.execution).await?;
+                if seen.wiring.is_none() && begun.is_some() {
+                    return Ok(None);
+                }
+                plan_unwiring(&ask, &seen)
+            }
+        };
+        let plan = planned.map_err(refused)?;
+        Ok(Some((ask, seen.api.kind, plan)))
+    }
+
+    /// Takes the locks that the release takes afterwards, or, without one, those of the application,
+    /// the function and the API. Free to repeat.
+    ///
+    /// # Errors
+    /// [`Error::DeploymentInProgress`] when another deployment holds one.
+    async fn lock(&self, order: &Order, ask: &Ask, task: &Task) -> Result<(), Error> {
+        let (functions, doors, alarms, on_hold_timeout) = match order.release() {
+            Some(release) => (
+                release
+                    .functions
+                    .iter()
+                    .map(|one| &one.function_name)
+                    .collect(),
+                release.traffic.locks(),
+                &release.analysis.alarms[..],
+                release.on_hold_timeout,
+            ),
+            None => (
+                vec![&ask.function_name],
+                vec![format!("api/{}", ask.api_id)],
+                &[][..],
+                OnHoldTimeout::default(),
+            ),
+        };
+        let begin = Begin {
+            execution: &task.execution,
+            application: &order.application,
+            functions: &functions,
+            doors: &doors,
+            alarms,
+            on_hold_timeout,
+            now: task.now,
+        };
+        match self.ledger.begin(&begin).await? {
+            Began::Taken => Ok(()),
+            Began::HeldBy(holders) => {
+                let holders: Vec<_> = holders.into_iter().collect();
+                Err(Error::DeploymentInProgress(format!(
+                    "{} is releasing at this moment; what a dead release holds is free within 5 minutes",
+                    holders.join(", ")
+                )))
+            }
+            Began::Before(record) => Err(Error::DeploymentRolledBack(record.why.map_or_else(
+                || {
+                    "this execution's deployment has gone further already; start a new execution"
+                        .into()
+                },
+                |why| why.reason,
+            ))),
+        }
+    }
+
+    /// All is as asked for.
+    async fn done(
+        &self,
+        order: &Order,
+        ask: Option<&Ask>,
+        task: &Task,
+        progress: Progress,
+    ) -> Result<Value, Error> {
+        if order.release().is_some() {
+            let mut request = progress.request;
+            let mut warnings = progress.warnings;
+            if !progress.written.is_empty() {
+                warnings.insert(0, reason(order, ask, true));
+            }
+            if !warnings.is_empty() {
+                request["frontDoorWarnings"] = json!(warnings);
+            }
+            return Ok(request);
+        }
+        if let Some(record) = self.ledger.get(&task.execution).await?
+            && record.status.is_open()
+        {
+            self.ledger
+                .end(&record, Status::Unchanged, task.now, None)
+                .await?;
+        }
+        // Without an answer to this, an unwiring was seen to be done by an earlier try.
+        let changed = !progress.written.is_empty() || ask.is_none();
+        let outcome = Outcome {
+            deployment_status: if changed {
+                DeploymentStatus::Successful
+            } else {
+                DeploymentStatus::NoChange
+            },
+            application: Some(order.application.clone()),
+            functions: Vec::new(),
+            reason: reason(order, ask, changed),
+            evidence: Evidence::default(),
+            steps: Vec::new(),
+            warnings: progress.warnings,
+            retain_until: None,
+            front_door: Some(FrontDoorOutcome {
+                api_id: order.api_id.clone(),
+                stage: order.stage.clone(),
+                alias: order.alias.clone(),
+                written: progress.written,
+            }),
+        };
+        self.notifier.tell(&task.execution, &outcome).await?;
+        Ok(json!(outcome))
+    }
+}
+
+fn refused(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::Invalid(why) => Error::InvalidRequest(why),
+        Refusal::Unfit(why) => Error::ValidationFailed(why),
+        Refusal::Outside(why) => Error::ChangedOutside(why),
+    }
+}
+
+fn reason(order: &Order, ask: Option<&Ask>, changed: bool) -> String {
+    let Order {
+        api_id,
+        stage,
+        alias,
+        ..
+    } = order;
+    let callee = match ask {
+        Some(ask) => format!("{}:{alias}", ask.function_name),
+        None => alias.to_string(),
+    };
+    match (order.verb, changed) {
+        (Verb::Wire, true) => format!("stage {stage} of API {api_id} calls {callee} now"),
+        (Verb::Wire, false) => format!("stage {stage} of API {api_id} calls {callee} already"),
+        (Verb::Unwire, _) => {
+            format!("stage {stage} of API {api_id} is as it was before it was wired to {callee}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_told_from_a_request() {
+        let request = json!({"action": "wire", "application": "chat"});
+        let first = Progress::of(request.clone());
+        assert_eq!((&first.request, first.looks), (&request, 0));
+        let later = Progress {
+            looks: 2,
+            wait_seconds: 15,
+            written: vec!["made alias live".into()],
+            ..first
+        };
+        assert_eq!(Progress::of(json!({ "wiring": later })), later);
+        // A request that has such a field is a request, and is refused for it.
+        let odd = json!({"action": "wire", "wiring": later});
+        assert_eq!(Progress::of(odd.clone()).request, odd);
+    }
+}

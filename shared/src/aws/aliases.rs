@@ -1,0 +1,299 @@
+//! Lambda: a function's aliases as such, and whom their policies let in. (How an alias's traffic moves
+//! is elsewhere.)
+
+use aws_sdk_lambda::Client;
+use serde_json::Value;
+
+use super::{
+    classify::{classify, is},
+    pace,
+};
+use crate::{
+    domain::{
+        names::{AliasName, FunctionName},
+        routing::{Alias, Primary, Revision},
+        wiring::{Permit, Statement},
+    },
+    error::Error,
+};
+
+/// Aliases and their policies.
+#[derive(Clone, Debug)]
+pub struct Aliases {
+    client: Client,
+}
+
+impl Aliases {
+    /// A client on `config`.
+    #[must_use]
+    pub fn new(config: &aws_config::SdkConfig) -> Self {
+        Self {
+            client: pace::lambda(config),
+        }
+    }
+
+    /// The function's ARN and the hash of its code in `$LATEST`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] when there is no such function.
+    pub async fn latest(&self, function: &FunctionName) -> Result<(String, String), Error> {
+        let got = self
+            .client
+            .get_function_configuration()
+            .function_name(function.as_ref())
+            .send()
+            .await;
+        match got {
+            Ok(now) => Ok((
+                now.function_arn.unwrap_or_default(),
+                now.code_sha256.unwrap_or_default(),
+            )),
+            Err(error) if is(&error, "ResourceNotFoundException") => Err(Error::InvalidRequest(
+                format!("frontDoor.functionName: there is no function {function}"),
+            )),
+            Err(error) => Err(classify("GetFunctionConfiguration", &error)),
+        }
+    }
+
+    /// All aliases of a function, by name.
+    pub async fn all(&self, function: &FunctionName) -> Result<Vec<(String, Alias)>, Error> {
+        let listed = self
+            .client
+            .list_aliases()
+            .function_name(function.as_ref())
+            .into_paginator()
+            .items()
+            .send()
+            .collect::<Result<Vec<_>, _>>()
+            .await
+            .map_err(|error| classify("ListAliases", &error))?;
+        listed
+            .into_iter()
+            .map(|one| {
+                let weights = one
+                    .routing_config
+                    .and_then(|routing| routing.additional_version_weights)
+                    .unwrap_or_default();
+                let additional = weights
+                    .into_iter()
+                    .next()
+                    .map(|(name, share)| version(&name).map(|version| (version, share)))
+                    .transpose()?;
+                let primary = match one.function_version.unwrap_or_default().as_str() {
+                    "$LATEST" => Primary::Latest,
+                    other => Primary::Version(version(other)?),
+                };
+                let alias = Alias {
+                    primary,
+                    additional,
+                    revision: Revision(one.revision_id.unwrap_or_default()),
+                };
+                Ok((one.name.unwrap_or_default(), alias))
+            })
+            .collect()
+    }
+
+    /// Makes an alias.
+    ///
+    /// # Errors
+    /// [`Error::Transient`] when there is one by now: perhaps our own, whose answer was lost.
+    pub async fn make(
+        &self,
+        function: &FunctionName,
+        alias: &AliasName,
+        at: &Primary,
+    ) -> Result<(), Error> {
+        self.client
+            .create_alias()
+            .function_name(function.as_ref())
+            .name(alias.as_ref())
+            .function_version(at.to_string())
+            .description("Made by Crossfade for an API Gateway stage")
+            .send()
+            .await
+            .map_err(|error| classify("CreateAlias", &error))?;
+        Ok(())
+    }
+
+    /// Deletes an alias, and with it its policy. One that is gone already is as good.
+    pub async fn delete(&self, function: &FunctionName, alias: &AliasName) -> Result<(), Error> {
+        self.client
+            .delete_alias()
+            .function_name(function.as_ref())
+            .name(alias.as_ref())
+            .send()
+            .await
+            .map_err(|error| classify("DeleteAlias", &error))?;
+        Ok(())
+    }
+
+    /// Who may call a function (without an alias) or an alias; nobody where there is none.
+    pub async fn policy(
+        &self,
+        function: &FunctionName,
+        alias: Option<&AliasName>,
+    ) -> Result<Vec<Statement>, Error> {
+        let got = self
+            .client
+            .get_policy()
+            .function_name(function.as_ref())
+            .set_qualifier(alias.map(ToString::to_string))
+            .send()
+            .await;
+        match got {
+            Ok(got) => Ok(statements(&got.policy.unwrap_or_default())),
+            Err(error) if is(&error, "ResourceNotFoundException") => Ok(Vec::new()),
+            Err(error) => Err(classify("GetPolicy", &error)),
+        }
+    }
+
+    /// Lets API Gateway call an alias.
+    ///
+    /// # Errors
+    /// [`Error::Transient`] when the statement is there by now: perhaps our own, whose answer was
+    /// lost.
+    pub async fn permit(&self, function: &FunctionName, permit: &Permit) -> Result<(), Error> {
+        self.client
+            .add_permission()
+            .function_name(function.as_ref())
+            .qualifier(permit.alias.as_ref())
+            .statement_id(&permit.id)
+            .action("lambda:InvokeFunction")
+            .principal("apigateway.amazonaws.com")
+            .source_arn(&permit.source_arn)
+            .send()
+            .await
+            .map_err(|error| classify("AddPermission", &error))?;
+        Ok(())
+    }
+
+    /// Takes a permission back. One that is gone already is as good.
+    pub async fn forbid(&self, function: &FunctionName, permit: &Permit) -> Result<(), Error> {
+        let removed = self
+            .client
+            .remove_permission()
+            .function_name(function.as_ref())
+            .qualifier(permit.alias.as_ref())
+            .statement_id(&permit.id)
+            .send()
+            .await;
+        match removed {
+            Ok(_) => Ok(()),
+            Err(error) if is(&error, "ResourceNotFoundException") => Ok(()),
+            Err(error) => Err(classify("RemovePermission", &error)),
+        }
+    }
+
+    /// What besides API Gateway calls an alias, a phrase each: event sources and its URL.
+    pub async fn users(
+        &self,
+        function: &FunctionName,
+        alias: &AliasName,
+    ) -> Result<Vec<String>, Error> {
+        let (sources, urls) = futures::try_join!(
+            async {
+                self.client
+                    .list_event_source_mappings()
+                    .function_name(format!("{function}:{alias}"))
+                    .send()
+                    .await
+                    .map_err(|error| classify("ListEventSourceMappings", &error))
+            },
+            async {
+                self.client
+                    .list_function_url_configs()
+                    .function_name(function.as_ref())
+                    .send()
+                    .await
+                    .map_err(|error| classify("ListFunctionUrlConfigs", &error))
+            },
+        )?;
+        let end = format!(":{alias}");
+        let sources = sources
+            .event_source_mappings()
+            .iter()
+            .filter(|mapping| {
+                mapping
+                    .function_arn()
+                    .is_some_and(|arn| arn.ends_with(&end))
+            })
+            .map(|mapping| {
+                let source = mapping.event_source_arn().unwrap_or("an event source");
+                format!("{source} is read by it")
+            });
+        let urls = urls
+            .function_url_configs()
+            .iter()
+            .filter(|url| url.function_arn().ends_with(&end))
+            .map(|url| format!("{} leads to it", url.function_url()));
+        Ok(sources.chain(urls).collect())
+    }
+}
+
+fn version(text: &str) -> Result<crate::domain::names::Version, Error> {
+    text.parse()
+        .map_err(|_| Error::Transient(format!("Lambda answered with version {text:?}")))
+}
+
+/// The statements of a policy's JSON that allow something.
+fn statements(policy: &str) -> Vec<Statement> {
+    let policy: Value = serde_json::from_str(policy).unwrap_or_default();
+    let list = match &policy["Statement"] {
+        Value::Array(list) => list.clone(),
+        one @ Value::Object(_) => vec![one.clone()],
+        _ => Vec::new(),
+    };
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    list.iter()
+        .filter(|statement| statement["Effect"] == "Allow")
+        .map(|statement| Statement {
+            id: text(&statement["Sid"]),
+            service: text(&statement["Principal"]["Service"]),
+            source_arn: statement["Condition"]
+                .as_object()
+                .and_then(|conditions| {
+                    conditions
+                        .values()
+                        .filter_map(|one| one.as_object())
+                        .flatten()
+                        .find(|(key, _)| key.eq_ignore_ascii_case("AWS:SourceArn"))
+                        .map(|(_, value)| text(value))
+                })
+                .unwrap_or_default(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_is_read_as_lambda_writes_it() {
+        let policy = r#"{"Version":"2012-10-17","Id":"default","Statement":[
+            {"Sid":"ours","Effect":"Allow","Principal":{"Service":"apigateway.amazonaws.com"},
+             "Action":"lambda:InvokeFunction","Resource":"arn:aws:lambda:eu-west-1:1:function:f:live",
+             "Condition":{"ArnLike":{"AWS:SourceArn":"arn:aws:execute-api:eu-west-1:1:abc/prod/*"}}},
+            {"Sid":"open","Effect":"Allow","Principal":"*","Action":"lambda:InvokeFunctionUrl"},
+            {"Sid":"no","Effect":"Deny","Principal":"*","Action":"lambda:InvokeFunction"}]}"#;
+        let read = statements(policy);
+        assert_eq!(read.len(), 2);
+        assert_eq!(
+            (
+                read[0].id.as_str(),
+                read[0].service.as_str(),
+                read[0].source_arn.as_str()
+            ),
+            (
+                "ours",
+                "apigateway.amazonaws.com",
+                "arn:aws:execute-api:eu-west-1:1:abc/prod/*"
+            )
+        );
+        assert_eq!(
+            (read[1].id.as_str(), read[1].service.as_str()),
+            ("open", "")
+        );
+        assert!(statements("").is_empty());
+    }
+}

@@ -1,0 +1,76 @@
+//! How front doors were before they were wired: a row for each stage and function of an API.
+
+use super::{Ledger, ONE, json, key, parsed, promoted, s, text};
+use crate::{
+    aws::classify::classify,
+    domain::{
+        names::{Application, FunctionName},
+        wiring::{ApiId, StageName, Wiring},
+    },
+    error::Error,
+};
+
+impl Ledger {
+    /// What is on record of an API, all stages and functions.
+    pub async fn wirings(&self, api_id: &ApiId) -> Result<Vec<Wiring>, Error> {
+        let rows = self.query(&front_door(api_id)).await?;
+        rows.iter().map(|row| parsed(row, "wiring")).collect()
+    }
+
+    /// Puts on record how a stage was and what is made of it, before anything is changed.
+    pub async fn keep_wiring(&self, wiring: &Wiring) -> Result<(), Error> {
+        self.client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(key(
+                &front_door(&wiring.api_id),
+                &row(&wiring.stage, &wiring.function_name),
+            )))
+            .item("application", s(wiring.application.as_ref()))
+            .item("wiring", json(wiring))
+            .send()
+            .await
+            .map_err(|error| classify("recording the wiring", &error))?;
+        Ok(())
+    }
+
+    /// The execution that was promoted last for an application, whoever holds it now.
+    pub async fn last_promoted(&self, application: &Application) -> Result<Option<String>, Error> {
+        let got = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key(&promoted(application), ONE)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| classify("reading the ledger", &error))?;
+        Ok(got.item.and_then(|row| text(&row, "execution")))
+    }
+
+    /// Takes it off the record, once all is as it was.
+    pub async fn forget_wiring(
+        &self,
+        api_id: &ApiId,
+        stage: &StageName,
+        function: &FunctionName,
+    ) -> Result<(), Error> {
+        self.client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(key(&front_door(api_id), &row(stage, function))))
+            .send()
+            .await
+            .map_err(|error| classify("forgetting the wiring", &error))?;
+        Ok(())
+    }
+}
+
+fn front_door(api_id: &ApiId) -> String {
+    format!("FRONTDOOR#{api_id}")
+}
+
+/// Neither a stage's name nor a function's has this character.
+fn row(stage: &StageName, function: &FunctionName) -> String {
+    format!("{stage}#{function}")
+}
