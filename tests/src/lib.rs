@@ -16,6 +16,7 @@ pub mod stack;
 pub mod target;
 pub mod traffic;
 pub mod world;
+pub mod yaml;
 
 pub use alb::Alb;
 pub use api::Api;

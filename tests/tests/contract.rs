@@ -15,7 +15,7 @@ use crossfade::{
     error::Error,
     wire::{outcome::Outcome, retention::Retention},
 };
-use crossfade_tests::paths;
+use crossfade_tests::{paths, yaml};
 use serde_json::{Map, Value, json};
 use strum::VariantNames;
 
@@ -77,24 +77,9 @@ fn tasks() -> Vec<(String, Value)> {
     MACHINES.iter().flat_map(Machine::tasks).collect()
 }
 
-/// The template as JSON: read with SAM's own reader, which knows CloudFormation's tags.
 fn template() -> &'static Value {
     static TEMPLATE: OnceLock<Value> = OnceLock::new();
-    TEMPLATE.get_or_init(|| {
-        let script = "import json, sys; from samtranslator.yaml_helper import yaml_parse; \
-                      print(json.dumps(yaml_parse(open(sys.argv[1]).read()), default=str))";
-        let read = Command::new(paths::tool("python"))
-            .args(["-c", script])
-            .arg(paths::repository().join("template.yaml"))
-            .output()
-            .expect("Python runs");
-        assert!(
-            read.status.success(),
-            "{}",
-            String::from_utf8_lossy(&read.stderr)
-        );
-        serde_json::from_slice(&read.stdout).expect("the template is JSON now")
-    })
+    TEMPLATE.get_or_init(|| yaml::read("template.yaml"))
 }
 
 /// Every text that `pick` finds at an object, anywhere in `value`.

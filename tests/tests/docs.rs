@@ -1,15 +1,33 @@
 //! The documents say what is so. `make docs` writes what is made from something else.
 
-use std::{collections::BTreeSet, fs, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+};
 
-use crossfade::wire::request::Request;
-use crossfade_tests::paths;
+use crossfade::{
+    domain::{release::DeploymentStatus, wiring::LATEST_ALIAS},
+    error::Error,
+    wire::{events::Event, request::Request},
+};
+use crossfade_tests::{paths, yaml};
 use serde_json::{Map, Value};
+use strum::VariantNames;
 
 const EXAMPLES: [&str; 3] = [
     "events/canary.json",
     "events/blue-green.json",
     "events/prod.json",
+];
+
+const DOCUMENTS: [&str; 6] = [
+    "README.md",
+    "CHANGELOG.md",
+    "statemachine/README.md",
+    "docs/RUNBOOK.md",
+    "docs/MIGRATING.md",
+    "docs/recipes/README.md",
 ];
 
 fn file(name: &str) -> PathBuf {
@@ -80,23 +98,234 @@ fn every_state_has_its_row() {
     }
 }
 
-/// A file that a document points to is there.
+/// What a document points to is there: the file, and the heading in it.
 #[test]
 fn links_lead_somewhere() {
-    for (document, folder) in [
-        ("README.md", ""),
-        ("CHANGELOG.md", ""),
-        ("statemachine/README.md", "statemachine/"),
-    ] {
+    for document in DOCUMENTS {
+        let folder = document.rsplit_once('/').map_or("", |(folder, _)| folder);
         for part in read(document).split("](").skip(1) {
-            let link = part.split([')', '#']).next().unwrap_or_default();
-            if link.is_empty() || link.starts_with("http") {
+            let link = part.split(')').next().unwrap_or_default();
+            if link.starts_with("http") {
                 continue;
             }
-            let path = file(&format!("{folder}{link}"));
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            let path = if path.is_empty() {
+                file(document)
+            } else {
+                file(folder).join(path)
+            };
             assert!(path.exists(), "{document}: {link}");
+            if !heading.is_empty() {
+                let text = fs::read_to_string(&path).expect("what has headings is text");
+                let anchors: Vec<_> = headings(&text).map(anchor).collect();
+                assert!(
+                    anchors.iter().any(|one| one == heading),
+                    "{document}: {link}"
+                );
+            }
         }
     }
+}
+
+fn headings(text: &str) -> impl Iterator<Item = &str> {
+    let mut code = false;
+    text.lines().filter_map(move |line| {
+        code ^= line.trim_start().starts_with("```");
+        let title = line.trim_start_matches('#');
+        (!code && title.len() < line.len()).then(|| title.trim())
+    })
+}
+
+/// What a heading is linked by, as GitHub makes it.
+fn anchor(heading: &str) -> String {
+    let kept = |c: char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    heading
+        .to_lowercase()
+        .replace(|c| !kept(c), "")
+        .replace(' ', "-")
+}
+
+/// Whoever looks up a word that a release ended with finds it.
+#[test]
+fn the_runbook_has_a_heading_for_each_end_and_each_queue() {
+    let runbook = read("docs/RUNBOOK.md");
+    let words: BTreeSet<&str> = headings(&runbook)
+        .flat_map(|line| line.split(' '))
+        .collect();
+    let mut ends: BTreeSet<String> = Error::VARIANTS
+        .iter()
+        .map(|&name| name.to_owned())
+        .collect();
+    for machine in ["deployment", "retention"] {
+        let definition = read(&format!("statemachine/{machine}.asl.json"));
+        let definition: Value = serde_json::from_str(&definition).unwrap();
+        let states = definition["States"].as_object().unwrap();
+        let before = ends.len();
+        for (name, state) in states.iter().filter(|(_, state)| state["Type"] == "Fail") {
+            ends.insert(name.clone());
+            ends.extend(state["Error"].as_str().map(str::to_owned));
+        }
+        assert!(ends.len() > before, "{machine} never fails");
+    }
+    ends.extend(
+        DeploymentStatus::VARIANTS
+            .iter()
+            .map(|&name| name.to_owned()),
+    );
+    let template = yaml::read("template.yaml");
+    let queues = resources(&template)
+        .into_iter()
+        .filter(|(_, kind)| kind == "AWS::SQS::Queue")
+        .map(|(name, _)| name);
+    let before = ends.len();
+    ends.extend(queues);
+    assert!(ends.len() >= before + 4, "{ends:?}");
+    // The statuses of an execution that ran no Catch.
+    let rules = &template["Resources"]["RollbackFunction"]["Properties"]["Events"];
+    let statuses = &rules["ExecutionEnded"]["Properties"]["Pattern"]["detail"]["status"];
+    let statuses = statuses.as_array().expect("they are listed");
+    ends.extend(
+        statuses
+            .iter()
+            .filter(|&status| status != "FAILED")
+            .map(|status| status.as_str().unwrap().to_owned()),
+    );
+    for end in ends {
+        assert!(words.contains(end.as_str()), "no heading for {end}");
+    }
+}
+
+/// Parameters, outputs, resources and functions of the stack that a document names exist.
+#[test]
+fn what_documents_name_of_the_stack_is_in_the_template() {
+    let template = yaml::read("template.yaml");
+    let keys = |section: &str| -> BTreeSet<String> {
+        let section = template[section].as_object().expect("it has some");
+        section.keys().cloned().collect()
+    };
+    let named = &keys("Parameters") | &keys("Outputs");
+    let resources: BTreeSet<String> = resources(&template).into_keys().collect();
+    let text = template.to_string();
+    let mut seen = 0;
+    for document in DOCUMENTS {
+        let content = read(document);
+        for word in content.split('`').filter(|word| is_name(word)) {
+            if ["Prefix", "Bucket", "Arn", "Arns", "TableName"]
+                .iter()
+                .any(|end| word.ends_with(end))
+            {
+                seen += 1;
+                assert!(named.contains(word), "{document}: {word}");
+            }
+        }
+        for (before, known) in [
+            ("| Parameter ", &named),
+            ("(output ", &named),
+            ("(resource ", &resources),
+        ] {
+            for part in content.split(before).skip(1) {
+                let name = part.trim_start_matches('"');
+                let end = name.find(|c: char| !c.is_alphanumeric());
+                let name = &name[..end.unwrap_or(name.len())];
+                if !name.is_empty() {
+                    seen += 1;
+                    assert!(known.contains(name), "{document}: {before}{name}");
+                }
+            }
+        }
+        for part in content.split("crossfade-").skip(1) {
+            let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '-');
+            let name = &part[..end.unwrap_or(part.len())];
+            if !name.is_empty() && !LATEST_ALIAS.ends_with(name) {
+                seen += 1;
+                let inside = format!("${{AWS::StackName}}-{name}\"");
+                assert!(text.contains(&inside), "{document}: crossfade-{name}");
+            }
+        }
+    }
+    assert!(seen > 30, "{seen}");
+}
+
+/// The stack's resources with their types, and the queues that SAM makes for events.
+fn resources(template: &Value) -> BTreeMap<String, String> {
+    let mut resources = BTreeMap::new();
+    for (name, resource) in template["Resources"].as_object().expect("it has some") {
+        let kind = resource["Type"].as_str().expect("it has one");
+        resources.insert(name.clone(), kind.to_owned());
+        let events = resource["Properties"]["Events"].as_object();
+        for event in events.into_iter().flat_map(Map::values) {
+            let letters = &event["Properties"]["DeadLetterConfig"]["QueueLogicalId"];
+            if let Some(queue) = letters.as_str() {
+                resources.insert(queue.to_owned(), "AWS::SQS::Queue".to_owned());
+            }
+        }
+    }
+    resources
+}
+
+fn is_name(word: &str) -> bool {
+    word.starts_with(char::is_uppercase) && word.chars().all(char::is_alphanumeric)
+}
+
+/// The schedule's event that the runbook has for a schedule that does not come.
+#[test]
+fn the_runbook_s_tick_is_one() {
+    let runbook = read("docs/RUNBOOK.md");
+    let (_, payload) = runbook
+        .split_once("--payload \"")
+        .expect("the runbook invokes the sweep");
+    let (payload, _) = payload.split_once("}\" ").expect("it ends");
+    let payload = replaced(payload, "\\\"time\\\":\\\"", "\\\"", "2026-11-21T03:00:00Z");
+    let payload = format!("{}}}", payload.replace("\\\"", "\""));
+    let event = serde_json::from_str(&payload).expect("it is JSON");
+    let event = Event::parse(event).expect("it is an event");
+    assert!(matches!(event, Event::Tick { .. }), "{event:?}");
+}
+
+/// Every command of AWS's command line, in documents and recipes: the operation exists and takes these
+/// options, none that it needs is left out, and what it queries is a query.
+#[test]
+fn commands_are_commands() {
+    const SCRIPT: &str = r#"
+import json, re, sys
+import jmespath
+from botocore import xform_name
+from botocore.session import get_session
+session, wrong, checked = get_session(), [], 0
+# Members whose names are options of the command line's own have others there.
+renamed = {"notification-endpoint": "endpoint", "task-output": "output"}
+for path in sys.argv[1:]:
+    text = open(path).read().replace("\\\n", " ")
+    for service, verb, rest in re.findall(r"\baws ([a-z0-9]+) ([a-z0-9-]+)([^\n`]*)", text):
+        if (service, verb) in [("s3", "cp"), ("logs", "tail")]:
+            continue  # These are the command line's own.
+        model = session.get_service_model({"deploy": "codedeploy"}.get(service, service))
+        operations = {xform_name(name, "-"): name for name in model.operation_names}
+        if verb not in operations:
+            wrong.append(f"{path}: {service} {verb}")
+            continue
+        shape = model.operation_model(operations[verb]).input_shape
+        known = {xform_name(name, "-") for name in shape.members}
+        needed = {xform_name(name, "-") for name in shape.required_members}
+        given = {renamed.get(name, name) for name in re.findall(r" --([a-z0-9-]+)", rest)}
+        stray = given - known - {"query", "output", "cli-binary-format"}
+        missing = needed - given if given else set()
+        if stray or missing:
+            wrong.append(f"{path}: {service} {verb}: no such {stray}, missing {missing}")
+        for groups in re.findall(r"""--query (?:'([^']*)'|"([^"]*)"|([\w.]+))""", rest):
+            jmespath.compile("".join(groups))
+        checked += 1
+print(json.dumps({"wrong": wrong, "checked": checked}))
+"#;
+    let scripts = ["docs/recipes/release.sh", "docs/recipes/github-actions.yml"];
+    let files: Vec<_> = DOCUMENTS
+        .iter()
+        .chain(&scripts)
+        .map(|name| file(name))
+        .collect();
+    let said = yaml::python(SCRIPT, &files);
+    assert_eq!(said["wrong"], serde_json::json!([]));
+    assert!(said["checked"].as_u64() > Some(35), "{said}");
 }
 
 /// A row for each field of the schema.

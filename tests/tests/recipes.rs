@@ -1,0 +1,360 @@
+//! The recipes, as far as they can be tried without AWS: their requests, templates and script.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crossfade::wire::request::Request;
+use crossfade_tests::{paths, yaml};
+use serde_json::{Value, json};
+
+const RECIPES: &str = "docs/recipes";
+
+fn recipe(name: &str) -> PathBuf {
+    paths::repository().join(RECIPES).join(name)
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(paths::repository().join(path))
+        .unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+fn assert_request(place: &str, request: &str) {
+    let value: Value =
+        serde_json::from_str(request).unwrap_or_else(|e| panic!("{place}: {e}: {request}"));
+    Request::parse(&value).unwrap_or_else(|problems| panic!("{place}: {problems}"));
+}
+
+/// Each request in a document: a block of JSON that names an application, and what is given to
+/// `start-execution` in the line.
+#[test]
+fn requests_in_documents_are_requests() {
+    for (document, expected) in [
+        ("README.md", 5),
+        ("docs/RUNBOOK.md", 1),
+        ("docs/MIGRATING.md", 2),
+    ] {
+        let text = text(document);
+        let blocks = text
+            .split("```json\n")
+            .skip(1)
+            .filter_map(|rest| rest.split("```").next())
+            .filter(|block| block.contains("\"application\""))
+            .filter(|block| !block.contains("\"deploymentStatus\""));
+        let inputs = text
+            .split("--input '")
+            .skip(1)
+            .filter_map(|rest| rest.split('\'').next());
+        let requests: Vec<_> = blocks.chain(inputs).collect();
+        assert_eq!(requests.len(), expected, "{document}");
+        for request in requests {
+            assert_request(document, request);
+        }
+    }
+}
+
+/// What a shell or GitHub puts into a text, put into it.
+fn filled(text: &str) -> String {
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        filled.push_str(before);
+        filled.push_str("filled-in");
+        rest = if let Some(inner) = after.strip_prefix("{{") {
+            inner.split_once("}}").expect("an expression ends").1
+        } else {
+            after.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        };
+    }
+    filled + rest
+}
+
+/// Each request that a script writes.
+fn written(script: &str) -> impl Iterator<Item = &str> {
+    script.split("<<").skip(1).map(|rest| {
+        let (first, rest) = rest.split_once('\n').expect("a document has lines");
+        assert_eq!(first.trim_matches('\''), "JSON");
+        rest.split_once("\nJSON\n").expect("a document ends").0
+    })
+}
+
+fn assert_shell(place: &str, script: &str) {
+    let checked = Command::new("bash").args(["-nc", &filled(script)]).output();
+    let checked = checked.expect("bash runs");
+    let said = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success(), "{place}: {said}{script}");
+}
+
+#[test]
+fn the_workflow_writes_a_request_and_waits_for_it() {
+    let workflow = yaml::read("docs/recipes/github-actions.yml");
+    let steps = workflow["jobs"]["release"]["steps"].as_array();
+    let scripts: Vec<&str> = steps
+        .expect("it has steps")
+        .iter()
+        .filter_map(|step| step["run"].as_str())
+        .collect();
+    assert!(scripts.len() >= 3, "{scripts:?}");
+    for script in &scripts {
+        assert_shell("github-actions.yml", script);
+    }
+    let release = scripts.last().unwrap();
+    let requests: Vec<_> = written(release).collect();
+    assert_eq!(requests.len(), 1);
+    assert_request("github-actions.yml", &filled(requests[0]));
+    assert!(release.contains("release.sh \"$STATE_MACHINE_ARN\" request.json"));
+    assert_eq!(workflow["permissions"]["id-token"], "write");
+    assert_eq!(workflow["concurrency"]["cancel-in-progress"], false);
+}
+
+#[test]
+fn the_pipeline_hands_the_request_that_it_builds_to_the_state_machine() {
+    let template = yaml::read("docs/recipes/codepipeline.yaml");
+    let specification = &template["Resources"]["Build"]["Properties"]["Source"]["BuildSpec"];
+    let specification = yaml::python(
+        "import json, sys, yaml; print(json.dumps(yaml.safe_load(sys.argv[1])))",
+        &[specification.as_str().expect("it is inline")],
+    );
+    let commands: Vec<&str> = specification["phases"]["build"]["commands"]
+        .as_array()
+        .expect("it has commands")
+        .iter()
+        .map(|command| command.as_str().expect("a command is text"))
+        .collect();
+    for command in &commands {
+        assert_shell("codepipeline.yaml", command);
+    }
+    let requests: Vec<_> = commands.iter().flat_map(|one| written(one)).collect();
+    assert_eq!(requests.len(), 1);
+    assert_request("codepipeline.yaml", &filled(requests[0]));
+
+    let stages = template["Resources"]["Pipeline"]["Properties"]["Stages"].as_array();
+    let last = &stages.expect("it has stages").last().unwrap()["Actions"][0];
+    assert_eq!(last["ActionTypeId"]["Provider"], "StepFunctions");
+    assert_eq!(last["Configuration"]["InputType"], "FilePath");
+    let file = &last["Configuration"]["Input"];
+    assert_eq!(specification["artifacts"]["files"], json!([file]));
+    assert!(
+        commands
+            .last()
+            .unwrap()
+            .contains(&format!(">{}", file.as_str().unwrap()))
+    );
+}
+
+#[test]
+fn templates_lint() {
+    for name in ["codepipeline.yaml", "sam.yaml"] {
+        let linted = Command::new(paths::tool("cfn-lint"))
+            .args(["--regions", "us-east-1", "--"])
+            .arg(recipe(name))
+            .output()
+            .expect("cfn-lint runs");
+        let said = String::from_utf8_lossy(&linted.stdout);
+        assert!(linted.status.success() && said.is_empty(), "{said}");
+    }
+}
+
+/// What a deployment of sam.yaml would have of aliases and versions, with that code in it.
+fn deployed(code: &str, constant: bool) -> Value {
+    const SCRIPT: &str = r#"
+import json, sys
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+template = yaml_parse(open(sys.argv[1]).read())
+function = template["Resources"]["Assistant"]["Properties"]
+function["CodeUri"] = {"Bucket": "artifacts", "Key": sys.argv[2]}
+if sys.argv[3] == "false":
+    del function["AutoPublishCodeSha256"]
+made = Translator({}, Parser()).translate(template, {})["Resources"]
+kinds = ("AWS::Lambda::Alias", "AWS::Lambda::Version", "AWS::CodeDeploy::DeploymentGroup")
+api = json.dumps(made["ServerlessHttpApi"])
+print(json.dumps({"api": api, "own": {k: v for k, v in made.items() if v["Type"] in kinds}}))
+"#;
+    let file = recipe("sam.yaml");
+    let file = file.to_str().expect("it is text");
+    yaml::python(SCRIPT, &[file, code, &constant.to_string()])
+}
+
+/// CloudFormation writes what differs from the deployment before.
+#[test]
+fn new_code_changes_neither_alias_nor_version_in_the_sam_recipe() {
+    let first = deployed("1.zip", true);
+    let own = first["own"].as_object().unwrap();
+    assert_eq!(own.len(), 2, "an alias and its version: {own:?}");
+    assert_eq!(deployed("2.zip", true), first);
+    assert_eq!(own["AssistantAliaslive"]["Properties"]["Name"], "live");
+    // Callers go through the alias.
+    let api = first["api"].as_str().unwrap();
+    assert!(api.contains("${AssistantAliaslive}"), "{api}");
+    // Without the constant it would be as the guide says.
+    assert_ne!(deployed("2.zip", false), deployed("1.zip", false));
+    for file in ["docs/recipes/sam.yaml", "docs/MIGRATING.md"] {
+        assert!(
+            text(file).contains("AutoPublishCodeSha256: crossfade"),
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn terraform_ignores_what_crossfade_writes() {
+    let text = text("docs/recipes/terraform.tf");
+    let (_, alias) = text
+        .split_once("resource \"aws_lambda_alias\"")
+        .expect("it has an alias");
+    let (alias, _) = alias.split_once("\n}\n").expect("it ends");
+    assert!(alias.contains("ignore_changes = [function_version, routing_config]"));
+    assert!(text.contains("/release.sh ${var.state_machine_arn} ${path.module}/release.json"));
+}
+
+#[test]
+fn the_cdk_recipe_s_alias_is_on_a_version_of_its_own() {
+    let text = text("docs/recipes/cdk.mjs");
+    assert!(text.contains("version: first"));
+    assert!(!text.contains(".currentVersion }"), "{text}");
+}
+
+#[test]
+fn the_request_fits_the_recipes_that_use_it() {
+    let request = text("docs/recipes/release.json");
+    assert_request("release.json", &request);
+    let request: Value = serde_json::from_str(&request).unwrap();
+    let function = &request["functions"][0];
+    assert!(function.get("code").is_none(), "what is on $LATEST");
+    for name in [
+        &function["functionName"],
+        &function["alias"],
+        &request["analysis"]["alarms"][0],
+    ] {
+        let name = name.as_str().expect("it is named");
+        for recipe in ["sam.yaml", "terraform.tf", "cdk.mjs"] {
+            let text = text(&format!("{RECIPES}/{recipe}"));
+            assert!(text.contains(name), "{recipe} has no {name}");
+        }
+    }
+}
+
+#[test]
+fn the_policy_allows_what_the_script_does() {
+    let policy: Value = serde_json::from_str(&text("docs/recipes/pipeline-policy.json")).unwrap();
+    let policy = policy.to_string();
+    let script = text("docs/recipes/release.sh");
+    let mut calls = 0;
+    for (call, action) in [
+        ("start-execution", "states:StartExecution"),
+        ("describe-execution", "states:DescribeExecution"),
+    ] {
+        let times = script
+            .matches(&format!("aws stepfunctions {call} "))
+            .count();
+        assert!(
+            times > 0 && policy.contains(&format!("\"{action}\"")),
+            "{action}"
+        );
+        calls += times;
+    }
+    assert_eq!(
+        calls,
+        script.matches("(aws ").count() + script.matches("\naws ").count()
+    );
+}
+
+/// Runs release.sh where `aws` answers with these statuses, one after the other; `?` is no answer.
+/// Returns its exit code, what it said, and what `aws` was asked.
+fn released(case: &str, statuses: &[&str], arguments: &[&str]) -> (i32, String, String) {
+    /// Keeps what is left of the statuses in a file.
+    const AWS: &str = r#"#!/usr/bin/env bash
+cd "$(dirname "$0")"
+echo "$*" >>asked
+case "$*" in
+*start-execution*)
+    [ ! -e refuse ] || { echo "AccessDeniedException" >&2; exit 254; }
+    echo arn:aws:states:eu-west-1:123456789012:execution:crossfade-deployment:1 ;;
+*"--query status "*)
+    status=$(head -n 1 statuses)
+    [ "$(wc -l <statuses)" -eq 1 ] || sed -i 1d statuses
+    [ "$status" != "?" ] || { echo "ExpiredToken" >&2; exit 255; }
+    echo "$status" ;;
+*) echo "None {\"deploymentStatus\":\"told\"}" ;;
+esac
+"#;
+    let dir = paths::target().join("recipes").join(case);
+    let _ = fs::remove_dir_all(&dir); // Of a run before.
+    fs::create_dir_all(&dir).expect("a folder can be made");
+    let write = |name: &str, content: &str| {
+        fs::write(dir.join(name), content).expect("a file can be written");
+    };
+    write("aws", AWS);
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(dir.join("aws"), executable).expect("it can be made a program");
+    write("asked", "");
+    write("statuses", &(statuses.join("\n") + "\n"));
+    if statuses.is_empty() {
+        write("refuse", "");
+    }
+    let path = std::env::var("PATH").unwrap_or_default();
+    let done = Command::new(recipe("release.sh"))
+        .args(arguments)
+        .env("PATH", format!("{}:{path}", dir.display()))
+        .env("POLL_SECONDS", "0")
+        .output()
+        .expect("it is a program");
+    let asked = fs::read_to_string(Path::new(&dir).join("asked")).expect("it is there");
+    (
+        done.status.code().expect("it exits"),
+        String::from_utf8_lossy(&done.stdout).into_owned(),
+        asked,
+    )
+}
+
+#[test]
+fn the_script_s_exit_code_says_how_the_release_ended() {
+    let arguments = ["arn:machine", "request.json"];
+    for (case, statuses, code) in [
+        ("succeeded", &["RUNNING", "RUNNING", "SUCCEEDED"][..], 0),
+        ("at-once", &["SUCCEEDED"], 0),
+        ("failed", &["RUNNING", "FAILED"], 1),
+        ("stopped", &["RUNNING", "ABORTED"], 1),
+        ("timed-out", &["TIMED_OUT"], 1),
+        (
+            "hiccup",
+            &["?", "?", "RUNNING", "?", "?", "?", "SUCCEEDED"],
+            0,
+        ),
+        ("refused", &[], 2),
+        ("unread", &["RUNNING", "?"], 3),
+    ] {
+        let (exit, said, asked) = released(case, statuses, &arguments);
+        assert_eq!(exit, code, "{case}: {said}");
+        assert_eq!(asked.matches("start-execution").count(), 1, "{case}");
+        if code < 2 {
+            let last = statuses.last().unwrap();
+            assert!(
+                said.contains(last) && said.contains("told"),
+                "{case}: {said}"
+            );
+        }
+    }
+    let (exit, _, asked) = released("usage", &["SUCCEEDED"], &["arn:machine"]);
+    assert_eq!((exit, asked.as_str()), (2, ""));
+}
+
+#[test]
+fn the_script_starts_what_it_was_told_to() {
+    let (_, _, asked) = released("plain", &["SUCCEEDED"], &["arn:machine", "a file.json"]);
+    let start = asked.lines().next().unwrap();
+    assert!(start.contains("--state-machine-arn arn:machine --input file://a file.json --query"));
+    let (_, _, asked) = released("named", &["SUCCEEDED"], &["arn:machine", "r.json", "42-1"]);
+    assert!(
+        asked
+            .lines()
+            .next()
+            .unwrap()
+            .contains("--input file://r.json --name 42-1 --query")
+    );
+}
