@@ -3,6 +3,9 @@
 use crossfade::{aws::functions::Invocation, wire::request::Expect};
 use serde_json::Value;
 
+/// How many of a test's failures are told: all of a train's go into one Cause.
+const TOLD: usize = 5;
+
 /// What is not as expected, a sentence each; nothing when all is. `took_ms` is how long the
 /// invocation took, milliseconds.
 pub(crate) fn failures(expect: &Expect, answer: &Invocation, took_ms: f64) -> Vec<String> {
@@ -39,7 +42,7 @@ pub(crate) fn failures(expect: &Expect, answer: &Invocation, took_ms: f64) -> Ve
             None => answer.payload.to_string(),
         };
         if !body.contains(wanted) {
-            failures.push(format!("the body does not contain {wanted:?}"));
+            failures.push(format!("the body does not contain {:?}", cut(wanted)));
         }
     }
     for (pointer, wanted) in &expect.json {
@@ -47,12 +50,18 @@ pub(crate) fn failures(expect: &Expect, answer: &Invocation, took_ms: f64) -> Ve
             None => failures.push(format!("there is nothing at {pointer:?}")),
             Some(got) if got != *wanted => {
                 failures.push(format!(
-                    "{pointer:?} is {}, not {wanted}",
-                    cut(&got.to_string())
+                    "{pointer:?} is {}, not {}",
+                    cut(&got.to_string()),
+                    cut(&wanted.to_string())
                 ));
             }
             Some(_) => {}
         }
+    }
+    let left_out = failures.len().saturating_sub(TOLD);
+    failures.truncate(TOLD);
+    if left_out > 0 {
+        failures.push(format!("and {left_out} more"));
     }
     failures
 }
@@ -137,6 +146,18 @@ mod tests {
         ] {
             assert_eq!(failures(&expect(wrong), &good, 50.0), [says]);
         }
+    }
+
+    #[test]
+    fn of_many_failures_a_few_are_told() {
+        let pointers: serde_json::Map<_, _> =
+            (0..50).map(|nth| (format!("/{nth}"), json!(nth))).collect();
+        let told = failures(
+            &expect(json!({ "json": pointers })),
+            &answer(json!({})),
+            1.0,
+        );
+        assert_eq!((told.len(), told[TOLD].as_str()), (TOLD + 1, "and 45 more"));
     }
 
     #[test]

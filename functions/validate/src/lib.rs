@@ -4,11 +4,14 @@
 mod expect;
 mod report;
 
-use std::time::Instant;
+use std::{cmp::Ordering, time::Instant};
 
 use crossfade::{
     aws::functions::Functions,
-    domain::release::{Release, Target},
+    domain::{
+        check::Evidence,
+        release::{Release, Target},
+    },
     error::Error,
     wire::{
         request::{FunctionRequest, ReleaseRequest, Request, SmokeTest},
@@ -18,8 +21,18 @@ use crossfade::{
 use futures::future::{join_all, try_join_all};
 use serde::Serialize;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::report::Report;
+
+/// How many invocations are on their way at the same time, over all functions: as many as one function
+/// may be pre-warmed with. All of an account's functions share 1000 (AWS's default), and those of its
+/// users come first.
+const AT_ONCE: usize = 100;
+
+/// How many of the smoke tests' results are shown. The rest are counted: 50 functions may have 1000,
+/// which would be more than a Cause can hold and than a state should carry.
+const SHOWN: usize = 10;
 
 /// What the handler acts on.
 #[derive(Debug)]
@@ -103,12 +116,13 @@ impl Handler {
                 first.test,
                 first.failures.join("; ")
             );
-            let why = json!({ "reason": reason, "evidence": { "validation": proofs } });
+            let why = json!({ "reason": reason, "evidence": evidence(&proofs) });
             return Err(Error::ValidationFailed(why.to_string()));
         }
-        try_join_all(pairs.map(|(target, asked)| self.prewarm(target, asked))).await?;
+        let room = Semaphore::new(AT_ONCE);
+        try_join_all(pairs.map(|(target, asked)| self.prewarm(target, asked, &room))).await?;
         let mut release = release;
-        release.evidence.validation = proofs.iter().map(|proof| json!(proof)).collect();
+        release.evidence = evidence(&proofs);
         Ok(release)
     }
 
@@ -149,11 +163,19 @@ impl Handler {
         }
     }
 
-    /// Invokes green so often at the same time that so many environments are warm.
-    async fn prewarm(&self, target: &Target, asked: &FunctionRequest) -> Result<(), Error> {
+    /// Invokes green so often at the same time that so many environments are warm, as soon as there
+    /// is room for all of them.
+    async fn prewarm(
+        &self,
+        target: &Target,
+        asked: &FunctionRequest,
+        room: &Semaphore,
+    ) -> Result<(), Error> {
         let Some(test) = asked.smoke_tests.first() else {
             return Ok(());
         };
+        // It is never closed, and nothing asks for more than there is.
+        let _room = room.acquire_many(asked.prewarm).await.ok();
         let calls = (0..asked.prewarm).map(|_| {
             self.functions
                 .invoke(&target.function_name, &target.green_version, &test.payload)
@@ -167,6 +189,25 @@ impl Handler {
             tracing::info!(function = %target.function_name, asked = asked.prewarm, cold, "Warmed green up.");
         }
         Ok(())
+    }
+}
+
+/// The results that say most: those that failed, and then the slowest.
+fn evidence(proofs: &[Proof]) -> Evidence {
+    let mut worst: Vec<&Proof> = proofs.iter().collect();
+    if proofs.len() > SHOWN {
+        worst.sort_by(|a, b| {
+            let slower = b.duration_ms.total_cmp(&a.duration_ms);
+            // Those that failed stay in their order.
+            let passed = a.passed.cmp(&b.passed);
+            passed.then(if a.passed { slower } else { Ordering::Equal })
+        });
+        worst.truncate(SHOWN);
+    }
+    Evidence {
+        validation: worst.iter().map(|proof| json!(proof)).collect(),
+        validation_left_out: proofs.len() - worst.len(),
+        ..Evidence::default()
     }
 }
 
@@ -198,4 +239,50 @@ fn cold_start(target: &Target, ceiling_ms: f64, proofs: &[Proof]) -> Option<Proo
         cold_start_ms: Some(slowest),
         failures,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proof(nth: u32, passed: bool) -> Proof {
+        Proof {
+            function_name: format!("f{nth}"),
+            test: "health".into(),
+            passed,
+            duration_ms: f64::from(nth),
+            cold_start_ms: None,
+            failures: Vec::new(),
+        }
+    }
+
+    fn shown(evidence: &Evidence) -> Vec<&str> {
+        let names = evidence.validation.iter();
+        names
+            .filter_map(|proof| proof["functionName"].as_str())
+            .collect()
+    }
+
+    #[test]
+    fn a_few_results_are_all_shown_as_they_came() {
+        let proofs: Vec<_> = (0..10).map(|nth| proof(nth, nth != 3)).collect();
+        let evidence = evidence(&proofs);
+        assert_eq!(shown(&evidence)[..4], ["f0", "f1", "f2", "f3"]);
+        assert_eq!(evidence.validation_left_out, 0);
+    }
+
+    #[test]
+    fn of_many_those_that_failed_are_shown_and_then_the_slowest() {
+        let proofs: Vec<_> = (0..1000)
+            .map(|nth| proof(nth, nth != 7 && nth != 70))
+            .collect();
+        let evidence = evidence(&proofs);
+        assert_eq!(shown(&evidence)[..4], ["f7", "f70", "f999", "f998"]);
+        assert_eq!(
+            (evidence.validation.len(), evidence.validation_left_out),
+            (SHOWN, 990)
+        );
+        let size = json!(evidence).to_string().len();
+        assert!(size < 4096, "{size} bytes");
+    }
 }

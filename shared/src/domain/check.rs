@@ -60,9 +60,17 @@ pub struct Evidence {
     /// Whether the judge's verdict was only recorded (`analysis.shadow`).
     #[serde(default, skip_serializing_if = "is_false")]
     pub shadow: bool,
-    /// What each smoke test of the validation found.
+    /// What the smoke tests of the validation found: of many, those that failed and the slowest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validation: Vec<serde_json::Value>,
+    /// How many of the smoke tests are not told of.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub validation_left_out: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde wants a reference.
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde wants a reference.
@@ -71,6 +79,16 @@ fn is_false(flag: &bool) -> bool {
 }
 
 impl Evidence {
+    /// What was found later, beside what the validation had found before any traffic.
+    #[must_use]
+    pub fn followed_by(self, found: Self) -> Self {
+        Self {
+            validation: self.validation,
+            validation_left_out: self.validation_left_out,
+            ..found
+        }
+    }
+
     /// Whether there is nothing to show.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -10,6 +10,9 @@ use crate::domain::{
     wiring::{ApiId, StageName},
 };
 
+/// The most that a Fail state's Cause can be, characters: Step Functions' model.
+pub const MAX_CAUSE: usize = 32_768;
+
 /// One function's part in the outcome.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -101,9 +104,46 @@ impl Outcome {
         }
     }
 
-    /// As JSON text.
+    /// As JSON text that fits into a Cause. Where it would not, for a train of many functions and
+    /// steps, what says least is left out first; the notification has all of it.
     #[must_use]
-    pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("strings, numbers and lists always serialise")
+    pub fn to_cause(&self) -> String {
+        let text = |outcome: &Self| {
+            serde_json::to_string(outcome).expect("strings, numbers and lists always serialise")
+        };
+        let whole = text(self);
+        if whole.len() <= MAX_CAUSE {
+            return whole;
+        }
+        let mut cut = self.clone();
+        let warnings =
+            ["the rest of this is in the notification: a Cause has no room for it".to_owned()];
+        cut.warnings = warnings
+            .into_iter()
+            .chain(cut.warnings.drain(..))
+            .take(5)
+            .collect();
+        let by: [fn(&mut Self); 4] = [
+            |it| {
+                it.evidence.validation_left_out += it.evidence.validation.len();
+                it.evidence.validation.clear();
+            },
+            |it| it.evidence.alarms.truncate(5),
+            |it| drop(it.steps.drain(..it.steps.len().saturating_sub(10))),
+            |it| {
+                it.warnings.truncate(1);
+                it.reason = it.reason.chars().take(1000).chain(['…']).collect();
+                if let Some(judge) = &mut it.evidence.judge {
+                    judge.reason.clone_from(&it.reason);
+                }
+            },
+        ];
+        for shorten in by {
+            if text(&cut).len() <= MAX_CAUSE {
+                break;
+            }
+            shorten(&mut cut);
+        }
+        text(&cut)
     }
 }

@@ -73,6 +73,10 @@ pub struct Evidence {
     pub threshold: f64,
     /// The functions averaged over.
     pub functions: u64,
+    /// The functions that look worst after the one that decided, by their own e-values: at most 3, and
+    /// nothing is told of the rest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub next: Vec<Other>,
     /// The deciding function's and test's own e-value, and its two parts.
     pub own: Own,
     /// Blue's requests before the release, and how many of them failed or were slow.
@@ -85,6 +89,20 @@ pub struct Evidence {
     /// up to 10 can be ruled out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub odds_ratio_under: Option<f64>,
+}
+
+/// A function that did not decide.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Other {
+    /// The function.
+    pub function: String,
+    /// Its own e-value over its tests. At most 1e12 is told.
+    pub e_value: f64,
+    /// Its counts on blue since the release began.
+    pub blue: Counts,
+    /// The same on green.
+    pub green: Counts,
 }
 
 /// One function's e-value in one test.

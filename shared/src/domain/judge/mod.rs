@@ -50,7 +50,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use evidence::{DecidedBy, Evidence, Judgement, Own, Verdict};
+pub use evidence::{DecidedBy, Evidence, Judgement, Other, Own, Verdict};
 pub use settings::{Judging, MinEffect, Overdispersion};
 pub use tally::Tally;
 
@@ -59,6 +59,8 @@ use tally::Finding;
 
 /// What is staked on errors when slowness is tested too.
 const ON_ERRORS: f64 = 0.75;
+/// How many functions are told of beside the one that decided.
+const NEXT: usize = 3;
 /// The largest e-value told: a JSON number that any reader can take.
 const TOLD: f64 = 1e12;
 /// An empty newest minute is natural when this much or more of all minutes would be empty.
@@ -132,11 +134,26 @@ pub fn conclude(judging: &Judging, functions: &[(&str, Tally)], watch: Watch) ->
         && views
             .iter()
             .all(|view| view.findings().all(|f| margin(f.odds_under)));
+    let mut evidence = view.evidence(decided_by, reason, &release);
+    evidence.next = next(&views, view.name);
     Judgement {
         verdict,
-        evidence: view.evidence(decided_by, reason, &release),
+        evidence,
         early_proceed,
     }
+}
+
+/// The worst functions but the one that decided.
+fn next(views: &[View], decided: &str) -> Vec<Other> {
+    let mut others: Vec<&View> = views.iter().filter(|view| view.name != decided).collect();
+    others.sort_by(|a, b| b.e_value().total_cmp(&a.e_value()));
+    let told = others.into_iter().take(NEXT).map(|view| Other {
+        function: view.name.to_owned(),
+        e_value: view.e_value(),
+        blue: view.tally.blue,
+        green: view.tally.green,
+    });
+    told.collect()
 }
 
 /// The margin that a bake may end early under: the first kept one at or above 1.5 times the edge.
@@ -304,6 +321,7 @@ impl<'a> View<'a> {
             e_value: release.e_value,
             threshold: release.threshold,
             functions: release.functions as u64,
+            next: Vec::new(),
             own: Own {
                 e_value: told(finding.ln_e),
                 routing: told(finding.ln_routing),
@@ -331,6 +349,7 @@ fn nothing(threshold: f64) -> Judgement {
         e_value: 1.0,
         threshold,
         functions: 0,
+        next: Vec::new(),
         own: Own {
             e_value: 1.0,
             routing: 1.0,

@@ -97,6 +97,31 @@ fn functions_are_averaged() {
 }
 
 #[test]
+fn of_many_functions_the_worst_are_told() {
+    let series = |errors: u64| FunctionSeries {
+        function: format!("f{errors}"),
+        minutes: vec![minute(0, (20, errors), (180, 1))],
+        past: None,
+    };
+    let all: Vec<_> = [2, 0, 18, 4, 1, 6].map(series).into();
+    let watch = Watch {
+        from: 0,
+        through: 0,
+    };
+    let evidence = judge(&Judging::default(), &all, watch).evidence;
+    assert_eq!(evidence.function.as_deref(), Some("f18"));
+    let next: Vec<_> = evidence.next.iter().map(|one| &*one.function).collect();
+    assert_eq!(next, ["f6", "f4", "f2"]);
+    assert_eq!((evidence.functions, evidence.next[0].green.errors), (6, 6));
+    assert!(
+        judged(&Judging::default(), vec![], None)
+            .evidence
+            .next
+            .is_empty()
+    );
+}
+
+#[test]
 fn a_green_that_always_fails_is_found_in_its_first_minute() {
     let judgement = judged(
         &Judging::default(),
