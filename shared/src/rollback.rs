@@ -3,6 +3,8 @@
 //! Safe to run twice, twice at once, and late: the ledger says whether a deployment is still open,
 //! and [`reconcile`](crate::domain::routing::reconcile) writes only over states that are its own.
 
+use std::collections::BTreeSet;
+
 use chrono::SecondsFormat;
 
 use crate::{
@@ -12,6 +14,7 @@ use crate::{
     },
     domain::{
         Timestamp,
+        names::FunctionName,
         release::{DeploymentStatus, Footprint},
         retention::name_of,
     },
@@ -94,7 +97,7 @@ pub async fn restore(
     let Some(record) = ledger.tell_back(execution, why).await? else {
         return Ok(None);
     };
-    put_back(traffic, record).await.map(Some)
+    put_back(traffic, record, &BTreeSet::new()).await.map(Some)
 }
 
 /// The same for a caller that knows the targets: traffic and ledger are written at the same time,
@@ -114,13 +117,7 @@ pub async fn restore_at_once(
     let Some(record) = told? else {
         return Ok(None);
     };
-    if matches!(done, Ok(true)) {
-        return Ok(Some(Restored {
-            record,
-            changed_outside: Vec::new(),
-        }));
-    }
-    put_back(traffic, record).await.map(Some)
+    put_back(traffic, record, &done).await.map(Some)
 }
 
 /// What became of taking a promoted deployment back.
@@ -165,6 +162,7 @@ pub async fn revert(
             why: Some(why.clone()),
             ..record
         },
+        &BTreeSet::new(),
     )
     .await?;
     close(ledger, &restored, why.at).await?;
@@ -204,19 +202,36 @@ fn can_be_taken_back(record: &Record, latest: Option<&str>, at: Timestamp) -> Re
     }
 }
 
-async fn put_back(traffic: &Traffic, mut record: Record) -> Result<Restored, Error> {
+/// Puts back all functions of a deployment but those that are `done`.
+async fn put_back(
+    traffic: &Traffic,
+    record: Record,
+    done: &BTreeSet<FunctionName>,
+) -> Result<Restored, Error> {
     // Where versions were never fixed, no traffic was moved.
-    let Some(footprint) = &mut record.footprint else {
+    let Some(footprint) = &record.footprint else {
         return Ok(Restored {
             record,
             changed_outside: Vec::new(),
         });
     };
-    let back = traffic.restore(footprint).await?;
-    footprint.functions = back.functions;
+    let left = Footprint {
+        functions: footprint
+            .functions
+            .iter()
+            .filter(|target| !done.contains(&target.function_name))
+            .cloned()
+            .collect(),
+        ..footprint.clone()
+    };
+    let changed_outside = if left.functions.is_empty() && !done.is_empty() {
+        Vec::new()
+    } else {
+        traffic.restore(&left).await?.changed_outside
+    };
     Ok(Restored {
         record,
-        changed_outside: back.changed_outside,
+        changed_outside,
     })
 }
 

@@ -103,7 +103,8 @@ impl Handler {
         )?;
         still_in_flight(record)?;
 
-        let pasts = release.functions.iter().map(|target| target.past);
+        let names = release.functions.iter().map(|target| &target.function_name);
+        let pasts = names.map(|name| release.past.get(name).copied());
         let series: Vec<_> = judged
             .into_iter()
             .zip(minutes)

@@ -92,7 +92,6 @@ impl Handler {
                 called_as,
                 blue_version: blue.clone(),
                 green_version: green.clone(),
-                past: None,
                 revision_id,
             },
             warnings,

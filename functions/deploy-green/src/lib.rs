@@ -7,6 +7,8 @@
 mod green;
 mod locks;
 
+use std::collections::BTreeMap;
+
 use crossfade::{
     aws::{
         executions::Executions,
@@ -17,12 +19,14 @@ use crossfade::{
         traffic::Traffic,
     },
     domain::{
+        Timestamp,
         analysis::{Analysis, PreexistingAlarms},
         check::{AlarmState, Evidence, Reading},
+        counts::BluePast,
         front_door::FrontDoor,
-        names::AlarmName,
+        names::{AlarmName, FunctionName},
         plan::{Plan, Step},
-        release::{DeploymentStatus, Hold, Position, Release},
+        release::{DeploymentStatus, Hold, Position, Release, Target},
         weight::Weight,
     },
     error::Error,
@@ -103,6 +107,7 @@ impl Handler {
                 .await;
         }
         let mut functions: Vec<_> = changed.into_iter().map(|one| one.target).collect();
+        let mut left_out = Vec::new();
         if door == FrontDoor::Alias {
             warnings.extend(same.iter().map(|one| {
                 format!(
@@ -110,24 +115,14 @@ impl Handler {
                     one.target.function_name, one.target.green_version
                 )
             }));
+            left_out.extend(same.into_iter().map(|one| one.target.function_name));
         } else {
             // One door moves them all: green's side has to have the unchanged ones, too.
             functions.extend(same.into_iter().map(|one| one.target));
         }
         self.traffic.stage(&door, &mut functions).await?;
 
-        let pasts = self
-            .metrics
-            .past(
-                &door.counted(&functions),
-                request.analysis.slower_than_ms,
-                task.now,
-            )
-            .await?;
-        door.remember(pasts.get(functions.len()).copied().flatten());
-        for (target, past) in functions.iter_mut().zip(pasts) {
-            target.past = past;
-        }
+        let past = self.past(&mut door, &functions, &request, task.now).await?;
         let new = functions.iter().all(|target| target.blue_version.is_none());
         let plan = if door == FrontDoor::Alias && new {
             first_release(&request.plan())
@@ -138,6 +133,8 @@ impl Handler {
             application: request.application.clone(),
             started_at: task.now,
             functions,
+            left_out,
+            past,
             plan,
             traffic: door,
             propagation: None,
@@ -149,7 +146,7 @@ impl Handler {
             },
             blue_hours: request.retention.blue_hours,
             keep_versions: request.retention.keep_versions,
-            warnings,
+            warnings: few(warnings),
             position: Position::default(),
             steps: Vec::new(),
             decision: None,
@@ -167,6 +164,25 @@ impl Handler {
             "Made green."
         );
         Ok(json!(release))
+    }
+
+    /// What each function's blue showed so far; that of the front door's blue goes into the door.
+    async fn past(
+        &self,
+        door: &mut FrontDoor,
+        functions: &[Target],
+        request: &ReleaseRequest,
+        now: Timestamp,
+    ) -> Result<BTreeMap<FunctionName, BluePast>, Error> {
+        let counted = door.counted(functions);
+        let slower_than_ms = request.analysis.slower_than_ms;
+        let pasts = self.metrics.past(&counted, slower_than_ms, now).await?;
+        door.remember(pasts.get(functions.len()).copied().flatten());
+        let names = functions.iter().map(|target| target.function_name.clone());
+        let each = names.zip(pasts);
+        Ok(each
+            .filter_map(|(name, past)| Some((name, past?)))
+            .collect())
     }
 
     async fn nothing_to_release(
@@ -191,7 +207,7 @@ impl Handler {
             reason: "green is the version that serves already".into(),
             evidence: Evidence::default(),
             steps: Vec::new(),
-            warnings,
+            warnings: few(warnings),
             retain_until: None,
             front_door: None,
         };
@@ -211,6 +227,28 @@ fn wired(request: &mut Value) -> Vec<String> {
         .and_then(|fields| fields.remove("frontDoorWarnings"))
         .and_then(|warnings| serde_json::from_value(warnings).ok())
         .unwrap_or_default()
+}
+
+/// As many warnings as every state of a release can carry; all of them are in the log.
+fn few(mut warnings: Vec<String>) -> Vec<String> {
+    const TOLD: usize = 30;
+    const CHARACTERS: usize = 300;
+    for warning in &warnings {
+        tracing::info!(warning, "People should know.");
+    }
+    let left_out = warnings.len().saturating_sub(TOLD);
+    warnings.truncate(TOLD);
+    for warning in &mut warnings {
+        if warning.chars().count() > CHARACTERS {
+            *warning = warning.chars().take(CHARACTERS).chain(['…']).collect();
+        }
+    }
+    if left_out > 0 {
+        warnings.push(format!(
+            "{left_out} more warnings are in deploy-green's log"
+        ));
+    }
+    warnings
 }
 
 /// Which alarms are in ALARM before anything was done, where the request ignores that.
@@ -321,6 +359,15 @@ mod tests {
     fn an_alarm_without_data_yet_refuses_nothing() {
         let quiet = readings(AlarmState::Ok, AlarmState::InsufficientData);
         assert_eq!(preflight(&analysis("refuse"), &quiet), Ok(vec![]));
+    }
+
+    #[test]
+    fn of_many_warnings_a_few_are_carried() {
+        assert_eq!(few(vec!["one".into()]), ["one"]);
+        let told = few(vec!["w".repeat(1000); 200]);
+        assert_eq!(told.len(), 31);
+        assert_eq!(told[30], "170 more warnings are in deploy-green's log");
+        assert!(told.iter().map(String::len).sum::<usize>() < 10_000);
     }
 
     #[test]

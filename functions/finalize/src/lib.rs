@@ -43,7 +43,13 @@ impl Handler {
         let mut release: Release = state(task.state)?;
 
         let from = release.weight();
-        release.functions = match self.traffic.promote(&release.footprint(), from).await {
+        let known = match task.retries {
+            0 => release.footprint(),
+            // What an earlier try has written is seen by reading: a write that fails costs as much.
+            _ => release.footprint().unread(),
+        };
+        let leave = self.ledger.leave(&task.execution);
+        release.functions = match self.traffic.promote(leave, &known, from).await {
             Ok(moved) => moved.functions,
             Err(error) => {
                 return Err(explain(&self.ledger, &task.execution, task.retries, error).await);
@@ -60,9 +66,16 @@ impl Handler {
             keep_versions: release.keep_versions,
         };
         let record = Record::of(&task.execution, &release);
-        self.ledger
+        let ended = self
+            .ledger
             .end(&record, Status::Promoted, task.now, Some(retention))
-            .await?;
+            .await;
+        if let Err(Error::DeploymentRolledBack(_)) = ended {
+            // An execution that was stopped has no next state to undo this, and whoever put its traffic
+            // back may have looked before we wrote.
+            self.traffic.restore_at_once(&release.footprint()).await;
+        }
+        ended?;
 
         let reason = format!("green has all traffic; {}", release.reason);
         let mut outcome = Outcome::of(&release, DeploymentStatus::Successful, reason);

@@ -50,6 +50,11 @@ impl Failure {
             .unwrap_or_default()
     }
 
+    /// Whether nothing has failed: it was decided to go back.
+    pub(crate) fn is_none(&self) -> bool {
+        self.error.is_none()
+    }
+
     /// The error's name in the contract. What the contract does not name is a rollback.
     pub(crate) fn name(&self) -> &'static str {
         let named = self

@@ -35,7 +35,13 @@ impl Handler {
         })?;
 
         let (from, to) = (release.weight(), step.weight);
-        let moved = match self.traffic.shift(&release.footprint(), from, to).await {
+        let known = match task.retries {
+            0 => release.footprint(),
+            // What an earlier try has written is seen by reading: a write that fails costs as much.
+            _ => release.footprint().unread(),
+        };
+        let leave = self.ledger.leave(&task.execution);
+        let moved = match self.traffic.shift(leave, &known, from, to).await {
             Ok(moved) => moved,
             Err(error) => {
                 return Err(explain(&self.ledger, &task.execution, task.retries, error).await);
@@ -45,7 +51,13 @@ impl Handler {
         let mut shifted = release;
         shifted.functions = moved.functions;
         shifted.shifted(moved.in_force, task.now);
-        self.ledger.shifted(&task.execution, &shifted, to).await?;
+        let recorded = self.ledger.shifted(&task.execution, &shifted, to).await;
+        if let Err(Error::DeploymentRolledBack(_)) = recorded {
+            // An execution that was stopped has no next state to undo this, and whoever put its traffic
+            // back may have looked before we wrote.
+            self.traffic.restore_at_once(&shifted.footprint()).await;
+        }
+        recorded?;
         tracing::info!(
             deployment.id = task.execution,
             step = shifted.position.step,

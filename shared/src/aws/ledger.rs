@@ -152,11 +152,7 @@ impl Record {
     /// The row that a release in flight has.
     #[must_use]
     pub fn of(execution: &str, release: &Release) -> Self {
-        let functions: Vec<_> = release
-            .functions
-            .iter()
-            .map(|target| &target.function_name)
-            .collect();
+        let functions: Vec<_> = release.locked().collect();
         Self {
             execution: execution.to_owned(),
             application: release.application.clone(),
@@ -216,6 +212,40 @@ pub enum Began {
     HeldBy(BTreeSet<String>),
     /// This execution's deployment has gone further, or has ended: a redrive.
     Before(Box<Record>),
+}
+
+/// What a deployment needs to move traffic to green, and may lose at any moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Leave<'a> {
+    ledger: &'a Ledger,
+    execution: &'a str,
+}
+
+impl Leave<'_> {
+    /// Asks whether it is still there.
+    ///
+    /// # Errors
+    /// [`Error::DeploymentRolledBack`] when the deployment has been told to go back.
+    pub async fn still(&self) -> Result<(), Error> {
+        match self.ledger.get(self.execution).await? {
+            Some(record) => match record.status {
+                // A promotion that is repeated finds itself done.
+                Status::InFlight | Status::Held | Status::Promoted => Ok(()),
+                Status::Preparing
+                | Status::RollingBack
+                | Status::RolledBack
+                | Status::Rejected
+                | Status::Unchanged => Err(Error::DeploymentRolledBack(
+                    record
+                        .why
+                        .map_or_else(|| "the deployment has ended".to_owned(), |why| why.reason),
+                )),
+            },
+            None => Err(Error::Refused(
+                "the ledger does not know this deployment".into(),
+            )),
+        }
+    }
 }
 
 /// The ledger's table.
@@ -557,6 +587,15 @@ impl Ledger {
             .await
             .map_err(|error| classify("reading the ledger", &error))?;
         got.item.as_ref().map(record).transpose()
+    }
+
+    /// A deployment's leave to move traffic to green.
+    #[must_use]
+    pub fn leave<'a>(&'a self, execution: &'a str) -> Leave<'a> {
+        Leave {
+            ledger: self,
+            execution,
+        }
     }
 
     /// Which deployments watch this alarm.

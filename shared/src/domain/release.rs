@@ -1,6 +1,6 @@
 //! What `deploy-green` fixed once and every state carries: only the position moves.
 
-use std::num::NonZeroU32;
+use std::{collections::BTreeMap, num::NonZeroU32};
 
 use serde::{Deserialize, Serialize};
 
@@ -46,9 +46,6 @@ pub struct Target {
     pub blue_version: Option<Version>,
     /// The version being released.
     pub green_version: Version,
-    /// What blue showed before the release, read once; none without a blue.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub past: Option<BluePast>,
     /// The alias's revision after our last write or reading of it; none while it does not exist.
     pub revision_id: Option<Revision>,
 }
@@ -131,6 +128,17 @@ pub struct Footprint {
     /// What splits the traffic.
     #[serde(default)]
     pub traffic: FrontDoor,
+}
+
+impl Footprint {
+    /// The same, not knowing what the aliases' revisions are: they are read before they are written.
+    #[must_use]
+    pub fn unread(mut self) -> Self {
+        for target in &mut self.functions {
+            target.revision_id = None;
+        }
+        self
+    }
 }
 
 /// Where a release is in its plan.
@@ -251,6 +259,14 @@ pub struct Release {
     pub started_at: Timestamp,
     /// The functions with both versions.
     pub functions: Vec<Target>,
+    /// Functions whose green serves already: they are locked like the others, and nothing is done to
+    /// them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<FunctionName>,
+    /// What each function's blue showed before the release, read once; nothing of one without a blue.
+    /// Not part of the targets: it is for judging, and a rollback should carry no more than it needs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub past: BTreeMap<FunctionName, BluePast>,
     /// All weights and bake times.
     pub plan: Plan,
     /// What splits the traffic.
@@ -297,6 +313,12 @@ pub struct Release {
 }
 
 impl Release {
+    /// All functions that it has to itself while it lasts.
+    pub fn locked(&self) -> impl Iterator<Item = &FunctionName> {
+        let moving = self.functions.iter().map(|target| &target.function_name);
+        moving.chain(&self.left_out)
+    }
+
     /// The part that the ledger keeps.
     #[must_use]
     pub fn footprint(&self) -> Footprint {
@@ -381,11 +403,7 @@ impl Release {
     pub fn followed(&mut self, in_sync: bool, alarms: Finding, now: Timestamp) {
         let Some(step) = self.step() else { return };
         self.reason = alarms.reason;
-        let validation = std::mem::take(&mut self.evidence.validation);
-        self.evidence = Evidence {
-            validation,
-            ..alarms.evidence
-        };
+        self.evidence = std::mem::take(&mut self.evidence).followed_by(alarms.evidence);
         let waited = self.propagation.as_mut().map(|propagation| {
             propagation.waited_seconds += self.position.wait_seconds;
             propagation.waited_seconds
@@ -443,11 +461,7 @@ impl Release {
             }
         }
         self.reason = found.reason;
-        let validation = std::mem::take(&mut self.evidence.validation);
-        self.evidence = Evidence {
-            validation,
-            ..found.evidence
-        };
+        self.evidence = std::mem::take(&mut self.evidence).followed_by(found.evidence);
         self.decision = Some(decided.decision);
         match (decided.decision, self.next()) {
             (Decision::BakeOn, _) => self.position.wait_seconds = decided.wait_seconds,

@@ -1,19 +1,27 @@
 //! Aliases: Lambda splits each function's traffic by itself, and every alias is written by itself.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use aws_sdk_lambda::{
     Client,
     operation::{get_alias::GetAliasOutput, update_alias::UpdateAliasOutput},
     types::AliasRoutingConfiguration,
 };
-use futures::future::{join_all, try_join_all};
+use futures::{
+    StreamExt,
+    future::{join_all, try_join_all},
+    stream,
+};
 
 use super::{Moved, Observed, PutBack, Router, Serving, TURNS, alias_of};
 use crate::{
     aws::{
         classify::{classify, is},
         functions::version,
+        ledger::Leave,
         pace,
     },
     domain::{
@@ -26,6 +34,10 @@ use crate::{
     error::Error,
     wire::request::FunctionRequest,
 };
+
+/// How many aliases are on their way to green at the same time, and after how many it is asked whether
+/// they still may: about once a second, at the pace of a release.
+const AT_ONCE: usize = 10;
 
 /// What became of a write.
 enum Written {
@@ -41,28 +53,31 @@ pub(super) struct Aliases {
 }
 
 impl Router for Aliases {
-    async fn shift(&self, of: &Footprint, from: Weight, to: Weight) -> Result<Moved, Error> {
-        let shifts = of.functions.iter().map(|target| async move {
-            let before: Vec<_> = target.routing(from).into_iter().collect();
-            self.bring(target, target.routing(to), &before).await
-        });
-        Ok(Moved {
-            functions: try_join_all(shifts).await?,
-            in_force: InForce::AtOnce,
+    async fn shift(
+        &self,
+        leave: Leave<'_>,
+        of: &Footprint,
+        from: Weight,
+        to: Weight,
+    ) -> Result<Moved, Error> {
+        self.move_all(leave, of, |target| {
+            (target.routing(from), target.routing(to))
         })
+        .await
     }
 
     /// Makes green the alias's own version and drops the split, in one write.
-    async fn promote(&self, of: &Footprint, from: Weight) -> Result<Moved, Error> {
-        let promotions = of.functions.iter().map(|target| async move {
-            let before: Vec<_> = target.routing(from).into_iter().collect();
-            let settled = Routing::Settled(target.green_version.clone());
-            self.bring(target, Some(settled), &before).await
-        });
-        Ok(Moved {
-            functions: try_join_all(promotions).await?,
-            in_force: InForce::AtOnce,
+    async fn promote(
+        &self,
+        leave: Leave<'_>,
+        of: &Footprint,
+        from: Weight,
+    ) -> Result<Moved, Error> {
+        let green = |target: &Target| Routing::Settled(target.green_version.clone());
+        self.move_all(leave, of, |target| {
+            (target.routing(from), Some(green(target)))
         })
+        .await
     }
 
     /// A first release has no blue: its alias is deleted again.
@@ -73,7 +88,8 @@ impl Router for Aliases {
                 ..target.clone()
             };
             let blue = target.routing(Weight::ZERO);
-            self.bring(&unread, blue, &target.ours(&of.plan)).await
+            self.bring(&unread, blue, &target.ours(&of.plan), None)
+                .await
         });
         let done: Vec<Result<Target, Error>> = join_all(each).await;
         let mut back = PutBack {
@@ -92,10 +108,12 @@ impl Router for Aliases {
 
     /// One call for each function, if its alias is still as the target's revision says: nothing is
     /// read first.
-    async fn restore_at_once(&self, of: &Footprint) -> Result<bool, Error> {
-        let each = of.functions.iter().map(|target| self.restore_known(target));
-        let done = join_all(each).await;
-        Ok(done.into_iter().all(|done| matches!(done, Ok(true))))
+    async fn restore_at_once(&self, of: &Footprint) -> BTreeSet<FunctionName> {
+        let each = of.functions.iter().map(|target| async move {
+            let back = matches!(self.restore_known(target).await, Ok(true));
+            back.then(|| target.function_name.clone())
+        });
+        join_all(each).await.into_iter().flatten().collect()
     }
 }
 
@@ -180,20 +198,84 @@ impl Aliases {
         Err(busy(function, alias))
     }
 
+    /// Brings all aliases from the one routing to the other, a few at a time.
+    ///
+    /// What is on its way is waited for, also when another has failed: a write is not called off by
+    /// looking away from it, and would come after a rollback.
+    async fn move_all(
+        &self,
+        leave: Leave<'_>,
+        of: &Footprint,
+        way: impl Fn(&Target) -> (Option<Routing>, Option<Routing>),
+    ) -> Result<Moved, Error> {
+        let stopped = AtomicBool::new(false);
+        let one = async |nth: usize, target: &Target| {
+            if stopped.load(Ordering::Relaxed) {
+                return Err(Error::Transient("not begun: another has failed".into()));
+            }
+            let (before, want) = way(target);
+            let before: Vec<_> = before.into_iter().collect();
+            let done = async {
+                if nth > 0 && nth.is_multiple_of(AT_ONCE) {
+                    leave.still().await?;
+                }
+                self.bring(target, want, &before, Some(leave)).await
+            };
+            let done = done.await;
+            stopped.fetch_or(done.is_err(), Ordering::Relaxed);
+            done
+        };
+        let mut each = stream::iter(of.functions.iter().enumerate())
+            .map(|(nth, target)| one(nth, target))
+            .buffered(AT_ONCE);
+        let (mut functions, mut failed) = (Vec::new(), Vec::new());
+        while let Some(done) = each.next().await {
+            match done {
+                Ok(target) => functions.push(target),
+                Err(error) => failed.push(error),
+            }
+        }
+        // What asking again does not help comes first.
+        failed.sort_by_key(|error| matches!(error, Error::Transient(_)));
+        let Some(error) = failed.into_iter().next() else {
+            return Ok(Moved {
+                functions,
+                in_force: InForce::AtOnce,
+            });
+        };
+        // Whoever puts traffic back may have looked at some of these before we wrote them.
+        match leave.still().await {
+            Err(lost @ Error::DeploymentRolledBack(_)) => {
+                let written = Footprint {
+                    functions,
+                    ..of.clone()
+                };
+                self.restore_at_once(&written).await;
+                Err(lost)
+            }
+            Ok(()) | Err(_) => Err(error),
+        }
+    }
+
     async fn restore_known(&self, target: &Target) -> Result<bool, Error> {
-        let (Some(want), Some(if_revision)) =
-            (target.routing(Weight::ZERO), target.revision_id.clone())
-        else {
+        let Some(if_revision) = target.revision_id.clone() else {
             return Ok(false);
+        };
+        let (function, alias) = (&target.function_name, named(target)?);
+        let Some(want) = target.routing(Weight::ZERO) else {
+            // `DeleteAlias` takes no revision.
+            return match self.read(function, alias).await? {
+                Some(seen) if seen.revision == if_revision => {
+                    self.delete(function, alias).await.map(|()| true)
+                }
+                seen => Ok(seen.is_none()),
+            };
         };
         let update = AliasUpdate {
             routing: want.clone(),
             if_revision,
         };
-        match self
-            .write(&target.function_name, named(target)?, &update)
-            .await?
-        {
+        match self.write(function, alias, &update).await? {
             Written::Done(now) => proven(target, now, &want).map(|_| true),
             Written::Stale => Ok(false),
         }
@@ -227,12 +309,13 @@ impl Aliases {
 
     /// Brings the alias to where it is wanted, and proves it: `UpdateAlias` answers with the alias as
     /// it now is. The first write is decided on what we last wrote or read; when that is stale, the
-    /// alias is read and decided on anew.
+    /// alias is read and decided on anew, if there still is leave to.
     async fn bring(
         &self,
         target: &Target,
         want: Option<Routing>,
         ours: &[Routing],
+        leave: Option<Leave<'_>>,
     ) -> Result<Target, Error> {
         let Some(want) = want else {
             return self.unmake(target, ours).await;
@@ -243,10 +326,14 @@ impl Aliases {
             if_revision,
         });
         for _ in 0..TURNS {
-            if let Some(update) = &decided
-                && let Written::Done(now) = self.write(function, alias, update).await?
-            {
-                return proven(target, now, &want);
+            if let Some(update) = &decided {
+                if let Written::Done(now) = self.write(function, alias, update).await? {
+                    return proven(target, now, &want);
+                }
+                // Perhaps a rollback, which leaves the alias as it was before the first shift.
+                if let Some(leave) = leave {
+                    leave.still().await?;
+                }
             }
             let Some(seen) = self.read(function, alias).await? else {
                 if target.blue_version.is_some() {
@@ -283,14 +370,18 @@ impl Aliases {
                 "{function}:{alias} is at {seen}, which this deployment did not write"
             )));
         }
+        self.delete(function, alias).await.map(|()| gone)
+    }
+
+    async fn delete(&self, function: &FunctionName, alias: &AliasName) -> Result<(), Error> {
         self.client
             .delete_alias()
             .function_name(function.as_ref())
             .name(alias.as_ref())
             .send()
             .await
-            .map_err(|error| classify("DeleteAlias", &error))?;
-        Ok(gone)
+            .map(drop)
+            .map_err(|error| classify(&format!("DeleteAlias of {function}:{alias}"), &error))
     }
 
     async fn write(
@@ -328,7 +419,10 @@ impl Aliases {
         match sent {
             Ok(now) => Ok(Written::Done(now.try_into()?)),
             Err(error) if is(&error, "PreconditionFailedException") => Ok(Written::Stale),
-            Err(error) => Err(classify("UpdateAlias", &error)),
+            Err(error) => Err(classify(
+                &format!("UpdateAlias of {function}:{alias}"),
+                &error,
+            )),
         }
     }
 
@@ -354,7 +448,10 @@ impl Aliases {
             })),
             // Perhaps our own, whose answer was lost: it is read again.
             Err(error) if is(&error, "ResourceConflictException") => Ok(None),
-            Err(error) => Err(classify("CreateAlias", &error)),
+            Err(error) => Err(classify(
+                &format!("CreateAlias of {function}:{alias}"),
+                &error,
+            )),
         }
     }
 
@@ -374,7 +471,7 @@ impl Aliases {
         match got {
             Ok(now) => Ok(Some(now.try_into()?)),
             Err(error) if is(&error, "ResourceNotFoundException") => Ok(None),
-            Err(error) => Err(classify("GetAlias", &error)),
+            Err(error) => Err(classify(&format!("GetAlias of {function}:{alias}"), &error)),
         }
     }
 }

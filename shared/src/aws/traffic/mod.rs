@@ -9,11 +9,12 @@ mod alias;
 mod route53;
 mod weighted;
 
-use std::sync::OnceLock;
+use std::{collections::BTreeSet, sync::OnceLock};
 
 use aws_config::SdkConfig;
 
 use crate::{
+    aws::ledger::Leave,
     domain::{
         front_door::FrontDoor,
         names::{AliasName, FunctionName, Version},
@@ -71,17 +72,26 @@ pub struct Observed {
 
 /// What each kind can do with a release that is on its way.
 trait Router {
-    /// Gives green `to`, from the weight that it was given before.
+    /// Gives green `to`, from the weight that it was given before, for as long as there is leave to.
     ///
     /// # Errors
-    /// [`Error::ChangedOutside`] when traffic is at neither.
-    async fn shift(&self, of: &Footprint, from: Weight, to: Weight) -> Result<Moved, Error>;
+    /// [`Error::ChangedOutside`] when traffic is at neither. [`Error::DeploymentRolledBack`] when the
+    /// leave was lost on the way: then what was written is on blue again.
+    async fn shift(
+        &self,
+        leave: Leave<'_>,
+        of: &Footprint,
+        from: Weight,
+        to: Weight,
+    ) -> Result<Moved, Error>;
 
     /// Makes green what serves, in as many writes as a shift takes.
     ///
     /// # Errors
     /// [`Error::ChangedOutside`] when traffic is not where the last shift left it.
-    async fn promote(&self, of: &Footprint, from: Weight) -> Result<Moved, Error>;
+    /// [`Error::DeploymentRolledBack`] as for a shift.
+    async fn promote(&self, leave: Leave<'_>, of: &Footprint, from: Weight)
+    -> Result<Moved, Error>;
 
     /// Puts all traffic back on blue, from every state that a deployment with this plan can have
     /// caused. What is on blue is not written to.
@@ -91,8 +101,9 @@ trait Router {
     async fn restore(&self, of: &Footprint) -> Result<PutBack, Error>;
 
     /// Puts all traffic back on blue with as few calls as that takes while nothing has changed since
-    /// the footprint was written. Whether that was so.
-    async fn restore_at_once(&self, of: &Footprint) -> Result<bool, Error>;
+    /// the footprint was written. The functions for which that was so; the others are as they were,
+    /// or nobody knows.
+    async fn restore_at_once(&self, of: &Footprint) -> BTreeSet<FunctionName>;
 }
 
 /// All front doors; the clients of each are made when it is first needed.
@@ -184,19 +195,30 @@ impl Traffic {
     }
 
     /// See [`Router::shift`].
-    pub async fn shift(&self, of: &Footprint, from: Weight, to: Weight) -> Result<Moved, Error> {
+    pub async fn shift(
+        &self,
+        leave: Leave<'_>,
+        of: &Footprint,
+        from: Weight,
+        to: Weight,
+    ) -> Result<Moved, Error> {
         if from == to {
             return Ok(Moved {
                 functions: of.functions.clone(),
                 in_force: InForce::AtOnce,
             });
         }
-        with!(self, &of.traffic, router => router.shift(of, from, to))
+        with!(self, &of.traffic, router => router.shift(leave, of, from, to))
     }
 
     /// See [`Router::promote`].
-    pub async fn promote(&self, of: &Footprint, from: Weight) -> Result<Moved, Error> {
-        with!(self, &of.traffic, router => router.promote(of, from))
+    pub async fn promote(
+        &self,
+        leave: Leave<'_>,
+        of: &Footprint,
+        from: Weight,
+    ) -> Result<Moved, Error> {
+        with!(self, &of.traffic, router => router.promote(leave, of, from))
     }
 
     /// See [`Router::restore`].
@@ -205,7 +227,7 @@ impl Traffic {
     }
 
     /// See [`Router::restore_at_once`].
-    pub async fn restore_at_once(&self, of: &Footprint) -> Result<bool, Error> {
+    pub async fn restore_at_once(&self, of: &Footprint) -> BTreeSet<FunctionName> {
         with!(self, &of.traffic, router => router.restore_at_once(of))
     }
 

@@ -1,8 +1,12 @@
 //! What all doors with two weights in one place share.
 
+use std::collections::BTreeSet;
+
 use super::{Moved, PutBack, Router, TURNS};
 use crate::{
+    aws::ledger::Leave,
     domain::{
+        names::FunctionName,
         release::{Footprint, InForce},
         shares::{Shares, all_of, reconcile},
         weight::Weight,
@@ -47,7 +51,14 @@ async fn bring<W: Weighted>(door: &W, want: Weight, ours: &[Weight]) -> Result<I
 }
 
 impl<W: Weighted> Router for W {
-    async fn shift(&self, of: &Footprint, from: Weight, to: Weight) -> Result<Moved, Error> {
+    /// One write: there is no way on which leave could be lost.
+    async fn shift(
+        &self,
+        _: Leave<'_>,
+        of: &Footprint,
+        from: Weight,
+        to: Weight,
+    ) -> Result<Moved, Error> {
         Ok(Moved {
             functions: of.functions.clone(),
             in_force: bring(self, to, &[from]).await?,
@@ -55,8 +66,13 @@ impl<W: Weighted> Router for W {
     }
 
     /// Green has all of it after the last step: what is left to do is to see that it is so.
-    async fn promote(&self, of: &Footprint, from: Weight) -> Result<Moved, Error> {
-        self.shift(of, from, Weight::FULL).await
+    async fn promote(
+        &self,
+        leave: Leave<'_>,
+        of: &Footprint,
+        from: Weight,
+    ) -> Result<Moved, Error> {
+        self.shift(leave, of, from, Weight::FULL).await
     }
 
     async fn restore(&self, of: &Footprint) -> Result<PutBack, Error> {
@@ -72,8 +88,13 @@ impl<W: Weighted> Router for W {
     }
 
     /// There are no revisions to rely on: it is read, written once, and read again.
-    async fn restore_at_once(&self, of: &Footprint) -> Result<bool, Error> {
-        let back = self.restore(of).await?;
-        Ok(back.changed_outside.is_empty())
+    async fn restore_at_once(&self, of: &Footprint) -> BTreeSet<FunctionName> {
+        match self.restore(of).await {
+            Ok(back) if back.changed_outside.is_empty() => {
+                let names = back.functions.into_iter();
+                names.map(|target| target.function_name).collect()
+            }
+            Ok(_) | Err(_) => BTreeSet::new(),
+        }
     }
 }
