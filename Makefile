@@ -67,6 +67,10 @@ programs: build
 demo: programs ## a good and a bad version released on a local AWS, under live traffic
 	@$(TARGET)/debug/demo
 
+.PHONY: train
+train: programs ## fifty functions as one release, where Lambda throttles; then one of them is bad
+	@$(TARGET)/debug/train
+
 .PHONY: local
 local: programs ## the local AWS with Crossfade deployed, until Ctrl-C (PORT=4566 WAIT_SCALE=0.1)
 	@$(TARGET)/debug/demo local $(if $(PORT),--port $(PORT)) $(if $(WAIT_SCALE),--wait-scale $(WAIT_SCALE))

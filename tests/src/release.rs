@@ -25,16 +25,27 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(50);
 ///
 /// # Panics
 /// When there is nothing within [`PATIENCE`].
-pub async fn until<T, F>(what: &str, mut look: impl FnMut() -> F) -> T
+pub async fn until<T, F>(what: &str, look: impl FnMut() -> F) -> T
 where
     F: Future<Output = Option<T>>,
 {
-    let deadline = Instant::now() + PATIENCE;
+    until_within(PATIENCE, what, look).await
+}
+
+/// The same for what takes longer.
+///
+/// # Panics
+/// When there is nothing within `patience`.
+pub async fn until_within<T, F>(patience: Duration, what: &str, mut look: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(seen) = look().await {
             return seen;
         }
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
@@ -255,6 +266,34 @@ impl Execution {
             found.map(|visit| visit.input.clone())
         })
         .await
+    }
+
+    /// The most that was handed to a state or came from one, in bytes, and what it was. Step Functions
+    /// takes 262,144.
+    pub async fn largest_data(&self) -> (String, usize) {
+        let mut state = "the execution".to_owned();
+        let mut largest = (String::new(), 0);
+        for event in self.history().await {
+            if let Some(entered) = &event.state_entered_event_details {
+                state.clone_from(&entered.name);
+            }
+            let entered = event.state_entered_event_details.and_then(|it| it.input);
+            let exited = event.state_exited_event_details.and_then(|it| it.output);
+            let asked = event.task_scheduled_event_details.map(|it| it.parameters);
+            let answered = event.task_succeeded_event_details.and_then(|it| it.output);
+            for (what, data) in [
+                ("input", entered),
+                ("output", exited),
+                ("call", asked),
+                ("answer", answered),
+            ] {
+                let bytes = data.map_or(0, |data| data.len());
+                if bytes > largest.1 {
+                    largest = (format!("{state}'s {what}"), bytes);
+                }
+            }
+        }
+        largest
     }
 
     /// Stops it, as a person does in the console.

@@ -465,6 +465,13 @@ impl World {
             .unwrap_or_default()
     }
 
+    /// Has Lambda's control plane throttle above so many calls a second by all together, but for
+    /// `GetFunction` and `GetPolicy`, which have limits of their own; none: it throttles nothing.
+    pub async fn limit_control_plane(&self, per_second: Option<u32>) {
+        let limits = json!({ "lambdaControlPlanePerSecond": per_second });
+        self.control.post("limits", &limits).await;
+    }
+
     /// What happens to EventBridge events of a kind whose detail matches: `drop`, `duplicate` (with
     /// `count`) or `delay` (with `seconds`).
     pub async fn event_rule(&self, rule: Value) {

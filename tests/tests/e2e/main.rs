@@ -14,6 +14,7 @@ mod promoted;
 mod refused;
 mod retention;
 mod rolled_back;
+mod trains;
 
 fn main() -> std::process::ExitCode {
     // The longest first.
@@ -21,6 +22,7 @@ fn main() -> std::process::ExitCode {
         judged::tests(),
         doors::tests(),
         retention::tests(),
+        trains::tests(),
         rolled_back::tests(),
         people::tests(),
         moto::tests(),
