@@ -203,6 +203,21 @@ fn a_front_door_is_wired_alone_or_before_a_release() {
 }
 
 #[test]
+fn health_checks_are_of_two_kinds() {
+    let mut request = minimal();
+    request["analysis"] = json!({"healthChecks": [
+        {"route53HealthCheckId": "abcdef11-2222-3333-4444-555555fedcba"},
+        {"url": "https://green.example.com:8443/health?deep=1", "intervalSeconds": 20},
+    ]});
+    let parsed = Request::parse(&request).unwrap();
+    assert_carried(&parsed);
+    let analysis = release(&request).analysis;
+    assert_eq!(analysis.look_every_seconds(), 20);
+    let written = serde_json::to_value(&analysis.health_checks[1]).unwrap();
+    assert_eq!(written["expectedStatus"], 200);
+}
+
+#[test]
 fn prod_asks_a_person_before_the_last_step() {
     let release = release(&read("events/prod.json"));
     let plan = release.plan();

@@ -7,6 +7,7 @@
 pub mod alb;
 pub mod api;
 pub mod dns;
+pub mod health;
 mod http;
 pub mod invariants;
 pub mod local;

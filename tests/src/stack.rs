@@ -33,6 +33,14 @@ impl Stack {
     /// # Panics
     /// When SAM fails; what it said is in the message.
     pub async fn deploy(local: &LocalAws, prefix: &str) -> Self {
+        Self::deploy_with(local, prefix, &[]).await
+    }
+
+    /// The same with more of the template's parameters.
+    ///
+    /// # Panics
+    /// When SAM fails; what it said is in the message.
+    pub async fn deploy_with(local: &LocalAws, prefix: &str, more: &[(&str, &str)]) -> Self {
         let name = "crossfade";
         let template = paths::built_template();
         assert!(
@@ -61,6 +69,7 @@ impl Stack {
             .arg(format!("ArtifactBucket={ARTIFACTS}"))
             .arg(format!("HostedZoneArns={HOSTED_ZONE}"))
             .arg(format!("LoadBalancerPrefix={prefix}"))
+            .args(more.iter().map(|(name, value)| format!("{name}={value}")))
             .current_dir(&home)
             .env("HOME", &home)
             .env("SAM_CLI_TELEMETRY", "0")
@@ -93,6 +102,27 @@ impl Stack {
             retention: output("RetentionStateMachineArn"),
             table: output("LedgerTableName"),
             topic: output("NotificationTopicArn"),
+        }
+    }
+
+    /// Gives some of its functions more environment variables, as its operator may.
+    pub async fn set_variables(&self, local: &LocalAws, names: &[&str], more: &[(&str, &str)]) {
+        let client = aws_sdk_lambda::Client::new(&local.config());
+        for name in names {
+            let function = self.function(name);
+            let now = client.get_function_configuration();
+            let now = now.function_name(&function).send().await;
+            let now = now.expect("the function is there").environment;
+            let mut variables = now.and_then(|now| now.variables).unwrap_or_default();
+            variables.extend(more.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+            let environment = aws_sdk_lambda::types::Environment::builder();
+            let environment = environment.set_variables(Some(variables)).build();
+            let change = client.update_function_configuration();
+            let done = change
+                .function_name(&function)
+                .environment(environment)
+                .send();
+            done.await.expect("the function can be configured");
         }
     }
 

@@ -1,17 +1,20 @@
 //! Judges green, in three ways:
 //!
-//! - as a state of the execution: alarms and metrics of the bake so far -> verdict -> decision;
+//! - as a state of the execution: alarms, health checks and metrics of the bake so far -> verdict ->
+//!   decision;
 //! - as the state that holds: takes the token on record, and calls a person;
 //! - from EventBridge, as the rollback checker: an alarm that fires puts the traffic of every
 //!   deployment that watches it back on blue, before the handler returns.
 
 mod checker;
 mod emf;
+mod health;
 mod hold;
 
 use crossfade::{
     aws::{
         executions::Executions,
+        health::HealthChecks,
         ledger::{Ledger, Record, Status},
         metrics::Metrics,
         notify::Notifier,
@@ -37,6 +40,7 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub struct Handler {
     executions: Executions,
+    health: HealthChecks,
     ledger: Ledger,
     metrics: Metrics,
     notifier: Notifier,
@@ -49,6 +53,7 @@ impl Handler {
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
             executions: Executions::new(config),
+            health: HealthChecks::new(config),
             ledger: Ledger::new(config),
             metrics: Metrics::new(config),
             notifier: Notifier::new(config),
@@ -95,13 +100,15 @@ impl Handler {
             from: window.first,
             through: window.watch.through,
         };
-        let (readings, minutes, record) = futures::try_join!(
+        let (readings, minutes, record, health) = futures::try_join!(
             self.metrics.alarms(&release.analysis.alarms),
             self.metrics
                 .minutes(&judged, release.analysis.slower_than_ms, read),
             self.ledger.get(&task.execution),
+            async { Ok(self.health_now(&release).await) },
         )?;
         still_in_flight(record)?;
+        release.health = health;
 
         let names = release.functions.iter().map(|target| &target.function_name);
         let pasts = names.map(|name| release.past.get(name).copied());
@@ -122,6 +129,7 @@ impl Handler {
             readings: &readings,
             preexisting: &release.preexisting_alarms,
             started_at: release.started_at,
+            health: &release.health,
             series: &series,
             watch: window.watch,
             routes_each_request: release.traffic.routes_each_request(),
@@ -142,7 +150,7 @@ impl Handler {
         Ok(release)
     }
 
-    /// One look while DNS is following: the alarms, and whether the last change is in force. Whose
+    /// One look while DNS is following: alarms, health checks, and whether the last change is in force. Whose
     /// requests come in meanwhile is not known, so they are not judged.
     async fn follow(
         &self,
@@ -159,16 +167,19 @@ impl Handler {
                 },
             }
         };
-        let (readings, in_sync, record) = futures::try_join!(
+        let (readings, in_sync, record, health) = futures::try_join!(
             self.metrics.alarms(&release.analysis.alarms),
             in_sync,
             self.ledger.get(&execution),
+            async { Ok(self.health_now(&release).await) },
         )?;
         still_in_flight(record)?;
+        release.health = health;
         let look = Look {
             readings: &readings,
             preexisting: &release.preexisting_alarms,
             started_at: release.started_at,
+            health: &release.health,
             series: &[],
             watch: Watch {
                 from: 0,

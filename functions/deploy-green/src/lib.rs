@@ -13,6 +13,7 @@ use crossfade::{
     aws::{
         executions::Executions,
         functions::Functions,
+        health,
         ledger::{Ledger, Status},
         metrics::Metrics,
         notify::Notifier,
@@ -70,13 +71,7 @@ impl Handler {
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
         let mut task = task(payload)?;
         let mut warnings = wired(&mut task.state);
-        let request = match Request::parse(&task.state) {
-            Ok(Request::Release(request)) => request,
-            Ok(Request::Rollback { .. } | Request::Wire { .. } | Request::Unwire { .. }) => {
-                return Err(Error::InvalidRequest("not a release".into()));
-            }
-            Err(problems) => return Err(Error::InvalidRequest(problems.to_string())),
-        };
+        let request = asked(&task.state)?;
 
         warnings.extend(self.take_locks(&task, &request).await?);
         let names = request.functions.iter().map(|asked| &asked.function_name);
@@ -147,6 +142,7 @@ impl Handler {
             blue_hours: request.retention.blue_hours,
             keep_versions: request.retention.keep_versions,
             warnings: few(warnings),
+            health: Vec::new(),
             position: Position::default(),
             steps: Vec::new(),
             decision: None,
@@ -216,6 +212,17 @@ impl Handler {
     }
 }
 
+/// Reads the request, which has to be of a release.
+fn asked(state: &Value) -> Result<Box<ReleaseRequest>, Error> {
+    match Request::parse(state) {
+        Ok(Request::Release(request)) => Ok(request),
+        Ok(Request::Rollback { .. } | Request::Wire { .. } | Request::Unwire { .. }) => {
+            Err(Error::InvalidRequest("not a release".into()))
+        }
+        Err(problems) => Err(Error::InvalidRequest(problems.to_string())),
+    }
+}
+
 /// Takes out of a request what the state that wired its front door has to say. Only behind that state
 /// may it be there: anywhere else it is a field that is not known.
 fn wired(request: &mut Value) -> Vec<String> {
@@ -254,10 +261,14 @@ fn few(mut warnings: Vec<String>) -> Vec<String> {
 /// Which alarms are in ALARM before anything was done, where the request ignores that.
 ///
 /// # Errors
-/// [`Error::InvalidRequest`] for an alarm that does not exist: CloudWatch says nothing of it, and
-/// silence would read as health. [`Error::ValidationFailed`] for one that is in ALARM: it would
+/// [`Error::InvalidRequest`] for a health check that this stack does not let ask its URL, and for an
+/// alarm that does not exist: CloudWatch says nothing of it, and silence would read as health. [`Error::ValidationFailed`] for one that is in ALARM: it would
 /// roll back every release.
 fn preflight(analysis: &Analysis, readings: &[Reading]) -> Result<Vec<AlarmName>, Error> {
+    let forbidden = health::forbidden(analysis);
+    if !forbidden.is_empty() {
+        return Err(Error::InvalidRequest(forbidden.join("\n")));
+    }
     let named = |state: AlarmState| {
         let names = readings
             .iter()
@@ -343,6 +354,15 @@ mod tests {
         );
         assert!(
             matches!(refused, Err(Error::InvalidRequest(m)) if m.starts_with("analysis.alarms[1]: "))
+        );
+    }
+
+    #[test]
+    fn a_url_that_this_stack_does_not_let_ask_is_named_by_its_path() {
+        let url = json!({"healthChecks": [{"url": "https://10.0.0.1/health"}]});
+        let refused = preflight(&serde_json::from_value(url).unwrap(), &[]);
+        assert!(
+            matches!(refused, Err(Error::InvalidRequest(m)) if m.starts_with("analysis.healthChecks[0].url: host 10.0.0.1"))
         );
     }
 

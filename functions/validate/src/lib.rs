@@ -1,13 +1,14 @@
-//! Proves green before it gets any weight: smoke tests against the version itself, its cold start,
-//! and warm environments for its first users.
+//! Proves green before it gets any weight: smoke tests against the version itself, its cold start, its
+//! health checks, and warm environments for its first users.
 
 mod expect;
+mod health;
 mod report;
 
 use std::{cmp::Ordering, time::Instant};
 
 use crossfade::{
-    aws::functions::Functions,
+    aws::{functions::Functions, health::HealthChecks},
     domain::{
         check::Evidence,
         release::{Release, Target},
@@ -38,6 +39,7 @@ const SHOWN: usize = 10;
 #[derive(Debug)]
 pub struct Handler {
     functions: Functions,
+    health: HealthChecks,
 }
 
 /// What one smoke test found.
@@ -66,13 +68,15 @@ impl Handler {
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
             functions: Functions::new(config),
+            health: HealthChecks::new(config),
         }
     }
 
-    /// Runs all smoke tests of all functions.
+    /// Runs all smoke tests of all functions, and asks all health checks.
     ///
     /// # Errors
-    /// [`Error::ValidationFailed`] with every test's result when one failed.
+    /// [`Error::ValidationFailed`] with every test's result when one failed, or with the health checks
+    /// that did not pass.
     pub async fn handle(&self, payload: Value) -> Result<Release, Error> {
         let task = task(payload)?;
         let release: Release = state(task.state)?;
@@ -119,9 +123,11 @@ impl Handler {
             let why = json!({ "reason": reason, "evidence": evidence(&proofs) });
             return Err(Error::ValidationFailed(why.to_string()));
         }
+        let health = self.healthy(&release.analysis, &proofs).await?;
         let room = Semaphore::new(AT_ONCE);
         try_join_all(pairs.map(|(target, asked)| self.prewarm(target, asked, &room))).await?;
         let mut release = release;
+        release.health = health;
         release.evidence = evidence(&proofs);
         Ok(release)
     }

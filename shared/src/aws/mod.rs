@@ -5,6 +5,7 @@ pub mod aliases;
 pub mod classify;
 pub mod executions;
 pub mod functions;
+pub mod health;
 pub mod ledger;
 pub mod metrics;
 pub mod notify;

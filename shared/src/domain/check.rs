@@ -8,6 +8,7 @@ use super::{
     Timestamp,
     analysis::Analysis,
     counts::{FunctionSeries, Minute},
+    health::{self, Health},
     judge::{self, Watch, judge},
     names::AlarmName,
     release::StepTaken,
@@ -45,12 +46,16 @@ pub struct Reading {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
-    /// What decided: `alarm`, `noData` of an alarm, or what the judge names; none when nothing did.
+    /// What decided: `alarm`, `healthCheck`, `noData` of either, or what the judge names; none when
+    /// nothing did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<String>,
     /// The watched alarms that are not OK.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alarms: Vec<Reading>,
+    /// The health checks that are not known to be healthy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health_checks: Vec<health::Found>,
     /// The judge's numbers, enough to check its arithmetic; none where green was not judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<judge::Evidence>,
@@ -118,6 +123,8 @@ pub struct Look<'a> {
     pub preexisting: &'a [AlarmName],
     /// When the release began.
     pub started_at: Timestamp,
+    /// How each health check is, in the order of the request.
+    pub health: &'a [Health],
     /// Both versions' minutes, a series a function; empty when green's traffic is not to be judged:
     /// it has no weight, or the step has no bake.
     pub series: &'a [FunctionSeries],
@@ -131,7 +138,8 @@ pub struct Look<'a> {
 const CLIENTS: &str = "DNS routes clients and not requests, each for as long as its resolver remembers: \
      the comparison rests on the clients of both colours being alike";
 
-/// What a look means. The worst of alarms and judge wins; in shadow, the judge is only heard.
+/// What a look means. The worst of alarms, health checks and judge wins; in shadow, the judge is only
+/// heard.
 #[must_use]
 pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
     let alarms = look
@@ -159,6 +167,14 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
         ..Evidence::default()
     };
     let mut parts: Vec<Part> = alarms.into_iter().collect();
+    for (verdict, found) in health::found(analysis, look.health) {
+        let decided_by = match verdict {
+            Verdict::Inconclusive if found.failures_in_a_row == 0 => "noData",
+            _ => "healthCheck",
+        };
+        parts.push((verdict, Some(decided_by.to_owned()), found.reason()));
+        evidence.health_checks.push(found);
+    }
     let mut early_proceed = false;
     if let Some(judged) = judged {
         let decided_by = serde_json::to_value(judged.evidence.decided_by).ok();
@@ -191,10 +207,13 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
         worst.unwrap_or((Verdict::Healthy, None, String::new()));
     evidence.decided_by = decided_by;
     if verdict == Verdict::Healthy {
-        let watched = format!(
+        let mut watched = format!(
             "{} alarms watched, none newly in ALARM",
             look.readings.len()
         );
+        if !look.health.is_empty() {
+            watched = format!("{watched}; {} health checks passed", look.health.len());
+        }
         reason = if reason.is_empty() {
             watched
         } else {
@@ -342,6 +361,7 @@ mod tests {
                 readings,
                 preexisting,
                 started_at,
+                health: &[],
                 series,
                 watch: Watch {
                     from: 0,
@@ -389,6 +409,62 @@ mod tests {
         assert_eq!(
             (failing.verdict, failing.evidence.decided_by.as_deref()),
             (Verdict::Unhealthy, Some("errorTest"))
+        );
+    }
+
+    #[test]
+    fn a_health_check_is_one_more_voice() {
+        let analysis: Analysis = serde_json::from_value(serde_json::json!({
+            "healthChecks": [{"url": "https://example.com/health"}],
+        }))
+        .unwrap();
+        let with = |failures: u32, readings: &[Reading], series: &[FunctionSeries]| {
+            let mut health = vec![Health::default()];
+            health[0].take(health::Sample::Passed);
+            for _ in 0..failures {
+                health[0].take(health::Sample::Failed("status 503 instead of 200".into()));
+            }
+            let found = check(
+                &analysis,
+                &Look {
+                    readings,
+                    preexisting: &[],
+                    started_at: "2026-11-20T12:00:00Z".parse().unwrap(),
+                    health: &health,
+                    series,
+                    watch: Watch {
+                        from: 0,
+                        through: 0,
+                    },
+                    routes_each_request: true,
+                },
+            );
+            (found.verdict, found.evidence.decided_by.clone(), found)
+        };
+        let decided = |by: &str| Some(by.to_owned());
+        let (verdict, _, found) = with(0, &[], &series(100, 0));
+        assert_eq!(verdict, Verdict::Healthy);
+        assert!(
+            found.reason.ends_with("1 health checks passed"),
+            "{}",
+            found.reason
+        );
+        assert!(found.evidence.health_checks.is_empty());
+        let (verdict, by, found) = with(2, &[], &series(100, 0));
+        assert_eq!(
+            (verdict, by),
+            (Verdict::Inconclusive, decided("healthCheck"))
+        );
+        assert!(!found.early_proceed);
+        let (verdict, by, found) = with(3, &[], &series(100, 0));
+        assert_eq!((verdict, by), (Verdict::Unhealthy, decided("healthCheck")));
+        assert_eq!(found.evidence.health_checks[0].failures_in_a_row, 3);
+        assert!(found.reason.contains("failed 3 times in a row: status 503"));
+        let fired = [reading(AlarmState::Alarm, None)];
+        let (_, by, found) = with(3, &fired, &[]);
+        assert_eq!(
+            (by, found.evidence.health_checks.len()),
+            (decided("alarm"), 1)
         );
     }
 

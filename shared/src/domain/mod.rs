@@ -8,6 +8,7 @@ pub mod check;
 pub mod counts;
 pub mod decision;
 pub mod front_door;
+pub mod health;
 pub mod judge;
 pub mod names;
 pub mod plan;

@@ -11,6 +11,7 @@ use super::{
     counts::BluePast,
     decision::{Bake, Decision, Next, decide},
     front_door::{Counted, Dimensions, FrontDoor, Publisher},
+    health::Health,
     names::{AliasName, Application, FunctionName, Version},
     plan::{Plan, Step},
     routing::{Revision, Routing},
@@ -290,6 +291,9 @@ pub struct Release {
     /// What people should know, such as triggers that go past the alias.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// How each health check is, in the order of the request; empty before the first look.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub health: Vec<Health>,
     /// Where the plan is.
     pub position: Position,
     /// What has been done.
@@ -348,8 +352,15 @@ impl Release {
             planned_seconds: step.bake_seconds,
             waited_seconds: self.position.waited_seconds,
             max_seconds: self.analysis.longest_bake_seconds(step),
-            check_every_seconds: self.analysis.check_every_seconds,
+            check_every_seconds: self.analysis.look_every_seconds(),
         }
+    }
+
+    /// Whether the planned bake is over with the wait that has just ended.
+    #[must_use]
+    pub fn has_baked(&self) -> bool {
+        let waited = self.position.waited_seconds + self.position.wait_seconds;
+        self.step().is_none_or(|step| waited >= step.bake_seconds)
     }
 
     /// What comes after the present step.

@@ -7,6 +7,7 @@
 mod analysis;
 mod code;
 mod front_door;
+mod health_check;
 mod problem;
 mod release;
 mod rules;
@@ -26,6 +27,7 @@ pub use self::analysis::{
 };
 pub use self::code::{Code, ImageUri, S3Bucket, S3Key, S3ObjectVersion};
 pub use self::front_door::FrontDoorRequest;
+pub use self::health_check::HealthCheck;
 pub use self::problem::{MOST_PROBLEMS, Problem, Problems};
 pub use self::release::{
     FunctionRequest, MAX_FUNCTIONS, MAX_HOLD_SECONDS, MAX_KEEP_VERSIONS, OnHoldTimeout,
@@ -324,6 +326,7 @@ carried!(
     Expect,
     FrontDoorRequest,
     FunctionRequest,
+    HealthCheck,
     MinEffect,
     Retention,
     SmokeTest,

@@ -11,6 +11,7 @@ use std::{
 
 use crossfade_tests::{
     Behaviour, Ended, Execution, LocalAws, Stack, Target, Traffic, World,
+    health::HealthServer,
     invariants::{self, Door, Scope},
     local::Options,
     release::until,
@@ -33,6 +34,8 @@ const AT_ONCE: usize = 8;
 /// What is deployed once for all.
 pub(crate) struct Suite {
     pub(crate) local: LocalAws,
+    /// Where health checks may ask.
+    pub(crate) health: HealthServer,
     pub(crate) world: World,
     /// The same definition on moto's interpreter.
     pub(crate) moto: World,
@@ -131,11 +134,21 @@ async fn deploy() -> Suite {
         moto: true,
         ..Options::default()
     });
-    let stack = Stack::deploy(&local, PREFIX).await;
+    let health = HealthServer::start(local.dir()).await;
+    let name = health.address.replace("127.0.0.1", "localhost");
+    let hosts = format!("{},{name}", health.address);
+    let stack = Stack::deploy_with(&local, PREFIX, &[("HealthCheckHosts", &hosts)]).await;
+    // What every program with the system's roots takes for them, where it is set.
+    let authority = health.authority.to_str().expect("its path is text");
+    let variables = [("SSL_CERT_FILE", authority)];
+    stack
+        .set_variables(&local, &["validate", "check-alarms"], &variables)
+        .await;
     let world = World::new(&local, &stack);
     let moto = World::on_moto(&local, &stack).await;
     Suite {
         local,
+        health,
         world,
         moto,
         alone: tokio::sync::RwLock::new(()),

@@ -7,6 +7,7 @@ mod died;
 mod doors;
 mod faults;
 mod front_door;
+mod health;
 mod judged;
 mod moto;
 mod people;
@@ -28,6 +29,7 @@ fn main() -> std::process::ExitCode {
         moto::tests(),
         promoted::tests(),
         died::tests(),
+        health::tests(),
         front_door::tests(),
         faults::tests(),
         refused::tests(),

@@ -4,6 +4,7 @@ use deserr::Deserr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::health_check::HealthCheck;
 use super::problem::Problems;
 use crate::domain::bounds::{Decimal, List, Percent, Whole};
 use crate::domain::judge::Overdispersion;
@@ -31,6 +32,12 @@ pub struct Analysis {
     #[serde(default)]
     #[deserr(default)]
     pub preexisting_alarms: PreexistingAlarms,
+    /// Health checks of green, before the first shift and at every look: at most 10, each of them once.
+    /// Three failures in a row roll the release back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    #[deserr(default, from(List<HealthCheck, 0, 10>) = List::into_vec)]
+    pub health_checks: Vec<HealthCheck>,
     /// The chance that a release whose green is no worse than blue is rolled back by the test of
     /// green against blue: 0.001 to 0.5, over the whole release, however often it is looked at.
     #[serde(default = "default_alpha")]
@@ -132,6 +139,7 @@ impl Default for Analysis {
         Self {
             alarms: Vec::new(),
             preexisting_alarms: PreexistingAlarms::default(),
+            health_checks: Vec::new(),
             alpha: default_alpha(),
             min_effect: MinEffect::default(),
             slower_than_ms: None,
@@ -168,6 +176,14 @@ impl Analysis {
             overdispersion: self.overdispersion,
             ..Judging::default()
         }
+    }
+
+    /// How often a bake is looked at, seconds: as often as the request says, or as a health check is
+    /// asked.
+    #[must_use]
+    pub fn look_every_seconds(&self) -> u32 {
+        let checks = self.health_checks.iter().map(HealthCheck::interval_seconds);
+        checks.fold(self.check_every_seconds, u32::min)
     }
 
     /// The longest that `step` may bake, extensions included, in seconds: what the request says, or

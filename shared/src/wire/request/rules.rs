@@ -32,6 +32,7 @@ pub(super) fn broken(request: &Value) -> Vec<Problem> {
         }
     }
     each_alarm_once(items(&request["analysis"]["alarms"]), &mut problems);
+    each_health_check_once(items(&request["analysis"]["healthChecks"]), &mut problems);
     max_bake_holds_every_bake(request, &mut problems);
     front_door_leads_to_a_function(request, functions, &mut problems);
     problems
@@ -268,6 +269,16 @@ fn each_alarm_once(alarms: &[Value], problems: &mut Vec<Problem>) {
     each_once(alarms.iter(), problems, |index| {
         format!("analysis.alarms[{index}]")
     });
+}
+
+fn each_health_check_once(checks: &[Value], problems: &mut Vec<Problem>) {
+    for field in ["url", "route53HealthCheckId"] {
+        each_once(
+            checks.iter().map(|check| &check[field]),
+            problems,
+            |index| format!("analysis.healthChecks[{index}].{field}"),
+        );
+    }
 }
 
 fn each_once<'a>(

@@ -1,0 +1,39 @@
+//! Asking the health checks of green at a look.
+
+use std::time::Duration;
+
+use crossfade::domain::{
+    health::{FAILURES, Health, due},
+    release::Release,
+};
+use futures::future::join_all;
+
+use crate::Handler;
+
+/// From one asking to the next, where it has to be known now.
+const PAUSE: Duration = Duration::from_secs(2);
+
+impl Handler {
+    /// How each health check is, after asking those whose interval is over: one sample of each. Where
+    /// the bake ends with this look there is none after it, so all are asked, and one that fails is
+    /// asked again at once until it is known to be one thing or the other.
+    pub(crate) async fn health_now(&self, release: &Release) -> Vec<Health> {
+        let checks = &release.analysis.health_checks;
+        let mut health = release.health.clone();
+        let waited = release.position.wait_seconds;
+        // A bake may also end early, at any look.
+        let decides = release.has_baked() || release.analysis.early_proceed;
+        let mut places = due(&release.analysis, &mut health, waited, decides);
+        for turn in 0..FAILURES {
+            if turn > 0 && !places.is_empty() {
+                tokio::time::sleep(PAUSE).await;
+            }
+            let asked = places.iter().map(|place| self.health.ask(&checks[*place]));
+            for (place, sample) in places.iter().zip(join_all(asked).await) {
+                health[*place].take(sample);
+            }
+            places.retain(|place| decides && health[*place].is_in_doubt());
+        }
+        health
+    }
+}

@@ -1,0 +1,192 @@
+//! The URL of a health check, and the hosts that one may have.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
+
+use crate::domain::{
+    bounds::quoted,
+    names::{NameError, ensure, name},
+};
+
+/// An HTTPS URL with a host: at most 512 characters, without user, password and fragment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(extend(
+    "pattern" = "^https://[^/?#@\\\\\\s]+([/?][^#\\s]*)?$",
+    "maxLength" = 512,
+    "examples" = ["https://green.example.com/health"]
+))]
+pub struct HealthUrl(String);
+name!(HealthUrl, check_url);
+
+fn check_url(text: &str) -> Result<(), NameError> {
+    let refused = |why: &str| Err(NameError::new(format!("{} {why}", quoted(text))));
+    ensure(text.len() <= 512, || {
+        "is longer than 512 characters".to_owned()
+    })?;
+    // A browser would look for the host behind any number of slashes.
+    let parsed = Url::parse(text)
+        .ok()
+        .filter(|_| !text.starts_with("https:///"));
+    let Some(url) = parsed else {
+        return refused("is not a URL; give one such as \"https://green.example.com/health\"");
+    };
+    if url.scheme() != "https" || !text.starts_with("https://") {
+        return refused("is not an HTTPS URL; give one that begins with \"https://\"");
+    }
+    if !url.username().is_empty() || url.password().is_some() || text.contains('@') {
+        return refused("has a user or a password; give the URL without");
+    }
+    if url.fragment().is_some() {
+        return refused("has a fragment, which no server is sent; give the URL without");
+    }
+    // What a URL may be written as and is not: what is shown is what is asked.
+    if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
+        return refused("has a space, a control character or a backslash in it");
+    }
+    Ok(())
+}
+
+/// A host and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    host: Host<String>,
+    port: u16,
+}
+
+impl Place {
+    fn of(url: &Url) -> Option<Self> {
+        Some(Self {
+            host: url.host()?.to_owned(),
+            port: url.port_or_known_default()?,
+        })
+    }
+}
+
+impl HealthUrl {
+    fn place(&self) -> Option<Place> {
+        Place::of(&Url::parse(&self.0).ok()?)
+    }
+
+    /// The host, with its port where that is not HTTPS's own.
+    #[must_use]
+    pub fn host(&self) -> String {
+        match self.place() {
+            Some(Place { host, port: 443 }) => host.to_string(),
+            Some(Place { host, port }) => format!("{host}:{port}"),
+            None => String::new(),
+        }
+    }
+}
+
+/// The hosts that the stack lets health checks ask: its operator's word, against an input's.
+///
+/// A host stands for itself alone, and for HTTPS's port unless it names another. An address is a host
+/// of its own: a name never stands for a private one, and `10.0.0.1` is asked only when it is listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowedHosts(Vec<Place>);
+
+impl AllowedHosts {
+    /// Reads a list with commas between. What is no host in it allows nothing.
+    #[must_use]
+    pub fn parse(list: &str) -> Self {
+        let entries = list
+            .split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty());
+        let places = entries.filter_map(|entry| {
+            let text = format!("https://{entry}/");
+            check_url(&text).ok()?;
+            let url = Url::parse(&text).ok()?;
+            let bare = url.path() == "/" && url.query().is_none();
+            bare.then(|| Place::of(&url)).flatten()
+        });
+        Self(places.collect())
+    }
+
+    /// Whether a URL's host is listed.
+    #[must_use]
+    pub fn allows(&self, url: &HealthUrl) -> bool {
+        url.place().is_some_and(|place| self.0.contains(&place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_what_it_looks_like() {
+        for right in [
+            "https://green.example.com",
+            "https://green.example.com/health?deep=1",
+            "https://green.example.com:8443/",
+            "https://[2600:1f18::1]/health",
+        ] {
+            assert!(right.parse::<HealthUrl>().is_ok(), "{right}");
+        }
+        for (wrong, says) in [
+            ("http://green.example.com/", "HTTPS"),
+            ("file:///etc/passwd", "HTTPS"),
+            ("HTTPS://green.example.com/", "HTTPS"),
+            ("https:green.example.com", "HTTPS"),
+            ("green.example.com/health", "not a URL"),
+            ("https://", "not a URL"),
+            ("https:///health", "not a URL"),
+            ("https:////green.example.com/health", "not a URL"),
+            ("https://user@green.example.com/", "user"),
+            ("https://green.example.com:x@127.0.0.1/", "user"),
+            ("https://green.example.com@127.0.0.1/", "user"),
+            ("https://green.example.com/#top", "fragment"),
+            ("https://green.example.com\\@127.0.0.1/", "user"),
+            ("https://green.example.com\\.evil.com/", "backslash"),
+            ("https://green.example.com/a b", "space"),
+        ] {
+            let error = wrong.parse::<HealthUrl>().expect_err(wrong).to_string();
+            assert!(error.contains(says), "{wrong}: {error}");
+        }
+        assert!(
+            format!("https://a/{}", "a".repeat(505))
+                .parse::<HealthUrl>()
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn only_what_is_listed_is_allowed() {
+        let hosts = AllowedHosts::parse(
+            "green.example.com, 10.0.0.1,[::1]:8443,other.example.com:8443,/x,a@b,",
+        );
+        let allows = |url: &str| hosts.allows(&url.parse().expect(url));
+        for allowed in [
+            "https://green.example.com/health",
+            "https://GREEN.example.com/health",
+            "https://green.example.com:443/",
+            "https://10.0.0.1/",
+            "https://[::1]:8443/",
+            "https://other.example.com:8443/health",
+            // What an address may be written as is the address.
+            "https://0xa.0.0.1/",
+        ] {
+            assert!(allows(allowed), "{allowed}");
+        }
+        for refused in [
+            "https://example.com/",
+            "https://green.example.com.evil.com/",
+            "https://evil.green.example.com/",
+            "https://green.example.com:8443/",
+            "https://other.example.com/",
+            "https://10.0.0.2/",
+            "https://127.0.0.1/",
+            "https://2130706433/",
+            "https://[::1]/",
+            "https://x/",
+            "https://b/",
+        ] {
+            assert!(!allows(refused), "{refused}");
+        }
+        assert!(!AllowedHosts::parse("").allows(&"https://green.example.com/".parse().unwrap()));
+        assert!(!AllowedHosts::parse("*").allows(&"https://green.example.com/".parse().unwrap()));
+    }
+}

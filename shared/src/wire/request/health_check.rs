@@ -1,0 +1,122 @@
+//! A health check of green.
+
+use std::fmt;
+
+use deserr::{Deserr, IntoValue, Value as Input, ValuePointerRef};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::problem::Problems;
+use crate::domain::bounds::{Whole, unexpected};
+use crate::domain::health::{HealthCheckId, HealthUrl, ROUTE53_INTERVAL_SECONDS};
+
+/// A health check of green. Its fields say which kind it is: exactly one kind.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(untagged, rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum HealthCheck {
+    /// One of Route 53's, which asks from all over the world. Healthy when more than 18 % of its
+    /// checkers find it so. Not one that is calculated, or of an alarm: name the alarm instead.
+    Route53 {
+        /// Its id.
+        route53_health_check_id: HealthCheckId,
+    },
+    /// A URL that Crossfade asks itself.
+    Url {
+        /// An HTTPS URL, at most 512 characters, whose host the stack's parameter `HealthCheckHosts`
+        /// lists. Redirects are not followed, and a host's name never stands for a private address.
+        url: HealthUrl,
+        /// The status that is expected: 100 to 599.
+        #[serde(default = "default_expected_status")]
+        #[schemars(range(min = 100, max = 599))]
+        expected_status: u32,
+        /// How often it is asked, in seconds: 10 to 300. A bake is looked at as often.
+        #[serde(default = "default_interval_seconds")]
+        #[schemars(range(min = 10, max = 300))]
+        interval_seconds: u32,
+    },
+}
+
+const fn default_expected_status() -> u32 {
+    200
+}
+
+const fn default_interval_seconds() -> u32 {
+    30
+}
+
+/// A health check's fields before it is known which kind they make.
+#[derive(Deserr)]
+#[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
+struct Fields {
+    #[deserr(default)]
+    route53_health_check_id: Option<HealthCheckId>,
+    #[deserr(default)]
+    url: Option<HealthUrl>,
+    #[deserr(default, from(Option<Whole<100, 599>>) = Whole::optional)]
+    expected_status: Option<u32>,
+    #[deserr(default, from(Option<Whole<10, 300>>) = Whole::optional)]
+    interval_seconds: Option<u32>,
+}
+
+impl Deserr<Problems> for HealthCheck {
+    fn deserialize_from_value<V: IntoValue>(
+        value: Input<V>,
+        location: ValuePointerRef,
+    ) -> Result<Self, Problems> {
+        let Fields {
+            route53_health_check_id,
+            url,
+            expected_status,
+            interval_seconds,
+        } = Fields::deserialize_from_value(value, location)?;
+        match (
+            route53_health_check_id,
+            url,
+            expected_status,
+            interval_seconds,
+        ) {
+            (Some(route53_health_check_id), None, None, None) => Ok(Self::Route53 {
+                route53_health_check_id,
+            }),
+            (None, Some(url), expected_status, interval_seconds) => Ok(Self::Url {
+                url,
+                expected_status: expected_status.unwrap_or(default_expected_status()),
+                interval_seconds: interval_seconds.unwrap_or(default_interval_seconds()),
+            }),
+            (None, None, _, _) => Err(unexpected(
+                "says no health check; give route53HealthCheckId, or url",
+                location,
+            )),
+            (Some(_), _, _, _) => Err(unexpected(
+                "mixes kinds; give route53HealthCheckId alone, or url with expectedStatus and \
+                 intervalSeconds",
+                location,
+            )),
+        }
+    }
+}
+
+impl HealthCheck {
+    /// How often it is asked, seconds.
+    #[must_use]
+    pub fn interval_seconds(&self) -> u32 {
+        match self {
+            Self::Route53 { .. } => ROUTE53_INTERVAL_SECONDS,
+            Self::Url {
+                interval_seconds, ..
+            } => *interval_seconds,
+        }
+    }
+}
+
+impl fmt::Display for HealthCheck {
+    /// As a person knows it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Route53 {
+                route53_health_check_id,
+            } => route53_health_check_id.fmt(f),
+            Self::Url { url, .. } => url.fmt(f),
+        }
+    }
+}
