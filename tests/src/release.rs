@@ -306,15 +306,39 @@ impl Execution {
             .expect("the execution can be stopped");
     }
 
-    /// Answers a hold with `decision`; the token is the one that people were told.
+    /// Answers a hold or an approval with `decision`; the token is the one that people were told.
     pub async fn answer(&self, token: &str, decision: &str) {
-        self.client
+        let answer = serde_json::json!({ "decision": decision });
+        self.answer_with(token, &answer).await;
+    }
+
+    /// Answers with all that there is to say.
+    pub async fn answer_with(&self, token: &str, answer: &Value) {
+        assert!(self.takes_all(token, answer).await, "it can be answered");
+    }
+
+    /// Whether an answer is taken: the first one to a token is.
+    pub async fn takes(&self, token: &str, decision: &str) -> bool {
+        let answer = serde_json::json!({ "decision": decision });
+        self.takes_all(token, &answer).await
+    }
+
+    async fn takes_all(&self, token: &str, answer: &Value) -> bool {
+        let sent = self
+            .client
             .send_task_success()
             .task_token(token)
-            .output(serde_json::json!({ "decision": decision }).to_string())
+            .output(answer.to_string())
             .send()
-            .await
-            .expect("the hold can be answered");
+            .await;
+        match sent {
+            Ok(_) => true,
+            Err(error) => {
+                let error = error.into_service_error();
+                assert!(error.is_task_timed_out(), "{error:?}");
+                false
+            }
+        }
     }
 
     /// How many events of a kind its history has.

@@ -380,7 +380,8 @@ fn every_decision_is_handled() {
             "bakeOn" => "Bake",
             "awaitDns" => "AwaitDns",
             "shift" => "ShiftTraffic",
-            "ask" | "hold" => "Hold",
+            "ask" => "AwaitApproval",
+            "hold" => "Hold",
             "promote" => "DeploymentSuccessful",
             "rollBack" => "RollbackDeployment",
             other => panic!("a new decision: {other}"),
@@ -486,14 +487,18 @@ fn every_choice_finds_what_it_looks_at() {
         .values()
         .filter(|state| state["Type"] == "Choice")
         .count();
-    assert_eq!(choices, 8);
+    assert_eq!(choices, 11);
 }
 
 #[test]
 fn every_path_that_is_read_is_written() {
     let states = states();
     let state = checked("hold");
-    for (name, field) in [("Bake", "SecondsPath"), ("Hold", "TimeoutSecondsPath")] {
+    for (name, field) in [
+        ("Bake", "SecondsPath"),
+        ("AwaitApproval", "TimeoutSecondsPath"),
+        ("Hold", "TimeoutSecondsPath"),
+    ] {
         let path = states[name][field].as_str().expect("it is a path");
         assert!(
             at(&state, path).is_some_and(Value::is_u64),

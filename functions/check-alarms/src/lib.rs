@@ -2,14 +2,14 @@
 //!
 //! - as a state of the execution: alarms, health checks and metrics of the bake so far -> verdict ->
 //!   decision;
-//! - as the state that holds: takes the token on record, and calls a person;
+//! - as a state that waits for a person: puts the token on record, and asks;
 //! - from EventBridge, as the rollback checker: an alarm that fires puts the traffic of every
 //!   deployment that watches it back on blue, before the handler returns.
 
+mod ask;
 mod checker;
 mod emf;
 mod health;
-mod hold;
 
 use crossfade::{
     aws::{
@@ -22,6 +22,7 @@ use crossfade::{
     },
     domain::{
         Timestamp,
+        approval::Wish,
         check::{Look, Window, check},
         counts::FunctionSeries,
         judge::Watch,
@@ -39,6 +40,8 @@ use serde_json::{Value, json};
 /// What the handler acts on.
 #[derive(Debug)]
 pub struct Handler {
+    /// Where a person can answer; none where the stack has no such page.
+    approval_url: Option<String>,
     executions: Executions,
     health: HealthChecks,
     ledger: Ledger,
@@ -48,10 +51,14 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// A handler with clients on `config`.
+    /// A handler with clients on `config`, and the approval page that the environment's `APPROVAL_URL`
+    /// names.
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
+            approval_url: std::env::var("APPROVAL_URL")
+                .ok()
+                .filter(|url| !url.is_empty()),
             executions: Executions::new(config),
             health: HealthChecks::new(config),
             ledger: Ledger::new(config),
@@ -71,7 +78,7 @@ impl Handler {
                 Event::ExecutionEnded { .. } | Event::Tick { .. } | Event::Other => Ok(json!({})),
             },
             Call::Task(task) => match task.token.clone() {
-                Some(token) => self.hold(*task, &token).await,
+                Some(token) => self.ask(*task, &token).await,
                 None => Box::pin(self.look(*task))
                     .await
                     .map(|release| json!(release)),
@@ -82,6 +89,10 @@ impl Handler {
     /// One look at the step that bakes.
     async fn look(&self, task: Task) -> Result<Release, Error> {
         let mut release: Release = state(task.state)?;
+        if release.take_answers(task.now) {
+            // A person has resumed the bake that was held.
+            self.ledger.resumed(&task.execution).await?;
+        }
         if release.is_following() {
             return Box::pin(self.follow(task.execution, task.now, release)).await;
         }
@@ -107,7 +118,7 @@ impl Handler {
             self.ledger.get(&task.execution),
             async { Ok(self.health_now(&release).await) },
         )?;
-        still_in_flight(record)?;
+        let wish = still_in_flight(record)?;
         release.health = health;
 
         let names = release.functions.iter().map(|target| &target.function_name);
@@ -138,6 +149,9 @@ impl Handler {
         emf::verdict(&release, step.weight, &found, task.now);
         let (verdict, index) = (found.verdict, release.position.step);
         release.take_in(found, task.now);
+        if let Some(wish) = wish {
+            release.wished(&wish);
+        }
         tracing::info!(
             deployment.id = task.execution,
             step = index,
@@ -199,10 +213,11 @@ impl Handler {
     }
 }
 
-/// A deployment that was told to go back meanwhile is not judged any more.
-fn still_in_flight(record: Option<Record>) -> Result<(), Error> {
+/// What a person wishes of it, if any. A deployment that was told to go back meanwhile is not judged any
+/// more.
+fn still_in_flight(record: Option<Record>) -> Result<Option<Wish>, Error> {
     match record {
-        Some(record) if record.status == Status::InFlight => Ok(()),
+        Some(record) if record.status == Status::InFlight => Ok(record.wish),
         Some(record) => {
             let reason = record
                 .why

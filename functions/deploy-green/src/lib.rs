@@ -22,6 +22,7 @@ use crossfade::{
     domain::{
         Timestamp,
         analysis::{Analysis, PreexistingAlarms},
+        approval::Approval,
         check::{AlarmState, Evidence, Reading},
         counts::BluePast,
         front_door::FrontDoor,
@@ -139,6 +140,11 @@ impl Handler {
                 timeout_seconds: request.hold_timeout_seconds,
                 on_timeout: request.on_hold_timeout,
             },
+            approval: Approval {
+                timeout_seconds: request.approval_timeout_seconds,
+                on_timeout: request.on_approval_timeout,
+                on_denied: request.on_denied,
+            },
             blue_hours: request.retention.blue_hours,
             keep_versions: request.retention.keep_versions,
             warnings: few(warnings),
@@ -150,6 +156,10 @@ impl Handler {
             deployment_status: None,
             reason: String::new(),
             evidence: Evidence::default(),
+            answers: Vec::new(),
+            approval_answer: None,
+            unanswered: None,
+            answer: None,
         };
         self.ledger.launch(&task.execution, &release).await?;
         tracing::info!(
@@ -203,6 +213,7 @@ impl Handler {
             reason: "green is the version that serves already".into(),
             evidence: Evidence::default(),
             steps: Vec::new(),
+            answers: Vec::new(),
             warnings: few(warnings),
             retain_until: None,
             front_door: None,

@@ -41,6 +41,7 @@ impl Handler {
     pub async fn handle(&self, payload: Value) -> Result<Outcome, Error> {
         let task = task(payload)?;
         let mut release: Release = state(task.state)?;
+        release.take_answers(task.now);
 
         let from = release.weight();
         let known = match task.retries {

@@ -270,6 +270,7 @@ impl Handler {
             reason: reason(order, ask, changed),
             evidence: Evidence::default(),
             steps: Vec::new(),
+            answers: Vec::new(),
             warnings: progress.warnings,
             retain_until: None,
             front_door: Some(FrontDoorOutcome {

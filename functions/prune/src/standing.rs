@@ -79,6 +79,8 @@ pub(crate) mod tests {
             weight: Weight::FULL,
             steps: Vec::new(),
             token: None,
+            asked: None,
+            wish: None,
             on_hold_timeout: OnHoldTimeout::RollBack,
             why: None,
             retain_until: Some(at),

@@ -2,7 +2,12 @@
 
 use crossfade::{
     aws::ledger::{Record, Why},
-    domain::{Timestamp, check::Evidence, release::DeploymentStatus},
+    domain::{
+        Timestamp,
+        approval::Answered,
+        check::Evidence,
+        release::{DeploymentStatus, Release},
+    },
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -88,8 +93,8 @@ impl Failure {
             let reason = state["reason"]
                 .as_str()
                 .unwrap_or("it was decided to roll back");
-            let reason = match state["answer"]["decision"].as_str() {
-                Some(answer) => format!("a person answered {answer:?} to the hold; {reason}"),
+            let reason = match answered(state, at) {
+                Some(answered) => format!("{answered}; {reason}"),
                 None => reason.to_owned(),
             };
             return Why {
@@ -137,6 +142,23 @@ impl Failure {
         serde_json::from_str::<Diagnostic>(&cause)
             .map_or(cause, |diagnostic| diagnostic.error_message)
     }
+}
+
+/// What a person answered that leads here, or that nobody did, in words.
+fn answered(state: &Value, at: Timestamp) -> Option<String> {
+    let known = serde_json::from_value::<Release>(state.clone())
+        .ok()
+        .and_then(|mut release| {
+            release.take_answers(at);
+            release.answers.last().map(Answered::told)
+        });
+    // A word that nobody knows.
+    let unknown = ["answer", "approvalAnswer"].into_iter().find_map(|field| {
+        let answer = state.get(field)?;
+        let shown: String = answer.to_string().chars().take(200).collect();
+        Some(format!("a person answered {shown}, which is no answer"))
+    });
+    known.or(unknown)
 }
 
 /// How a deployment that failed so stands.

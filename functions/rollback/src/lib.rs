@@ -108,7 +108,10 @@ impl Handler {
     async fn failed(&self, task: &Task) -> Result<Ending, Error> {
         let failure = Failure::of(&task.state);
         let why = failure.why(&task.state, task.now);
-        let release = serde_json::from_value::<Release>(task.state.clone()).ok();
+        let mut release = serde_json::from_value::<Release>(task.state.clone()).ok();
+        if let Some(release) = &mut release {
+            release.take_answers(task.now);
+        }
         let (traffic, ledger, execution) = (&self.traffic, &self.ledger, &task.execution);
         let restored = match &release {
             // Nothing has failed: a moment ago traffic was as the state says, and one write each will
@@ -144,6 +147,7 @@ impl Handler {
             if let Some(last) = outcome.steps.last_mut() {
                 last.ended_at.get_or_insert(task.now);
             }
+            outcome.answers = release.answers;
             outcome.warnings = release.warnings;
             outcome.evidence.judge = outcome.evidence.judge.or(release.evidence.judge);
         }
@@ -277,6 +281,7 @@ fn nothing_begun(state: &Value, why: &Why) -> Outcome {
         reason: why.reason.clone(),
         evidence: why.evidence.clone(),
         steps: Vec::new(),
+        answers: Vec::new(),
         warnings: Vec::new(),
         retain_until: None,
         front_door: None,

@@ -49,6 +49,7 @@ impl Handler {
         };
 
         let mut shifted = release;
+        shifted.take_answers(task.now);
         shifted.functions = moved.functions;
         shifted.shifted(moved.in_force, task.now);
         let recorded = self.ledger.shifted(&task.execution, &shifted, to).await;

@@ -129,6 +129,7 @@ impl Handler {
         let mut release = release;
         release.health = health;
         release.evidence = evidence(&proofs);
+        release.ask_first();
         Ok(release)
     }
 

@@ -4,7 +4,10 @@ use aws_sdk_sfn::{Client, types::ExecutionStatus};
 use chrono::TimeDelta;
 
 use super::classify::{classify, is};
-use crate::{domain::Timestamp, error::Error};
+use crate::{
+    domain::{Timestamp, approval::Answer},
+    error::Error,
+};
 
 /// What has become of an execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +43,15 @@ impl Execution {
     }
 }
 
+/// What became of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answering {
+    /// It is the one that counts.
+    Taken,
+    /// Somebody else was first, or the wait is over.
+    TooLate,
+}
+
 /// The deployment state machine's executions.
 #[derive(Clone, Debug)]
 pub struct Executions {
@@ -71,6 +83,26 @@ impl Executions {
             }),
             Err(error) if is(&error, "ExecutionDoesNotExist") => Ok(Execution::Unknown),
             Err(error) => Err(classify("DescribeExecution", &error)),
+        }
+    }
+
+    /// Ends a wait with a person's answer. Step Functions takes one answer to a token: of two at the
+    /// same time one is too late.
+    pub async fn answer(&self, token: &str, answer: &Answer) -> Result<Answering, Error> {
+        let output = serde_json::to_string(answer).expect("words always serialise");
+        let sent = self
+            .client
+            .send_task_success()
+            .task_token(token)
+            .output(output)
+            .send()
+            .await;
+        match sent {
+            Ok(_) => Ok(Answering::Taken),
+            Err(e) if is(&e, "TaskTimedOut") || is(&e, "TaskDoesNotExist") => {
+                Ok(Answering::TooLate)
+            }
+            Err(e) => Err(classify("SendTaskSuccess", &e)),
         }
     }
 

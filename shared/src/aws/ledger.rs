@@ -9,6 +9,8 @@
 //! | record a shift (and keep the alarms' copy true)   | TransactWriteItems  | the same                             |
 //! | which deployments watch this alarm                | Query `ALARM#name`  | with all that a rollback needs       |
 //! | tell a deployment to go back to blue              | UpdateItem          | `DEPLOYMENT#…`                       |
+//! | ask a person, and take in that one has answered   | UpdateItem          | `DEPLOYMENT#…`                       |
+//! | wish for a hold, or for the end of the plan       | UpdateItem          | `DEPLOYMENT#…`                       |
 //! | how is this deployment                            | GetItem             | `DEPLOYMENT#…`                       |
 //! | which deployments have not ended                  | Query `RUNNING`     | one row a deployment                 |
 //! | who holds this application, what was promoted last| BatchGetItem        | `LOCK#application/…`, `PROMOTED#…`   |
@@ -35,7 +37,7 @@ use aws_sdk_dynamodb::{
         transact_write_items::{
             TransactWriteItemsError, builders::TransactWriteItemsFluentBuilder,
         },
-        update_item::UpdateItemError,
+        update_item::{UpdateItemError, builders::UpdateItemFluentBuilder},
     },
     types::{
         AttributeValue, Delete, KeysAndAttributes, Put, ReturnValue,
@@ -51,6 +53,7 @@ use crate::{
     domain::{
         Timestamp,
         analysis::OnHoldTimeout,
+        approval::{Asked, Wish},
         check::Evidence,
         names::{AlarmName, Application, FunctionName},
         release::{Footprint, Release, StepTaken},
@@ -134,8 +137,12 @@ pub struct Record {
     pub weight: Weight,
     /// The steps taken so far.
     pub steps: Vec<StepTaken>,
-    /// The token that ends its hold.
+    /// The token that ends its wait for a person.
     pub token: Option<String>,
+    /// What that person is asked.
+    pub asked: Option<Box<Asked>>,
+    /// What a person wishes of it, until its next look.
+    pub wish: Option<Wish>,
     /// What it does when nobody ends its hold.
     pub on_hold_timeout: OnHoldTimeout,
     /// Why it goes back, once told to.
@@ -164,6 +171,8 @@ impl Record {
             weight: release.weight(),
             steps: release.steps.clone(),
             token: None,
+            asked: None,
+            wish: None,
             on_hold_timeout: release.hold.on_timeout,
             why: None,
             retain_until: None,
@@ -339,7 +348,7 @@ impl Ledger {
             .update(key(&deployment(execution), ONE))
             .update_expression(
                 "SET #status = :inFlight, footprint = :footprint, weight = :weight, steps = :steps \
-                 REMOVE #token",
+                 REMOVE #token, asked, wish",
             )
             .condition_expression("#status IN (:inFlight, :held)")
             .expression_attribute_names("#token", "token")
@@ -384,20 +393,20 @@ impl Ledger {
     ///
     /// # Errors
     /// [`Error::DeploymentRolledBack`] when it has been told to go back meanwhile.
-    pub async fn hold(&self, execution: &str, token: &str, reason: &str) -> Result<(), Error> {
+    pub async fn ask(&self, execution: &str, token: &str, asked: &Asked) -> Result<(), Error> {
         let held = self
             .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(key(&deployment(execution), ONE)))
-            .update_expression("SET #status = :held, #token = :token, heldFor = :reason")
+            .update_expression("SET #status = :held, #token = :token, asked = :asked REMOVE wish")
             .condition_expression("#status IN (:inFlight, :held)")
             .expression_attribute_names("#status", "status")
             .expression_attribute_names("#token", "token")
             .expression_attribute_values(":held", s(Status::Held.word()))
             .expression_attribute_values(":inFlight", s(Status::InFlight.word()))
             .expression_attribute_values(":token", s(token))
-            .expression_attribute_values(":reason", s(reason))
+            .expression_attribute_values(":asked", json(asked))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
@@ -405,8 +414,72 @@ impl Ledger {
             Ok(_) => Ok(()),
             Err(error) => Err(match failed_condition(&error) {
                 Some(failed) => told(failed.item()),
-                None => classify("recording the hold", &error),
+                None => classify("recording what is asked", &error),
             }),
+        }
+    }
+
+    /// Makes the link of what was asked useless, once somebody has answered. Nothing when it was
+    /// something else that was answered.
+    pub async fn answered(&self, execution: &str, asked: &Asked) -> Result<(), Error> {
+        let spent = Asked {
+            nonce_hash: None,
+            ..asked.clone()
+        };
+        self.if_so("asked = :asked", execution, |update| {
+            update
+                .update_expression("SET asked = :spent")
+                .expression_attribute_values(":asked", json(asked))
+                .expression_attribute_values(":spent", json(&spent))
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Takes in that the execution goes on with what it was held in.
+    pub async fn resumed(&self, execution: &str) -> Result<(), Error> {
+        self.if_so("#status = :held", execution, |update| {
+            update
+                .update_expression("SET #status = :inFlight REMOVE #token, asked")
+                .expression_attribute_names("#status", "status")
+                .expression_attribute_names("#token", "token")
+                .expression_attribute_values(":held", s(Status::Held.word()))
+                .expression_attribute_values(":inFlight", s(Status::InFlight.word()))
+        })
+        .await
+        .map(drop)
+    }
+
+    /// Leaves a person's wish for the deployment's next look; a later one replaces it. False when it
+    /// is not in flight, or waits for a person anyway.
+    pub async fn wish(&self, execution: &str, wish: &Wish) -> Result<bool, Error> {
+        self.if_so("#status = :inFlight", execution, |update| {
+            update
+                .update_expression("SET wish = :wish")
+                .expression_attribute_names("#status", "status")
+                .expression_attribute_values(":inFlight", s(Status::InFlight.word()))
+                .expression_attribute_values(":wish", json(wish))
+        })
+        .await
+    }
+
+    /// Updates a deployment's row where a condition holds. Whether it did.
+    async fn if_so(
+        &self,
+        condition: &str,
+        execution: &str,
+        what: impl FnOnce(UpdateItemFluentBuilder) -> UpdateItemFluentBuilder,
+    ) -> Result<bool, Error> {
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key(&deployment(execution), ONE)))
+            .condition_expression(condition);
+        match what(update).send().await {
+            Ok(_) => Ok(true),
+            Err(error) if failed_condition(&error).is_some() => Ok(false),
+            Err(error) => Err(classify("writing to the ledger", &error)),
         }
     }
 
@@ -500,7 +573,7 @@ impl Ledger {
         if record.footprint.is_some() {
             set.push_str(", footprint = :footprint, steps = :steps");
         }
-        set.push_str(" REMOVE #token");
+        set.push_str(" REMOVE #token, asked, wish");
         let mut update = self
             .update(key(&deployment(&record.execution), ONE))
             .update_expression(set)
@@ -840,6 +913,8 @@ fn record(item: &Item) -> Result<Record, Error> {
         weight,
         steps: optional(item, "steps")?.unwrap_or_default(),
         token: text(item, "token"),
+        asked: optional(item, "asked")?,
+        wish: optional(item, "wish")?,
         on_hold_timeout: parsed(item, "onHoldTimeout")?,
         why: optional(item, "why")?,
         retain_until: instant(item, "retainUntil")?,

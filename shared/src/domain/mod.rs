@@ -3,6 +3,7 @@
 //! Nothing here may be async, read a clock, draw at random, log, or know AWS.
 
 pub mod analysis;
+pub mod approval;
 pub mod bounds;
 pub mod check;
 pub mod counts;
@@ -11,6 +12,7 @@ pub mod front_door;
 pub mod health;
 pub mod judge;
 pub mod names;
+pub mod nonce;
 pub mod plan;
 pub mod release;
 pub mod resources;

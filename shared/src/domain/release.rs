@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Timestamp,
     analysis::{Analysis, OnHoldTimeout},
+    approval::{Answer, Answered, Approval, Verb, Wish, Word, lenient},
     check::{Evidence, Finding},
     counts::BluePast,
     decision::{Bake, Decision, Next, decide},
@@ -283,6 +284,9 @@ pub struct Release {
     pub preexisting_alarms: Vec<super::names::AlarmName>,
     /// What holding means for this release.
     pub hold: Hold,
+    /// What awaiting an approval means for this release.
+    #[serde(default)]
+    pub approval: Approval,
     /// How long blue is kept ready after the promotion, hours.
     pub blue_hours: u32,
     /// How many of each function's newest versions are kept after that; all when none.
@@ -302,7 +306,7 @@ pub struct Release {
     /// The word that `Decide` matches; absent before the first look.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<Decision>,
-    /// Where a hold leads when a person resumes: `shift` or `promote`.
+    /// Where an approval leads, or a hold when a person resumes: `shift`, `bakeOn` or `promote`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume: Option<Decision>,
     /// `SUCCESSFUL` once green is to be kept.
@@ -314,6 +318,18 @@ pub struct Release {
     /// The numbers behind the last verdict.
     #[serde(default, skip_serializing_if = "Evidence::is_empty")]
     pub evidence: Evidence,
+    /// What people answered so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<Answered>,
+    /// The answer to an approval, which the state machine has put here.
+    #[serde(default, deserialize_with = "lenient", skip_serializing)]
+    pub approval_answer: Option<Answer>,
+    /// That nobody answered an approval, which the state machine has put here.
+    #[serde(default, skip_serializing)]
+    pub unanswered: Option<serde_json::Value>,
+    /// The answer to a hold, which the state machine has put here.
+    #[serde(default, deserialize_with = "lenient", skip_serializing)]
+    pub answer: Option<Answer>,
 }
 
 impl Release {
@@ -372,6 +388,62 @@ impl Release {
             Some(_) if self.plan.needs_approval(next) => Next::StepAfterApproval,
             Some(_) => Next::Step,
         }
+    }
+
+    /// Takes in that green's first weight needs a person, where it does.
+    pub fn ask_first(&mut self) {
+        if self.plan.needs_approval(0) {
+            self.decision = Some(Decision::Ask);
+            self.resume = Some(Decision::Shift);
+        }
+    }
+
+    /// Puts on record what people answered, where the state machine has left it. True when there was
+    /// something: the execution has waited for a person.
+    pub fn take_answers(&mut self, at: Timestamp) -> bool {
+        let silence = self.unanswered.take().map(|_| Answer::new(Word::Silence));
+        let given = [self.approval_answer.take(), silence, self.answer.take()];
+        let weight = self.weight();
+        let before = self.answers.len();
+        let answers = given.into_iter().flatten().map(|answer| Answered {
+            decision: answer.decision,
+            by: answer.by,
+            reason: answer.reason,
+            at,
+            weight,
+        });
+        self.answers.extend(answers);
+        self.answers.len() > before
+    }
+
+    /// Takes in what a person wishes of a release that waits for nobody, after a look. A look that goes
+    /// back goes first, and where a person is asked anyway there is nothing to add.
+    pub fn wished(&mut self, wish: &Wish) {
+        match (wish.verb, self.decision) {
+            (Verb::Hold, Some(Decision::BakeOn)) => self.resume = Some(Decision::BakeOn),
+            (Verb::Hold, Some(Decision::Promote)) => {
+                self.deployment_status = None;
+                self.resume = Some(Decision::Promote);
+            }
+            (Verb::Hold, Some(Decision::Shift)) => {}
+            (
+                Verb::Promote,
+                Some(
+                    Decision::BakeOn
+                    | Decision::Shift
+                    | Decision::Ask
+                    | Decision::Hold
+                    | Decision::Promote,
+                ),
+            ) => self.deployment_status = Some(DeploymentStatus::Successful),
+            (Verb::Hold, Some(Decision::Ask | Decision::Hold))
+            | (_, None | Some(Decision::RollBack | Decision::AwaitDns)) => return,
+        }
+        self.decision = Some(match wish.verb {
+            Verb::Hold => Decision::Hold,
+            Verb::Promote => Decision::Promote,
+        });
+        self.reason = format!("{}; {}", wish.told(), self.reason);
     }
 
     /// Takes in that a shift was made, which may have to be in force before the bake begins.
@@ -625,6 +697,88 @@ mod tests {
         }
         assert_eq!(release.decision, Some(Decision::RollBack));
         assert_eq!(release.evidence.decided_by.as_deref(), Some("notInSync"));
+    }
+
+    fn wish(verb: Verb) -> Wish {
+        Wish::new(verb, "Ada", Some("lunch"), now())
+    }
+
+    #[test]
+    fn a_wish_to_hold_stops_where_it_is_and_can_be_resumed() {
+        for (looks, resume) in [(1, Decision::BakeOn), (2, Decision::Shift)] {
+            let mut release = release(&json!({}));
+            for _ in 0..looks {
+                release.take_in(found(Verdict::Healthy), now());
+            }
+            let wait = release.position.wait_seconds;
+            release.wished(&wish(Verb::Hold));
+            assert_eq!(
+                (release.decision, release.resume),
+                (Some(Decision::Hold), Some(resume))
+            );
+            assert_eq!(release.position.wait_seconds, wait, "what is left to bake");
+            assert_eq!(release.reason, "Ada asked to hold it: lunch; because");
+        }
+        // At the very end, too.
+        let mut release = release(&json!({}));
+        release.position.step = 1;
+        release.position.waited_seconds = 40;
+        release.take_in(found(Verdict::Healthy), now());
+        release.wished(&wish(Verb::Hold));
+        assert_eq!(
+            (release.decision, release.resume, release.deployment_status),
+            (Some(Decision::Hold), Some(Decision::Promote), None)
+        );
+    }
+
+    #[test]
+    fn a_wish_to_promote_skips_the_rest_but_no_verdict() {
+        let mut release = release(&json!({}));
+        release.take_in(found(Verdict::Healthy), now());
+        let mut worse = release.clone();
+        release.wished(&wish(Verb::Promote));
+        assert_eq!(
+            (release.decision, release.deployment_status),
+            (Some(Decision::Promote), Some(DeploymentStatus::Successful))
+        );
+        worse.take_in(found(Verdict::Unhealthy), now());
+        worse.wished(&wish(Verb::Promote));
+        assert_eq!(
+            (worse.decision, worse.deployment_status),
+            (Some(Decision::RollBack), None)
+        );
+    }
+
+    #[test]
+    fn the_first_step_asks_where_the_plan_says_so() {
+        let mut quiet = release(&json!({}));
+        quiet.ask_first();
+        assert_eq!(quiet.decision, None);
+        let mut asking = quiet;
+        asking.plan = serde_json::from_value(
+            json!({"steps": [{"weight": 100, "bakeSeconds": 0}], "approveBefore": 100}),
+        )
+        .unwrap();
+        asking.ask_first();
+        assert_eq!(
+            (asking.decision, asking.resume),
+            (Some(Decision::Ask), Some(Decision::Shift))
+        );
+    }
+
+    #[test]
+    fn answers_are_taken_once_and_in_their_order() {
+        let mut state = json!(release(&json!({})));
+        state["approvalAnswer"] = json!({"decision": "reject", "by": "Ada"});
+        state["answer"] = json!({"decision": "resume"});
+        let mut release: Release = serde_json::from_value(state).unwrap();
+        assert!(release.take_answers(now()));
+        let words: Vec<_> = release.answers.iter().map(|a| a.decision).collect();
+        assert_eq!(words, [Word::Reject, Word::Resume]);
+        assert_eq!(release.answers[0].weight, release.weight());
+        assert!(!release.take_answers(now()));
+        let next: Release = serde_json::from_value(json!(release)).unwrap();
+        assert_eq!((next.answers.len(), next.answer), (2, None));
     }
 
     #[test]

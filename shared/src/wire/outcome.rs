@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     Timestamp,
+    approval::Answered,
     check::Evidence,
     names::{AliasName, Application, FunctionName, Version},
     release::{DeploymentStatus, Release, StepTaken, Target},
@@ -58,6 +59,9 @@ pub struct Outcome {
     /// The steps that were taken.
     #[serde(default)]
     pub steps: Vec<StepTaken>,
+    /// What people answered when they were asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<Answered>,
     /// What people should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -98,6 +102,7 @@ impl Outcome {
             reason,
             evidence: release.evidence.clone(),
             steps: release.steps.clone(),
+            answers: release.answers.clone(),
             warnings: release.warnings.clone(),
             retain_until: None,
             front_door: None,

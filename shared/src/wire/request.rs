@@ -30,8 +30,8 @@ pub use self::front_door::FrontDoorRequest;
 pub use self::health_check::HealthCheck;
 pub use self::problem::{MOST_PROBLEMS, Problem, Problems};
 pub use self::release::{
-    FunctionRequest, MAX_FUNCTIONS, MAX_HOLD_SECONDS, MAX_KEEP_VERSIONS, OnHoldTimeout,
-    ReleaseRequest, Retention,
+    FunctionRequest, MAX_FUNCTIONS, MAX_HOLD_SECONDS, MAX_KEEP_VERSIONS, OnApprovalTimeout,
+    OnDenied, OnHoldTimeout, ReleaseRequest, Retention,
 };
 pub use self::size::{MAX_DEPTH, MAX_REQUEST_BYTES};
 pub use self::smoke_test::{Expect, MAX_PAYLOAD_BYTES, MAX_POINTERS, SmokeTest};

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{domain::Timestamp, error::Error};
+use crate::{
+    domain::{Timestamp, approval::AskedKind},
+    error::Error,
+};
 
 /// The input of a Task: the execution's state, and what Step Functions' context object says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,6 +22,9 @@ pub struct Task {
     /// The token that ends the wait, where the state waits for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+    /// What a person is asked, where the state waits for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asks: Option<AskedKind>,
     /// The execution's input, where the state needs what is not carried on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Value>,

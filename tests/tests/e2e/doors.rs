@@ -435,7 +435,7 @@ async fn prods_timeline(case: Case) {
     let asked = case.told(&execution, "HELD").await;
     door.share_is(0.5).await;
     execution
-        .answer(asked.token().expect("it says how to answer"), "resume")
+        .answer(asked.token().expect("it says how to answer"), "approve")
         .await;
     let ended = execution.wait().await;
     assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");

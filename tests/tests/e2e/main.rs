@@ -1,6 +1,7 @@
 //! Releases for real: each test starts executions of the deployed state machine, and asserts on what
 //! the local AWS then says. At its end each checks the design's invariants.
 
+mod approval;
 mod case;
 mod cost;
 mod died;
@@ -25,6 +26,7 @@ fn main() -> std::process::ExitCode {
         retention::tests(),
         trains::tests(),
         rolled_back::tests(),
+        approval::tests(),
         people::tests(),
         moto::tests(),
         promoted::tests(),

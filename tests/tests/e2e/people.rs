@@ -50,9 +50,9 @@ async fn prod(case: Case) {
         (alias.share("2") - 0.5).abs() < 0.01,
         "traffic stays as it is: {alias:?}"
     );
-    execution.wait_for_state("Hold", 1).await;
+    execution.wait_for_state("AwaitApproval", 1).await;
     execution
-        .answer(asked.token().expect("it says how to answer"), "resume")
+        .answer(asked.token().expect("it says how to answer"), "approve")
         .await;
     let ended = execution.wait().await;
     drop(users);
@@ -190,7 +190,7 @@ async fn hold_rolled_back(case: Case) {
     assert!(
         cause["reason"]
             .as_str()
-            .is_some_and(|reason| reason.contains("a person answered")),
+            .is_some_and(|reason| reason.contains("a person asked to roll it back")),
         "{cause}"
     );
 }

@@ -443,6 +443,8 @@ mod tests {
             weight: Weight::FULL,
             steps: Vec::new(),
             token: None,
+            asked: None,
+            wish: None,
             on_hold_timeout: OnHoldTimeout::RollBack,
             why: None,
             retain_until: None,

@@ -70,6 +70,22 @@ pub struct ReleaseRequest {
     #[serde(default)]
     #[deserr(default)]
     pub on_hold_timeout: OnHoldTimeout,
+    /// How long an approval that the strategy asks for is waited for, in seconds: 60 to 604800 (a week).
+    #[serde(default = "default_hold_timeout_seconds")]
+    #[schemars(range(min = 60, max = 604_800))]
+    #[deserr(
+        default = default_hold_timeout_seconds(),
+        from(Whole<60, MAX_HOLD_SECONDS>) = u32::from
+    )]
+    pub approval_timeout_seconds: u32,
+    /// What happens when nobody answers the approval in time.
+    #[serde(default)]
+    #[deserr(default)]
+    pub on_approval_timeout: OnApprovalTimeout,
+    /// What happens when a person rejects.
+    #[serde(default)]
+    #[deserr(default)]
+    pub on_denied: OnDenied,
 }
 
 impl ReleaseRequest {
@@ -232,4 +248,34 @@ pub enum OnHoldTimeout {
     RollBack,
     /// Traffic stays split as it is, and the locks stay taken.
     Leave,
+}
+
+/// What happens when nobody answers an approval in time.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Deserr,
+)]
+#[serde(rename_all = "camelCase")]
+#[deserr(rename_all = camelCase)]
+pub enum OnApprovalTimeout {
+    /// Traffic is held as it is, and a person is called again.
+    #[default]
+    Hold,
+    /// All traffic goes back to blue.
+    RollBack,
+    /// It goes on as if it had been approved.
+    Proceed,
+}
+
+/// What happens when a person rejects what the strategy asks approval for.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Deserr,
+)]
+#[serde(rename_all = "camelCase")]
+#[deserr(rename_all = camelCase)]
+pub enum OnDenied {
+    /// Traffic is held as it is until a person resumes, promotes or rolls back.
+    #[default]
+    Hold,
+    /// All traffic goes back to blue.
+    RollBack,
 }
