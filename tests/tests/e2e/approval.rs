@@ -1,10 +1,11 @@
 //! A person approves, rejects, or does not come; wishes of people for releases that wait for nobody.
 
-use crossfade_tests::{Execution, Target};
+use crossfade_tests::{Execution, Target, release::until};
 use serde_json::{Value, json};
 
 use crate::{
     case::{ALIAS, Case, Test, canary, merge, test},
+    people::is_split,
     promoted::{promoted, weights},
     rolled_back::rolled_back,
 };
@@ -50,18 +51,10 @@ async fn asked(case: &Case, more: Value) -> (Target, Execution, String) {
     (target, execution, token)
 }
 
-async fn is_split(target: &Target) {
-    let alias = target.look(ALIAS).await.expect("the alias is there");
-    assert!(
-        (alias.share("2") - 0.1).abs() < 0.01,
-        "traffic stays as it is: {alias:?}"
-    );
-}
-
 /// The token of the hold that follows an approval.
 async fn then_held(case: &Case, execution: &Execution, says: &str) -> String {
     execution.wait_for_state("Hold", 1).await;
-    crossfade_tests::release::until("people are told of the hold", || async {
+    until("people are told of the hold", || async {
         let told = case.world.notifications(&execution.arn).await;
         let held = told
             .into_iter()

@@ -146,7 +146,8 @@ async fn held(case: &Case, more: Value) -> (Target, Execution, String) {
     (target, execution, token)
 }
 
-async fn is_split(target: &Target) {
+/// Still as at the first step.
+pub(crate) async fn is_split(target: &Target) {
     let alias = target.look(ALIAS).await.expect("the alias is there");
     assert!(
         (alias.share("2") - 0.1).abs() < 0.01,
