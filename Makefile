@@ -93,9 +93,12 @@ fmt: ## format the Rust code
 	@cargo fmt --all
 
 .PHONY: schema
-schema: ## write statemachine/request.schema.json anew
-	@cargo run --quiet -p crossfade --example schema >$(TARGET)/request.schema.json
-	@mv $(TARGET)/request.schema.json statemachine/request.schema.json
+schema: ## write statemachine/request.schema.json and events.schema.json anew
+	@UPDATE_SCHEMA=1 cargo test --quiet --workspace --test request --test notices schema
+
+.PHONY: golden
+golden: ## write what people and programs are told (shared/tests/golden) anew; look at the difference
+	@UPDATE_GOLDEN=1 cargo test --quiet --workspace --test notices what_is_told
 
 .PHONY: docs
 docs: ## write what README.md has from the schema and from events/ anew

@@ -29,6 +29,7 @@
 
 pub mod aws;
 pub mod domain;
+pub mod emf;
 pub mod error;
 pub mod rollback;
 pub mod run;

@@ -10,6 +10,7 @@ pub mod dns;
 pub mod health;
 mod http;
 pub mod invariants;
+pub mod listener;
 pub mod local;
 pub mod paths;
 pub mod release;

@@ -25,6 +25,8 @@ pub struct Stack {
     pub table: String,
     /// Where people are told.
     pub topic: String,
+    /// Where a channel is told.
+    pub chat: String,
 }
 
 impl Stack {
@@ -102,6 +104,7 @@ impl Stack {
             retention: output("RetentionStateMachineArn"),
             table: output("LedgerTableName"),
             topic: output("NotificationTopicArn"),
+            chat: output("ChatTopicArn"),
         }
     }
 

@@ -47,7 +47,17 @@ impl Notification {
     /// Its attribute `deploymentStatus`.
     #[must_use]
     pub fn status(&self) -> &str {
-        let attribute = &self.attributes["deploymentStatus"];
+        self.attribute("deploymentStatus")
+    }
+
+    /// Its attribute `kind`.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.attribute("kind")
+    }
+
+    fn attribute(&self, name: &str) -> &str {
+        let attribute = &self.attributes[name];
         ["Value", "StringValue"]
             .iter()
             .find_map(|name| attribute[*name].as_str())
@@ -387,19 +397,39 @@ impl World {
 
     // People.
 
-    /// What people were told about an execution, in order.
+    /// What people were told of how an execution stands or ended, in order: all mails but those that
+    /// only say that it goes on.
     pub async fn notifications(&self, execution: &str) -> Vec<Notification> {
-        let topic = &self.stack.topic;
+        let mut mails = self.mails(execution).await;
+        mails.retain(|mail| !["Started", "Shifted"].contains(&mail.kind()));
+        mails
+    }
+
+    /// All mails about an execution, in order.
+    pub async fn mails(&self, execution: &str) -> Vec<Notification> {
+        let line = format!("Execution: {execution}\n");
+        let mut told = self.published(&self.stack.topic).await;
+        told.retain(|notification| notification.message.contains(&line));
+        told
+    }
+
+    /// All messages in the channel about an execution, in order.
+    pub async fn chat(&self, execution: &str) -> Vec<Value> {
+        let told = self.published(&self.stack.chat).await;
+        let messages = told.into_iter().map(|notification| {
+            serde_json::from_str::<Value>(&notification.message).expect("a channel is told JSON")
+        });
+        messages
+            .filter(|message| message["metadata"]["relatedResources"][0] == execution)
+            .collect()
+    }
+
+    async fn published(&self, topic: &str) -> Vec<Notification> {
         let told = self
             .control
             .get(&format!("notifications?topic={topic}"))
             .await;
-        let told: Vec<Notification> =
-            serde_json::from_value(told).expect("notifications are as README.md says");
-        let line = format!("Execution: {execution}\n");
-        told.into_iter()
-            .filter(|notification| notification.message.contains(&line))
-            .collect()
+        serde_json::from_value(told).expect("notifications are as README.md says")
     }
 
     // Calls and what is done to them.

@@ -147,7 +147,7 @@ fn anchor(heading: &str) -> String {
 
 /// Whoever looks up a word that a release ended with finds it.
 #[test]
-fn the_runbook_has_a_heading_for_each_end_and_each_queue() {
+fn the_runbook_has_a_heading_for_each_end_each_queue_and_each_alarm() {
     let runbook = read("docs/RUNBOOK.md");
     let words: BTreeSet<&str> = headings(&runbook)
         .flat_map(|line| line.split(' '))
@@ -173,13 +173,13 @@ fn the_runbook_has_a_heading_for_each_end_and_each_queue() {
             .map(|&name| name.to_owned()),
     );
     let template = yaml::read("template.yaml");
-    let queues = resources(&template)
+    let watched = resources(&template)
         .into_iter()
-        .filter(|(_, kind)| kind == "AWS::SQS::Queue")
+        .filter(|(_, kind)| ["AWS::SQS::Queue", "AWS::CloudWatch::Alarm"].contains(&kind.as_str()))
         .map(|(name, _)| name);
     let before = ends.len();
-    ends.extend(queues);
-    assert!(ends.len() >= before + 4, "{ends:?}");
+    ends.extend(watched);
+    assert!(ends.len() >= before + 6, "{ends:?}");
     // The statuses of an execution that ran no Catch.
     let rules = &template["Resources"]["RollbackFunction"]["Properties"]["Events"];
     let statuses = &rules["ExecutionEnded"]["Properties"]["Pattern"]["detail"]["status"];
@@ -246,21 +246,15 @@ fn what_documents_name_of_the_stack_is_in_the_template() {
     assert!(seen > 30, "{seen}");
 }
 
-/// The stack's resources with their types, and the queues that SAM makes for events.
+/// The stack's resources with their types.
 fn resources(template: &Value) -> BTreeMap<String, String> {
-    let mut resources = BTreeMap::new();
-    for (name, resource) in template["Resources"].as_object().expect("it has some") {
-        let kind = resource["Type"].as_str().expect("it has one");
-        resources.insert(name.clone(), kind.to_owned());
-        let events = resource["Properties"]["Events"].as_object();
-        for event in events.into_iter().flat_map(Map::values) {
-            let letters = &event["Properties"]["DeadLetterConfig"]["QueueLogicalId"];
-            if let Some(queue) = letters.as_str() {
-                resources.insert(queue.to_owned(), "AWS::SQS::Queue".to_owned());
-            }
-        }
-    }
-    resources
+    let all = template["Resources"].as_object().expect("it has some");
+    all.iter()
+        .map(|(name, resource)| {
+            let kind = resource["Type"].as_str().expect("it has one");
+            (name.clone(), kind.to_owned())
+        })
+        .collect()
 }
 
 fn is_name(word: &str) -> bool {

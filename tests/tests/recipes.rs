@@ -147,7 +147,7 @@ fn the_pipeline_hands_the_request_that_it_builds_to_the_state_machine() {
 
 #[test]
 fn templates_lint() {
-    for name in ["codepipeline.yaml", "sam.yaml"] {
+    for name in ["codepipeline.yaml", "notifications.yaml", "sam.yaml"] {
         let linted = Command::new(paths::tool("cfn-lint"))
             .args(["--regions", "us-east-1", "--"])
             .arg(recipe(name))

@@ -1,7 +1,5 @@
 //! Calling a person: the traffic stays as it is until someone answers.
 
-use std::fmt::Write as _;
-
 use crossfade::{
     domain::{
         approval::{Asked, AskedKind},
@@ -11,6 +9,7 @@ use crossfade::{
     },
     error::Error,
     wire::{
+        notice::Notice,
         outcome::Outcome,
         task::{Task, state},
     },
@@ -31,10 +30,8 @@ impl Handler {
 
         let outcome = Outcome::of(&release, DeploymentStatus::Held, asked.reason.clone());
         let link = self.link(&task.execution, &nonce);
-        let answers = answers(&asked, token, link.as_deref());
-        self.notifier
-            .ask(&task.execution, &outcome, &answers)
-            .await?;
+        let notice = Notice::asked(&task.execution, &outcome, &asked, token, link);
+        self.notifier.tell(&notice).await?;
         tracing::info!(
             deployment.id = task.execution,
             weight_percent = release.weight().percent(),
@@ -57,28 +54,4 @@ fn random() -> Result<Nonce, Error> {
     getrandom::fill(&mut bytes)
         .map_err(|error| Error::Transient(format!("no randomness for a nonce: {error}")))?;
     Ok(Nonce::from_random(bytes))
-}
-
-/// What a person can do, and what happens if nobody does.
-fn answers(asked: &Asked, token: &str, link: Option<&str>) -> String {
-    let mut text = format!(
-        "Traffic stays as it is, and an alarm still rolls it back. Without an answer until {} {}.\n",
-        asked
-            .until
-            .to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
-        asked.on_silence
-    );
-    if let Some(link) = link {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "\nHere you can see more, and answer: {link}\n");
-    }
-    for word in asked.kind.words() {
-        let (meaning, word): (_, &str) = (asked.meaning(*word), word.into());
-        let _ = write!(
-            text,
-            "\n{word}: {meaning}\n  aws stepfunctions send-task-success \
-             --task-output '{{\"decision\":\"{word}\"}}' --task-token '{token}'\n"
-        );
-    }
-    text
 }

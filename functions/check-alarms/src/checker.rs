@@ -7,8 +7,10 @@ use crossfade::{
         check::{AlarmState, Evidence, Reading},
         names::AlarmName,
     },
+    emf,
     error::Error,
     rollback::{self, Reverted},
+    wire::notice::Notice,
 };
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -61,6 +63,7 @@ impl Handler {
             )
             .await?;
             if let Some(restored) = restored {
+                emf::time_to_blue(&restored.record.application, why.at);
                 // The execution finds the rest at its next state; a hold has none until it is ended.
                 if let Some(token) = &restored.record.token {
                     let told = Error::DeploymentRolledBack(why.reason.clone());
@@ -71,8 +74,10 @@ impl Handler {
         }
         match rollback::revert(&self.traffic, &self.ledger, &watch.execution, why).await {
             Ok(Reverted::Done(restored)) => {
+                emf::time_to_blue(&restored.record.application, why.at);
                 let outcome = restored.outcome(restored.status());
-                self.notifier.tell(&watch.execution, &outcome).await?;
+                let ended = Notice::ended(&watch.execution, why.at, &outcome);
+                self.notifier.tell(&ended).await?;
                 Ok(true)
             }
             // A newer deployment has begun: it watches its own alarms.

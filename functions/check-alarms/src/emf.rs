@@ -1,48 +1,49 @@
-//! One line of metrics a verdict, in CloudWatch's embedded metric format (AWS-FACTS 2.4): no call, no
-//! permission.
+//! What a look found, as numbers that are kept over time.
 
-use crossfade::domain::{
-    Timestamp, check::Finding, release::Release, verdict::Verdict, weight::Weight,
+use crossfade::{
+    domain::{
+        Timestamp, check::Finding, counts::Counts, release::Release, verdict::Verdict,
+        weight::Weight,
+    },
+    emf::{Line, Metric},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
-/// Writes the line.
-pub(crate) fn verdict(release: &Release, weight: Weight, found: &Finding, now: Timestamp) {
-    println!("{}", line(release, weight, found, now));
+/// The line of a look.
+pub(crate) fn verdict(release: &Release, weight: Weight, found: &Finding, now: Timestamp) -> Line {
+    let unhealthy = found.verdict == Verdict::Unhealthy;
+    let line = Line::new(now)
+        .with("Application", json!(release.application))
+        .with("Verdict", json!(found.verdict))
+        .with("Reason", json!(found.reason))
+        .measure(Metric::GreenWeight, f64::from(weight.percent()))
+        .measure(Metric::Unhealthy, f64::from(u8::from(unhealthy)));
+    let Some(judge) = &found.evidence.judge else {
+        return line;
+    };
+    let slow = |counts: &Counts| {
+        let share = |slow| 100.0 * slow / number(counts.invocations).max(1.0);
+        share(number(counts.slow))
+    };
+    let line = line
+        .with("DecidedBy", json!(judge.decided_by))
+        .with("Function", json!(judge.function))
+        .measure(Metric::GreenErrorRate, judge.green_error_percent)
+        .measure(Metric::BlueErrorRate, judge.blue_error_percent)
+        .measure(Metric::GreenInvocations, number(judge.green.invocations))
+        .measure(Metric::BlueInvocations, number(judge.blue.invocations))
+        .measure(Metric::EValue, judge.e_value);
+    if release.analysis.slower_than_ms.is_none() {
+        return line;
+    }
+    line.measure(Metric::GreenSlowShare, slow(&judge.green))
+        .measure(Metric::BlueSlowShare, slow(&judge.blue))
 }
 
-fn line(release: &Release, weight: Weight, found: &Finding, now: Timestamp) -> Value {
-    let mut metrics = vec![
-        json!({"Name": "GreenWeight", "Unit": "Percent"}),
-        json!({"Name": "Unhealthy", "Unit": "Count"}),
-    ];
-    let mut line = json!({
-        "Application": release.application,
-        "GreenWeight": weight.percent(),
-        "Unhealthy": u8::from(found.verdict == Verdict::Unhealthy),
-        "Verdict": found.verdict,
-        "Reason": found.reason,
-    });
-    if let Some(judge) = &found.evidence.judge {
-        for (name, unit, value) in [
-            (
-                "GreenErrorRate",
-                "Percent",
-                json!(judge.green_error_percent),
-            ),
-            ("BlueErrorRate", "Percent", json!(judge.blue_error_percent)),
-            ("GreenInvocations", "Count", json!(judge.green.invocations)),
-            ("BlueInvocations", "Count", json!(judge.blue.invocations)),
-            ("EValue", "None", json!(judge.e_value)),
-        ] {
-            metrics.push(json!({"Name": name, "Unit": unit}));
-            line[name] = value;
-        }
-        line["DecidedBy"] = json!(judge.decided_by);
-    }
-    line["_aws"] = json!({
-        "Timestamp": now.timestamp_millis(),
-        "CloudWatchMetrics": [{"Namespace": "Crossfade", "Dimensions": [["Application"]], "Metrics": metrics}],
-    });
-    line
+#[allow(
+    clippy::cast_precision_loss,
+    reason = "CloudWatch keeps numbers as doubles too"
+)]
+fn number(count: u64) -> f64 {
+    count as f64
 }

@@ -146,7 +146,7 @@ impl Handler {
             routes_each_request: release.traffic.routes_each_request(),
         };
         let found = check(&release.analysis, &look);
-        emf::verdict(&release, step.weight, &found, task.now);
+        emf::verdict(&release, step.weight, &found, task.now).write();
         let (verdict, index) = (found.verdict, release.position.step);
         release.take_in(found, task.now);
         if let Some(wish) = wish {

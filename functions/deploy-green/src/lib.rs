@@ -33,6 +33,7 @@ use crossfade::{
     },
     error::Error,
     wire::{
+        notice::Notice,
         outcome::{FunctionOutcome, Outcome},
         request::{ReleaseRequest, Request},
         task::{Task, task},
@@ -162,6 +163,8 @@ impl Handler {
             answer: None,
         };
         self.ledger.launch(&task.execution, &release).await?;
+        let begun = Notice::started(&task.execution, task.now, &release);
+        self.notifier.mention(&begun).await;
         tracing::info!(
             deployment.id = task.execution,
             application = %release.application,
@@ -218,7 +221,8 @@ impl Handler {
             retain_until: None,
             front_door: None,
         };
-        self.notifier.tell(&task.execution, &outcome).await?;
+        let ended = Notice::ended(&task.execution, task.now, &outcome);
+        self.notifier.tell(&ended).await?;
         Ok(json!(outcome))
     }
 }

@@ -5,7 +5,7 @@ use crossfade::{
     domain::{analysis::OnHoldTimeout, check::Evidence, names::FunctionName, weight::Weight},
     error::Error,
     rollback,
-    wire::{request::ReleaseRequest, task::Task},
+    wire::{notice::Notice, request::ReleaseRequest, task::Task},
 };
 
 use crate::Handler;
@@ -100,7 +100,8 @@ impl Handler {
         {
             rollback::close(&self.ledger, &restored, task.now).await?;
             let outcome = restored.outcome(restored.status());
-            self.notifier.tell(holder, &outcome).await?;
+            let ended = Notice::ended(holder, task.now, &outcome);
+            self.notifier.tell(&ended).await?;
         }
         tracing::warn!(
             deployment.id = task.execution,

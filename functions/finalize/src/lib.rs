@@ -12,11 +12,15 @@ use crossfade::{
     error::Error,
     rollback::explain,
     wire::{
+        notice::Notice,
         outcome::Outcome,
         task::{state, task},
     },
 };
 use serde_json::Value;
+
+/// How often it is tried again to tell people.
+const PATIENCE: u32 = 3;
 
 /// What the handler acts on.
 #[derive(Debug)]
@@ -81,7 +85,16 @@ impl Handler {
         let reason = format!("green has all traffic; {}", release.reason);
         let mut outcome = Outcome::of(&release, DeploymentStatus::Successful, reason);
         outcome.retain_until = Some(until);
-        self.notifier.tell(&task.execution, &outcome).await?;
+        let ended = Notice::ended(&task.execution, task.now, &outcome);
+        if let Err(untold) = self.notifier.tell(&ended).await {
+            // Green has all traffic, and that is on record: an execution that failed now would say
+            // otherwise.
+            if task.retries < PATIENCE {
+                return Err(Error::Transient(untold.to_string()));
+            }
+            let warning = format!("people could not be told of this: {untold}");
+            outcome.warnings.push(warning);
+        }
         tracing::info!(deployment.id = task.execution, retain_until = %until, "Promoted green.");
         Ok(outcome)
     }

@@ -25,6 +25,7 @@ use crossfade::{
     },
     error::Error,
     wire::{
+        notice::Notice,
         outcome::{FrontDoorOutcome, Outcome},
         task::{Task, task},
     },
@@ -280,7 +281,8 @@ impl Handler {
                 written: progress.written,
             }),
         };
-        self.notifier.tell(&task.execution, &outcome).await?;
+        let ended = Notice::ended(&task.execution, task.now, &outcome);
+        self.notifier.tell(&ended).await?;
         Ok(json!(outcome))
     }
 }

@@ -17,9 +17,10 @@ use crossfade::{
         notify::Notifier,
         versions::Versions,
     },
-    domain::names::FunctionName,
+    domain::names::{Application, FunctionName},
     error::Error,
     wire::{
+        notice::Notice,
         retention::Retention,
         task::{Task, state, task},
     },
@@ -95,7 +96,12 @@ impl Handler {
         }
         let what = format!("its versions were not cleaned up: {}", cause(&state));
         self.notifier
-            .tell_of_retention(&task.execution, application(&state), &what)
+            .tell(&Notice::retention_failed(
+                &task.execution,
+                task.now,
+                application(&state),
+                what.clone(),
+            ))
             .await?;
         // What the execution fails with, whatever failed.
         state["failure"]["Cause"] = json!(what);
@@ -110,7 +116,12 @@ impl Handler {
             cause(&state)
         );
         self.notifier
-            .tell_of_retention(&task.execution, application(&state), &what)
+            .tell(&Notice::retention_failed(
+                &task.execution,
+                task.now,
+                application(&state),
+                what.clone(),
+            ))
             .await?;
         if let Some(fields) = state.as_object_mut() {
             fields.remove("failure");
@@ -141,6 +152,6 @@ fn cause(state: &Value) -> String {
     format!("{error}: {message}")
 }
 
-fn application(state: &Value) -> &str {
-    state["application"].as_str().unwrap_or_default()
+fn application(state: &Value) -> Option<Application> {
+    state["application"].as_str()?.parse().ok()
 }

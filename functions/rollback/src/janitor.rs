@@ -4,8 +4,10 @@
 use crossfade::{
     aws::ledger::{Record, Status, Why},
     domain::{Timestamp, analysis::OnHoldTimeout, check::Evidence, release::DeploymentStatus},
+    emf::{Line, Metric},
     error::Error,
     rollback,
+    wire::notice::Notice,
 };
 use serde_json::{Value, json};
 
@@ -34,13 +36,14 @@ impl Handler {
             let outcome = cause
                 .and_then(|cause| serde_json::from_str(cause).ok())
                 .unwrap_or_else(|| rollback::outcome(&record, DeploymentStatus::Held, &[]));
-            self.notifier.tell(execution, &outcome).await?;
+            let left = Notice::left(execution, time, &outcome);
+            self.notifier.tell(&left).await?;
             return Ok(json!({ "madeWhole": false }));
         }
         match self.make_whole(execution, error, reason, time).await {
             Ok(made_whole) => Ok(json!({ "madeWhole": made_whole })),
             Err(failed) => {
-                self.call_for_help(execution, &failed).await?;
+                self.call_for_help(execution, &failed, time).await?;
                 Err(failed)
             }
         }
@@ -48,7 +51,13 @@ impl Handler {
 
     /// Tells people that only they can make traffic whole. What could not be done is tried again, by
     /// Lambda for a while and then by every tick.
-    async fn call_for_help(&self, execution: &str, failed: &Error) -> Result<(), Error> {
+    async fn call_for_help(
+        &self,
+        execution: &str,
+        failed: &Error,
+        time: Timestamp,
+    ) -> Result<(), Error> {
+        Line::new(time).measure(Metric::Stuck, 1.0).write();
         let Some(record) = self.ledger.get(execution).await? else {
             return Ok(());
         };
@@ -57,7 +66,8 @@ impl Handler {
             "traffic could not be put back on blue, and is tried again every 5 minutes: {failed}; it was to go back because: {}",
             outcome.reason
         );
-        self.notifier.tell(execution, &outcome).await
+        let stuck = Notice::ended(execution, time, &outcome);
+        self.notifier.tell(&stuck).await
     }
 
     /// Looks at every deployment that has not ended, and makes whole those whose execution has.
@@ -67,17 +77,19 @@ impl Handler {
     /// tick tries again.
     pub(crate) async fn sweep(&self, time: Timestamp) -> Result<Value, Error> {
         let running = self.ledger.running().await?;
-        let (mut made_whole, mut failed) = (0, None);
+        let (mut made_whole, mut stuck, mut failed) = (0, 0.0, None);
         for execution in &running {
             // One after the other: `DescribeExecution` takes 15 a second, and nothing hurries here.
             match self.look_after(execution, time).await {
                 Ok(done) => made_whole += usize::from(done),
                 Err(error) => {
                     tracing::error!(deployment.id = execution, error.message = %error, "Could not be made whole.");
+                    stuck += 1.0;
                     failed = failed.or(Some(error));
                 }
             }
         }
+        Line::new(time).measure(Metric::Stuck, stuck).write();
         if let Some(error) = failed {
             return Err(error);
         }
@@ -120,7 +132,8 @@ impl Handler {
         };
         rollback::close(&self.ledger, &restored, at).await?;
         let outcome = restored.outcome(restored.status());
-        self.notifier.tell(execution, &outcome).await?;
+        let ended = Notice::ended(execution, at, &outcome);
+        self.notifier.tell(&ended).await?;
         tracing::warn!(
             deployment.id = execution,
             reason = outcome.reason,

@@ -21,10 +21,12 @@ use crossfade::{
         names::Application,
         release::{DeploymentStatus, Release},
     },
+    emf,
     error::Error,
     rollback::{self, Restored, Reverted},
     wire::{
         events::Event,
+        notice::Notice,
         outcome::Outcome,
         request::Request,
         task::{Call, Task},
@@ -81,13 +83,13 @@ impl Handler {
                     cause,
                     time,
                 } => {
-                    self.execution_ended(
+                    Box::pin(self.execution_ended(
                         &execution,
                         &status,
                         error.as_deref(),
                         cause.as_deref(),
                         time,
-                    )
+                    ))
                     .await
                 }
                 Event::Tick { time } => self.sweep(time).await,
@@ -95,9 +97,9 @@ impl Handler {
             },
             Call::Task(task) => {
                 let ending = if is_asked_for(&task.state) {
-                    self.asked_for(&task).await?
+                    Box::pin(self.asked_for(&task)).await?
                 } else {
-                    self.failed(&task).await?
+                    Box::pin(self.failed(&task)).await?
                 };
                 Ok(json!(ending))
             }
@@ -123,6 +125,10 @@ impl Handler {
             _ => rollback::restore(traffic, ledger, execution, &why).await?,
         };
         if let Some(restored) = &restored {
+            // What came first is what traffic was put back for, and perhaps by.
+            if restored.record.why.as_ref() == Some(&why) {
+                emf::time_to_blue(&restored.record.application, task.now);
+            }
             rollback::close(&self.ledger, restored, task.now).await?;
         }
         let changed_outside = restored
@@ -151,7 +157,8 @@ impl Handler {
             outcome.warnings = release.warnings;
             outcome.evidence.judge = outcome.evidence.judge.or(release.evidence.judge);
         }
-        self.notifier.tell(&task.execution, &outcome).await?;
+        let ended = Notice::ended(&task.execution, task.now, &outcome);
+        self.notifier.tell(&ended).await?;
         tracing::info!(
             deployment.id = task.execution,
             error.name = error,
@@ -193,7 +200,7 @@ impl Handler {
             evidence: Evidence::default(),
             at: task.now,
         };
-        let outcome = match self.take_back(&application, &why).await? {
+        let outcome = match Box::pin(self.take_back(&application, &why)).await? {
             Ok(outcome) => outcome,
             Err(not) => {
                 let reason = format!(
@@ -213,7 +220,8 @@ impl Handler {
     /// What was asked for cannot be done.
     async fn rejected(&self, task: &Task, why: &Why) -> Result<Ending, Error> {
         let outcome = nothing_begun(&task.state, why);
-        self.notifier.tell(&task.execution, &outcome).await?;
+        let ended = Notice::ended(&task.execution, task.now, &outcome);
+        self.notifier.tell(&ended).await?;
         Ok(Ending {
             asked_for: false,
             error: "InvalidRequest",
@@ -250,7 +258,8 @@ impl Handler {
         match rollback::revert(&self.traffic, &self.ledger, &execution, why).await? {
             Reverted::Done(restored) => {
                 let outcome = restored.outcome(restored.status());
-                self.notifier.tell(&execution, &outcome).await?;
+                let ended = Notice::ended(&execution, why.at, &outcome);
+                self.notifier.tell(&ended).await?;
                 Ok(Ok(outcome))
             }
             Reverted::Not(not) => Ok(Err(not)),

@@ -1,11 +1,14 @@
 //! Gives green its share for this step, and records it. Safe to repeat.
 
 use crossfade::{
-    aws::{ledger::Ledger, traffic::Traffic},
+    aws::{ledger::Ledger, notify::Notifier, traffic::Traffic},
     domain::release::Release,
     error::Error,
     rollback::explain,
-    wire::task::{state, task},
+    wire::{
+        notice::Notice,
+        task::{state, task},
+    },
 };
 use serde_json::Value;
 
@@ -14,6 +17,7 @@ use serde_json::Value;
 pub struct Handler {
     traffic: Traffic,
     ledger: Ledger,
+    notifier: Notifier,
 }
 
 impl Handler {
@@ -23,6 +27,7 @@ impl Handler {
         Self {
             traffic: Traffic::new(config),
             ledger: Ledger::new(config),
+            notifier: Notifier::new(config),
         }
     }
 
@@ -66,6 +71,10 @@ impl Handler {
             bake_seconds = step.bake_seconds,
             "Shifted traffic."
         );
+        // Only what is on record is told, and as the last thing: what is tried again has not been told,
+        // unless the answer to this very call was lost.
+        let told = Notice::shifted(&task.execution, task.now, &shifted);
+        self.notifier.mention(&told).await;
         Ok(shifted)
     }
 }

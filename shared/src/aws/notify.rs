@@ -1,134 +1,196 @@
-//! SNS: telling people.
+//! Telling: people by mail and people in a channel through SNS, and programs through EventBridge. What
+//! is told is [`crate::wire::notice`]'s to say.
 
-use aws_sdk_sns::{Client, types::MessageAttributeValue};
+use std::{env, time::Duration};
+
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use aws_sdk_sns::types::MessageAttributeValue;
+use serde_json::json;
+use tokio::time::timeout;
 
 use super::classify::classify;
-use crate::{error::Error, wire::outcome::Outcome};
+use crate::{
+    emf::{Line, Metric},
+    error::Error,
+    wire::notice::{Facts, Mail, Notice, SOURCE, chat, event, mail},
+};
 
-/// SNS refuses a subject of 100 characters or more (AWS-FACTS 8).
-const SUBJECT: usize = 99;
+/// How long is waited for what may fail: no shift is late for a message. SNS and EventBridge answer
+/// within a tenth of a second.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The topic that people listen to.
+/// Where people and programs listen.
 #[derive(Clone, Debug)]
 pub struct Notifier {
-    client: Client,
-    topic: String,
+    sns: aws_sdk_sns::Client,
+    events: aws_sdk_eventbridge::Client,
+    people: String,
+    chat: String,
 }
 
 impl Notifier {
-    /// The topic named by the environment's `NOTIFICATION_TOPIC`.
+    /// The topics named by the environment's `NOTIFICATION_TOPIC` and `CHAT_TOPIC`, and the Region's
+    /// default bus.
     ///
     /// # Panics
-    /// Without that variable: the template sets it, and nothing works without.
+    /// Without one of these variables: the template sets them, and nothing works without.
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
-        let topic =
-            std::env::var("NOTIFICATION_TOPIC").expect("NOTIFICATION_TOPIC is set by the template");
+        let set =
+            |name: &str| env::var(name).unwrap_or_else(|_| panic!("{name} is set by the template"));
         Self {
-            client: Client::new(config),
-            topic,
+            sns: aws_sdk_sns::Client::new(config),
+            events: aws_sdk_eventbridge::Client::new(config),
+            people: set("NOTIFICATION_TOPIC"),
+            chat: set("CHAT_TOPIC"),
         }
     }
 
-    /// Tells how a deployment stands: a sentence on top, the numbers as JSON below.
-    pub async fn tell(&self, execution: &str, outcome: &Outcome) -> Result<(), Error> {
-        self.send(&subject(outcome), &body(execution, outcome, ""), outcome)
-            .await
-    }
-
-    /// The same, with what the reader can do about it.
-    pub async fn ask(
-        &self,
-        execution: &str,
-        outcome: &Outcome,
-        answers: &str,
-    ) -> Result<(), Error> {
-        self.send(
-            &subject(outcome),
-            &body(execution, outcome, answers),
-            outcome,
-        )
-        .await
-    }
-
-    /// Tells that versions of an application are not cleaned up, with the execution that shows why.
-    /// Its attribute is another one's: the release is what it was.
-    pub async fn tell_of_retention(
-        &self,
-        execution: &str,
-        application: &str,
-        what: &str,
-    ) -> Result<(), Error> {
-        let body = format!("{what}\n\nExecution: {execution}\n");
-        let subject = subject_of("RETENTION FAILED", application, what);
-        self.publish(&subject, &body, "retentionStatus", "FAILED")
-            .await
-    }
-
-    async fn send(&self, subject: &str, body: &str, outcome: &Outcome) -> Result<(), Error> {
-        let status: &'static str = outcome.deployment_status.into();
-        self.publish(subject, body, "deploymentStatus", status)
-            .await
-    }
-
-    async fn publish(
-        &self,
-        subject: &str,
-        body: &str,
-        attribute: &str,
-        word: &str,
-    ) -> Result<(), Error> {
-        let value = MessageAttributeValue::builder()
-            .data_type("String")
-            .string_value(word)
-            .build()
-            .expect("a data type is given");
-        self.client
-            .publish()
-            .topic_arn(&self.topic)
-            .subject(subject)
-            .message(body)
-            .message_attributes(attribute, value)
-            .send()
-            .await
-            .map_err(|error| classify("Publish", &error))?;
+    /// Tells what has to reach people: how a release ended, and that they are asked.
+    ///
+    /// # Errors
+    /// When the mail could not be handed over. To tell all again is safe: the notice's id is the same.
+    /// That the channel or the programs were not reached is only logged, and counted
+    /// ([`Metric::Untold`], on which the stack has an alarm): no release ends otherwise for that.
+    pub async fn tell(&self, notice: &Notice) -> Result<(), Error> {
+        let (mailed, chatted, sent) = futures::join!(
+            Box::pin(self.mail(notice)),
+            within(PATIENCE, Box::pin(self.chat(notice))),
+            within(PATIENCE, Box::pin(self.event(notice))),
+        );
+        let mailed = mailed.inspect_err(|error| untold(&notice.facts, "people", error));
+        logged(&notice.facts, [("chat", chatted), ("events", sent)]);
+        mailed?;
+        count(&notice.facts);
         Ok(())
     }
+
+    /// Tells what is good to know. Whoever calls this goes on, whatever becomes of it.
+    pub async fn mention(&self, notice: &Notice) {
+        let (mailed, chatted, sent) = futures::join!(
+            within(PATIENCE, Box::pin(self.mail(notice))),
+            within(PATIENCE, Box::pin(self.chat(notice))),
+            within(PATIENCE, Box::pin(self.event(notice))),
+        );
+        logged(
+            &notice.facts,
+            [("people", mailed), ("chat", chatted), ("events", sent)],
+        );
+        count(&notice.facts);
+    }
+
+    async fn mail(&self, notice: &Notice) -> Result<(), Error> {
+        let Mail { subject, body } = mail(notice);
+        self.publish(&self.people, Some(subject), body, &notice.facts)
+            .await
+    }
+
+    async fn chat(&self, notice: &Notice) -> Result<(), Error> {
+        let message = chat(notice).to_string();
+        self.publish(&self.chat, None, message, &notice.facts).await
+    }
+
+    /// What a subscription may filter by goes along as attributes.
+    async fn publish(
+        &self,
+        topic: &str,
+        subject: Option<String>,
+        message: String,
+        facts: &Facts,
+    ) -> Result<(), Error> {
+        let attribute = |word: &str| {
+            MessageAttributeValue::builder()
+                .data_type("String")
+                .string_value(word)
+                .build()
+                .expect("a data type is given")
+        };
+        let mut publish = self
+            .sns
+            .publish()
+            .topic_arn(topic)
+            .set_subject(subject)
+            .message(message)
+            .message_attributes("kind", attribute(facts.kind.into()));
+        if let Some(status) = facts.deployment_status {
+            publish = publish.message_attributes("deploymentStatus", attribute(status.into()));
+        }
+        if let Some(application) = &facts.application {
+            publish = publish.message_attributes("application", attribute(application.as_ref()));
+        }
+        let sent = publish.send().await;
+        sent.map_err(|error| classify("Publish", &error))?;
+        Ok(())
+    }
+
+    async fn event(&self, notice: &Notice) -> Result<(), Error> {
+        let event = event(notice);
+        let entry = PutEventsRequestEntry::builder()
+            .source(SOURCE)
+            .detail_type(event.detail_type.to_string())
+            .detail(json!(event.detail).to_string())
+            .set_resources(Some(event.resources))
+            .build();
+        let sent = self.events.put_events().entries(entry).send().await;
+        let answer = sent.map_err(|error| classify("PutEvents", &error))?;
+        // It answers 200 to entries that it did not take.
+        let refused = answer.entries.unwrap_or_default();
+        match refused.iter().find_map(|entry| entry.error_code.as_deref()) {
+            Some(code) => Err(Error::Refused(format!("PutEvents: {code}"))),
+            None => Ok(()),
+        }
+    }
 }
 
-fn subject(outcome: &Outcome) -> String {
-    let status: &'static str = outcome.deployment_status.into();
-    let application = outcome
-        .application
-        .as_ref()
-        .map_or("(unknown application)", AsRef::as_ref);
-    subject_of(status, application, &outcome.reason)
+async fn within(
+    patience: Duration,
+    telling: impl Future<Output = Result<(), Error>>,
+) -> Result<(), Error> {
+    let told = timeout(patience, telling).await;
+    told.unwrap_or_else(|_| {
+        Err(Error::Transient(format!(
+            "no answer within {} s",
+            patience.as_secs()
+        )))
+    })
 }
 
-fn subject_of(status: &str, application: &str, reason: &str) -> String {
-    format!("[{status}] {application}: {reason}")
-        .chars()
-        .map(|c| {
-            if c.is_ascii() && !c.is_ascii_control() {
-                c
-            } else {
-                ' '
-            }
-        })
-        .take(SUBJECT)
-        .collect()
+fn logged<const N: usize>(facts: &Facts, results: [(&str, Result<(), Error>); N]) {
+    for (whom, result) in results {
+        if let Err(error) = result {
+            untold(facts, whom, &error);
+        }
+    }
 }
 
-fn body(execution: &str, outcome: &Outcome, answers: &str) -> String {
-    let json =
-        serde_json::to_string_pretty(outcome).expect("strings, numbers and lists always serialise");
-    let between = if answers.is_empty() {
-        String::new()
-    } else {
-        format!("\n{answers}\n")
-    };
-    format!(
-        "{}\n\nExecution: {execution}\n{between}\n{json}\n",
-        outcome.reason
-    )
+fn untold(facts: &Facts, whom: &str, error: &Error) {
+    tracing::error!(
+        deployment.id = facts.execution,
+        notice = facts.id,
+        whom,
+        error.message = %error,
+        "Could not tell."
+    );
+    Line::new(facts.at).measure(Metric::Untold, 1.0).write();
+}
+
+/// What the dashboard shows of it: the weight that green has now, and how releases end.
+fn count(facts: &Facts) {
+    let mut line = Line::new(facts.at);
+    let mut counts = false;
+    if let (Some(application), Some(weight)) = (&facts.application, facts.weight) {
+        line = line
+            .with("Application", json!(application))
+            .measure(Metric::GreenWeight, f64::from(weight.percent()));
+        counts = true;
+    }
+    if facts.kind.is_an_end() {
+        line = line
+            .with("Outcome", json!(facts.kind))
+            .measure(Metric::Releases, 1.0);
+        counts = true;
+    }
+    if counts {
+        line.with("Release", json!(facts.release)).write();
+    }
 }

@@ -1,6 +1,7 @@
 //! What people are asked, and what they answer.
 
 use chrono::TimeDelta;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
@@ -73,6 +74,7 @@ impl AskedKind {
     strum::IntoStaticStr,
     strum::EnumString,
     strum::VariantNames,
+    JsonSchema,
 )]
 #[serde(rename_all = "camelCase")]
 #[strum(serialize_all = "camelCase")]
@@ -142,7 +144,7 @@ fn kept(words: &str, most: usize) -> Option<String> {
 }
 
 /// An answer that was given, for the record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Answered {
     /// What was answered.

@@ -1,9 +1,10 @@
 //! What `CloudWatch` counted, a minute at a time, for both versions of a function.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What one version did in a span of time. All are numbers of requests.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Counts {
     /// Requests that ran (`Invocations`, Sum). Throttled ones are not among them.

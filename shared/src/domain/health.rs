@@ -170,8 +170,9 @@ pub fn due(
 }
 
 /// A check that is not known to be healthy, for the record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "FailingHealthCheck")]
 pub struct Found {
     /// The check: its URL or its id.
     pub check: String,

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroU32};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -196,7 +197,7 @@ pub const IN_SYNC_USUAL_SECONDS: u32 = 60;
 pub const IN_SYNC_LIMIT_SECONDS: u32 = 1800;
 
 /// A step that was taken, for the record.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepTaken {
     /// Percent of traffic on green.
@@ -235,6 +236,7 @@ pub struct Hold {
     Deserialize,
     strum::IntoStaticStr,
     strum::VariantNames,
+    JsonSchema,
 )]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[strum(serialize_all = "SCREAMING_SNAKE_CASE")]

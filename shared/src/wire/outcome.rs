@@ -1,5 +1,6 @@
 //! How a deployment ended: the execution's output, or the Cause of its failure.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -15,7 +16,7 @@ use crate::domain::{
 pub const MAX_CAUSE: usize = 32_768;
 
 /// One function's part in the outcome.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FunctionOutcome {
     /// The function.
@@ -74,7 +75,7 @@ pub struct Outcome {
 }
 
 /// What became of a front door.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FrontDoorOutcome {
     /// The API.

@@ -13,6 +13,7 @@ use crossfade_tests::{
     Behaviour, Ended, Execution, LocalAws, Stack, Target, Traffic, World,
     health::HealthServer,
     invariants::{self, Door, Scope},
+    listener::Listener,
     local::Options,
     release::until,
     world::Notification,
@@ -320,6 +321,16 @@ impl Case {
         target
     }
 
+    /// A program that listens to the events of this test's application.
+    pub(crate) async fn listener(&self) -> Listener {
+        Listener::start(&self.suite().local, &self.application()).await
+    }
+
+    /// This test's application.
+    pub(crate) fn application(&self) -> String {
+        format!("app-{}", self.name)
+    }
+
     /// An alarm of this test's own, which is OK.
     pub(crate) async fn alarm(&self) -> String {
         let name = format!("{}-alarm", self.name);
@@ -330,7 +341,7 @@ impl Case {
     /// A request to release the test's function, with `more` on top: objects are merged.
     pub(crate) fn request(&self, more: Value) -> Value {
         let mut request = json!({
-            "application": format!("app-{}", self.name),
+            "application": self.application(),
             "functions": [{"functionName": self.function_name(), "alias": ALIAS}],
             "strategy": {"type": "allAtOnce"},
             // The local AWS has its metrics at once.
@@ -343,7 +354,7 @@ impl Case {
 
     /// A rollback by hand of the test's application.
     pub(crate) fn rollback(&self) -> Value {
-        json!({"action": "rollback", "application": format!("app-{}", self.name), "reason": "it looks odd"})
+        json!({"action": "rollback", "application": self.application(), "reason": "it looks odd"})
     }
 
     /// Starts an execution.

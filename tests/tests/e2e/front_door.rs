@@ -87,8 +87,11 @@ async fn there_and_back(case: Case, kind: Kind) {
     let before = (api.uri().await, api.variables(PRODUCTION).await);
     let users = [api.users(PRODUCTION, 10.0), api.users(STAGING, 5.0)];
 
+    let listener = case.listener().await;
     let (execution, ended) = case.release(&order(&case, &api, "wire")).await;
     succeeded(&ended, "SUCCESSFUL");
+    let events = crate::told::kinds(&listener, &execution, "Wired").await;
+    assert_eq!(events, ["Wired"]);
     let written_by_it = ended.output["frontDoor"]["written"].as_array();
     assert!(written_by_it.is_some_and(|all| all.len() >= 7), "{ended:?}");
     let states = execution.states_entered().await;

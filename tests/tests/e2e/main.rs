@@ -16,6 +16,7 @@ mod promoted;
 mod refused;
 mod retention;
 mod rolled_back;
+mod told;
 mod trains;
 
 fn main() -> std::process::ExitCode {
@@ -28,6 +29,7 @@ fn main() -> std::process::ExitCode {
         rolled_back::tests(),
         approval::tests(),
         people::tests(),
+        told::tests(),
         moto::tests(),
         promoted::tests(),
         died::tests(),

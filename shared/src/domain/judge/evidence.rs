@@ -1,12 +1,13 @@
 //! The numbers behind a verdict, few enough to carry and enough to check the arithmetic by hand.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::super::counts::Counts;
 pub use super::super::verdict::Verdict;
 
 /// What decided a verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum DecidedBy {
     /// Every function was seen enough and no test or ceiling spoke against green.
@@ -47,8 +48,9 @@ pub struct Judgement {
 }
 
 /// The numbers behind a verdict; of the function that decided it, and of the whole release.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(rename = "Judged")]
 pub struct Evidence {
     /// What decided.
     pub decided_by: DecidedBy,
@@ -92,7 +94,7 @@ pub struct Evidence {
 }
 
 /// A function that did not decide.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Other {
     /// The function.
@@ -106,7 +108,7 @@ pub struct Other {
 }
 
 /// One function's e-value in one test.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Own {
     /// The e-value.

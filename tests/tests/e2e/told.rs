@@ -1,0 +1,268 @@
+//! What people are told by mail and in the channel, and programs by events.
+
+use std::collections::BTreeSet;
+
+use crossfade::wire::notice::Event;
+use crossfade_tests::{Behaviour, Execution, listener::Listener, release::until, world::Fault};
+use serde_json::{Value, json};
+
+use crate::{
+    case::{ALIAS, Case, Test, alone, canary, test},
+    promoted::promoted,
+};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test("told_of_each_step_and_of_the_promotion", promotion),
+        test("told_of_an_approval_and_of_an_alarm", approval_and_alarm),
+        test("told_of_a_hold_and_of_who_ended_it", hold),
+        test("told_of_what_is_rejected_and_unchanged", nothing_done),
+        test("told_of_what_is_stuck", stuck),
+        alone("told_late_or_never_endangers_nothing", cannot_tell),
+    ]
+}
+
+/// The kinds of the events of an execution, each told as its type has it, once it has come to the last
+/// one.
+pub(crate) async fn kinds(listener: &Listener, execution: &Execution, last: &str) -> Vec<String> {
+    let events = heard(listener, execution, last).await;
+    events
+        .iter()
+        .map(|event| event.detail_type.to_string())
+        .collect()
+}
+
+/// The events of an execution without doubles, once there is one of this kind.
+pub(crate) async fn heard(listener: &Listener, execution: &Execution, last: &str) -> Vec<Event> {
+    until(
+        &format!("the event {last} of {}", execution.arn),
+        || async {
+            let mut ids = BTreeSet::new();
+            let events: Vec<Event> = listener
+                .heard()
+                .await
+                .into_iter()
+                .map(|event| {
+                    assert!(event["id"].is_string(), "EventBridge has sent it: {event}");
+                    let read = serde_json::from_value::<Event>(event.clone());
+                    read.unwrap_or_else(|error| panic!("{error}: {event}"))
+                })
+                .filter(|event| event.detail.execution == execution.arn)
+                .filter(|event| ids.insert(event.detail.id.clone()))
+                .collect();
+            let there = events
+                .iter()
+                .any(|event| event.detail_type.to_string() == last);
+            there.then_some(events)
+        },
+    )
+    .await
+}
+
+/// The kinds of the mails and of the channel's messages of an execution, without doubles.
+async fn told(case: &Case, execution: &Execution) -> (Vec<String>, Vec<Value>) {
+    let mails = case.world.mails(&execution.arn).await;
+    let mut mailed: Vec<String> = mails.iter().map(|mail| mail.kind().to_owned()).collect();
+    let mut chatted = case.world.chat(&execution.arn).await;
+    let mut ids = BTreeSet::new();
+    chatted.retain(|message| ids.insert(message["id"].to_string()));
+    // Steps have the same kind, and are not doubles.
+    let kinds = |messages: &[Value]| -> Vec<String> {
+        let kind = |message: &Value| message["metadata"]["eventType"].as_str().map(str::to_owned);
+        messages.iter().filter_map(kind).collect()
+    };
+    if mails.len() > chatted.len() {
+        mailed.dedup();
+    }
+    assert_eq!(mailed, kinds(&chatted), "mail and channel differ");
+    for message in &chatted {
+        assert_eq!(message["source"], "custom", "{message}");
+        assert_eq!(message["content"]["textType"], "client-markdown");
+        let thread = execution.arn.rsplit(':').next();
+        assert_eq!(message["metadata"]["threadId"].as_str(), thread);
+        assert!(!message.to_string().contains("--task-token"), "{message}");
+    }
+    (mailed, chatted)
+}
+
+async fn promotion(case: Case) {
+    let listener = case.listener().await;
+    let target = case.blue().await;
+    let request = case.request(json!({"strategy": canary(&[(10, 0), (50, 0), (100, 0)])}));
+    let (execution, ended) = case.release(&request).await;
+    promoted(&target, &ended, "2").await;
+    let events = heard(&listener, &execution, "Promoted").await;
+    let kinds: Vec<_> = events
+        .iter()
+        .map(|event| event.detail_type.to_string())
+        .collect();
+    let all = ["Started", "Shifted", "Shifted", "Shifted", "Promoted"];
+    assert_eq!(kinds, all);
+    let weights: Vec<_> = events
+        .iter()
+        .filter_map(|event| event.detail.weight)
+        .map(crossfade::domain::weight::Weight::percent)
+        .collect();
+    assert_eq!(weights, [0, 10, 50, 100, 100]);
+    let last = &events[4].detail;
+    assert_eq!(json!(last.deployment_status), "SUCCESSFUL");
+    assert!(last.retain_until.is_some());
+    assert_eq!(told(&case, &execution).await.0, all);
+    let mails = case.world.mails(&execution.arn).await;
+    assert!(
+        mails[1]
+            .message
+            .contains("What comes next: 50 % go to green"),
+        "{}",
+        mails[1].message
+    );
+}
+
+async fn approval_and_alarm(case: Case) {
+    let listener = case.listener().await;
+    case.blue().await;
+    let alarm = case.alarm().await;
+    let mut steps = canary(&[(10, 0), (100, 0)]);
+    steps["approveBefore"] = json!(100);
+    let request = case.request(json!({"strategy": steps, "analysis": {"alarms": [alarm]}}));
+    let execution = case.start(&request).await;
+    let asked = case.told(&execution, "HELD").await;
+    let token = asked.token().expect("people can answer").to_owned();
+    assert!(
+        asked.message.contains("crossfade approve "),
+        "{}",
+        asked.message
+    );
+    execution.wait_for_state("AwaitApproval", 1).await;
+    case.world.fire(&alarm).await;
+    execution.wait().await;
+    let events = heard(&listener, &execution, "RolledBack").await;
+    let all = ["Started", "Shifted", "ApprovalNeeded", "RolledBack"];
+    let is: Vec<_> = events
+        .iter()
+        .map(|one| one.detail_type.to_string())
+        .collect();
+    assert_eq!(is, all);
+    let next = events[2].detail.next.clone().expect("it says what comes");
+    assert!(next.at.is_some() && next.without_an_answer.is_some());
+    let why = &events[3].detail;
+    assert!(why.reason.contains(&alarm), "{}", why.reason);
+    assert_eq!(why.evidence.alarms[0].name.as_ref(), alarm);
+    assert!(!json!(events).to_string().contains(&token));
+    let (mailed, chatted) = told(&case, &execution).await;
+    assert_eq!(mailed, all);
+    assert!(!json!(chatted).to_string().contains(&token));
+}
+
+async fn hold(case: Case) {
+    let listener = case.listener().await;
+    case.blue().await;
+    let mut steps = canary(&[(10, 0), (100, 0)]);
+    steps["approveBefore"] = json!(100);
+    let execution = case
+        .start(&case.request(json!({ "strategy": steps })))
+        .await;
+    let asked = case.told(&execution, "HELD").await;
+    let no = json!({"decision": "reject", "by": "Ada", "reason": "not today"});
+    execution.answer_with(asked.token().unwrap(), &no).await;
+    execution.wait_for_state("Hold", 1).await;
+    let held = until("people are told of the hold", || async {
+        let mails = case.world.mails(&execution.arn).await;
+        mails.into_iter().find(|mail| mail.kind() == "Held")
+    })
+    .await;
+    assert!(held.message.contains("Ada rejected it: not today"));
+    let back = json!({"decision": "rollBack", "by": "Grace"});
+    execution.answer_with(held.token().unwrap(), &back).await;
+    execution.wait().await;
+    let events = heard(&listener, &execution, "RolledBack").await;
+    let last = events.last().expect("there are some");
+    let who: Vec<_> = last
+        .detail
+        .answers
+        .iter()
+        .map(|answer| answer.by.as_deref())
+        .collect();
+    assert_eq!(who, [Some("Ada"), Some("Grace")]);
+    let all = ["Started", "Shifted", "ApprovalNeeded", "Held", "RolledBack"];
+    assert_eq!(told(&case, &execution).await.0, all);
+}
+
+async fn nothing_done(case: Case) {
+    let listener = case.listener().await;
+    let target = case.blue().await;
+    let mut wrong = case.request(json!({}));
+    wrong["strategie"] = json!("dev");
+    let (rejected, _) = case.release(&wrong).await;
+    assert_eq!(kinds(&listener, &rejected, "Rejected").await, ["Rejected"]);
+    let (_, ended) = case.release(&case.request(json!({}))).await;
+    promoted(&target, &ended, "2").await;
+    let (same, _) = case.release(&case.request(json!({}))).await;
+    assert_eq!(kinds(&listener, &same, "Unchanged").await, ["Unchanged"]);
+    assert_eq!(told(&case, &same).await.0, ["Unchanged"]);
+}
+
+async fn stuck(case: Case) {
+    let listener = case.listener().await;
+    let target = case.blue().await;
+    assert_eq!(target.publish().await, "2");
+    target.update(Behaviour::healthy("hotfix")).await;
+    assert_eq!(target.publish().await, "3");
+    let mut request = case.request(json!({
+        "strategy": canary(&[(10, 60), (100, 0)]),
+        "analysis": {"maxBakeSeconds": 60, "onInconclusive": "proceed"},
+    }));
+    request["functions"][0]["code"] = json!({"version": "2"});
+    let execution = case.start(&request).await;
+    execution.wait_for_state("Bake", 1).await;
+    target.move_alias(ALIAS, "3", None).await;
+    execution.wait().await;
+    let events = heard(&listener, &execution, "Stuck").await;
+    let last = &events.last().expect("there are some").detail;
+    assert_eq!(last.weight, None, "nobody can be sure of it");
+    assert!(last.reason.contains("version 3"), "{}", last.reason);
+    let told = case.told(&execution, "HELD").await;
+    assert!(told.subject.unwrap_or_default().starts_with("[STUCK] app-"));
+}
+
+/// EventBridge is silent, and SNS refuses: traffic moves all the same, and not much later. What a
+/// release ends with is told before it ends, or the outcome says that it could not be.
+async fn cannot_tell(case: Case) {
+    let target = case.blue().await;
+    let world = &case.world;
+    let mut faults = Vec::new();
+    for function in ["deploy-green", "shift-traffic"] {
+        let caller = world.stack.function(function);
+        let silent = Fault::new("silence").on("events", "PutEvents").by(&caller);
+        let silent = silent.seconds(60.0).always();
+        faults.push(world.fault(silent).await);
+        let denied = Fault::new("access-denied").on("sns", "Publish").by(&caller);
+        faults.push(world.fault(denied.always()).await);
+    }
+    let finalize = world.stack.function("finalize");
+    let denied = Fault::new("access-denied")
+        .on("sns", "Publish")
+        .by(&finalize);
+    faults.push(world.fault(denied.always()).await);
+    // Nobody is told, as it has to be here, so the invariants are not asked.
+    let request = case.request(json!({"strategy": canary(&[(50, 0), (100, 0)])}));
+    let begun = std::time::Instant::now();
+    let execution = world.start(&request).await;
+    let ended = execution.wait().await;
+    let took = begun.elapsed();
+    for fault in &faults {
+        assert!(world.struck(*fault).await > 0);
+        world.mend(*fault).await;
+    }
+    promoted(&target, &ended, "2").await;
+    let warnings = ended.output["warnings"].to_string();
+    assert!(
+        warnings.contains("people could not be told of this"),
+        "{warnings}"
+    );
+    println!(
+        "untold: promoted all the same, in {:.1} s",
+        took.as_secs_f64()
+    );
+    assert!(took.as_secs() < 60, "{took:?}");
+}
