@@ -12,7 +12,7 @@
 # - Test programs have no debug information of dependencies (see Cargo.toml), and cargo always
 #   builds them for the whole workspace: with `-p` it would choose other features, and compile the
 #   AWS SDK a second time. That is why the demo is built by `cargo test`, as the end-to-end suite's
-#   sibling.
+#   sibling, and the command line for the tests as the sibling of its own.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -61,7 +61,11 @@ build: functions ## the functions as they are deployed (.aws-sam/build), and the
 
 .PHONY: programs
 programs: build
-	@cargo test $(QUIETLY) --workspace --test e2e --no-run
+	@cargo test $(QUIETLY) --workspace --test e2e --test cli --no-run
+
+.PHONY: cli
+cli: ## the command line, as it is used (target/release/crossfade)
+	@cargo build --release -p crossfade-cli
 
 .PHONY: demo
 demo: programs ## a good and a bad version released on a local AWS, under live traffic

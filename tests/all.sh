@@ -21,7 +21,7 @@ unit() {
     else
         cargo test --workspace --lib --bins
         local file name
-        for file in shared/tests/*.rs tests/tests/*.rs; do
+        for file in shared/tests/*.rs cli/tests/*.rs tests/tests/*.rs; do
             name=$(basename "$file" .rs)
             [ ! -f "$file" ] || cargo test --workspace --test "$name"
         done
@@ -31,7 +31,11 @@ unit() {
 template() { "${CROSSFADE_SAM:-sam}" validate --lint; }
 build() { make build; }
 bridge() { python -m unittest discover -s tests/local; }
-e2e() { cargo test --workspace --test e2e; }
+e2e() {
+    # The suite runs the command line, which only its own tests build.
+    cargo test --quiet --workspace --test cli --no-run
+    cargo test --workspace --test e2e
+}
 
 # How many tests a log says were passed: the closing lines of nextest, libtest and unittest.
 count() {

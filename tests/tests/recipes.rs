@@ -264,6 +264,23 @@ fn the_policy_allows_what_the_script_does() {
     );
 }
 
+/// The command line's policy, against the calls that its sources name.
+#[test]
+fn the_command_lines_policy_allows_what_it_does() {
+    let policy: Value = serde_json::from_str(&text("docs/recipes/cli-policy.json")).unwrap();
+    let policy = policy.to_string();
+    let mut calls = 0;
+    for source in ["runs", "place"] {
+        let source = text(&format!("cli/src/{source}.rs"));
+        let named = source.split("classify(\"").skip(1);
+        for call in named.filter_map(|rest| rest.split('"').next()) {
+            calls += 1;
+            assert!(policy.contains(&format!(":{call}\"")), "{call}");
+        }
+    }
+    assert_eq!(calls, 4);
+}
+
 /// Runs release.sh where `aws` answers with these statuses, one after the other; `?` is no answer.
 /// Returns its exit code, what it said, and what `aws` was asked.
 fn released(case: &str, statuses: &[&str], arguments: &[&str]) -> (i32, String, String) {

@@ -275,6 +275,12 @@ impl Ledger {
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         let table = std::env::var("LEDGER_TABLE").expect("LEDGER_TABLE is set by the template");
+        Self::at(config, table)
+    }
+
+    /// A table by its name, for who is not one of the stack's functions.
+    #[must_use]
+    pub fn at(config: &aws_config::SdkConfig, table: String) -> Self {
         Self {
             client: Client::new(config),
             table,

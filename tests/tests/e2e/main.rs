@@ -3,6 +3,7 @@
 
 mod approval;
 mod case;
+mod cli;
 mod cost;
 mod died;
 mod doors;
@@ -28,6 +29,7 @@ fn main() -> std::process::ExitCode {
         trains::tests(),
         rolled_back::tests(),
         approval::tests(),
+        cli::tests(),
         people::tests(),
         told::tests(),
         moto::tests(),

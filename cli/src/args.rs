@@ -1,0 +1,254 @@
+//! What can be typed.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::exit;
+
+/// Blue-green and canary releases of AWS Lambda functions.
+///
+/// Starts releases, watches them, answers them and takes them back. Credentials and Region are found
+/// as the AWS CLI finds them.
+#[derive(Debug, Parser)]
+#[command(name = "crossfade", version, after_help = exit::table(), max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Print JSON: one object, or while a release is watched one object a line.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Where Crossfade is.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Where")]
+pub(crate) struct Place {
+    /// Crossfade's CloudFormation stack.
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "CROSSFADE_STACK",
+        default_value = "crossfade"
+    )]
+    pub(crate) stack: String,
+    /// The ARN of the state machine of releases, instead of asking the stack.
+    #[arg(
+        long,
+        global = true,
+        value_name = "ARN",
+        env = "CROSSFADE_STATE_MACHINE"
+    )]
+    pub(crate) state_machine: Option<String>,
+    /// The ledger's table, instead of asking the stack.
+    #[arg(long, global = true, value_name = "TABLE", env = "CROSSFADE_LEDGER")]
+    pub(crate) ledger: Option<String>,
+    /// The AWS Region, instead of the profile's.
+    #[arg(long, global = true)]
+    pub(crate) region: Option<String>,
+    /// The profile of ~/.aws.
+    #[arg(long, global = true)]
+    pub(crate) profile: Option<String>,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Say what a request would do, and change nothing: steps, times, states, AWS calls, cost, and what
+    /// would be in the way.
+    Plan {
+        /// The request, a JSON file; `-` for standard input.
+        request: PathBuf,
+        /// Ask AWS nothing.
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Start a release (or whatever the request asks for).
+    Deploy {
+        /// The request, a JSON file; `-` for standard input.
+        request: PathBuf,
+        /// Stay until it ends, and exit with how it ended.
+        #[arg(long)]
+        watch: bool,
+        /// The execution's name. With the name of a release that runs, and the same request, nothing is
+        /// started: that one is watched. A name cannot be used again for 90 days.
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        pace: Pace,
+    },
+    /// Show a release until it ends, and exit with how it ended.
+    Watch {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        pace: Pace,
+    },
+    /// Say how things are: everything in flight, or one application or release.
+    Status {
+        /// An application, or a release by its name or ARN.
+        what: Option<String>,
+    },
+    /// Let a release that asks for approval go on.
+    Approve(Answer),
+    /// Deny a release the approval that it asks for; it then does what its request says.
+    Reject(Answer),
+    /// Stop a release at its present weight, at its next look.
+    Hold(Answer),
+    /// Let a held release go on with its next step.
+    Resume(Answer),
+    /// Put all traffic on green now, and skip the rest of the plan.
+    Promote(Answer),
+    /// Put an application's traffic back on blue, in flight or within retention, and wait for it.
+    Rollback {
+        /// The application, or its release by name or ARN.
+        what: String,
+        #[command(flatten)]
+        words: Words,
+        #[command(flatten)]
+        pace: Pace,
+    },
+    /// Say what happened when.
+    History {
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Print a shell's completions.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Which release.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Which {
+    /// The release: its execution's name or ARN, or its application. May be left out while one release
+    /// alone is in flight.
+    pub(crate) release: Option<String>,
+}
+
+/// A person's answer.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Answer {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    #[command(flatten)]
+    pub(crate) words: Words,
+}
+
+/// Who, and why.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Words {
+    /// Who decides, for the record.
+    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
+    pub(crate) by: Option<String>,
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+/// The most characters that the record of a rollback takes.
+const MAX_REASON: usize = 1000;
+
+impl Words {
+    /// Why, and who says so, in one text for where there is one field; none when nothing is known.
+    pub(crate) fn because(&self) -> Option<String> {
+        let by = self.by.as_deref().filter(|by| !by.is_empty());
+        let text = match (&self.reason, by) {
+            (Some(reason), Some(by)) => format!("{reason} ({by})"),
+            (Some(reason), None) => reason.clone(),
+            (None, Some(by)) => format!("({by})"),
+            (None, None) => return None,
+        };
+        Some(text.chars().take(MAX_REASON).collect())
+    }
+}
+
+/// How a release is followed.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Pace {
+    /// How often AWS is asked, in seconds: 0.2 to 60.
+    #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = every)]
+    pub(crate) every: Duration,
+    /// How long is waited for the end, in seconds; without it, as long as it takes.
+    #[arg(long, value_name = "SECONDS", value_parser = timeout)]
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// The fewest seconds between two looks: far within what an account may ask (AWS-FACTS 4.5).
+const EVERY: std::ops::RangeInclusive<f64> = 0.2..=60.0;
+
+fn every(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if EVERY.contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        _ => Err("must be seconds from 0.2 to 60".into()),
+    }
+}
+
+fn timeout(text: &str) -> Result<Duration, String> {
+    match text.parse::<u32>() {
+        Ok(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds.into())),
+        _ => Err("must be a whole number of seconds, at least 1".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds() {
+        Cli::command().debug_assert();
+    }
+
+    /// Each command of ours that a document shows can be typed.
+    #[test]
+    fn what_documents_say_can_be_typed() {
+        let mut seen = 0;
+        for document in ["README.md", "docs/RUNBOOK.md", "docs/recipes/README.md"] {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("..")
+                .join(document);
+            let text = std::fs::read_to_string(path).expect("it is there");
+            for line in text.lines().filter(|line| line.starts_with("crossfade ")) {
+                let typed = line.split(" #").next().unwrap_or_default();
+                // A quoted text is one word.
+                let parts = typed.split('"').enumerate().flat_map(|(index, part)| {
+                    if index % 2 == 0 {
+                        part.split_whitespace().collect()
+                    } else {
+                        vec![part]
+                    }
+                });
+                if let Err(error) = Cli::try_parse_from(parts) {
+                    panic!("{document}: {line}: {error}");
+                }
+                seen += 1;
+            }
+        }
+        assert!(seen >= 10, "{seen}");
+    }
+
+    #[test]
+    fn paces_have_limits() {
+        assert_eq!(every("0.5"), Ok(Duration::from_millis(500)));
+        for wrong in ["0", "0.1", "61", "-1", "NaN", "soon"] {
+            assert!(every(wrong).is_err(), "{wrong}");
+        }
+        assert!(timeout("0").is_err() && timeout("3600").is_ok());
+    }
+
+    #[test]
+    fn what_belongs_to_all_verbs_may_stand_behind_them() {
+        let cli = Cli::parse_from(["crossfade", "status", "chat", "--json", "--stack", "blue"]);
+        assert!(cli.json);
+        assert_eq!(cli.place.stack, "blue");
+    }
+}

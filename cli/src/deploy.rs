@@ -1,0 +1,249 @@
+//! Starting releases, and rollbacks by hand.
+
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io::{self, Read},
+    path::Path,
+    process,
+};
+
+use crossfade::{domain::Timestamp, wire::request::Request};
+use serde_json::{Value, json};
+
+use crate::{
+    args::{Pace, Words},
+    exit::Exit,
+    place::Aws,
+    runs::Run,
+    screen::Screen,
+    trouble::Trouble,
+    watch::{follow, now},
+};
+
+/// The longest name of an execution, characters (AWS-FACTS 4.5).
+const MAX_NAME: usize = 80;
+
+/// A request as it was typed, and as it was read.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// As it is handed on.
+    pub(crate) input: Value,
+    /// As it was read.
+    pub(crate) request: Request,
+}
+
+impl Asked {
+    /// Reads a request from a file, or from standard input.
+    pub(crate) fn read(path: &Path) -> Result<Self, Trouble> {
+        let name = path.display().to_string();
+        let cannot = |what: String| Trouble::new(Exit::Usage, format!("{name}: {what}"));
+        let text = if path == Path::new("-") {
+            let mut text = String::new();
+            io::stdin().read_to_string(&mut text).map(|_| text)
+        } else {
+            fs::read_to_string(path)
+        };
+        let text = text.map_err(|error| cannot(error.to_string()))?;
+        Self::parse(&name, &text)
+    }
+
+    fn parse(name: &str, text: &str) -> Result<Self, Trouble> {
+        let input: Value = serde_json::from_str(text)
+            .map_err(|error| Trouble::new(Exit::Usage, format!("{name} is not JSON: {error}")))?;
+        let request =
+            Request::parse(&input).map_err(|problems| Trouble::invalid(name, &problems))?;
+        Ok(Self { input, request })
+    }
+}
+
+/// What `deploy` was told beside the request.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) watch: bool,
+    pub(crate) name: Option<String>,
+    pub(crate) pace: Pace,
+    pub(crate) json: bool,
+}
+
+/// Starts what a request asks for.
+pub(crate) async fn deploy(aws: &Aws, asked: &Asked, told: Told) -> Result<Exit, Trouble> {
+    let application = asked.request.application().as_ref();
+    let name = match told.name {
+        Some(name) => name,
+        None => name_of(application, now(), &asked.input),
+    };
+    let run = aws
+        .runs()
+        .start(&aws.machine().await?, &name, &asked.input)
+        .await?;
+    let screen = if told.watch {
+        Screen::live(told.json, run.name())
+    } else {
+        Screen::plain(told.json)
+    };
+    announce(&screen, &run, application, told.watch);
+    if told.watch {
+        return follow(aws, &run, true, told.pace, &screen).await;
+    }
+    screen.say(&format!("watch it:  crossfade watch {}", run.name()));
+    Ok(Exit::Done)
+}
+
+/// Says what was started; as the first of many events where it is watched.
+fn announce(screen: &Screen, run: &Run, application: &str, watched: bool) {
+    screen.say(&format!("started {}", run.arn));
+    if screen.is_json() {
+        let mut started = json!({
+            "execution": run.arn, "name": run.name(), "application": application,
+        });
+        if watched {
+            started["event"] = "begun".into();
+        }
+        screen.object(&started);
+    }
+}
+
+/// Starts a rollback by hand, and waits for it.
+pub(crate) async fn rollback(
+    aws: &Aws,
+    what: &str,
+    words: &Words,
+    pace: Pace,
+    json: bool,
+) -> Result<Exit, Trouble> {
+    let application = &application_of(aws, what).await?;
+    let input = rollback_of(application, words);
+    Request::parse(&input).map_err(|problems| Trouble::invalid("this rollback", &problems))?;
+    let name = name_of(&format!("rollback-{application}"), now(), &input);
+    let run: Run = aws
+        .runs()
+        .start(&aws.machine().await?, &name, &input)
+        .await?;
+    let screen = Screen::live(json, run.name());
+    announce(&screen, &run, application, true);
+    follow(aws, &run, true, pace, &screen).await
+}
+
+/// The application that is meant: by its own name, or by its release's, which must be the one that a
+/// rollback takes back.
+async fn application_of(aws: &Aws, what: &str) -> Result<String, Trouble> {
+    let run = if what.starts_with("arn:") {
+        Run {
+            arn: what.to_owned(),
+        }
+    } else {
+        Run::of(&aws.machine().await?, what)
+    };
+    if !aws.runs().exists(&run).await? {
+        return Ok(what.to_owned());
+    }
+    let ledger = aws.ledger().await?;
+    let Some(record) = ledger.get(&run.arn).await? else {
+        return Err(Trouble::new(
+            Exit::Rejected,
+            format!(
+                "{} took no locks: there is nothing to take back",
+                run.name()
+            ),
+        )
+        .next(format!(
+            "`crossfade history {}` says how it ended",
+            run.name()
+        )));
+    };
+    match ledger.latest(&record.application).await? {
+        Some(latest) if latest != run.arn => Err(Trouble::new(
+            Exit::Rejected,
+            format!(
+                "{} is not the release of {} that can be taken back: {} is",
+                run.name(),
+                record.application,
+                Run { arn: latest }.name()
+            ),
+        )
+        .next(format!(
+            "`crossfade rollback {}` takes that one back",
+            record.application
+        ))),
+        _ => Ok(record.application.to_string()),
+    }
+}
+
+fn rollback_of(application: &str, words: &Words) -> Value {
+    let mut input = json!({"action": "rollback", "application": application});
+    if let Some(reason) = words.because() {
+        input["reason"] = reason.into();
+    }
+    input
+}
+
+/// A name that no other execution has: what it is of, when, and four digits for two at the same time.
+fn name_of(application: &str, at: Timestamp, input: &Value) -> String {
+    let mut hasher = DefaultHasher::new();
+    (
+        process::id(),
+        at.timestamp_subsec_nanos(),
+        input.to_string(),
+    )
+        .hash(&mut hasher);
+    let suffix = format!(
+        "-{}-{:04x}",
+        at.format("%Y%m%dT%H%M%SZ"),
+        hasher.finish() & 0xffff
+    );
+    let room = MAX_NAME - suffix.len();
+    let application: String = application.chars().take(room).collect();
+    format!("{application}{suffix}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_problem_of_a_request_is_told_by_its_path() {
+        let wrong = json!({"application": "chat", "functions": [{"functionName": "a b"}],
+            "strategy": {"type": "canary", "steps": [{"weight": 10, "bakeSeconds": -1}]}});
+        let trouble = Asked::parse("request.json", &wrong.to_string()).unwrap_err();
+        assert_eq!(trouble.exit, Exit::Usage);
+        for path in ["functions[0].functionName", "strategy.steps[0].bakeSeconds"] {
+            assert!(trouble.what.contains(path), "{}", trouble.what);
+        }
+        let trouble = Asked::parse("request.json", "{").unwrap_err();
+        assert!(trouble.what.starts_with("request.json is not JSON"));
+    }
+
+    #[test]
+    fn names_fit_and_differ() {
+        let at: Timestamp = "2026-11-21T06:45:12.000000001Z".parse().unwrap();
+        let name = name_of(&"a".repeat(74), at, &json!({}));
+        assert_eq!(name.len(), MAX_NAME);
+        assert!(name.contains("-20261121T064512Z-"), "{name}");
+        let later = at + chrono::TimeDelta::nanoseconds(1);
+        assert_ne!(
+            name_of("chat", at, &json!({})),
+            name_of("chat", later, &json!({}))
+        );
+    }
+
+    #[test]
+    fn a_rollback_says_who_and_why() {
+        let words = |by: Option<&str>, reason: Option<&str>| Words {
+            by: by.map(str::to_owned),
+            reason: reason.map(str::to_owned),
+        };
+        for (words, reason) in [
+            (words(Some("ann"), Some("odd")), json!("odd (ann)")),
+            (words(Some("ann"), None), json!("(ann)")),
+            (words(None, Some("odd")), json!("odd")),
+            (words(None, None), Value::Null),
+        ] {
+            let input = rollback_of("chat", &words);
+            assert_eq!(input["reason"], reason);
+            assert!(Request::parse(&input).is_ok(), "{input}");
+        }
+        let long = rollback_of("chat", &words(Some("ann"), Some(&"é".repeat(2000))));
+        assert!(Request::parse(&long).is_ok(), "what is too long is cut");
+    }
+}

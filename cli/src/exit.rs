@@ -1,0 +1,241 @@
+//! What the exit code says.
+
+use std::{fmt::Write as _, process::ExitCode};
+
+use crossfade::{domain::release::DeploymentStatus, wire::outcome::Outcome};
+use serde::Serialize;
+
+/// How the command ended: the exit code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumIter)]
+pub(crate) enum Exit {
+    /// Green has all traffic, there was nothing to do, or what was asked for is done.
+    Done = 0,
+    /// It did not work: AWS refused, or does not answer.
+    Failed = 1,
+    /// The request or the command is not valid; nothing was begun.
+    Usage = 2,
+    /// Blue has all traffic again.
+    RolledBack = 3,
+    /// Held, and left: traffic is split.
+    Held = 4,
+    /// Turned away before any traffic moved.
+    Rejected = 5,
+    /// Traffic could not be put back: a person is needed.
+    Stuck = 6,
+    /// Somebody else moved the traffic; what they set stands.
+    ChangedOutside = 7,
+    /// Nobody watches any more; the release goes on.
+    GoesOn = 8,
+}
+
+impl Exit {
+    /// What it means, in a line.
+    fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => {
+                "green has all traffic, there was nothing to do, or what was asked is done"
+            }
+            Self::Failed => "AWS refused or did not answer; nothing is known of the release",
+            Self::Usage => "the command or the request is not valid; nothing was begun",
+            Self::RolledBack => "rolled back: blue has all traffic",
+            Self::Held => "held, and left so: traffic is split",
+            Self::Rejected => {
+                "turned away before any traffic moved: validation, or another release in progress"
+            }
+            Self::Stuck => "RollbackFailed: traffic could not be put back, a person is needed",
+            Self::ChangedOutside => "ChangedOutside: somebody else moved the traffic",
+            Self::GoesOn => "interrupted, or --timeout is over: the release goes on",
+        }
+    }
+
+    /// The number.
+    pub(crate) fn code(self) -> u8 {
+        self as u8
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// All exit codes, for the help.
+pub(crate) fn table() -> String {
+    let mut table = "Exit codes:\n".to_owned();
+    for exit in <Exit as strum::IntoEnumIterator>::iter() {
+        // Writing to a String cannot fail.
+        let _ = writeln!(table, "  {}  {}", exit.code(), exit.meaning());
+    }
+    table
+}
+
+/// How an execution ended, as Step Functions says.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Ended {
+    /// Such as `SUCCEEDED`.
+    pub(crate) status: String,
+    /// The error's name, where it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+    /// The contract's outcome, where it has one: an execution that was stopped has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) outcome: Option<Outcome>,
+    /// The Cause's text, where it is no outcome.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<String>,
+}
+
+impl Ended {
+    /// From what Step Functions tells of the end.
+    pub(crate) fn of(
+        status: &str,
+        output: Option<&str>,
+        error: Option<String>,
+        cause: Option<String>,
+    ) -> Self {
+        let said = output.or(cause.as_deref());
+        let outcome: Option<Outcome> = said.and_then(|text| serde_json::from_str(text).ok());
+        Self {
+            status: status.to_owned(),
+            error,
+            cause: match outcome {
+                Some(_) => None,
+                None => cause,
+            },
+            outcome,
+        }
+    }
+
+    /// Whether it was stopped, or its time was over: no state of it told how traffic is, and rollback is
+    /// called by the event of its end.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        matches!(self.status.as_str(), "ABORTED" | "TIMED_OUT")
+    }
+
+    /// What the exit code is.
+    pub(crate) fn exit(&self) -> Exit {
+        if self.status == "SUCCEEDED" {
+            return Exit::Done;
+        }
+        match self.error.as_deref() {
+            Some("InvalidRequest") => return Exit::Usage,
+            Some("DeploymentInProgress" | "ValidationFailed") => return Exit::Rejected,
+            Some("ChangedOutside") => return Exit::ChangedOutside,
+            Some("RollbackFailed") => return Exit::Stuck,
+            Some("DeploymentHeld") => return Exit::Held,
+            _ => {}
+        }
+        match self
+            .outcome
+            .as_ref()
+            .map(|outcome| outcome.deployment_status)
+        {
+            Some(DeploymentStatus::Successful | DeploymentStatus::NoChange) => Exit::Done,
+            Some(DeploymentStatus::RolledBack) => Exit::RolledBack,
+            Some(DeploymentStatus::Held) => Exit::Held,
+            Some(DeploymentStatus::Rejected) => Exit::Rejected,
+            None => Exit::Failed,
+        }
+    }
+
+    /// In a sentence.
+    pub(crate) fn sentence(&self) -> String {
+        let reason = match (&self.outcome, &self.cause) {
+            (Some(outcome), _) => outcome.reason.as_str(),
+            (None, Some(cause)) => cause.as_str(),
+            (None, None) => "",
+        };
+        let how = match self.exit() {
+            Exit::Done => match self
+                .outcome
+                .as_ref()
+                .map(|outcome| outcome.deployment_status)
+            {
+                Some(DeploymentStatus::NoChange) => "no change",
+                Some(DeploymentStatus::RolledBack) => "rolled back, as asked",
+                _ => "promoted",
+            },
+            Exit::RolledBack => "rolled back",
+            Exit::Held => "held, and left",
+            Exit::Usage => "refused as invalid",
+            Exit::Rejected => "rejected",
+            Exit::Stuck => "could not be rolled back",
+            Exit::ChangedOutside => "changed outside",
+            Exit::Failed | Exit::GoesOn => self.status.as_str(),
+        };
+        let error = self.error.as_deref().map(|error| format!(" ({error})"));
+        let error = error.unwrap_or_default();
+        if reason.is_empty() {
+            format!("{how}{error}")
+        } else {
+            format!("{how}{error}: {reason}")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn outcome(status: &str) -> String {
+        json!({"deploymentStatus": status, "application": "chat", "functions": [], "reason": "because"})
+            .to_string()
+    }
+
+    fn failed(error: &str, status: &str) -> Ended {
+        Ended::of("FAILED", None, Some(error.into()), Some(outcome(status)))
+    }
+
+    #[test]
+    fn every_end_of_the_contract_has_its_code() {
+        for (error, status, exit) in [
+            ("DeploymentRolledBack", "ROLLED_BACK", Exit::RolledBack),
+            ("MigrationFailed", "ROLLED_BACK", Exit::RolledBack),
+            ("MigrationFailed", "REJECTED", Exit::Rejected),
+            ("MigrationFailed", "HELD", Exit::Held),
+            ("DeploymentHeld", "HELD", Exit::Held),
+            ("InvalidRequest", "REJECTED", Exit::Usage),
+            ("DeploymentInProgress", "REJECTED", Exit::Rejected),
+            ("ValidationFailed", "ROLLED_BACK", Exit::Rejected),
+            ("ChangedOutside", "HELD", Exit::ChangedOutside),
+            ("RollbackFailed", "HELD", Exit::Stuck),
+        ] {
+            assert_eq!(failed(error, status).exit(), exit, "{error} {status}");
+        }
+        for status in ["SUCCESSFUL", "NO_CHANGE", "ROLLED_BACK"] {
+            let ended = Ended::of("SUCCEEDED", Some(&outcome(status)), None, None);
+            assert_eq!(ended.exit(), Exit::Done, "{status}");
+        }
+    }
+
+    #[test]
+    fn an_end_without_an_outcome_is_not_taken_for_a_good_one() {
+        let stopped = Ended::of("ABORTED", None, None, Some("no more".into()));
+        assert!(stopped.is_cut_off());
+        assert_eq!(stopped.exit(), Exit::Failed);
+        assert_eq!(stopped.sentence(), "ABORTED: no more");
+    }
+
+    #[test]
+    fn a_rollback_that_was_asked_for_is_done() {
+        let ended = Ended::of("SUCCEEDED", Some(&outcome("ROLLED_BACK")), None, None);
+        assert_eq!(ended.exit(), Exit::Done);
+        assert_eq!(ended.sentence(), "rolled back, as asked: because");
+    }
+
+    #[test]
+    fn each_code_is_explained_once() {
+        let table = table();
+        for code in 0..=8 {
+            assert_eq!(
+                table.matches(&format!("\n  {code}  ")).count(),
+                1,
+                "{table}"
+            );
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The command line: starts releases, watches them, answers them and takes them back.
+//!
+//! - `args`: what can be typed. `exit`: what the exit code says.
+//! - `place`, `runs`, `which`: where Crossfade is, and its executions; thin.
+//! - `story`: an execution's history as what people want to know; pure. `screen` shows it.
+//! - `forecast`: what a request would do and cost; pure. `preflight` reads what is in its way.
+//! - the rest: a verb each.
+
+mod args;
+mod deploy;
+mod exit;
+mod forecast;
+mod people;
+mod place;
+mod plan;
+mod preflight;
+mod runs;
+mod screen;
+mod status;
+mod story;
+mod trouble;
+mod watch;
+mod which;
+
+use std::{io::stdout, process::ExitCode};
+
+use clap::{CommandFactory, Parser};
+use serde_json::json;
+
+use self::{
+    args::{Answer, Cli, Place, Verb},
+    deploy::{Asked, Told},
+    exit::Exit,
+    people::Decided,
+    place::Aws,
+    screen::Screen,
+    trouble::Trouble,
+};
+
+/// Does what the command line says.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.json;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(Box::pin(run(cli))),
+        Err(error) => Err(Trouble::new(Exit::Failed, error.to_string())),
+    };
+    let exit = done.unwrap_or_else(|trouble| {
+        complain(&trouble, json);
+        trouble.exit
+    });
+    exit.into()
+}
+
+fn complain(trouble: &Trouble, json: bool) {
+    let screen = Screen::plain(json);
+    if json {
+        screen.object(&json!({
+            "error": trouble.what, "next": trouble.next, "exitCode": trouble.exit.code(),
+        }));
+        return;
+    }
+    screen.aside(&format!("crossfade: {trouble}"));
+    if let Some(next) = &trouble.next {
+        screen.aside(&format!("  {next}"));
+    }
+}
+
+async fn run(cli: Cli) -> Result<Exit, Trouble> {
+    let Cli { place, json, verb } = cli;
+    let aws = || Aws::new(&place);
+    let screen = Screen::plain(json);
+    match verb {
+        Verb::Plan { request, offline } => {
+            let asked = Asked::read(&request)?;
+            let aws = if offline { None } else { Some(aws().await?) };
+            Box::pin(plan::plan(aws.as_ref(), &asked.request, &screen)).await
+        }
+        Verb::Deploy {
+            request,
+            watch,
+            name,
+            pace,
+        } => {
+            // A request that is not valid is told before anything is asked of AWS.
+            let asked = Asked::read(&request)?;
+            let told = Told {
+                watch,
+                name,
+                pace,
+                json,
+            };
+            deploy::deploy(&aws().await?, &asked, told).await
+        }
+        Verb::Watch { which, pace } => {
+            let aws = aws().await?;
+            let run = which::which(&aws, which.release.as_deref()).await?;
+            let screen = Screen::live(json, run.name());
+            watch::follow(&aws, &run, false, pace, &screen).await
+        }
+        Verb::Status { what } => status::status(&aws().await?, what.as_deref(), &screen).await,
+        Verb::Approve(said) => decide(&place, Decided::Approve, &said, &screen).await,
+        Verb::Reject(said) => decide(&place, Decided::Reject, &said, &screen).await,
+        Verb::Hold(said) => decide(&place, Decided::Hold, &said, &screen).await,
+        Verb::Resume(said) => decide(&place, Decided::Resume, &said, &screen).await,
+        Verb::Promote(said) => decide(&place, Decided::Promote, &said, &screen).await,
+        Verb::Rollback { what, words, pace } => {
+            deploy::rollback(&aws().await?, &what, &words, pace, json).await
+        }
+        Verb::History { which } => {
+            status::history(&aws().await?, which.release.as_deref(), &screen).await
+        }
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "crossfade", &mut stdout());
+            Ok(Exit::Done)
+        }
+    }
+}
+
+async fn decide(
+    place: &Place,
+    decided: Decided,
+    said: &Answer,
+    screen: &Screen,
+) -> Result<Exit, Trouble> {
+    people::decide(&Aws::new(place).await?, decided, said, screen).await
+}

@@ -1,0 +1,194 @@
+//! Saying what a request would do, and changing nothing.
+
+use comfy_table::{Table, presets::NOTHING};
+use crossfade::wire::request::{ReleaseRequest, Request};
+use serde::Serialize;
+
+use crate::{
+    exit::Exit,
+    forecast::{Forecast, forecast},
+    place::Aws,
+    preflight::Preflight,
+    screen::Screen,
+    story::seconds,
+    trouble::Trouble,
+};
+
+/// What is said of a request.
+#[derive(Debug, Serialize)]
+struct Said<'a> {
+    #[serde(flatten)]
+    forecast: &'a Forecast,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    preflight: Option<&'a Preflight>,
+}
+
+/// Says it. Without `aws` nothing is read.
+pub(crate) async fn plan(
+    aws: Option<&Aws>,
+    request: &Request,
+    screen: &Screen,
+) -> Result<Exit, Trouble> {
+    let Request::Release(request) = request else {
+        return Err(Trouble::new(
+            Exit::Usage,
+            "only a release has a plan, and this request asks for something else",
+        ));
+    };
+    let preflight = match aws {
+        Some(aws) => Some(Box::pin(Preflight::of(aws, request)).await),
+        None => None,
+    };
+    let forecast = forecast(request);
+    if screen.is_json() {
+        screen.object(&Said {
+            forecast: &forecast,
+            preflight: preflight.as_ref(),
+        });
+    }
+    screen.say(&lines(request, &forecast));
+    if let Some(preflight) = &preflight {
+        screen.say(&found(preflight));
+    }
+    let is_free = preflight.is_none_or(|preflight| preflight.problems.is_empty());
+    Ok(if is_free { Exit::Done } else { Exit::Rejected })
+}
+
+fn lines(request: &ReleaseRequest, forecast: &Forecast) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table.set_header([
+        "STEP", "ON GREEN", "BEGINS", "BAKES", "AT MOST", "LOOKS", "",
+    ]);
+    for (index, step) in forecast.steps.iter().enumerate() {
+        table.add_row([
+            (index + 1).to_string(),
+            step.weight.to_string(),
+            format!("+{}", span(step.after_seconds)),
+            seconds(step.bake_seconds),
+            seconds(step.longest_seconds),
+            step.looks.to_string(),
+            if step.approval { "after approval" } else { "" }.to_owned(),
+        ]);
+    }
+    let calls: u64 = forecast.calls.values().sum();
+    let each: Vec<_> = forecast
+        .calls
+        .iter()
+        .map(|(call, count)| format!("{call} {count}"))
+        .collect();
+    let cost = &forecast.cost;
+    format!(
+        "{}: {} step{}, {} function{}, {} of bakes, {} at most\n\n{}\n\n\
+         states entered  {}, and {} of the retention\n\
+         AWS calls       {calls}: {}\n\
+         cost            ${:.4} (Step Functions {:.4}, Lambda {:.4}, CloudWatch {:.4}, DynamoDB {:.4}, SNS and EventBridge {:.4};\n\
+         \u{20}               us-east-1's list prices, no free tier, where all goes well)",
+        forecast.application,
+        forecast.steps.len(),
+        plural(forecast.steps.len()),
+        request.functions.len(),
+        plural(request.functions.len()),
+        span(forecast.seconds),
+        span(forecast.longest_seconds),
+        table.trim_fmt(),
+        forecast.state_transitions,
+        forecast.retention_transitions,
+        each.join(", "),
+        cost.total,
+        cost.step_functions,
+        cost.lambda,
+        cost.cloud_watch,
+        cost.dynamo_db,
+        cost.telling,
+    )
+}
+
+fn found(preflight: &Preflight) -> String {
+    let mut lines = Vec::new();
+    for (heading, found) in [
+        ("serving now", &preflight.serving),
+        ("warnings", &preflight.warnings),
+        ("in the way", &preflight.problems),
+    ] {
+        if !found.is_empty() {
+            lines.push(format!("\n{heading}"));
+            lines.extend(found.iter().map(|one| format!("  {one}")));
+        }
+    }
+    if preflight.problems.is_empty() {
+        lines.push("\nnothing is in the way".to_owned());
+    }
+    lines.join("\n")
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// Seconds as people say them; a plan of days is one of seconds too.
+fn span(of: u64) -> String {
+    seconds(u32::try_from(of).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_plan_is_shown_as_a_table() {
+        let request = json!({"application": "chat", "strategy": "prod",
+            "functions": [{"functionName": "f", "alias": "live", "smokeTests": [{"name": "health"}]}]});
+        let Ok(Request::Release(request)) = Request::parse(&request) else {
+            panic!("it is a release");
+        };
+        let shown = lines(&request, &forecast(&request));
+        let rows: Vec<Vec<_>> = shown
+            .lines()
+            .map(|line| {
+                line.split("  ")
+                    .map(str::trim)
+                    .filter(|it| !it.is_empty())
+                    .collect()
+            })
+            .collect();
+        assert_eq!(
+            rows[0],
+            ["chat: 3 steps, 1 function, 20 min of bakes, 1 h at most"]
+        );
+        assert_eq!(rows[3], ["1", "10 %", "+0 s", "5 min", "15 min", "5"]);
+        assert_eq!(
+            rows[5],
+            [
+                "3",
+                "100 %",
+                "+15 min",
+                "5 min",
+                "15 min",
+                "5",
+                "after approval"
+            ]
+        );
+        assert_eq!(rows[7], ["states entered", "74, and 6 of the retention"]);
+        assert!(shown.contains("cost            $0.00"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_said_last() {
+        let free = Preflight {
+            serving: vec!["f: version 1".into()],
+            ..Preflight::default()
+        };
+        assert_eq!(
+            found(&free),
+            "\nserving now\n  f: version 1\n\nnothing is in the way"
+        );
+        let not = Preflight {
+            problems: vec!["no".into()],
+            ..Preflight::default()
+        };
+        assert_eq!(found(&not), "\nin the way\n  no");
+    }
+}

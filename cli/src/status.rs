@@ -1,0 +1,405 @@
+//! How things are, from the ledger.
+
+use std::collections::BTreeMap;
+
+use comfy_table::{Table, presets::NOTHING};
+use crossfade::{
+    aws::ledger::{Ledger, Record, Status},
+    domain::{
+        Timestamp,
+        approval::{Asked, AskedKind, Wish},
+        names::Application,
+        release::StepTaken,
+        weight::Weight,
+    },
+    wire::outcome::FunctionOutcome,
+};
+use futures::future::try_join_all;
+use serde::Serialize;
+
+use crate::{
+    exit::Exit,
+    place::Aws,
+    runs::Run,
+    screen::Screen,
+    story::{Kind, Story},
+    trouble::Trouble,
+    which::which,
+};
+
+/// How a release is.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct View {
+    /// Its execution.
+    execution: String,
+    /// That one's name.
+    name: String,
+    /// What is released.
+    application: Application,
+    /// Where it is.
+    status: &'static str,
+    /// Percent of traffic on green.
+    weight: Weight,
+    /// Its functions.
+    functions: Vec<FunctionOutcome>,
+    /// How many steps its plan has; none before there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    planned_steps: Option<usize>,
+    /// The steps that it took.
+    steps: Vec<StepTaken>,
+    /// When it began.
+    began_at: Timestamp,
+    /// What a person is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asks: Option<Asks>,
+    /// What a person wishes of it, until its next look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wish: Option<String>,
+    /// Why it was told to go back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    /// Until when it can be taken back, where it was promoted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retain_until: Option<Timestamp>,
+    /// When that was over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention_ended_at: Option<Timestamp>,
+    /// The release that came after it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    superseded_by: Option<String>,
+}
+
+/// What a person is asked.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Asks {
+    /// An approval, or what to do about a hold.
+    kind: AskedKind,
+    /// Until when an answer is waited for.
+    until: Timestamp,
+    /// Why.
+    reason: String,
+    /// What happens when nobody answers.
+    on_silence: String,
+    /// The words there are, each with what it does.
+    answers: BTreeMap<&'static str, String>,
+}
+
+impl Asks {
+    fn of(asked: &Asked) -> Self {
+        let words = asked.kind.words().iter();
+        Self {
+            kind: asked.kind,
+            until: asked.until,
+            reason: asked.reason.clone(),
+            on_silence: asked.on_silence.clone(),
+            answers: words
+                .map(|word| (word.into(), asked.meaning(*word)))
+                .collect(),
+        }
+    }
+}
+
+impl View {
+    /// Of a row of the ledger.
+    pub(crate) fn of(record: &Record) -> Self {
+        let status: &'static str = record.status.into();
+        let footprint = record.footprint.as_ref();
+        Self {
+            execution: record.execution.clone(),
+            name: name(&record.execution),
+            application: record.application.clone(),
+            status,
+            weight: weight(record),
+            functions: footprint
+                .iter()
+                .flat_map(|footprint| &footprint.functions)
+                .map(FunctionOutcome::from)
+                .collect(),
+            planned_steps: footprint.map(|footprint| footprint.plan.len()),
+            steps: record.steps.clone(),
+            began_at: record.began_at,
+            asks: record.asked.as_deref().map(Asks::of),
+            wish: record.wish.as_ref().map(Wish::told),
+            why: record.why.as_ref().map(|why| why.reason.clone()),
+            retain_until: record.retain_until,
+            retention_ended_at: record.retention_ended_at,
+            superseded_by: record.superseded_by.clone(),
+        }
+    }
+
+    /// In lines.
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!(
+            "{}  {}  {}",
+            self.application, self.name, self.status
+        )];
+        let mut line = |name: &str, text: String| lines.push(format!("  {name:<14}{text}"));
+        line("began", self.began_at.to_rfc3339());
+        line("on green", self.weight.to_string());
+        if let Some(planned) = self.planned_steps {
+            line("step", format!("{} of {planned}", self.steps.len()));
+        }
+        for function in &self.functions {
+            let blue = function.blue_version.as_ref().map(ToString::to_string);
+            let blue = blue.unwrap_or_else(|| "none".to_owned());
+            line(
+                "function",
+                format!(
+                    "{}: blue {blue}, green {}",
+                    function.function_name, function.green_version
+                ),
+            );
+        }
+        if let Some(asks) = &self.asks {
+            line("asks", asks.reason.clone());
+            line(
+                "until",
+                format!("{}; then {}", asks.until.to_rfc3339(), asks.on_silence),
+            );
+            for (word, meaning) in &asks.answers {
+                line("", format!("{word}: {meaning}"));
+            }
+        }
+        if let Some(wish) = &self.wish {
+            line("at its next look", wish.clone());
+        }
+        if let Some(why) = &self.why {
+            line("went back", why.clone());
+        }
+        match (self.retain_until, self.retention_ended_at) {
+            (_, Some(ended)) => line("retention", format!("ended {}", ended.to_rfc3339())),
+            (Some(until), None) => line(
+                "retention",
+                format!("can be taken back until {}", until.to_rfc3339()),
+            ),
+            (None, None) => {}
+        }
+        if let Some(by) = &self.superseded_by {
+            line("superseded by", name(by));
+        }
+        lines
+    }
+}
+
+/// The weight that green has by the ledger: a release that has ended has all of it, or nothing.
+fn weight(record: &Record) -> Weight {
+    match record.status {
+        Status::Promoted => Weight::FULL,
+        Status::RolledBack | Status::Rejected | Status::Preparing => Weight::ZERO,
+        Status::InFlight | Status::Held | Status::RollingBack | Status::Unchanged => record.weight,
+    }
+}
+
+fn name(execution: &str) -> String {
+    let arn = execution.to_owned();
+    Run { arn }.name().to_owned()
+}
+
+/// Shows what is in flight, or one release.
+pub(crate) async fn status(
+    aws: &Aws,
+    what: Option<&str>,
+    screen: &Screen,
+) -> Result<Exit, Trouble> {
+    let ledger = aws.ledger().await?;
+    match what {
+        None => {
+            let views = in_flight(&ledger).await?;
+            if screen.is_json() {
+                screen.object(&serde_json::json!({ "inFlight": views }));
+            } else if views.is_empty() {
+                screen.say("nothing is in flight");
+            } else {
+                screen.say(&table(&views));
+            }
+        }
+        Some(what) => {
+            let run = which(aws, Some(what)).await?;
+            let record = ledger.get(&run.arn).await?;
+            match record {
+                Some(record) => {
+                    let view = View::of(&record);
+                    if screen.is_json() {
+                        screen.object(&view);
+                    }
+                    for line in view.lines() {
+                        screen.say(&line);
+                    }
+                }
+                None => return Err(no_row(&run)),
+            }
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// What is said of an execution that the ledger knows nothing of.
+fn no_row(run: &Run) -> Trouble {
+    Trouble::new(
+        Exit::Failed,
+        format!("the ledger has nothing of {}: it took no locks", run.name()),
+    )
+    .next(format!(
+        "`crossfade history {}` says how it ended",
+        run.name()
+    ))
+}
+
+async fn in_flight(ledger: &Ledger) -> Result<Vec<View>, Trouble> {
+    let running = ledger.running().await?;
+    let records = try_join_all(running.iter().map(|execution| ledger.get(execution))).await?;
+    let mut views: Vec<_> = records.iter().flatten().map(View::of).collect();
+    views.sort_by_key(|view| view.began_at);
+    Ok(views)
+}
+
+fn table(views: &[View]) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING);
+    table.set_header([
+        "APPLICATION",
+        "RELEASE",
+        "STATUS",
+        "ON GREEN",
+        "STEP",
+        "BEGAN",
+    ]);
+    for view in views {
+        let step = match view.planned_steps {
+            Some(planned) => format!("{} of {planned}", view.steps.len()),
+            None => String::new(),
+        };
+        table.add_row([
+            view.application.to_string(),
+            view.name.clone(),
+            view.status.to_owned(),
+            view.weight.to_string(),
+            step,
+            view.began_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+/// Shows what happened when, from the execution's history and, for what came after its end, from the
+/// ledger.
+pub(crate) async fn history(
+    aws: &Aws,
+    said: Option<&str>,
+    screen: &Screen,
+) -> Result<Exit, Trouble> {
+    let run = which(aws, said).await?;
+    let mut story = Story::default();
+    let events = aws.runs().since(&run, 0).await?;
+    let happenings: Vec<_> = events
+        .into_iter()
+        .filter_map(|event| story.tell(event))
+        .collect();
+    let view = aws.ledger().await?.get(&run.arn).await?;
+    let view = view.as_ref().map(View::of);
+    if screen.is_json() {
+        screen.object(&serde_json::json!({
+            "execution": run.arn, "name": run.name(), "happenings": happenings, "release": view,
+        }));
+        return Ok(Exit::Done);
+    }
+    screen.say(run.name());
+    for told in &happenings {
+        let at = told.at.format("%Y-%m-%d %H:%M:%SZ");
+        screen.say(&format!("{at}  {}", told.text));
+    }
+    let promoted = happenings.iter().any(|told| told.event == Kind::Promoted);
+    match view {
+        Some(view) if promoted && view.why.is_some() => {
+            let why = view.why.unwrap_or_default();
+            screen.say(&format!("taken back after that: {why}"));
+        }
+        Some(view) if story.ended.is_none() => {
+            screen.say(&format!("in flight, {}", view.status));
+        }
+        Some(_) | None => {}
+    }
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn record(status: Status) -> Record {
+        let release: crossfade::domain::release::Release = serde_json::from_value(json!({
+            "application": "chat", "startedAt": "2026-11-20T12:00:00Z",
+            "functions": [{"functionName": "f", "alias": "live", "blueVersion": "1", "greenVersion": "2", "revisionId": "r"}],
+            "plan": {"steps": [{"weight": 10, "bakeSeconds": 300}, {"weight": 100, "bakeSeconds": 0}]},
+            "analysis": {}, "hold": {"timeoutSeconds": 60, "onTimeout": "rollBack"}, "blueHours": 24,
+            "position": {"step": 0, "waitedSeconds": 0, "waitSeconds": 60},
+            "steps": [{"weight": 10, "startedAt": "2026-11-20T12:00:00Z"}]}))
+        .unwrap();
+        let mut record = Record::of("arn:aws:states:r:1:execution:m:chat-1", &release);
+        record.status = status;
+        record
+    }
+
+    #[test]
+    fn what_has_ended_has_all_of_the_traffic_or_nothing() {
+        for (status, percent) in [
+            (Status::InFlight, 10),
+            (Status::Promoted, 100),
+            (Status::RolledBack, 0),
+        ] {
+            let view = View::of(&record(status));
+            assert_eq!(view.weight.percent(), percent, "{status:?}");
+        }
+    }
+
+    #[test]
+    fn a_release_is_shown_in_lines_and_in_a_table() {
+        let view = View::of(&record(Status::InFlight));
+        assert_eq!(
+            view.lines(),
+            [
+                "chat  chat-1  IN_FLIGHT",
+                "  began         2026-11-20T12:00:00+00:00",
+                "  on green      10 %",
+                "  step          1 of 2",
+                "  function      f: blue 1, green 2",
+            ]
+        );
+        let table = table(&[view]);
+        let rows: Vec<Vec<_>> = table
+            .lines()
+            .map(|line| {
+                line.split("  ")
+                    .map(str::trim)
+                    .filter(|it| !it.is_empty())
+                    .collect()
+            })
+            .collect();
+        assert_eq!(
+            rows[0],
+            [
+                "APPLICATION",
+                "RELEASE",
+                "STATUS",
+                "ON GREEN",
+                "STEP",
+                "BEGAN"
+            ]
+        );
+        assert_eq!(
+            rows[1],
+            [
+                "chat",
+                "chat-1",
+                "IN_FLIGHT",
+                "10 %",
+                "1 of 2",
+                "2026-11-20 12:00:00Z"
+            ]
+        );
+    }
+}

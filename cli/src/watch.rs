@@ -1,0 +1,186 @@
+//! Following an execution to its end.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use crossfade::{aws::ledger::Status, domain::Timestamp};
+use serde_json::json;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::sleep,
+};
+
+use crate::{
+    args::Pace,
+    exit::{Ended, Exit},
+    place::Aws,
+    runs::Run,
+    screen::Screen,
+    story::Story,
+    trouble::Trouble,
+};
+
+/// How often in a row AWS may not answer before nobody watches any more.
+const SILENCES: u32 = 15;
+
+/// How often a release that has just been started may not be found: what Step Functions answers is
+/// eventually consistent.
+const NOT_YET: u32 = 5;
+
+/// How long the traffic of an execution that was stopped may take to be made whole: the event of its end
+/// takes seconds, and a rollback as many.
+const MADE_WHOLE: Duration = Duration::from_secs(120);
+
+/// Why nobody watches any more.
+enum Left {
+    Interrupted,
+    TimeOver,
+    NoAnswer(String),
+}
+
+/// Shows an execution until it ends, or until nobody is to wait any longer. A `new` one may not be seen at
+/// once.
+pub(crate) async fn follow(
+    aws: &Aws,
+    run: &Run,
+    new: bool,
+    pace: Pace,
+    screen: &Screen,
+) -> Result<Exit, Trouble> {
+    let unseen = if new { NOT_YET } else { 0 };
+    let runs = aws.runs();
+    let mut story = Story::default();
+    let mut silences = 0;
+    let until = pace.timeout.map(|timeout| Instant::now() + timeout);
+    let cannot = |error: std::io::Error| Trouble::new(Exit::Failed, error.to_string());
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let left = loop {
+        match runs.since(run, story.read).await {
+            Ok(events) => {
+                silences = 0;
+                for event in events {
+                    if let Some(told) = story.tell(event) {
+                        screen.happened(&told);
+                    }
+                }
+            }
+            // What has never been seen may not be there.
+            Err(trouble) if story.read == 0 && silences >= unseen => return Err(trouble),
+            Err(trouble) => {
+                silences += 1;
+                if silences == SILENCES {
+                    break Left::NoAnswer(trouble.what);
+                }
+            }
+        }
+        if let Some(ended) = &story.ended {
+            screen.still();
+            return ending(aws, run, pace, ended, screen).await;
+        }
+        screen.now(&story.now(now()));
+        if until.is_some_and(|until| Instant::now() >= until) {
+            break Left::TimeOver;
+        }
+        let until = until.map_or(pace.every, |until| until - Instant::now());
+        tokio::select! {
+            () = sleep(pace.every.min(until)) => {}
+            _ = interrupt.recv() => break Left::Interrupted,
+            _ = terminate.recv() => break Left::Interrupted,
+        }
+    };
+    screen.still();
+    leave(run, &story, &left, screen);
+    Ok(Exit::GoesOn)
+}
+
+/// The clock of this machine: it only paces what is shown.
+pub(crate) fn now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+fn leave(run: &Run, story: &Story, left: &Left, screen: &Screen) {
+    let why = match left {
+        Left::Interrupted => "interrupted".to_owned(),
+        Left::TimeOver => "--timeout is over".to_owned(),
+        Left::NoAnswer(what) => format!("AWS does not answer: {what}"),
+    };
+    if screen.is_json() {
+        screen.object(&json!({
+            "event": "left", "execution": run.arn, "text": why, "exitCode": Exit::GoesOn.code(),
+        }));
+    }
+    screen.aside(&format!(
+        "{why}; the release goes on without being watched."
+    ));
+    screen.aside(&format!("Watch it again:  crossfade watch {}", run.name()));
+    if let Some(application) = &story.application {
+        screen.aside(&format!(
+            "Take it back:    crossfade rollback {application}"
+        ));
+    }
+}
+
+/// What the command exits with. An execution that was stopped says nothing of the traffic; the ledger
+/// does.
+async fn ending(
+    aws: &Aws,
+    run: &Run,
+    pace: Pace,
+    ended: &Ended,
+    screen: &Screen,
+) -> Result<Exit, Trouble> {
+    if !ended.is_cut_off() {
+        return Ok(ended.exit());
+    }
+    let ledger = aws.ledger().await?;
+    let limit = Instant::now() + MADE_WHOLE;
+    let status = loop {
+        let status = ledger.get(&run.arn).await?.map(|record| record.status);
+        match status {
+            Some(status) if status.is_open() && Instant::now() < limit => sleep(pace.every).await,
+            status => break status,
+        }
+    };
+    let (exit, text) = after_cut_off(status);
+    if screen.is_json() {
+        screen.object(&json!({
+            "event": "madeWhole", "at": now(), "text": text, "exitCode": exit.code(),
+        }));
+    }
+    screen.say(text);
+    Ok(exit)
+}
+
+/// How an execution that was stopped ended after all, by its row in the ledger.
+fn after_cut_off(status: Option<Status>) -> (Exit, &'static str) {
+    match status {
+        None => (Exit::Rejected, "stopped before it had taken its locks"),
+        Some(Status::RolledBack) => (Exit::RolledBack, "stopped; blue has all traffic"),
+        Some(Status::Promoted) => (Exit::Done, "stopped after green had all traffic"),
+        Some(Status::Rejected) => (Exit::Rejected, "stopped before any traffic moved"),
+        Some(Status::Unchanged) => (Exit::Done, "stopped when there was nothing to do"),
+        Some(Status::Preparing | Status::InFlight | Status::Held | Status::RollingBack) => (
+            Exit::Stuck,
+            "stopped, and the ledger does not say yet that traffic is whole: see docs/RUNBOOK.md, \"Who has the traffic\"",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stopped_release_is_good_only_when_the_ledger_says_so() {
+        for (status, exit) in [
+            (None, Exit::Rejected),
+            (Some(Status::RolledBack), Exit::RolledBack),
+            (Some(Status::Promoted), Exit::Done),
+            (Some(Status::InFlight), Exit::Stuck),
+            (Some(Status::RollingBack), Exit::Stuck),
+            (Some(Status::Held), Exit::Stuck),
+        ] {
+            assert_eq!(after_cut_off(status).0, exit, "{status:?}");
+        }
+    }
+}

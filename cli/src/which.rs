@@ -1,0 +1,77 @@
+//! Which release is meant.
+
+use crossfade::{aws::ledger::Ledger, domain::names::Application};
+
+use crate::{exit::Exit, place::Aws, runs::Run, trouble::Trouble};
+
+/// The release that `said` names: an ARN, an execution's name, or an application, whose release in flight
+/// it is, or else the one that was promoted last. Without a word, the only one in flight.
+pub(crate) async fn which(aws: &Aws, said: Option<&str>) -> Result<Run, Trouble> {
+    let Some(said) = said else {
+        return only(&aws.ledger().await?).await;
+    };
+    if said.starts_with("arn:") {
+        return Ok(Run {
+            arn: said.to_owned(),
+        });
+    }
+    let run = Run::of(&aws.machine().await?, said);
+    if aws.runs().exists(&run).await? {
+        return Ok(run);
+    }
+    let latest = match Application::try_from(said.to_owned()) {
+        Ok(application) => aws.ledger().await?.latest(&application).await?,
+        Err(_) => None,
+    };
+    latest.map(|arn| Run { arn }).ok_or_else(|| {
+        Trouble::new(
+            Exit::Usage,
+            format!("{said} is neither a release nor an application that has one"),
+        )
+        .next("`crossfade status` has those in flight")
+    })
+}
+
+/// The only release in flight.
+async fn only(ledger: &Ledger) -> Result<Run, Trouble> {
+    choose(ledger.running().await?)
+}
+
+fn choose(mut running: Vec<String>) -> Result<Run, Trouble> {
+    match (running.pop(), running.len()) {
+        (Some(arn), 0) => Ok(Run { arn }),
+        (None, _) => Err(Trouble::new(Exit::Usage, "no release is in flight")
+            .next("name one: its execution's name or ARN, or its application")),
+        (Some(last), _) => {
+            running.push(last);
+            running.sort();
+            let names: Vec<_> = running
+                .into_iter()
+                .map(|arn| Run { arn }.name().to_owned())
+                .collect();
+            Err(Trouble::new(
+                Exit::Usage,
+                format!(
+                    "{} releases are in flight: {}",
+                    names.len(),
+                    names.join(", ")
+                ),
+            )
+            .next("name one of them"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_left_unnamed_only_where_there_is_one() {
+        let arn = |name: &str| format!("arn:aws:states:r:1:execution:m:{name}");
+        assert_eq!(choose(vec![arn("a")]).unwrap().name(), "a");
+        assert_eq!(choose(vec![]).unwrap_err().exit, Exit::Usage);
+        let two = choose(vec![arn("b"), arn("a")]).unwrap_err();
+        assert_eq!(two.what, "2 releases are in flight: a, b");
+    }
+}

@@ -1,0 +1,159 @@
+//! The program itself, where it asks AWS nothing. (What it does with AWS is in the end-to-end suite.)
+
+use std::{
+    io::Write,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::{Value, json};
+
+fn crossfade(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crossfade"));
+    // Nothing of whoever runs the tests.
+    command.args(arguments).env_clear();
+    command
+}
+
+fn said(output: &Output) -> (i32, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let code = output.status.code().expect("nothing kills it");
+    (code, text(&output.stdout), text(&output.stderr))
+}
+
+fn ran(arguments: &[&str]) -> (i32, String, String) {
+    said(&crossfade(arguments).output().expect("it can be run"))
+}
+
+fn given(arguments: &[&str], input: &Value) -> (i32, String, String) {
+    let mut child = crossfade(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it can be run");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin
+        .write_all(input.to_string().as_bytes())
+        .expect("it is read");
+    drop(stdin);
+    said(&child.wait_with_output().expect("it ends"))
+}
+
+fn events(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../events")
+        .join(name);
+    path.to_str().expect("the path is text").to_owned()
+}
+
+#[test]
+fn each_example_of_a_request_has_a_plan() {
+    for name in ["canary.json", "blue-green.json", "prod.json"] {
+        let (code, shown, errors) = ran(&["plan", "--offline", &events(name)]);
+        assert_eq!((code, errors.as_str()), (0, ""), "{name}");
+        assert!(
+            shown.contains("states entered") && shown.contains("cost"),
+            "{shown}"
+        );
+        let (code, shown, _) = ran(&["plan", "--offline", "--json", &events(name)]);
+        let plan: Value = serde_json::from_str(&shown).expect("it is JSON");
+        assert_eq!(code, 0);
+        assert_eq!(
+            plan["steps"]
+                .as_array()
+                .and_then(|steps| steps.last())
+                .unwrap()["weight"],
+            100
+        );
+        assert!(plan["stateTransitions"].as_u64() > Some(12), "{plan}");
+        assert!(
+            plan.get("problems").is_none(),
+            "offline nothing is known: {plan}"
+        );
+    }
+}
+
+#[test]
+fn a_request_that_is_not_valid_is_refused_with_every_problem_before_aws_is_asked() {
+    let wrong = json!({"application": "chat", "functions": [{"functionName": "a b", "alias": "live"}],
+        "strategy": {"type": "canary", "steps": [{"weight": 10, "bakeSeconds": -1}]}, "colour": "green"});
+    for verb in [
+        &["plan", "-"][..],
+        &["deploy", "-"],
+        &["deploy", "--watch", "-"],
+    ] {
+        let (code, shown, errors) = given(verb, &wrong);
+        assert_eq!((code, shown.as_str()), (2, ""));
+        for path in [
+            "colour",
+            "functions[0].functionName",
+            "strategy.steps[0].bakeSeconds",
+        ] {
+            assert!(errors.contains(path), "{path}: {errors}");
+        }
+    }
+    let (code, shown, _) = given(&["deploy", "--json", "-"], &wrong);
+    let error: Value = serde_json::from_str(&shown).expect("it is JSON");
+    assert_eq!((code, &error["exitCode"]), (2, &json!(2)));
+}
+
+#[test]
+fn what_is_typed_wrong_is_a_usage_error() {
+    for wrong in [
+        &["deploy"][..],
+        &["depoly", "x.json"],
+        &["watch", "--every", "0"],
+        &["plan", "no/such/file.json"],
+        &["rollback"],
+    ] {
+        assert_eq!(ran(wrong).0, 2, "{wrong:?}");
+    }
+}
+
+#[test]
+fn without_a_region_it_says_what_to_do() {
+    let nowhere = "/nonexistent";
+    let output = crossfade(&["status"])
+        .env("AWS_CONFIG_FILE", nowhere)
+        .env("AWS_SHARED_CREDENTIALS_FILE", nowhere)
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .output()
+        .expect("it can be run");
+    let (code, _, errors) = said(&output);
+    assert_eq!(code, 2);
+    assert!(errors.contains("--region"), "{errors}");
+}
+
+#[test]
+fn every_shell_has_completions_with_every_verb() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let (code, shown, _) = ran(&["completions", shell]);
+        assert_eq!(code, 0);
+        for verb in [
+            "plan", "deploy", "watch", "status", "approve", "reject", "hold", "resume", "promote",
+            "rollback", "history",
+        ] {
+            assert!(shown.contains(verb), "{shell}: {verb}");
+        }
+    }
+}
+
+/// The README has the table of exit codes that `--help` shows, and each verb.
+#[test]
+fn the_readme_says_what_the_help_says() {
+    let readme = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../README.md");
+    let readme = std::fs::read_to_string(readme).expect("it is there");
+    let (_, help, _) = ran(&["--help"]);
+    let (_, codes) = help.split_once("Exit codes:\n").expect("it has them");
+    let mut seen = 0;
+    for line in codes.lines() {
+        let Some((code, meaning)) = line.trim().split_once("  ") else {
+            continue;
+        };
+        seen += 1;
+        let row = format!("| {code} | {} |", meaning.trim());
+        assert!(readme.contains(&row), "README.md has no row {row}");
+    }
+    assert_eq!(seen, 9);
+}
