@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that CI runs, cheapest first; ends at the first stage that fails, with its exit code.
 #
-#     tests/all.sh [stage ...]     format clippy unit template build bridge e2e
+#     tests/all.sh [stage ...]     format clippy deny unit template build bridge e2e
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
@@ -13,6 +13,20 @@ table=()
 
 format() { cargo fmt --all --check; }
 clippy() { cargo clippy --workspace --all-targets -- -D warnings; }
+# What may come in with dependencies. The advisories are asked for where they can be had.
+deny() {
+    if ! cargo deny --version >/dev/null 2>&1; then
+        python tests/deny.py
+        echo "deny: cargo-deny is not installed: advisories were not looked at"
+        return
+    fi
+    cargo deny --log-level error check bans licenses sources
+    if cargo deny --log-level error fetch db >/dev/null 2>&1; then
+        cargo deny --log-level error check advisories
+    else
+        echo "deny: the advisories cannot be had from here: not looked at"
+    fi
+}
 # Unit and contract tests; the schema's is among them. The end-to-end suite has a stage of its own:
 # it is one program that runs its tests itself, on one local AWS.
 unit() {
@@ -50,7 +64,7 @@ count() {
 minutes() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 
 begun=$SECONDS
-for stage in ${*:-format clippy unit template build bridge e2e}; do
+for stage in ${*:-format clippy deny unit template build bridge e2e}; do
     printf '\n=== %s\n' "$stage"
     at=$SECONDS
     set +e
