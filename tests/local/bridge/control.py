@@ -21,7 +21,7 @@ from ministack import app as ministack_app
 from ministack.core.responses import set_request_account_id, set_request_region
 from ministack.core.router import detect_service, extract_access_key_id, extract_region
 
-from . import functions, http1, wire
+from . import function_urls, functions, http1, wire
 
 logger = logging.getLogger("bridge.control")
 
@@ -210,7 +210,7 @@ async def handle(request: http1.Request, connection: http1.Connection) -> http1.
     query = parse_qs(parts.query, keep_blank_values=True)
     path = unquote(parts.path)
     at = time.time()
-    if path.startswith("/_") or request.method == "OPTIONS":
+    if path.startswith("/_") or request.method == "OPTIONS" or function_urls.is_one(headers.get("host", "")):
         return await _through_ministack(request, connection, path, parts)
     service, action, resource = wire.identify(
         request.method, path, headers, query, request.body, detect_service(request.method, path, headers, query)

@@ -16,7 +16,7 @@ _moto: subprocess.Popen[bytes] | None = None
 
 def prepare() -> Callable[[], None]:
     """Import and bridge; returns what ends every child process at once."""
-    from . import alb_api, alb_traffic, api_exports, api_gateway, cloudwatch, events, functions, lambda_api
+    from . import alb_api, alb_traffic, api_exports, api_gateway, cloudwatch, events, function_urls, functions, lambda_api
     from . import notifications, policies
     from . import dns, limits  # noqa: F401 - they only add to the control API
     from . import route53_api, states
@@ -26,6 +26,7 @@ def prepare() -> Callable[[], None]:
         functions,
         lambda_api,
         policies,
+        function_urls,
         states,
         events,
         notifications,
