@@ -45,6 +45,10 @@ help: ## this list
 setup: ## check what must be there, and make .venv
 	@PATH="$(SYSTEM_PATH)" tests/setup.sh "$(VENV)"
 
+.PHONY: browser
+browser:
+	@PATH="$(SYSTEM_PATH)" tests/setup.sh "$(VENV)" browser
+
 .PHONY: functions
 functions: setup
 	@cargo lambda build $(QUIETLY) --release --bins $(LAMBDA_OPTIONS)
@@ -79,8 +83,12 @@ train: programs ## fifty functions as one release, where Lambda throttles; then 
 local: programs ## the local AWS with Crossfade deployed, until Ctrl-C (PORT=4566 WAIT_SCALE=0.1)
 	@$(TARGET)/debug/demo local $(if $(PORT),--port $(PORT)) $(if $(WAIT_SCALE),--wait-scale $(WAIT_SCALE))
 
+.PHONY: screens
+screens: browser programs ## pictures of the approval page and of the demo's timeline, in target/screens: five minutes
+	@$(TARGET)/debug/demo screens
+
 .PHONY: test
-test: setup ## everything that CI runs
+test: browser ## everything that CI runs
 	@tests/all.sh
 
 .PHONY: lint

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Checks what must be there (Rust, Python, a C linker) and makes the Python environment that it is
 # given, with what tests/local/requirements.txt names: the local AWS, the SAM CLI, cargo-lambda and
-# zig. Does nothing when it is there already.
+# zig. Installs Chromium where it is asked for and may. Does nothing when it is there already.
 #
-#     tests/setup.sh .venv
+#     tests/setup.sh .venv [browser]
 set -euo pipefail
 venv=${1:?which environment}
 cd "$(dirname "$0")/.."
@@ -29,6 +29,17 @@ found_rust=$(sed -n 's/^cargo \([0-9.]*\).*/\1/p' <<<"$found_rust")
     fail "Rust $wanted_rust or later is needed, and this is $found_rust: rustup update"
 command -v cc >/dev/null ||
     fail "no C compiler: Rust links with cc. Install one (Debian and Ubuntu: apt install gcc libc6-dev)"
+
+# The approval page is tested in a browser, where there is one; all else needs none.
+if [ "${2:-}" = browser ] && ! { command -v chromium && command -v chromedriver; } >/dev/null; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "setup: installing chromium and chromium-driver, to test the approval page in: a minute, once"
+        { apt-get update && apt-get install --yes --no-install-recommends chromium chromium-driver; } \
+            >/dev/null 2>&1 || echo "setup: apt-get could not install chromium and chromium-driver; tests in a browser will be skipped"
+    else
+        echo "setup: no chromium and chromedriver, so tests in a browser will be skipped (Debian: apt install chromium chromium-driver)"
+    fi
+fi
 
 python=
 for candidate in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11 python3.10; do

@@ -1,5 +1,5 @@
 //! `make demo`: a good and a bad version released on a local AWS, under live traffic. `make local`:
-//! the same local AWS, left running to play with.
+//! the same local AWS, left running to play with. `make screens`: pictures of what people see.
 //!
 //! What is shown, and whether it is a success, is what the local AWS says: the execution's history,
 //! the alias, the alarm, and what the users of the alias met.
@@ -8,6 +8,7 @@ mod act;
 mod live;
 mod picture;
 mod play;
+mod screens;
 mod show;
 mod table;
 
@@ -21,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Whether a signal has ended the programme: what breaks after that is no news.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-const USAGE: &str = "usage: demo [local [--port PORT] [--wait-scale SCALE]]";
+const USAGE: &str = "usage: demo [screens | local [--port PORT] [--wait-scale SCALE]]";
 
 fn main() -> ExitCode {
     let chosen = match Chosen::read(std::env::args().skip(1)) {
@@ -73,6 +74,7 @@ async fn run(chosen: Chosen) -> Result<(), Ended> {
     let mut task = tokio::spawn(async move {
         match chosen {
             Chosen::Demo => show::demo().await,
+            Chosen::Screens => screens::screens().await,
             Chosen::Local { port, wait_scale } => play::local(port, wait_scale).await,
         }
     });
@@ -97,6 +99,7 @@ async fn run(chosen: Chosen) -> Result<(), Ended> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Chosen {
     Demo,
+    Screens,
     Local { port: u16, wait_scale: f64 },
 }
 
@@ -106,6 +109,12 @@ impl Chosen {
         match arguments.next().as_deref() {
             None => return Ok(Self::Demo),
             Some("local") => {}
+            Some("screens") => {
+                return match arguments.next() {
+                    None => Ok(Self::Screens),
+                    Some(more) => Err(format!("{more:?} is not known")),
+                };
+            }
             Some(other) => return Err(format!("{other:?} is not known")),
         }
         let (mut port, mut wait_scale) = (4566, 0.1);
@@ -140,6 +149,7 @@ mod tests {
     #[test]
     fn what_is_chosen() {
         assert_eq!(read(&[]), Ok(Chosen::Demo));
+        assert_eq!(read(&["screens"]), Ok(Chosen::Screens));
         let local = |port, wait_scale| Ok(Chosen::Local { port, wait_scale });
         assert_eq!(read(&["local"]), local(4566, 0.1));
         assert_eq!(
@@ -148,6 +158,7 @@ mod tests {
         );
         for wrong in [
             &["play"][..],
+            &["screens", "now"],
             &["local", "--port"],
             &["local", "--port", "x"],
             &["local", "--wait-scale", "2"],

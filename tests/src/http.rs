@@ -10,6 +10,8 @@ use tokio::{
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// Names in lower case.
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -22,7 +24,7 @@ impl Answer {
     }
 }
 
-/// Sends `body` to `http://address/path`.
+/// Sends `body` to `http://address/path`. A header `host` is sent instead of the address.
 pub(crate) async fn send(
     address: &str,
     method: &str,
@@ -32,9 +34,12 @@ pub(crate) async fn send(
 ) -> std::io::Result<Answer> {
     let mut stream = TcpStream::connect(address).await?;
     let mut head = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {}\r\n",
+        "{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n",
         body.len()
     );
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        head.extend(["host: ", address, "\r\n"]);
+    }
     for (name, value) in headers {
         head.extend([*name, ": ", *value, "\r\n"]);
     }
@@ -55,8 +60,13 @@ fn parse(answer: &[u8]) -> Option<Answer> {
     let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&answer[..end]).ok()?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
+    let headers = head.split("\r\n").skip(1).filter_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        Some((name.to_ascii_lowercase(), value.trim().to_owned()))
+    });
     Some(Answer {
         status,
+        headers: headers.collect(),
         body: answer[end + 4..].to_vec(),
     })
 }

@@ -6,12 +6,14 @@
 
 pub mod alb;
 pub mod api;
+pub mod browser;
 pub mod dns;
 pub mod health;
 mod http;
 pub mod invariants;
 pub mod listener;
 pub mod local;
+pub mod page;
 pub mod paths;
 pub mod release;
 pub mod stack;
@@ -22,8 +24,10 @@ pub mod yaml;
 
 pub use alb::Alb;
 pub use api::Api;
+pub use browser::Browser;
 pub use dns::Dns;
 pub use local::LocalAws;
+pub use page::Page;
 pub use release::{Ended, Execution};
 pub use stack::Stack;
 pub use target::{Behaviour, Target};

@@ -190,7 +190,13 @@ impl Execution {
 
     /// Waits for its end.
     pub async fn wait(&self) -> Ended {
-        until(&format!("the end of {}", self.arn), || self.ended()).await
+        self.wait_within(PATIENCE).await
+    }
+
+    /// The same for one that takes longer.
+    pub async fn wait_within(&self, patience: Duration) -> Ended {
+        let what = format!("the end of {}", self.arn);
+        until_within(patience, &what, || self.ended()).await
     }
 
     /// Its events, in order.

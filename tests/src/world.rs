@@ -73,6 +73,15 @@ impl Notification {
             .split('\'')
             .next()
     }
+
+    /// The link to the page where it can be answered.
+    #[must_use]
+    pub fn link(&self) -> Option<&str> {
+        let words = self.message.split_whitespace();
+        words
+            .filter(|word| word.starts_with("https://"))
+            .find(|word| word.contains("&nonce="))
+    }
 }
 
 /// One call of an AWS API, as the local AWS logged it.

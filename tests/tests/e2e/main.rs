@@ -12,6 +12,7 @@ mod front_door;
 mod health;
 mod judged;
 mod moto;
+mod page;
 mod people;
 mod promoted;
 mod refused;
@@ -30,6 +31,7 @@ fn main() -> std::process::ExitCode {
         rolled_back::tests(),
         approval::tests(),
         cli::tests(),
+        page::tests(),
         people::tests(),
         told::tests(),
         moto::tests(),

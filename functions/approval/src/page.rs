@@ -1,0 +1,656 @@
+//! The pages, as HTML. Everything that comes from outside is escaped by the macro; nothing is asked of
+//! the browser but HTML and CSS.
+
+use std::sync::LazyLock;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use crossfade::domain::{
+    Timestamp,
+    approval::{Answer, AskedKind, MAX_NAME, MAX_REASON},
+    counts::Counts,
+};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    chart::chart,
+    form::{Form, Mistakes},
+    history::{Slice, error_percent},
+    shown,
+    view::{self, View},
+};
+
+const STYLE: &str = include_str!("style.css");
+
+/// Two circles, one fading into the other.
+const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Ccircle cx='12' cy='16' r='11' fill='%232f6bd8'/%3E%3Ccircle cx='20' cy='16' r='11' fill='%2317915a' fill-opacity='.85'/%3E%3C/svg%3E";
+
+/// The style's hash, as a Content-Security-Policy names it: nothing else on the page is a style.
+pub(crate) fn style_hash() -> &'static str {
+    static HASH: LazyLock<String> =
+        LazyLock::new(|| format!("sha256-{}", STANDARD.encode(Sha256::digest(STYLE))));
+    &HASH
+}
+
+/// What every page has.
+fn frame(title: &str, note: &str, main: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="robots" content="noindex";
+                title { (title) }
+                link rel="icon" href=(ICON);
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    svg width="30" height="22" viewBox="0 0 30 22" aria-hidden="true" {
+                        circle.fill-blue cx="11" cy="11" r="11" {}
+                        circle.fill-green cx="19" cy="11" r="11" fill-opacity=".85" {}
+                    }
+                    "Crossfade"
+                    span { (note) }
+                }
+                (main)
+            }
+        }
+    }
+}
+
+/// What is asked, and the form to answer with. `mistakes` says what to put right in `form`.
+pub(crate) fn ask(view: &View, form: &Form, mistakes: Option<&Mistakes>) -> Markup {
+    let note = match view.kind {
+        AskedKind::Approval => "Approval",
+        AskedKind::Hold => "Hold",
+    };
+    let title = if mistakes.is_some() {
+        format!("Please check: {}", view.title)
+    } else {
+        view.title.clone()
+    };
+    let main = html! {
+        a.skip href="#decide" { "Go to the decision" }
+        main.asks {
+            div.lead {
+                h1 { (view.title) }
+                p { (view.reason) }
+                p {
+                    "Traffic stays as it is meanwhile, and an alarm still rolls it back. "
+                    strong {
+                        "Answer within " span.whole { (view.left) } ", by "
+                        time.whole datetime=(shown::exact(view.until)) { (shown::day_and_time(view.until)) } "."
+                    }
+                    " Without an answer " (view.on_silence) "."
+                }
+            }
+            section.card.seen aria-labelledby="seen" {
+                h2 id="seen" { "So far" }
+                (split(view))
+                (colours(view))
+                (chart(&view.history))
+                (numbers(&view.history.slices, view.history.slice_minutes))
+            }
+            section.card.decide id="decide" aria-labelledby="decide-title" tabindex="-1" {
+                h2 id="decide-title" { "Your decision" }
+                (decision(view, form, mistakes))
+            }
+            section.card.why aria-labelledby="why" {
+                h2 id="why" { "Evidence" }
+                (evidence(view))
+            }
+        }
+        footer {
+            "Release " (view.release) " of " (view.application) ", asked "
+            time datetime=(shown::exact(view.asked_at)) { (shown::day_and_time(view.asked_at)) }
+            ". All times are UTC. Opening this page decides nothing; the link works until someone has answered."
+        }
+    };
+    frame(&title, note, &main)
+}
+
+/// How the traffic is split, and would be.
+fn split(view: &View) -> Markup {
+    let bar = |green: u8| {
+        html! {
+            svg width="100%" height="14" aria-hidden="true" {
+                rect.fill-blue width="100%" height="14" {}
+                rect.fill-green x={ (100 - green) "%" } width={ (green) "%" } height="14" {}
+            }
+        }
+    };
+    html! {
+        div.split {
+            span { "Now" } (bar(view.weight.percent())) b { (view.weight) " green" }
+            @if let Some(next) = view.next_weight {
+                span { "Next" } (bar(next.percent())) b { (next) " green" }
+            }
+        }
+    }
+}
+
+/// Both versions in two numbers.
+fn colours(view: &View) -> Markup {
+    let of = |name: &str, class: &str, version: Option<&str>, counts: Counts| {
+        html! {
+            div class={ "colour " (class) } {
+                h3 { (name) @if let Some(version) = version { " " span { "version " (version) } } }
+                @match error_percent(counts) {
+                    Some(rate) => {
+                        p.big { (shown::percent(rate)) }
+                        p.few { (shown::count(counts.errors)) " of " (shown::counted(counts.invocations, "request", "requests")) }
+                    },
+                    None => {
+                        p.big { "–" }
+                        p.few { "No requests yet" }
+                    },
+                }
+            }
+        }
+    };
+    let versions = view.versions.as_ref();
+    html! {
+        @match view.counts() {
+            Some((blue, green)) => {
+                h3 { "Requests that failed so far" }
+                div.colours {
+                    (of("Blue", "blue", versions.map(|(blue, _)| blue.as_str()), blue))
+                    (of("Green", "green", versions.map(|(_, green)| green.as_str()), green))
+                }
+            },
+            None => p.note role="note" {
+                "CloudWatch's numbers could not be read just now. Load the page again to see them; deciding works all the same."
+            },
+        }
+    }
+}
+
+/// The chart as a table.
+fn numbers(slices: &[Slice], minutes: i64) -> Markup {
+    let rate =
+        |counts: Counts| error_percent(counts).map_or_else(|| "–".to_owned(), shown::percent);
+    html! {
+        details {
+            summary { "The chart as a table" }
+            div.scroll tabindex="0" role="region" aria-label="The chart as a table" {
+                table {
+                    caption { "In steps of " (shown::counted(minutes.unsigned_abs(), "minute", "minutes")) ", UTC" }
+                    thead {
+                        tr {
+                            th scope="col" { "From" }
+                            th scope="col" { "On green" }
+                            th scope="col" { "Blue" }
+                            th scope="col" { "failed" }
+                            th scope="col" { "Green" }
+                            th scope="col" { "failed" }
+                        }
+                    }
+                    tbody {
+                        @for slice in slices {
+                            tr {
+                                th scope="row" {
+                                    time datetime=(shown::exact(slice.start)) { (shown::time(slice.start)) }
+                                }
+                                td { (slice.weight) }
+                                @match slice.counts {
+                                    Some(both) => {
+                                        td { (shown::count(both.blue.invocations)) }
+                                        td { (rate(both.blue)) }
+                                        td { (shown::count(both.green.invocations)) }
+                                        td { (rate(both.green)) }
+                                    },
+                                    None => td colspan="4" { "not known" },
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn decision(view: &View, form: &Form, mistakes: Option<&Mistakes>) -> Markup {
+    let none = Mistakes::default();
+    let wrong = mistakes.unwrap_or(&none);
+    let chosen = form.chosen(view.kind);
+    let mistake = |id: &str, text: &Option<String>| {
+        html! { @if let Some(text) = text { p.mistake id=(id) { (text) } } }
+    };
+    let first = view.choices.first().map(|choice| <&str>::from(choice.word));
+    let fields = [
+        (first.unwrap_or_default(), &wrong.decision),
+        ("by", &wrong.by),
+        ("reason", &wrong.reason),
+    ];
+    let described = |hint: &str, id: &str, text: &Option<String>| match text {
+        Some(_) => format!("{hint} {id}"),
+        None => hint.to_owned(),
+    };
+    html! {
+        @if mistakes.is_some() {
+            div.summary role="alert" {
+                p { b { "Nothing has been decided yet." } }
+                ul {
+                    @for (id, text) in fields {
+                        @if let Some(text) = text { li { a href={ "#" (id) } { (text) } } }
+                    }
+                }
+            }
+        }
+        // The query has the nonce, and need not be in the next page's address.
+        form method="post" action="?" accept-charset="utf-8" {
+            input type="hidden" name="release" value=(view.release);
+            input type="hidden" name="nonce" value=(view.nonce);
+            fieldset aria-describedby=[wrong.decision.as_ref().map(|_| "decision-mistake")] {
+                legend { "What is to be done?" }
+                @for choice in &view.choices {
+                    @let word = <&str>::from(choice.word);
+                    label.choice.go[!choice.stops].stop[choice.stops] {
+                        input type="radio" name="decision" id=(word) value=(word) required
+                            checked[chosen == Some(choice.word)] aria-describedby={ (word) "-means" };
+                        b { (choice.name) }
+                        span id={ (word) "-means" } { (choice.means) }
+                    }
+                }
+                (mistake("decision-mistake", &wrong.decision))
+            }
+            div.field {
+                label.name for="by" { "Your name" }
+                p.hint id="by-hint" { "It goes on record with the decision." }
+                input type="text" id="by" name="by" required maxlength=(MAX_NAME) autocomplete="name"
+                    autocapitalize="words" spellcheck="false" value=(form.by)
+                    aria-describedby=(described("by-hint", "by-mistake", &wrong.by))
+                    aria-invalid=[wrong.by.as_ref().map(|_| "true")];
+                (mistake("by-mistake", &wrong.by))
+            }
+            div.field {
+                label.name for="reason" { "Reason" }
+                p.hint id="reason-hint" {
+                    @match view.kind {
+                        AskedKind::Approval => "Needed to reject; welcome otherwise.",
+                        AskedKind::Hold => "Welcome, and goes on record too.",
+                    }
+                }
+                textarea id="reason" name="reason" rows="3" maxlength=(MAX_REASON)
+                    aria-describedby=(described("reason-hint", "reason-mistake", &wrong.reason))
+                    aria-invalid=[wrong.reason.as_ref().map(|_| "true")] { (form.reason) }
+                (mistake("reason-mistake", &wrong.reason))
+            }
+            button type="submit" { "Send decision" }
+            p.fine { "The first answer counts. It takes effect at once." }
+        }
+    }
+}
+
+fn evidence(view: &View) -> Markup {
+    let row = |name: &str, blue: String, green: String| {
+        html! { tr { th scope="row" { (name) } td { (blue) } td { (green) } } }
+    };
+    let rate =
+        |counts: Counts| error_percent(counts).map_or_else(|| "–".to_owned(), shown::percent);
+    html! {
+        @for sentence in &view.against { p.note { (sentence) } }
+        @match &view.judged {
+            Some(judged) => {
+                @let (blue, green) = (judged.both.blue, judged.both.green);
+                table {
+                    caption {
+                        "What the judge had seen when it asked"
+                        @if let Some(function) = &judged.function { ", of " (function) }
+                        @if judged.shadow { " (in shadow: not acted on)" }
+                    }
+                    thead { tr { th scope="col" { span.skip { "Number" } } th scope="col" { "Blue" } th scope="col" { "Green" } } }
+                    tbody {
+                        (row("Requests", shown::count(blue.invocations), shown::count(green.invocations)))
+                        (row("Failed", shown::count(blue.errors), shown::count(green.errors)))
+                        (row("Error rate", rate(blue), rate(green)))
+                        @if blue.slow + green.slow > 0 {
+                            (row("Slow", shown::count(blue.slow), shown::count(green.slow)))
+                        }
+                        @if blue.throttles + green.throttles > 0 {
+                            (row("Throttled", shown::count(blue.throttles), shown::count(green.throttles)))
+                        }
+                    }
+                }
+                p.fine {
+                    "E-value " (format!("{:.2}", judged.e_value)) " of the " (shown::count(threshold(judged.threshold)))
+                    " that would show green to be worse."
+                }
+            },
+            None => p { "Green's requests have not been judged yet." },
+        }
+        @if let Some((passed, tests)) = view.smoke_tests {
+            p { (passed) " of " (shown::counted(tests as u64, "smoke test", "smoke tests")) " passed before any traffic." }
+        }
+        @if !view.rows.is_empty() {
+            h3 { "Functions" }
+            div.scroll tabindex="0" role="region" aria-label="Functions" {
+                table {
+                    thead {
+                        tr {
+                            th scope="col" { "Function" }
+                            th scope="col" { "Alias" }
+                            th scope="col" { "Blue" }
+                            th scope="col" { "Green" }
+                        }
+                    }
+                    tbody {
+                        @for row in &view.rows {
+                            tr {
+                                th scope="row" { (row.function) }
+                                td { (row.alias) }
+                                td { (row.blue) }
+                                td { (row.green) }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Saturates.
+fn threshold(value: f64) -> u64 {
+    value.round() as u64
+}
+
+/// A page that only says something.
+fn say(title: &str, mark: &Markup, more: &Markup) -> Markup {
+    let main = html! {
+        main {
+            section.card.done role="status" {
+                h1 { (mark) (title) }
+                (more)
+            }
+        }
+    };
+    frame(title, "", &main)
+}
+
+fn mark(path: &str, class: &str) -> Markup {
+    html! {
+        svg width="44" height="44" viewBox="0 0 44 44" aria-hidden="true" {
+            circle class=(class) cx="22" cy="22" r="22" {}
+            path d=(path) fill="none" stroke="#fff" stroke-width="3.5" stroke-linecap="round" stroke-linejoin="round" {}
+        }
+    }
+}
+
+/// An answer was taken.
+pub(crate) fn taken(
+    application: &str,
+    release: &str,
+    answer: &Answer,
+    means: &str,
+    at: Timestamp,
+) -> Markup {
+    let title = format!("{}: {application}", view::done(answer.decision));
+    let more = html! {
+        p { (shown::sentence(means)) }
+        dl {
+            dt { "By" } dd { (answer.by.as_deref().unwrap_or("a person")) }
+            @if let Some(reason) = &answer.reason { dt { "Reason" } dd { (reason) } }
+            dt { "At" } dd { time datetime=(shown::exact(at)) { (shown::day_and_time(at)) } }
+            dt { "Release" } dd { (release) }
+        }
+        p.fine { "It is on record. The link works no more; you can close this page." }
+    };
+    say(&title, &mark("M13 23l6 6 12-13", "fill-green"), &more)
+}
+
+/// Somebody else was first.
+pub(crate) fn too_late(application: &str, release: &str, standing: &str) -> Markup {
+    let more = html! {
+        p { "Your answer came too late: this was decided already, or its time was over. Of the release is known: " (standing) "." }
+        p.fine { "Release " (release) " of " (application) ". Who decided, and why, is in its outcome." }
+    };
+    say(
+        "Already decided",
+        &mark("M22 12v11l7 5", "fill-blue"),
+        &more,
+    )
+}
+
+/// The link is of no use, whyever.
+pub(crate) fn gone() -> Markup {
+    let more = html! {
+        p { "It may have been used, its time may be over, or it is not whole: a mail program can break a long link." }
+        p { "If you have just answered, your answer is on record. The newest message about the release says how it stands." }
+    };
+    say(
+        "This link does not work",
+        &mark("M15 15l14 14M29 15L15 29", "fill-blue"),
+        &more,
+    )
+}
+
+/// AWS did not answer.
+pub(crate) fn trouble() -> Markup {
+    let more = html! {
+        p { "AWS did not answer in time, so it is not known whether your answer was taken." }
+        p { "Go back and send it again: the first answer counts, and a second one changes nothing." }
+    };
+    say(
+        "Please try again",
+        &mark("M22 11v14M22 32v.1", "fill-blue"),
+        &more,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use crossfade::domain::approval::{Asked, Word};
+
+    use super::*;
+    use crate::sample;
+
+    fn page_of(asked: &Asked, form: &Form, mistakes: Option<&Mistakes>) -> String {
+        let record = sample::record(asked.clone());
+        let series = sample::series();
+        let view = View::of(
+            &record,
+            asked,
+            &sample::link(),
+            Some(&series),
+            sample::now(),
+        );
+        ask(&view, form, mistakes).into_string()
+    }
+
+    fn asked_page(kind: AskedKind) -> String {
+        page_of(&sample::asked(kind), &Form::default(), None)
+    }
+
+    fn all() -> Vec<String> {
+        let form = Form {
+            decision: "reject".into(),
+            ..Form::default()
+        };
+        let mistakes = form.check(AskedKind::Approval).unwrap_err();
+        let answer = Answer::new(Word::Approve).by("Ada").because("looks good");
+        vec![
+            asked_page(AskedKind::Approval),
+            asked_page(AskedKind::Hold),
+            page_of(&sample::asked(AskedKind::Approval), &form, Some(&mistakes)),
+            taken("chat", "chat-42", &answer, "goes on", sample::now()).into_string(),
+            too_late("chat", "chat-42", "it goes on").into_string(),
+            gone().into_string(),
+            trouble().into_string(),
+        ]
+    }
+
+    /// The values of an attribute.
+    fn values<'a>(page: &'a str, attribute: &str) -> Vec<&'a str> {
+        let begin = format!(" {attribute}=\"");
+        let parts = page.split(begin.as_str()).skip(1);
+        parts.filter_map(|part| part.split('"').next()).collect()
+    }
+
+    #[test]
+    fn an_approval_shows_what_there_is_to_know() {
+        let page = asked_page(AskedKind::Approval);
+        for expected in [
+            "Move chat to 100 % on green?",
+            "Answer within <span class=\"whole\">23 h 59 min</span>, by",
+            "Sun 22 Nov, 03:11 UTC",
+            "Without an answer traffic is held as it is",
+            "Blue <span>version 41</span>",
+            "Green <span>version 42</span>",
+            "41,210",
+            "E-value 0.14 of the 100",
+            "1 of 1 smoke test passed",
+            "value=\"approve\"",
+            "value=\"reject\"",
+            "Goes on to 100 % on green.",
+            "chat-2026-11-21-42",
+        ] {
+            assert!(page.contains(expected), "{expected}");
+        }
+        // Nothing is chosen before a person chooses.
+        assert!(!page.contains(" checked"), "{page}");
+        for other in ["resume", "promote", "rollBack", "silence"] {
+            assert!(!page.contains(&format!("value=\"{other}\"")), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_hold_offers_its_own_words() {
+        let page = asked_page(AskedKind::Hold);
+        assert!(page.contains("chat is held: what next?"));
+        assert_eq!(
+            values(&page, "id")
+                .into_iter()
+                .filter(|id| ["approve", "reject", "resume", "promote", "rollBack"].contains(id))
+                .collect::<Vec<_>>(),
+            ["resume", "promote", "rollBack"]
+        );
+    }
+
+    #[test]
+    fn without_counts_a_person_can_decide_all_the_same() {
+        let asked = sample::asked(AskedKind::Approval);
+        let record = sample::record(asked.clone());
+        let view = View::of(&record, &asked, &sample::link(), None, sample::now());
+        let page = ask(&view, &Form::default(), None).into_string();
+        assert!(page.contains("could not be read just now"));
+        assert!(page.contains("value=\"approve\"") && page.contains("Traffic on green"));
+        assert!(page.contains("not known"));
+    }
+
+    #[test]
+    fn what_others_wrote_is_text() {
+        const HOSTILE: &str =
+            "\"><script>alert(1)</script><img src=x onerror=alert(1)>' & {{7*7}}</textarea>";
+        let mut asked = sample::asked(AskedKind::Approval);
+        asked.reason = HOSTILE.to_owned();
+        asked.on_silence = HOSTILE.to_owned();
+        let form = Form {
+            decision: HOSTILE.to_owned(),
+            by: HOSTILE.to_owned(),
+            reason: HOSTILE.to_owned(),
+        };
+        let mistakes = form.check(AskedKind::Approval).unwrap_err();
+        let answer = Answer::new(Word::Approve).by(HOSTILE).because(HOSTILE);
+        for page in [
+            page_of(&asked, &form, Some(&mistakes)),
+            taken("chat", HOSTILE, &answer, HOSTILE, sample::now()).into_string(),
+            too_late("chat", HOSTILE, HOSTILE).into_string(),
+        ] {
+            assert!(page.contains("&lt;script&gt;"), "it is shown");
+            for wrong in ["<script", "<img", "onerror=\"", "' & {{"] {
+                assert!(!page.contains(wrong), "{wrong}");
+            }
+            assert!(page.matches("</textarea>").count() <= 1);
+        }
+    }
+
+    #[test]
+    fn every_page_keeps_to_the_policy() {
+        for page in all() {
+            assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));
+            // Styles in attributes and handlers would be refused by the browser.
+            for refused in [
+                " style=\"",
+                "<script",
+                " onclick",
+                "javascript:",
+                "http:",
+                "https:",
+            ] {
+                let found = page
+                    .replace("http://www.w3.org/2000/svg", "")
+                    .contains(refused);
+                assert!(!found, "{refused}");
+            }
+            assert_eq!(page.matches("<style>").count(), 1);
+            assert!(page.contains("width=device-width"));
+            assert_eq!(page.matches("<h1>").count(), 1, "one heading");
+            assert_eq!(page.matches("<main").count(), 1, "one main landmark");
+        }
+    }
+
+    #[test]
+    fn what_refers_to_something_finds_it() {
+        for page in all() {
+            let ids = values(&page, "id");
+            let mut once = ids.clone();
+            once.sort_unstable();
+            once.dedup();
+            assert_eq!(once.len(), ids.len(), "each id once: {ids:?}");
+            for attribute in ["aria-labelledby", "aria-describedby", "for"] {
+                for id in values(&page, attribute)
+                    .iter()
+                    .flat_map(|ids| ids.split(' '))
+                {
+                    assert!(ids.contains(&id), "{attribute}={id}");
+                }
+            }
+            for href in values(&page, "href") {
+                assert!(
+                    href.strip_prefix('#').is_none_or(|id| ids.contains(&id)),
+                    "{href}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_tied_to_its_field() {
+        let form = Form {
+            decision: "reject".into(),
+            by: String::new(),
+            reason: String::new(),
+        };
+        let mistakes = form.check(AskedKind::Approval).unwrap_err();
+        let page = page_of(&sample::asked(AskedKind::Approval), &form, Some(&mistakes));
+        assert!(page.contains("<title>Please check: "));
+        assert!(page.contains("role=\"alert\""));
+        assert!(page.contains("aria-describedby=\"by-hint by-mistake\" aria-invalid=\"true\""));
+        assert!(
+            page.contains("aria-describedby=\"reason-hint reason-mistake\" aria-invalid=\"true\"")
+        );
+        assert!(page.contains("href=\"#by\"") && page.contains("href=\"#reason\""));
+        // What was chosen stays chosen.
+        assert_eq!(page.matches(" checked").count(), 1);
+        assert!(!page.contains("decision-mistake"));
+    }
+
+    #[test]
+    fn the_policy_names_the_style_that_is_there() {
+        let page = gone().into_string();
+        let style = page
+            .split("<style>")
+            .nth(1)
+            .unwrap()
+            .split("</style>")
+            .next()
+            .unwrap();
+        let hash = format!("sha256-{}", STANDARD.encode(Sha256::digest(style)));
+        assert_eq!(style_hash(), hash);
+    }
+}
