@@ -9,6 +9,7 @@
 //! - [`aws`]: the only place that names an SDK: thin effects that make no choice. (API Gateway's are
 //!   in `functions/front-door`, which alone needs them.)
 //! - [`rollback`]: how traffic is made whole, shared by every way back to blue.
+//! - [`freeze`]: whether a release may begin at this time, shared by all that begin one.
 //! - [`error`]: what can go wrong, by the names that the state machine matches.
 //! - [`run`]: what all `main`s share.
 //!
@@ -31,6 +32,7 @@ pub mod aws;
 pub mod domain;
 pub mod emf;
 pub mod error;
+pub mod freeze;
 pub mod rollback;
 pub mod run;
 pub mod wire;

@@ -32,6 +32,7 @@ use crossfade::{
         weight::Weight,
     },
     error::Error,
+    freeze,
     wire::{
         notice::Notice,
         outcome::{FunctionOutcome, Outcome},
@@ -74,8 +75,17 @@ impl Handler {
         let mut task = task(payload)?;
         let mut warnings = wired(&mut task.state);
         let request = asked(&task.state)?;
+        let overridden = freeze::check(task.now, request.override_freeze.as_ref())?;
+        let override_freeze = overridden
+            .is_some()
+            .then(|| request.override_freeze.clone())
+            .flatten();
+        warnings.extend(overridden);
 
-        warnings.extend(self.take_locks(&task, &request).await?);
+        warnings.extend(
+            self.take_locks(&task, &request, override_freeze.as_ref())
+                .await?,
+        );
         let names = request.functions.iter().map(|asked| &asked.function_name);
         let (readings, observed, bypasses) = futures::try_join!(
             self.metrics.alarms(&request.analysis.alarms),
@@ -103,20 +113,7 @@ impl Handler {
                 .nothing_to_release(&task, &request, &same, warnings)
                 .await;
         }
-        let mut functions: Vec<_> = changed.into_iter().map(|one| one.target).collect();
-        let mut left_out = Vec::new();
-        if door == FrontDoor::Alias {
-            warnings.extend(same.iter().map(|one| {
-                format!(
-                    "{}: version {} serves already; left out",
-                    one.target.function_name, one.target.green_version
-                )
-            }));
-            left_out.extend(same.into_iter().map(|one| one.target.function_name));
-        } else {
-            // One door moves them all: green's side has to have the unchanged ones, too.
-            functions.extend(same.into_iter().map(|one| one.target));
-        }
+        let (mut functions, left_out) = moving(&door, changed, same, &mut warnings);
         self.traffic.stage(&door, &mut functions).await?;
 
         let past = self.past(&mut door, &functions, &request, task.now).await?;
@@ -156,7 +153,10 @@ impl Handler {
             resume: None,
             deployment_status: None,
             reason: String::new(),
-            evidence: Evidence::default(),
+            evidence: Evidence {
+                override_freeze,
+                ..Evidence::default()
+            },
             answers: Vec::new(),
             approval_answer: None,
             unanswered: None,
@@ -225,6 +225,30 @@ impl Handler {
         self.notifier.tell(&ended).await?;
         Ok(json!(outcome))
     }
+}
+
+/// Who moves, and whose green serves already, so that nothing is done to it.
+fn moving(
+    door: &FrontDoor,
+    changed: Vec<Prepared>,
+    same: Vec<Prepared>,
+    warnings: &mut Vec<String>,
+) -> (Vec<Target>, Vec<FunctionName>) {
+    let mut functions: Vec<_> = changed.into_iter().map(|one| one.target).collect();
+    let mut left_out = Vec::new();
+    if *door == FrontDoor::Alias {
+        warnings.extend(same.iter().map(|one| {
+            format!(
+                "{}: version {} serves already; left out",
+                one.target.function_name, one.target.green_version
+            )
+        }));
+        left_out.extend(same.into_iter().map(|one| one.target.function_name));
+    } else {
+        // One door moves them all: green's side has to have the unchanged ones, too.
+        functions.extend(same.into_iter().map(|one| one.target));
+    }
+    (functions, left_out)
 }
 
 /// Reads the request, which has to be of a release.

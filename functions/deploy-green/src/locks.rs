@@ -5,7 +5,11 @@ use crossfade::{
     domain::{analysis::OnHoldTimeout, check::Evidence, names::FunctionName, weight::Weight},
     error::Error,
     rollback,
-    wire::{notice::Notice, request::ReleaseRequest, task::Task},
+    wire::{
+        notice::Notice,
+        request::{OverrideFreeze, ReleaseRequest},
+        task::Task,
+    },
 };
 
 use crate::Handler;
@@ -24,6 +28,7 @@ impl Handler {
         &self,
         task: &Task,
         request: &ReleaseRequest,
+        override_freeze: Option<&OverrideFreeze>,
     ) -> Result<Vec<String>, Error> {
         let functions: Vec<&FunctionName> = request
             .functions
@@ -38,6 +43,7 @@ impl Handler {
             doors: &doors,
             alarms: &request.analysis.alarms,
             on_hold_timeout: request.on_hold_timeout,
+            override_freeze,
             now: task.now,
         };
         let mut warnings = Vec::new();

@@ -24,6 +24,7 @@ use crossfade::{
         wiring::{Ask, Kind, Plan, Refusal, Write, plan_unwiring, plan_wiring},
     },
     error::Error,
+    freeze,
     wire::{
         notice::Notice,
         outcome::{FrontDoorOutcome, Outcome},
@@ -119,6 +120,9 @@ impl Handler {
         let Some(order) = Order::parse(&progress.request)? else {
             return Ok(progress.request);
         };
+        if let Some(release) = order.release() {
+            freeze::check(task.now, release.override_freeze.as_ref())?;
+        }
 
         let Some((mut ask, mut kind, mut plan)) = self.plan(&order, &task).await? else {
             return self.done(&order, None, &task, progress).await;
@@ -186,7 +190,7 @@ impl Handler {
     /// # Errors
     /// [`Error::DeploymentInProgress`] when another deployment holds one.
     async fn lock(&self, order: &Order, ask: &Ask, task: &Task) -> Result<(), Error> {
-        let (functions, doors, alarms, on_hold_timeout) = match order.release() {
+        let (functions, doors, alarms, on_hold_timeout, override_freeze) = match order.release() {
             Some(release) => (
                 release
                     .functions
@@ -196,12 +200,15 @@ impl Handler {
                 release.traffic.locks(),
                 &release.analysis.alarms[..],
                 release.on_hold_timeout,
+                freeze::check(task.now, release.override_freeze.as_ref())?
+                    .and(release.override_freeze.as_ref()),
             ),
             None => (
                 vec![&ask.function_name],
                 vec![format!("api/{}", ask.api_id)],
                 &[][..],
                 OnHoldTimeout::default(),
+                None,
             ),
         };
         let begin = Begin {
@@ -211,6 +218,7 @@ impl Handler {
             doors: &doors,
             alarms,
             on_hold_timeout,
+            override_freeze,
             now: task.now,
         };
         match self.ledger.begin(&begin).await? {

@@ -155,7 +155,7 @@ impl Handler {
             }
             outcome.answers = release.answers;
             outcome.warnings = release.warnings;
-            outcome.evidence.judge = outcome.evidence.judge.or(release.evidence.judge);
+            outcome.evidence = outcome.evidence.beside(release.evidence);
         }
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         self.notifier.tell(&ended).await?;

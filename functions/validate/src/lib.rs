@@ -128,7 +128,7 @@ impl Handler {
         try_join_all(pairs.map(|(target, asked)| self.prewarm(target, asked, &room))).await?;
         let mut release = release;
         release.health = health;
-        release.evidence = evidence(&proofs);
+        release.evidence = evidence(&proofs).beside(release.evidence);
         release.ask_first();
         Ok(release)
     }

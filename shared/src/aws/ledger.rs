@@ -61,6 +61,7 @@ use crate::{
         weight::Weight,
     },
     error::Error,
+    wire::request::OverrideFreeze,
 };
 
 /// How long an ended deployment's row is kept, seconds: 90 days, as long as Step Functions keeps
@@ -209,6 +210,8 @@ pub struct Begin<'a> {
     pub alarms: &'a [AlarmName],
     /// What it does when nobody ends its hold.
     pub on_hold_timeout: OnHoldTimeout,
+    /// Who releases outside of the stack's windows, where somebody does.
+    pub override_freeze: Option<&'a OverrideFreeze>,
     /// When.
     pub now: Timestamp,
 }
@@ -294,7 +297,7 @@ impl Ledger {
             .iter()
             .map(|name| self.lock(name, begin.execution, begin.application, begin.now))
             .collect();
-        let row = self
+        let mut row = self
             .put(key(&deployment(begin.execution), ONE))
             .item("execution", s(begin.execution))
             .item("application", s(begin.application.as_ref()))
@@ -306,6 +309,9 @@ impl Ledger {
             .condition_expression("attribute_not_exists(pk) OR #status = :preparing")
             .expression_attribute_names("#status", "status")
             .expression_attribute_values(":preparing", s(Status::Preparing.word()));
+        if let Some(overridden) = begin.override_freeze {
+            row = row.item("overrideFreeze", json(overridden));
+        }
         items.push(write_put(row));
         items.push(self.row_of_running(begin.execution, begin.application));
         match self.transact(items).send().await {

@@ -15,6 +15,7 @@ use super::{
     release::StepTaken,
     verdict::Verdict,
 };
+use crate::wire::request::OverrideFreeze;
 
 /// What CloudWatch says of an alarm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -72,6 +73,9 @@ pub struct Evidence {
     /// How many of the smoke tests are not told of.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub validation_left_out: usize,
+    /// Who released outside of the stack's windows, and why, where somebody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub override_freeze: Option<OverrideFreeze>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde wants a reference.
@@ -91,7 +95,19 @@ impl Evidence {
         Self {
             validation: self.validation,
             validation_left_out: self.validation_left_out,
+            override_freeze: self.override_freeze,
             ..found
+        }
+    }
+
+    /// What decided, beside what the release has on record so far, of which the last numbers of the
+    /// judge are a part.
+    #[must_use]
+    pub fn beside(self, release: Self) -> Self {
+        Self {
+            judge: self.judge.or(release.judge),
+            override_freeze: self.override_freeze.or(release.override_freeze),
+            ..self
         }
     }
 

@@ -22,6 +22,7 @@ pub mod shares;
 pub mod strategy;
 pub mod verdict;
 pub mod weight;
+pub mod window;
 pub mod wiring;
 
 /// An instant in UTC. Always Step Functions' or EventBridge's: a function's own clock is not asked.

@@ -8,6 +8,7 @@ mod analysis;
 mod code;
 mod front_door;
 mod health_check;
+mod override_freeze;
 mod problem;
 mod release;
 mod rules;
@@ -28,6 +29,7 @@ pub use self::analysis::{
 pub use self::code::{Code, ImageUri, S3Bucket, S3Key, S3ObjectVersion};
 pub use self::front_door::FrontDoorRequest;
 pub use self::health_check::HealthCheck;
+pub use self::override_freeze::OverrideFreeze;
 pub use self::problem::{MOST_PROBLEMS, Problem, Problems};
 pub use self::release::{
     FunctionRequest, MAX_FUNCTIONS, MAX_HOLD_SECONDS, MAX_KEEP_VERSIONS, OnApprovalTimeout,
@@ -328,6 +330,7 @@ carried!(
     FunctionRequest,
     HealthCheck,
     MinEffect,
+    OverrideFreeze,
     Retention,
     SmokeTest,
     Traffic

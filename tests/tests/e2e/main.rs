@@ -20,6 +20,7 @@ mod retention;
 mod rolled_back;
 mod told;
 mod trains;
+mod windows;
 
 fn main() -> std::process::ExitCode {
     // The longest first.
@@ -28,6 +29,7 @@ fn main() -> std::process::ExitCode {
         doors::tests(),
         retention::tests(),
         trains::tests(),
+        windows::tests(),
         rolled_back::tests(),
         approval::tests(),
         cli::tests(),

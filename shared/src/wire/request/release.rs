@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::analysis::Analysis;
 use super::code::Code;
 use super::front_door::FrontDoorRequest;
+use super::override_freeze::OverrideFreeze;
 use super::problem::Problems;
 use super::smoke_test::SmokeTest;
 use super::traffic::Traffic;
@@ -86,6 +87,10 @@ pub struct ReleaseRequest {
     #[serde(default)]
     #[deserr(default)]
     pub on_denied: OnDenied,
+    /// Who releases outside of the stack's windows, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[deserr(default)]
+    pub override_freeze: Option<OverrideFreeze>,
 }
 
 impl ReleaseRequest {
