@@ -405,6 +405,7 @@ impl Story {
         let decided = match release.decision {
             Some(Decision::AwaitDns) => "waits for DNS",
             Some(Decision::BakeOn) => "bakes on",
+            Some(Decision::RunHook) => "asks a hook",
             Some(Decision::Shift) => "shifts",
             Some(Decision::Ask) => "asks a person",
             Some(Decision::Promote) => "promotes",
@@ -462,6 +463,9 @@ impl Story {
             "AwaitApproval" => "waits for approval".to_owned(),
             "Hold" => "held".to_owned(),
             "AwaitDns" => "waits for DNS".to_owned(),
+            "RunMigrations" => "migrating".to_owned(),
+            "UndoMigration" => "running the migration back".to_owned(),
+            "RunHook" | "AwaitHook" => "asking a hook".to_owned(),
             "RollbackDeployment" | "RollbackAskedFor" => "rolling back".to_owned(),
             "FinalizeDeployment" | "DeploymentSuccessful" => "promoting".to_owned(),
             _ => match release.and_then(|release| release.step().map(|step| (release, step))) {

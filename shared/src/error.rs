@@ -20,6 +20,9 @@ pub enum Error {
     /// Green did not prove itself, or the release does not fit what is deployed.
     #[error("{0}")]
     ValidationFailed(String),
+    /// The user's migration failed, did not answer in time, or is not known to have run.
+    #[error("{0}")]
+    MigrationFailed(String),
     /// The deployment was told to go back to blue, by an alarm or a person.
     #[error("{0}")]
     DeploymentRolledBack(String),

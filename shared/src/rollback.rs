@@ -81,6 +81,7 @@ pub fn outcome(
         warnings: Vec::new(),
         retain_until: None,
         front_door: None,
+        hook: None,
     }
 }
 

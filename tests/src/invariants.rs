@@ -248,7 +248,9 @@ impl Run {
 
     /// Whether the request's exception to whole traffic was used.
     fn left_held(&self) -> bool {
-        self.ended.error == "DeploymentHeld" && self.input["onHoldTimeout"] == "leave"
+        let leaves = self.input["onHoldTimeout"] == "leave"
+            || self.input["migration"]["afterRollback"] == "freeze";
+        self.ended.error == "DeploymentHeld" && leaves
     }
 
     fn is_rollback_by_hand(&self) -> bool {

@@ -46,6 +46,9 @@ pub struct Behaviour {
     pub body: Option<String>,
     /// Put the event in the answer.
     pub echo: bool,
+    /// Its answers as they are, one after the other; the last one again and again.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<Value>,
 }
 
 impl Behaviour {

@@ -13,7 +13,10 @@ use crossfade::{
         release::{DeploymentStatus, Release},
     },
     error::Error,
-    wire::{outcome::Outcome, retention::Retention},
+    wire::{
+        outcome::{Ending, Outcome},
+        retention::Retention,
+    },
 };
 use crossfade_tests::{paths, yaml};
 use serde_json::{Map, Value, json};
@@ -185,6 +188,9 @@ fn every_task_has_a_limit_a_retry_and_a_way_on() {
             "RetentionNotStarted" => "DeploymentComplete",
             // The older retentions end by themselves too, later.
             "SupersedeOlder" => "KeepBlue",
+            // What comes after an end changes nothing of it; the others roll back from there.
+            "RunHook" => "HookAnswered",
+            "UndoMigration" => "RollbackAskedFor",
             "PlanCleanup" | "PruneVersions" => "TellOfFailure",
             "TellOfFailure" => "RetentionFailed",
             _ => "RollbackDeployment",
@@ -379,6 +385,7 @@ fn every_decision_is_handled() {
         let expected = match *word {
             "bakeOn" => "Bake",
             "awaitDns" => "AwaitDns",
+            "runHook" => "RunHook",
             "shift" => "ShiftTraffic",
             "ask" => "AwaitApproval",
             "hold" => "Hold",
@@ -456,7 +463,7 @@ fn every_choice_finds_what_it_looks_at() {
             "promote",
             "FinalizeDeployment",
         ),
-        (json!({"decision": "resume"}), "shift", "ShiftTraffic"),
+        (json!({"decision": "resume"}), "shift", "BeforeShift"),
         (
             json!({"decision": "rollBack"}),
             "shift",
@@ -482,12 +489,106 @@ fn every_choice_finds_what_it_looks_at() {
         choose("RollbackAskedFor", json!({"askedFor": false})),
         "DeploymentRolledBack"
     );
+    your_functions(&states);
     // None is left out.
     let choices = states
         .values()
         .filter(|state| state["Type"] == "Choice")
         .count();
-    assert_eq!(choices, 11);
+    assert_eq!(choices, 14);
+}
+
+/// The choices about migrations and hooks.
+fn your_functions(states: &Map<String, Value>) {
+    let choose = |name: &str, input: &Value| choose(&states[name], input);
+    let with = |field: &str, value: Value| {
+        let mut state = checked("shift");
+        state[field] = value;
+        let release: Release = serde_json::from_value(state).expect("it is a release");
+        json!(release)
+    };
+    let migration = |ran| {
+        with(
+            "migration",
+            json!({"phase": "expand", "afterRollback": "freeze", "ran": ran}),
+        )
+    };
+    let before = with("hooks", json!({"beforeShift": {"functionName": "f"}}));
+    let after = with("hooks", json!({"afterShift": {"functionName": "f"}}));
+    for state in ["ApprovalFirst", "BeforeShift"] {
+        assert_eq!(choose(state, &checked("shift")), "ShiftTraffic");
+        assert_eq!(choose(state, &migration(false)), "RunMigrations");
+        assert_eq!(choose(state, &migration(true)), "ShiftTraffic");
+        assert_eq!(choose(state, &before), "RunHook");
+        assert_eq!(choose(state, &after), "ShiftTraffic");
+    }
+    assert_eq!(choose("Decide", &before), "RunHook");
+    assert_eq!(choose("Decide", &after), "ShiftTraffic");
+
+    let hook = |point: &str, status: &str| {
+        json!({"point": point, "functionName": "f", "timeoutSeconds": 60, "status": status, "asked": 1,
+            "waitedSeconds": 1, "waitSeconds": 30})
+    };
+    for (point, status, next) in [
+        ("beforeShift", "IN_PROGRESS", "AwaitHook"),
+        ("beforeShift", "SUCCEEDED", "ShiftTraffic"),
+        ("afterShift", "IN_PROGRESS", "AwaitHook"),
+        ("afterShift", "SUCCEEDED", "Bake"),
+        ("afterShift", "FAILED", "RollbackDeployment"),
+        ("afterShift", "DUE", "RollbackDeployment"),
+    ] {
+        let mut state = with("hook", hook(point, status));
+        assert_eq!(choose("HookAnswered", &state), next, "{point} {status}");
+        state["failure"] = json!({"Error": "ValidationFailed"});
+        assert_eq!(
+            choose("HookAnswered", &state),
+            "RollbackDeployment",
+            "{point} {status}"
+        );
+    }
+    let release: Release = serde_json::from_value(checked("promote")).expect("it is a release");
+    let outcome = Outcome::of(&release, DeploymentStatus::Successful, String::new());
+    let ending = Ending {
+        asked_for: false,
+        error: "DeploymentRolledBack".into(),
+        cause: String::new(),
+        outcome: outcome.clone(),
+        undo: false,
+        hook: None,
+    };
+    assert_eq!(
+        choose("AfterPromote", &json!(outcome)),
+        "DeploymentComplete"
+    );
+    for (ended, goes_on) in [
+        (json!(outcome), "DeploymentComplete"),
+        (json!(ending), "RollbackAskedFor"),
+    ] {
+        assert_eq!(choose("HookAnswered", &ended), goes_on, "it is over");
+        let mut asking = ended;
+        asking["hook"] = hook("afterPromote", "IN_PROGRESS");
+        assert_eq!(choose("HookAnswered", &asking), "AwaitHook");
+        asking["failure"] = json!({"Error": "States.Timeout"});
+        assert_eq!(
+            choose("HookAnswered", &asking),
+            goes_on,
+            "it has changed nothing"
+        );
+    }
+    let mut asking = json!(outcome);
+    asking["hook"] = hook("afterPromote", "DUE");
+    assert_eq!(choose("AfterPromote", &asking), "RunHook");
+
+    let mut ended = json!(ending);
+    ended["hook"] = hook("afterRollback", "DUE");
+    assert_eq!(choose("RollbackAskedFor", &ended), "RunHook");
+    ended["undo"] = json!(true);
+    assert_eq!(choose("RollbackAskedFor", &ended), "UndoMigration");
+    ended["failure"] = json!({"Error": "States.Timeout"});
+    assert_eq!(choose("RollbackAskedFor", &ended), "DeploymentRolledBack");
+    let mut held = json!(ending);
+    held["error"] = json!("DeploymentHeld");
+    assert_eq!(choose("RollbackAskedFor", &held), "TrafficStays");
 }
 
 #[test]

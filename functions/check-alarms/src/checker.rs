@@ -1,11 +1,12 @@
 //! The rollback checker: from an alarm's event to traffic on blue.
 
 use crossfade::{
-    aws::ledger::{Watch, Why},
+    aws::ledger::{Status, Watch, Why},
     domain::{
         Timestamp,
         check::{AlarmState, Evidence, Reading},
         names::AlarmName,
+        release::{DeploymentStatus, FROZEN},
     },
     emf,
     error::Error,
@@ -53,6 +54,9 @@ impl Handler {
     }
 
     async fn put_back(&self, watch: &Watch, why: &Why) -> Result<bool, Error> {
+        if watch.footprint.freezes && self.stays(watch, why).await? {
+            return Ok(false);
+        }
         if watch.retain_until.is_none() {
             let restored = rollback::restore_at_once(
                 &self.traffic,
@@ -88,5 +92,31 @@ impl Handler {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Calls people instead, where green has traffic and blue cannot work with what the migration has
+    /// changed. False when nothing has moved yet: then there is nothing to freeze.
+    async fn stays(&self, watch: &Watch, why: &Why) -> Result<bool, Error> {
+        let Some(record) = self.ledger.get(&watch.execution).await? else {
+            return Ok(false);
+        };
+        let moved = matches!(
+            record.status,
+            Status::InFlight | Status::Held | Status::Promoted
+        );
+        if !moved || record.steps.is_empty() {
+            return Ok(false);
+        }
+        let mut outcome = rollback::outcome(&record, DeploymentStatus::Held, &[]);
+        outcome.reason = format!("{FROZEN}: {}", why.reason);
+        outcome.evidence = why.evidence.clone();
+        let mut notice = Notice::left(&watch.execution, why.at, &outcome);
+        notice.facts.id.push_str("#frozen");
+        self.notifier.tell(&notice).await?;
+        tracing::warn!(
+            deployment.id = watch.execution,
+            "Traffic stays as it is, whatever the alarm says."
+        );
+        Ok(true)
     }
 }

@@ -148,7 +148,11 @@ impl Handler {
         let found = check(&release.analysis, &look);
         emf::verdict(&release, step.weight, &found, task.now).write();
         let (verdict, index) = (found.verdict, release.position.step);
-        release.take_in(found, task.now);
+        if release.is_hook_due() {
+            release.take_in_before_hook(found, task.now);
+        } else {
+            release.take_in(found, task.now);
+        }
         if let Some(wish) = wish {
             release.wished(&wish);
         }

@@ -4,6 +4,7 @@
 //! touched is such that to begin again finds it done: a publication that changes nothing yields the
 //! version that exists.
 
+mod callees;
 mod green;
 mod locks;
 
@@ -26,6 +27,7 @@ use crossfade::{
         check::{AlarmState, Evidence, Reading},
         counts::BluePast,
         front_door::FrontDoor,
+        migration::Migration,
         names::{AlarmName, FunctionName},
         plan::{Plan, Step},
         release::{DeploymentStatus, Hold, Position, Release, Target},
@@ -75,17 +77,13 @@ impl Handler {
         let mut task = task(payload)?;
         let mut warnings = wired(&mut task.state);
         let request = asked(&task.state)?;
+        callees::check(&request)?;
         let overridden = freeze::check(task.now, request.override_freeze.as_ref())?;
-        let override_freeze = overridden
-            .is_some()
-            .then(|| request.override_freeze.clone())
-            .flatten();
+        let by = request.override_freeze.as_ref();
+        let by = by.filter(|_| overridden.is_some());
         warnings.extend(overridden);
 
-        warnings.extend(
-            self.take_locks(&task, &request, override_freeze.as_ref())
-                .await?,
-        );
+        warnings.extend(Box::pin(self.take_locks(&task, &request, by)).await?);
         let names = request.functions.iter().map(|asked| &asked.function_name);
         let (readings, observed, bypasses) = futures::try_join!(
             self.metrics.alarms(&request.analysis.alarms),
@@ -136,7 +134,7 @@ impl Handler {
             preexisting_alarms,
             hold: Hold {
                 timeout_seconds: request.hold_timeout_seconds,
-                on_timeout: request.on_hold_timeout,
+                on_timeout: request.hold_ends(),
             },
             approval: Approval {
                 timeout_seconds: request.approval_timeout_seconds,
@@ -146,6 +144,9 @@ impl Handler {
             blue_hours: request.retention.blue_hours,
             keep_versions: request.retention.keep_versions,
             warnings: few(warnings),
+            migration: request.migration.as_ref().map(Migration::from),
+            hooks: request.hooks.clone(),
+            hook: None,
             health: Vec::new(),
             position: Position::default(),
             steps: Vec::new(),
@@ -154,7 +155,7 @@ impl Handler {
             deployment_status: None,
             reason: String::new(),
             evidence: Evidence {
-                override_freeze,
+                override_freeze: by.cloned(),
                 ..Evidence::default()
             },
             answers: Vec::new(),
@@ -220,6 +221,7 @@ impl Handler {
             warnings: few(warnings),
             retain_until: None,
             front_door: None,
+            hook: None,
         };
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         self.notifier.tell(&ended).await?;

@@ -42,7 +42,7 @@ impl Handler {
             functions: &functions,
             doors: &doors,
             alarms: &request.analysis.alarms,
-            on_hold_timeout: request.on_hold_timeout,
+            on_hold_timeout: request.hold_ends(),
             override_freeze,
             now: task.now,
         };

@@ -8,7 +8,10 @@ use crossfade::{
         notify::Notifier,
         traffic::Traffic,
     },
-    domain::release::{DeploymentStatus, Release},
+    domain::{
+        hook::{HookPoint, HookRun},
+        release::{DeploymentStatus, Release},
+    },
     error::Error,
     rollback::explain,
     wire::{
@@ -95,6 +98,8 @@ impl Handler {
             let warning = format!("people could not be told of this: {untold}");
             outcome.warnings.push(warning);
         }
+        let hook = release.hooks.after_promote.as_ref();
+        outcome.hook = hook.map(|hook| HookRun::due(HookPoint::AfterPromote, hook));
         tracing::info!(deployment.id = task.execution, retain_until = %until, "Promoted green.");
         Ok(outcome)
     }

@@ -199,7 +199,7 @@ impl Handler {
                     .collect(),
                 release.traffic.locks(),
                 &release.analysis.alarms[..],
-                release.on_hold_timeout,
+                release.hold_ends(),
                 freeze::check(task.now, release.override_freeze.as_ref())?
                     .and(release.override_freeze.as_ref()),
             ),
@@ -288,6 +288,7 @@ impl Handler {
                 alias: order.alias.clone(),
                 written: progress.written,
             }),
+            hook: None,
         };
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         self.notifier.tell(&ended).await?;

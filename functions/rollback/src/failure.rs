@@ -169,7 +169,7 @@ pub(crate) fn status(error: &str, record: &Record, changed_outside: bool) -> Dep
     }
     match error {
         "InvalidRequest" | "DeploymentInProgress" => DeploymentStatus::Rejected,
-        "ValidationFailed" | "ChangedOutside" if record.steps.is_empty() => {
+        "ValidationFailed" | "MigrationFailed" | "ChangedOutside" if record.steps.is_empty() => {
             DeploymentStatus::Rejected
         }
         _ => DeploymentStatus::RolledBack,

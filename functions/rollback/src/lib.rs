@@ -17,9 +17,11 @@ use crossfade::{
         traffic::Traffic,
     },
     domain::{
+        approval::{OnDenied, Word},
         check::Evidence,
+        hook::{HookPoint, HookRun},
         names::Application,
-        release::{DeploymentStatus, Release},
+        release::{DeploymentStatus, FROZEN, Release},
     },
     emf,
     error::Error,
@@ -27,12 +29,11 @@ use crossfade::{
     wire::{
         events::Event,
         notice::Notice,
-        outcome::Outcome,
+        outcome::{Ending, Outcome},
         request::Request,
         task::{Call, Task},
     },
 };
-use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -44,20 +45,6 @@ pub struct Handler {
     ledger: Ledger,
     notifier: Notifier,
     traffic: Traffic,
-}
-
-/// What the state hands on: how the execution ends.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Ending {
-    /// Whether a person asked for this by `{"action": "rollback"}`: then the execution succeeds.
-    asked_for: bool,
-    /// The error's name.
-    error: &'static str,
-    /// The outcome, as JSON text.
-    cause: String,
-    /// The outcome.
-    outcome: Outcome,
 }
 
 impl Handler {
@@ -114,6 +101,11 @@ impl Handler {
         if let Some(release) = &mut release {
             release.take_answers(task.now);
         }
+        if let Some(release) = &release
+            && let Some(ending) = self.stays(task, release, &why).await?
+        {
+            return Ok(ending);
+        }
         let (traffic, ledger, execution) = (&self.traffic, &self.ledger, &task.execution);
         let restored = match &release {
             // Nothing has failed: a moment ago traffic was as the state says, and one write each will
@@ -124,17 +116,27 @@ impl Handler {
             }
             _ => rollback::restore(traffic, ledger, execution, &why).await?,
         };
+        let changed_outside = restored
+            .as_ref()
+            .map(|r| r.changed_outside.clone())
+            .unwrap_or_default();
+        // The migration is run back under the locks: nobody else's may run meanwhile.
+        let undone = release.as_ref().is_some_and(Release::is_undone);
+        let undo = undone && restored.is_some() && changed_outside.is_empty();
         if let Some(restored) = &restored {
             // What came first is what traffic was put back for, and perhaps by.
             if restored.record.why.as_ref() == Some(&why) {
                 emf::time_to_blue(&restored.record.application, task.now);
             }
-            rollback::close(&self.ledger, restored, task.now).await?;
+            if !undo {
+                rollback::close(&self.ledger, restored, task.now).await?;
+            }
         }
-        let changed_outside = restored
+        let hook = release
             .as_ref()
-            .map(|r| r.changed_outside.clone())
-            .unwrap_or_default();
+            .filter(|release| !release.steps.is_empty() && changed_outside.is_empty())
+            .and_then(|release| release.hooks.after_rollback.as_ref())
+            .map(|hook| HookRun::due(HookPoint::AfterRollback, hook));
         let record = match restored {
             Some(Restored { record, .. }) => Some(record),
             // Closed already, by the janitor or by this state's first try; or it never began.
@@ -167,10 +169,45 @@ impl Handler {
         );
         Ok(Ending {
             asked_for: false,
-            error,
+            error: error.to_owned(),
             cause: outcome.to_cause(),
             outcome,
+            undo,
+            hook,
         })
+    }
+
+    /// Leaves the traffic as it is, where blue cannot work with what the migration has changed and it is
+    /// not a person who wants it back. None where one does.
+    async fn stays(
+        &self,
+        task: &Task,
+        release: &Release,
+        why: &Why,
+    ) -> Result<Option<Ending>, Error> {
+        let last = release.answers.last().map(|answer| answer.decision);
+        let wanted = last == Some(Word::RollBack)
+            || last == Some(Word::Reject) && release.approval.on_denied == OnDenied::RollBack;
+        if !release.is_frozen() || wanted || !self.ledger.leave_held(&task.execution).await? {
+            return Ok(None);
+        }
+        let reason = format!("{FROZEN}: {}", why.reason);
+        let mut outcome = Outcome::of(release, DeploymentStatus::Held, reason);
+        outcome.evidence = why.evidence.clone().beside(outcome.evidence);
+        // People are told by the execution's end, as of each that is left held.
+        tracing::warn!(
+            deployment.id = task.execution,
+            reason = outcome.reason,
+            "Traffic stays as it is."
+        );
+        Ok(Some(Ending {
+            asked_for: false,
+            error: "DeploymentHeld".into(),
+            cause: outcome.to_cause(),
+            outcome,
+            undo: false,
+            hook: None,
+        }))
     }
 
     /// A person asked for it.
@@ -211,9 +248,11 @@ impl Handler {
         };
         Ok(Ending {
             asked_for: true,
-            error: "DeploymentRolledBack",
+            error: "DeploymentRolledBack".into(),
             cause: outcome.to_cause(),
             outcome,
+            undo: false,
+            hook: None,
         })
     }
 
@@ -224,9 +263,11 @@ impl Handler {
         self.notifier.tell(&ended).await?;
         Ok(Ending {
             asked_for: false,
-            error: "InvalidRequest",
+            error: "InvalidRequest".into(),
             cause: outcome.to_cause(),
             outcome,
+            undo: false,
+            hook: None,
         })
     }
 
@@ -294,6 +335,7 @@ fn nothing_begun(state: &Value, why: &Why) -> Outcome {
         warnings: Vec::new(),
         retain_until: None,
         front_door: None,
+        hook: None,
     }
 }
 

@@ -6,7 +6,8 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use crate::error::Error;
 
 /// Codes that mean "later": the services' throttles and conflicts that pass.
-const LATER: [&str; 15] = [
+const LATER: [&str; 17] = [
+    "CodeArtifactUserPendingException",
     "ConflictException",
     "InternalFailure",
     "InternalServerError",
@@ -18,6 +19,7 @@ const LATER: [&str; 15] = [
     "ResourceConflictException",
     "ServiceException",
     "ServiceUnavailable",
+    "SnapStartNotReadyException",
     "Throttling",
     "ThrottlingException",
     "TooManyRequestsException",

@@ -5,7 +5,8 @@ use std::time::Duration;
 use aws_sdk_lambda::{
     Client,
     client::Waiters,
-    config::{retry::RetryConfig, timeout::TimeoutConfig},
+    config::{StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig},
+    error::{ProvideErrorMetadata, SdkError},
     operation::get_function::GetFunctionOutput,
     primitives::Blob,
     types::{DeadLetterConfig, LogType, State},
@@ -18,7 +19,7 @@ use super::{
     pace,
 };
 use crate::{
-    domain::names::{FunctionName, Version},
+    domain::names::{Callee, FunctionName, Version},
     error::Error,
     wire::request::Code,
 };
@@ -90,6 +91,22 @@ pub struct Invocation {
     pub payload: Value,
     /// The last 4 KB of its log.
     pub log_tail: String,
+}
+
+/// What became of calling a function of the user's.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Called {
+    /// It answered.
+    Answered {
+        /// The kind of failure, where it failed: then the answer is its error.
+        failed: Option<String>,
+        /// Its answer; a string where it is no JSON.
+        answer: Value,
+    },
+    /// It did not answer in time, and may still be running.
+    TimedOut,
+    /// No answer came, and nobody knows whether it ran: why, in words.
+    Lost(String),
 }
 
 /// Lambda's control plane and the invocation of versions.
@@ -350,9 +367,6 @@ impl Functions {
             .send()
             .await
             .map_err(|error| classify(&format!("Invoke of {function}"), &error))?;
-        let bytes = done.payload.map(Blob::into_inner).unwrap_or_default();
-        let payload = serde_json::from_slice(&bytes)
-            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
         let log_tail = done
             .log_result
             .and_then(|tail| STANDARD.decode(tail).ok())
@@ -360,10 +374,67 @@ impl Functions {
             .unwrap_or_default();
         Ok(Invocation {
             function_error: done.function_error,
-            payload,
+            payload: answer(done.payload),
             log_tail,
         })
     }
+
+    /// Calls a function of the user's, once, and waits for its answer no longer than `patience`. The call
+    /// is not repeated whatever happens.
+    ///
+    /// # Errors
+    /// [`Error::Transient`] or [`Error::Refused`] when Lambda did not take the call: it has not run.
+    pub async fn call(
+        &self,
+        function: &Callee,
+        payload: &Value,
+        patience: Duration,
+    ) -> Result<Called, Error> {
+        let timeouts = TimeoutConfig::builder()
+            .operation_timeout(patience)
+            .read_timeout(patience)
+            .build();
+        let called = self
+            .client
+            .invoke()
+            .function_name(function.function())
+            .set_qualifier(function.qualifier().map(str::to_owned))
+            .payload(Blob::new(payload.to_string()))
+            .customize()
+            .config_override(
+                aws_sdk_lambda::config::Builder::new()
+                    .timeout_config(timeouts)
+                    .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+                    .retry_config(RetryConfig::disabled()),
+            )
+            .send()
+            .await;
+        let what = || format!("Invoke of {function}");
+        match called {
+            Ok(done) => Ok(Called::Answered {
+                failed: done.function_error,
+                answer: answer(done.payload),
+            }),
+            Err(error @ SdkError::ConstructionFailure(_)) => Err(classify(&what(), &error)),
+            // An error of Lambda's own: it may have run by then (AWS-FACTS 4.2).
+            Err(error) if is(&error, "ServiceException") => {
+                Ok(Called::Lost(classify(&what(), &error).to_string()))
+            }
+            Err(error) if error.as_service_error().and_then(|e| e.code()).is_some() => {
+                Err(classify(&what(), &error))
+            }
+            Err(SdkError::TimeoutError(_)) => Ok(Called::TimedOut),
+            Err(SdkError::DispatchFailure(failure)) if failure.is_timeout() => Ok(Called::TimedOut),
+            Err(error) => Ok(Called::Lost(classify(&what(), &error).to_string())),
+        }
+    }
+}
+
+/// The answer of an invocation; a string where it is no JSON.
+fn answer(payload: Option<Blob>) -> Value {
+    let bytes = payload.map(Blob::into_inner).unwrap_or_default();
+    serde_json::from_slice(&bytes)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()))
 }
 
 fn configuration(got: GetFunctionOutput) -> Result<Configuration, Error> {

@@ -19,12 +19,14 @@
 //! | which versions of a function are promised         | Query `RETAINED#function` | one row a promoted release     |
 //! | which retentions of an application are open       | Query `RETENTIONS#application` | one row each              |
 //! | which versions are about to be deleted            | Query `DOOMED#function` | one row a cleanup                |
+//! | has a migration been run, and what came of it     | PutItem, GetItem, UpdateItem | `MIGRATION#…`, a row a direction |
 //! | how was an API before its stages were wired       | Query `FRONTDOOR#id`| one row a stage and function         |
 //!
 //! The table's keys are `pk` (what) and `sk` (which: an execution's ARN, or `-`). Locks name their
 //! holder and never expire by time: a holder is dead when Step Functions says so. The TTL attribute
 //! `expiresAt` only sweeps up what has ended; it is compared nowhere (AWS-FACTS 8).
 
+mod migrations;
 mod people;
 mod retention;
 mod wirings;
@@ -48,6 +50,7 @@ use aws_sdk_dynamodb::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub use self::migrations::Claim;
 pub use self::retention::{Holder, Retention};
 use super::classify::classify;
 use crate::{

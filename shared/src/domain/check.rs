@@ -10,7 +10,9 @@ use super::{
     analysis::Analysis,
     counts::{FunctionSeries, Minute},
     health::{self, Health},
+    hook::{Heard, MAX_HEARD},
     judge::{self, Watch, judge},
+    migration::Ran,
     names::AlarmName,
     release::StepTaken,
     verdict::Verdict,
@@ -76,6 +78,12 @@ pub struct Evidence {
     /// Who released outside of the stack's windows, and why, where somebody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub override_freeze: Option<OverrideFreeze>,
+    /// The runs of the user's migration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub migrations: Vec<Ran>,
+    /// What the user's hooks said in the end: the last ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Heard>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde wants a reference.
@@ -96,6 +104,8 @@ impl Evidence {
             validation: self.validation,
             validation_left_out: self.validation_left_out,
             override_freeze: self.override_freeze,
+            migrations: self.migrations,
+            hooks: self.hooks,
             ..found
         }
     }
@@ -107,8 +117,25 @@ impl Evidence {
         Self {
             judge: self.judge.or(release.judge),
             override_freeze: self.override_freeze.or(release.override_freeze),
+            migrations: if self.migrations.is_empty() {
+                release.migrations
+            } else {
+                self.migrations
+            },
+            hooks: if self.hooks.is_empty() {
+                release.hooks
+            } else {
+                self.hooks
+            },
             ..self
         }
+    }
+
+    /// Takes in what a hook said in the end.
+    pub fn hear(&mut self, heard: Heard) {
+        self.hooks.push(heard);
+        let over = self.hooks.len().saturating_sub(MAX_HEARD);
+        self.hooks.drain(..over);
     }
 
     /// Whether there is nothing to show.

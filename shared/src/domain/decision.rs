@@ -23,6 +23,8 @@ pub enum Decision {
     AwaitDns,
     /// Watch the present weight longer.
     BakeOn,
+    /// Ask the user's hook, and then watch.
+    RunHook,
     /// Go to the next step.
     Shift,
     /// A person decides whether to go to the next step.

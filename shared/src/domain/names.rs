@@ -90,6 +90,33 @@ name!(Application, check_application);
 pub struct FunctionName(String);
 name!(FunctionName, check_function_name);
 
+/// A function of yours that Crossfade calls: its plain name, or with one of its aliases or versions
+/// behind a colon. Not an ARN.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(try_from = "String", into = "String")]
+#[schemars(extend(
+    "pattern" = "^[a-zA-Z0-9_-]{1,64}(:[a-zA-Z0-9_-]{1,128})?$",
+    "examples" = ["chat-migrate", "chat-migrate:live"]
+))]
+pub struct Callee(String);
+name!(Callee, check_callee);
+
+impl Callee {
+    /// The function's plain name.
+    #[must_use]
+    pub fn function(&self) -> &str {
+        self.0.split(':').next().unwrap_or_default()
+    }
+
+    /// The alias or the version, where one is named.
+    #[must_use]
+    pub fn qualifier(&self) -> Option<&str> {
+        self.0.split_once(':').map(|(_, qualifier)| qualifier)
+    }
+}
+
 /// The alias that callers use: 1 to 128 letters, digits, `-` and `_`, not digits alone (that would
 /// be a version) and not `$LATEST`.
 #[derive(
@@ -171,6 +198,23 @@ fn check_function_name(text: &str) -> Result<(), NameError> {
     ensure(is_word(text) && text.len() <= 64, || {
         format!(
             "{} is not a function name; use 1 to 64 letters, digits, \"-\" and \"_\"",
+            quoted(text)
+        )
+    })
+}
+
+fn check_callee(text: &str) -> Result<(), NameError> {
+    let (name, qualifier) = match text.split_once(':') {
+        Some((name, qualifier)) => (name, Some(qualifier)),
+        None => (text, None),
+    };
+    let right = is_word(name)
+        && name.len() <= 64
+        && qualifier.is_none_or(|qualifier| is_word(qualifier) && qualifier.len() <= 128);
+    ensure(right, || {
+        format!(
+            "{} is not a function to call; give its plain name, such as \"chat-migrate\", or with an alias or a \
+             version, such as \"chat-migrate:live\"",
             quoted(text)
         )
     })
@@ -284,6 +328,30 @@ mod tests {
         refused::<AlarmName>(
             &["arn:aws:cloudwatch:eu-west-1:1:alarm:a"],
             "the part after \":alarm:\"",
+        );
+    }
+
+    #[test]
+    fn what_is_called_may_have_a_qualifier() {
+        for (text, function) in [("f", "f"), ("f:live", "f"), ("f-1_b:42", "f-1_b")] {
+            let callee = text.parse::<Callee>().unwrap();
+            let qualified = callee.qualifier().map(|it| format!("{function}:{it}"));
+            assert_eq!(callee.function(), function);
+            assert_eq!(qualified.as_deref().unwrap_or(function), text);
+        }
+        let arn = "arn:aws:lambda:eu-west-1:123456789012:function:f";
+        refused::<Callee>(
+            &[
+                "",
+                ":live",
+                "f:",
+                "f:$LATEST",
+                "f:a:b",
+                "f g",
+                arn,
+                &"f".repeat(65),
+            ],
+            "is not a function to call",
         );
     }
 

@@ -14,6 +14,8 @@ use super::{
     decision::{Bake, Decision, Next, decide},
     front_door::{Counted, Dimensions, FrontDoor, Publisher},
     health::Health,
+    hook::{HookPoint, HookRun, Hooks},
+    migration::{AfterRollback, Migration},
     names::{AliasName, Application, FunctionName, Version},
     plan::{Plan, Step},
     routing::{Revision, Routing},
@@ -131,6 +133,10 @@ pub struct Footprint {
     /// What splits the traffic.
     #[serde(default)]
     pub traffic: FrontDoor,
+    /// Whether only people put it back, once green has had traffic: blue cannot work with what the
+    /// migration has made of the database.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub freezes: bool,
 }
 
 impl Footprint {
@@ -161,6 +167,11 @@ pub struct Position {
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde wants a reference.
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde wants a reference.
 fn is_zero(seconds: &u32) -> bool {
     *seconds == 0
 }
@@ -183,6 +194,10 @@ pub struct Propagation {
     /// How long it has been waited for, seconds.
     pub waited_seconds: u32,
 }
+
+/// Why traffic stays where it is, where it would go back to blue.
+pub const FROZEN: &str = "traffic stays as it is, for blue cannot work with what the migration has changed \
+     (afterRollback: freeze)";
 
 /// How often Route 53 is asked whether a change is in force, seconds: usually it is within 60, and an
 /// account has five requests a second for everything (AWS-FACTS 5).
@@ -297,6 +312,15 @@ pub struct Release {
     /// What people should know, such as triggers that go past the alias.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The user's migration, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub migration: Option<Migration>,
+    /// The user's hooks.
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
+    /// The hook that is to be asked, or was asked last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<HookRun>,
     /// How each health check is, in the order of the request; empty before the first look.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub health: Vec<Health>,
@@ -348,6 +372,64 @@ impl Release {
             functions: self.functions.clone(),
             plan: self.plan.clone(),
             traffic: self.traffic.clone(),
+            freezes: self
+                .migration
+                .is_some_and(|migration| migration.after_rollback == AfterRollback::Freeze),
+        }
+    }
+
+    /// Whether only people put the traffic back: the migration has run, blue cannot work with it, and
+    /// green has traffic. (Before that all is on blue, and stays there.)
+    #[must_use]
+    pub fn is_frozen(&self) -> bool {
+        let migration = self.migration.is_some_and(|migration| {
+            migration.ran && migration.after_rollback == AfterRollback::Freeze
+        });
+        migration && !self.steps.is_empty()
+    }
+
+    /// Whether the migration is run back once all traffic is on blue.
+    #[must_use]
+    pub fn is_undone(&self) -> bool {
+        self.migration.is_some_and(|migration| {
+            migration.ran && migration.after_rollback == AfterRollback::RollBack
+        })
+    }
+
+    /// Whether a hook is to be asked before the bake begins.
+    #[must_use]
+    pub fn is_hook_due(&self) -> bool {
+        let due = |run: &HookRun| run.point == HookPoint::AfterShift && run.is_open();
+        self.hook.as_ref().is_some_and(due)
+    }
+
+    /// The hook that is to be asked now: the one that is due, or else the one before a shift.
+    #[must_use]
+    pub fn next_hook(&self) -> Option<HookRun> {
+        let before = || {
+            let hook = self.hooks.before_shift.as_ref()?;
+            Some(HookRun::due(HookPoint::BeforeShift, hook))
+        };
+        self.hook.clone().filter(HookRun::is_open).or_else(before)
+    }
+
+    /// Takes in what a look found while a hook is due, which comes before the bake: only what is
+    /// unhealthy goes first.
+    pub fn take_in_before_hook(&mut self, found: Finding, now: Timestamp) {
+        if found.verdict == Verdict::Unhealthy {
+            self.take_in(found, now);
+            return;
+        }
+        self.reason = found.reason;
+        self.evidence = std::mem::take(&mut self.evidence).followed_by(found.evidence);
+        self.decision = Some(Decision::RunHook);
+    }
+
+    /// Takes in that the hook that was asked has succeeded: after a shift, the bake begins.
+    pub fn hook_has_passed(&mut self) {
+        let after = |run: &HookRun| run.point == HookPoint::AfterShift;
+        if let (true, Some(step)) = (self.hook.as_ref().is_some_and(after), self.step()) {
+            self.position.wait_seconds = self.bake(step).next_wait();
         }
     }
 
@@ -439,7 +521,9 @@ impl Release {
                 ),
             ) => self.deployment_status = Some(DeploymentStatus::Successful),
             (Verb::Hold, Some(Decision::Ask | Decision::Hold))
-            | (_, None | Some(Decision::RollBack | Decision::AwaitDns)) => return,
+            | (_, None | Some(Decision::RollBack | Decision::AwaitDns | Decision::RunHook)) => {
+                return;
+            }
         }
         self.decision = Some(match wish.verb {
             Verb::Hold => Decision::Hold,
@@ -464,8 +548,10 @@ impl Release {
             step: self.position.step,
             ..Position::default()
         };
+        let after = self.hooks.after_shift.as_ref();
+        self.hook = after.map(|hook| HookRun::due(HookPoint::AfterShift, hook));
         (self.position.wait_seconds, self.propagation) = match in_force {
-            InForce::AtOnce => (self.bake(step).next_wait(), None),
+            InForce::AtOnce => (self.first_wait(step), None),
             InForce::Later(change_id) => {
                 let waited_seconds = 0;
                 let propagation = Propagation {
@@ -475,6 +561,15 @@ impl Release {
                 (IN_SYNC_CHECK_SECONDS, Some(propagation))
             }
         };
+    }
+
+    /// How long is waited before a step is looked at first, seconds: not at all while a hook is due.
+    fn first_wait(&self, step: Step) -> u32 {
+        if self.is_hook_due() {
+            0
+        } else {
+            self.bake(step).next_wait()
+        }
     }
 
     /// Whether the last shift has still to reach clients: DNS is following, and nothing is baking.
@@ -516,11 +611,21 @@ impl Release {
                 if let Some(taken) = self.steps.last_mut() {
                     taken.in_force_at = Some(now);
                 }
-                (Decision::BakeOn, self.bake(step).next_wait())
+                (Decision::BakeOn, self.first_wait(step))
             }
         };
         self.position.wait_seconds = wait_seconds;
         self.decision = Some(decision);
+        if decision == Decision::RollBack && self.is_frozen() {
+            self.hold_frozen(Decision::BakeOn);
+        }
+    }
+
+    /// Holds what would go back to blue, if blue could work.
+    fn hold_frozen(&mut self, resume: Decision) {
+        self.decision = Some(Decision::Hold);
+        self.resume = Some(resume);
+        self.reason = format!("{FROZEN}: {}", self.reason);
     }
 
     /// Takes in what a look at the present step found: the verdict and its numbers, the decision on
@@ -532,12 +637,16 @@ impl Release {
         if found.early_proceed && self.analysis.early_proceed {
             bake.planned_seconds = bake.planned_seconds.min(bake.waited_seconds);
         }
-        let decided = decide(
+        let mut decided = decide(
             found.verdict,
             &bake,
             self.next(),
             self.analysis.on_inconclusive,
         );
+        let frozen = decided.decision == Decision::RollBack && self.is_frozen();
+        if frozen {
+            decided.decision = Decision::Hold;
+        }
 
         if let Some(taken) = self.steps.last_mut() {
             taken.verdict = Some(found.verdict);
@@ -545,7 +654,11 @@ impl Release {
                 taken.ended_at = Some(now);
             }
         }
-        self.reason = found.reason;
+        self.reason = if frozen {
+            format!("{FROZEN}: {}", found.reason)
+        } else {
+            found.reason
+        };
         self.evidence = std::mem::take(&mut self.evidence).followed_by(found.evidence);
         self.decision = Some(decided.decision);
         match (decided.decision, self.next()) {
@@ -564,7 +677,7 @@ impl Release {
                 self.resume = Some(Decision::Promote);
             }
             (Decision::Promote, _) => self.deployment_status = Some(DeploymentStatus::Successful),
-            (Decision::RollBack | Decision::AwaitDns, _) => {}
+            (Decision::RollBack | Decision::AwaitDns | Decision::RunHook, _) => {}
         }
     }
 }
@@ -781,6 +894,94 @@ mod tests {
         assert!(!release.take_answers(now()));
         let next: Release = serde_json::from_value(json!(release)).unwrap();
         assert_eq!((next.answers.len(), next.answer), (2, None));
+    }
+
+    fn migrated(after_rollback: &str) -> Release {
+        let mut release = release(&json!({}));
+        release.migration = serde_json::from_value(
+            json!({"phase": "expand", "afterRollback": after_rollback, "ran": true}),
+        )
+        .unwrap();
+        release
+    }
+
+    #[test]
+    fn a_migration_that_freezes_holds_what_would_go_back() {
+        let mut frozen = migrated("freeze");
+        assert!(frozen.footprint().freezes && !frozen.is_undone());
+        let mut first = frozen.clone();
+        first.steps.clear();
+        assert!(
+            !first.is_frozen(),
+            "before green has traffic all is on blue"
+        );
+        frozen.take_in(found(Verdict::Unhealthy), now());
+        assert_eq!(
+            (frozen.decision, frozen.resume, frozen.position.step),
+            (Some(Decision::Hold), Some(Decision::Shift), 1)
+        );
+        assert!(frozen.reason.starts_with(FROZEN), "{}", frozen.reason);
+
+        let mut back = migrated("rollBack");
+        assert!(back.is_undone() && !back.footprint().freezes);
+        back.take_in(found(Verdict::Unhealthy), now());
+        assert_eq!(back.decision, Some(Decision::RollBack));
+    }
+
+    #[test]
+    fn a_migration_that_freezes_holds_while_dns_follows_and_goes_on_from_there() {
+        let mut release = migrated("freeze");
+        release.shifted(InForce::Later(Some("C1".into())), now());
+        release.followed(false, found(Verdict::Unhealthy), now());
+        assert_eq!(
+            (release.decision, release.resume),
+            (Some(Decision::Hold), Some(Decision::BakeOn))
+        );
+        assert!(release.is_following());
+    }
+
+    fn hooked() -> Release {
+        let mut release = release(&json!({}));
+        release.hooks = serde_json::from_value(json!({
+            "beforeShift": {"functionName": "before"}, "afterShift": {"functionName": "after"},
+        }))
+        .unwrap();
+        release
+    }
+
+    #[test]
+    fn a_hook_after_a_shift_comes_before_its_bake() {
+        let mut release = hooked();
+        release.shifted(InForce::AtOnce, now());
+        assert!(release.is_hook_due());
+        assert_eq!(release.position.wait_seconds, 0);
+        release.take_in_before_hook(found(Verdict::Inconclusive), now());
+        assert_eq!(release.decision, Some(Decision::RunHook));
+        let mut run = release.next_hook().unwrap();
+        assert_eq!(run.function_name.as_ref(), "after");
+        assert_eq!(run.begin(), Some(300));
+        let answer = json!({"hookStatus": "SUCCEEDED"});
+        assert_eq!(
+            run.hear(&crate::domain::hook::Said::Answer(answer), 1),
+            None
+        );
+        release.hook = Some(run);
+        release.hook_has_passed();
+        assert!(!release.is_hook_due());
+        assert_eq!(release.position.wait_seconds, 60, "the bake is whole");
+        assert_eq!(
+            release.next_hook().unwrap().point,
+            HookPoint::BeforeShift,
+            "the next one is before a shift"
+        );
+    }
+
+    #[test]
+    fn what_is_unhealthy_goes_before_a_hook() {
+        let mut release = hooked();
+        release.shifted(InForce::AtOnce, now());
+        release.take_in_before_hook(found(Verdict::Unhealthy), now());
+        assert_eq!(release.decision, Some(Decision::RollBack));
     }
 
     #[test]

@@ -373,7 +373,7 @@ impl Notice {
         let _ = write!(facts.id, "#{}", asked.at.timestamp());
         facts.weight = Some(asked.weight);
         facts.next = Some(Ahead {
-            what: words::once_answered(asked),
+            what: words::once_answered(asked, &outcome.evidence),
             at: Some(asked.until),
             without_an_answer: Some(asked.on_silence.clone()),
         });

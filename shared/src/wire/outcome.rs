@@ -7,6 +7,7 @@ use crate::domain::{
     Timestamp,
     approval::Answered,
     check::Evidence,
+    hook::HookRun,
     names::{AliasName, Application, FunctionName, Version},
     release::{DeploymentStatus, Release, StepTaken, Target},
     wiring::{ApiId, StageName},
@@ -72,6 +73,34 @@ pub struct Outcome {
     /// The front door, where that was all that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub front_door: Option<FrontDoorOutcome>,
+    /// The hook that is still to be asked; none at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<HookRun>,
+}
+
+/// How an execution ends that has made traffic whole, or has left it held.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ending {
+    /// Whether a person asked for this by `{"action": "rollback"}`: then the execution succeeds.
+    pub asked_for: bool,
+    /// The error's name.
+    pub error: String,
+    /// The outcome, as JSON text.
+    pub cause: String,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Whether the migration is still to be run back. The locks are kept for it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub undo: bool,
+    /// The hook that is still to be asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<HookRun>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde wants a reference.
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// What became of a front door.
@@ -107,6 +136,7 @@ impl Outcome {
             warnings: release.warnings.clone(),
             retain_until: None,
             front_door: None,
+            hook: None,
         }
     }
 
@@ -129,12 +159,16 @@ impl Outcome {
             .chain(cut.warnings.drain(..))
             .take(5)
             .collect();
-        let by: [fn(&mut Self); 4] = [
+        let by: [fn(&mut Self); 5] = [
             |it| {
                 it.evidence.validation_left_out += it.evidence.validation.len();
                 it.evidence.validation.clear();
             },
             |it| it.evidence.alarms.truncate(5),
+            |it| {
+                it.evidence.hooks.clear();
+                it.evidence.migrations.clear();
+            },
             |it| drop(it.steps.drain(..it.steps.len().saturating_sub(10))),
             |it| {
                 it.warnings.truncate(1);

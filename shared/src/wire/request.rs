@@ -8,6 +8,7 @@ mod analysis;
 mod code;
 mod front_door;
 mod health_check;
+mod migration;
 mod override_freeze;
 mod problem;
 mod release;
@@ -29,6 +30,9 @@ pub use self::analysis::{
 pub use self::code::{Code, ImageUri, S3Bucket, S3Key, S3ObjectVersion};
 pub use self::front_door::FrontDoorRequest;
 pub use self::health_check::HealthCheck;
+pub use self::migration::{
+    AfterRollback, HookRequest, Hooks, MAX_CALL_SECONDS, MAX_HOOK_SECONDS, MigrationRequest, Phase,
+};
 pub use self::override_freeze::OverrideFreeze;
 pub use self::problem::{MOST_PROBLEMS, Problem, Problems};
 pub use self::release::{
@@ -329,6 +333,9 @@ carried!(
     FrontDoorRequest,
     FunctionRequest,
     HealthCheck,
+    HookRequest,
+    Hooks,
+    MigrationRequest,
     MinEffect,
     OverrideFreeze,
     Retention,

@@ -10,7 +10,9 @@ mod doors;
 mod faults;
 mod front_door;
 mod health;
+mod hooks;
 mod judged;
+mod migrations;
 mod moto;
 mod page;
 mod people;
@@ -30,6 +32,8 @@ fn main() -> std::process::ExitCode {
         retention::tests(),
         trains::tests(),
         windows::tests(),
+        migrations::tests(),
+        hooks::tests(),
         rolled_back::tests(),
         approval::tests(),
         cli::tests(),

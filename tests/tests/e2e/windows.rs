@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use chrono::{DateTime, Datelike, TimeDelta, Utc};
-use crossfade_tests::world::field;
+use crossfade_tests::{Target, world::field};
 use serde_json::json;
 
 use crate::{
@@ -26,9 +26,12 @@ async fn set(case: &Case, windows: &str) {
     let variables = [("RELEASE_WINDOWS", windows)];
     let suite = case.suite();
     let stack = &suite.world.stack;
+    let function = Target::existing(&suite.local, &stack.function("deploy-green"));
+    function.updated().await;
     stack
         .set_variables(&suite.local, &["deploy-green"], &variables)
         .await;
+    function.updated().await;
 }
 
 async fn windows(case: Case) {

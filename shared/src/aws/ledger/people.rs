@@ -74,6 +74,20 @@ impl Ledger {
         .map(drop)
     }
 
+    /// Takes in that the execution ends with its traffic as it is. False when it has been told to go
+    /// back meanwhile.
+    pub async fn leave_held(&self, execution: &str) -> Result<bool, Error> {
+        self.if_so("#status IN (:inFlight, :held)", execution, |update| {
+            update
+                .update_expression("SET #status = :held REMOVE #token, asked, wish")
+                .expression_attribute_names("#status", "status")
+                .expression_attribute_names("#token", "token")
+                .expression_attribute_values(":held", s(Status::Held.word()))
+                .expression_attribute_values(":inFlight", s(Status::InFlight.word()))
+        })
+        .await
+    }
+
     /// Leaves a person's wish for the deployment's next look; a later one replaces it. False when it
     /// is not in flight, or waits for a person anyway.
     pub async fn wish(&self, execution: &str, wish: &Wish) -> Result<bool, Error> {

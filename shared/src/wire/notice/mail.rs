@@ -7,7 +7,7 @@ use super::{
     fit::{self, fitting},
     words::{self, Row},
 };
-use crate::domain::release::StepTaken;
+use crate::domain::{hook::Heard, migration::Ran, release::StepTaken};
 
 /// SNS refuses a subject of 100 characters or more (AWS-FACTS 8).
 const MAX_SUBJECT: usize = 99;
@@ -186,6 +186,9 @@ impl Text {
                 .iter()
                 .map(crate::domain::health::Found::reason),
         );
+        let migrations = evidence.migrations.iter();
+        self.list("The migration", migrations.map(Ran::told));
+        self.list("The hooks", evidence.hooks.iter().map(Heard::told));
         self.list("What the smoke tests found", &evidence.validation);
         if evidence.validation_left_out > 0 {
             self.line(format_args!(

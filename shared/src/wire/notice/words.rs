@@ -6,8 +6,10 @@ use super::{Ahead, Facts, Kind};
 use crate::domain::{
     Timestamp,
     approval::{Asked, AskedKind, Word},
+    check::Evidence,
     counts::Counts,
     decision::Next,
+    migration::Ran,
     names::Version,
     release::{DeploymentStatus, Release},
     weight::Weight,
@@ -86,14 +88,19 @@ pub(super) fn after_the_bake(release: &Release, now: Timestamp) -> Ahead {
 }
 
 /// What a person is waited for with.
-pub(super) fn once_answered(asked: &Asked) -> String {
+pub(super) fn once_answered(asked: &Asked, evidence: &Evidence) -> String {
+    let alarm = if evidence.migrations.iter().any(Ran::freezes) && asked.weight > Weight::ZERO {
+        "no alarm rolls it back (afterRollback: freeze)"
+    } else {
+        "an alarm still rolls it back"
+    };
     let goes_on = match asked.kind {
         AskedKind::Approval => Word::Approve,
         AskedKind::Hold => Word::Resume,
     };
     let word: &str = goes_on.into();
     format!(
-        "traffic stays as it is until a person answers, and an alarm still rolls it back; {word} {}",
+        "traffic stays as it is until a person answers, and {alarm}; {word} {}",
         asked.meaning(goes_on)
     )
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::analysis::Analysis;
 use super::code::Code;
 use super::front_door::FrontDoorRequest;
+use super::migration::{AfterRollback, Hooks, MigrationRequest};
 use super::override_freeze::OverrideFreeze;
 use super::problem::Problems;
 use super::smoke_test::SmokeTest;
@@ -55,6 +56,14 @@ pub struct ReleaseRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[deserr(default)]
     pub front_door: Option<FrontDoorRequest>,
+    /// A function of yours that changes the database for green.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[deserr(default)]
+    pub migration: Option<MigrationRequest>,
+    /// Functions of yours that are asked on the way.
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    #[deserr(default)]
+    pub hooks: Hooks,
     /// How long blue is kept after the release, and which versions after that.
     #[serde(default)]
     #[deserr(default)]
@@ -67,7 +76,7 @@ pub struct ReleaseRequest {
         from(Whole<60, MAX_HOLD_SECONDS>) = u32::from
     )]
     pub hold_timeout_seconds: u32,
-    /// What happens when nobody comes.
+    /// What happens when nobody comes. With a migration that freezes the traffic it is always `leave`.
     #[serde(default)]
     #[deserr(default)]
     pub on_hold_timeout: OnHoldTimeout,
@@ -94,6 +103,17 @@ pub struct ReleaseRequest {
 }
 
 impl ReleaseRequest {
+    /// What happens when nobody ends a hold: with a migration that freezes the traffic, it is left.
+    #[must_use]
+    pub fn hold_ends(&self) -> OnHoldTimeout {
+        match &self.migration {
+            Some(migration) if migration.after_rollback == AfterRollback::Freeze => {
+                OnHoldTimeout::Leave
+            }
+            Some(_) | None => self.on_hold_timeout,
+        }
+    }
+
     /// The plan that the strategy says.
     #[must_use]
     pub fn plan(&self) -> Plan {

@@ -30,7 +30,7 @@ pub struct SmokeTest {
     pub name: String,
     /// The event that green is invoked with: any JSON, at most 100000 bytes of it. `{}` when absent.
     #[serde(default = "default_payload")]
-    #[deserr(default = default_payload(), from(Payload) = Value::from)]
+    #[deserr(default = default_payload(), from(Payload<MAX_PAYLOAD_BYTES>) = Value::from)]
     pub payload: Value,
     /// What must be so in the answer. When absent, only that the function did not fail.
     #[serde(default)]
@@ -83,16 +83,22 @@ fn to_status(code: Option<Whole<100, 599>>) -> Option<u16> {
     code.and_then(|code| u16::try_from(u32::from(code)).ok())
 }
 
-/// JSON that is carried and not looked into.
-struct Payload(Value);
+/// JSON of at most `MOST` bytes, which is carried and not looked into.
+pub(super) struct Payload<const MOST: usize>(Value);
 
-impl From<Payload> for Value {
-    fn from(payload: Payload) -> Self {
+impl<const MOST: usize> Payload<MOST> {
+    pub(super) fn optional(this: Option<Self>) -> Option<Value> {
+        this.map(Value::from)
+    }
+}
+
+impl<const MOST: usize> From<Payload<MOST>> for Value {
+    fn from(payload: Payload<MOST>) -> Self {
         payload.0
     }
 }
 
-impl Deserr<Problems> for Payload {
+impl<const MOST: usize> Deserr<Problems> for Payload<MOST> {
     fn deserialize_from_value<V: IntoValue>(
         value: Input<V>,
         location: ValuePointerRef,
@@ -100,9 +106,8 @@ impl Deserr<Problems> for Payload {
         // Goes as deep as the JSON does; `Request::parse` has bounded that.
         let payload = Value::from(value);
         let bytes = super::size::bytes(&payload);
-        if bytes > MAX_PAYLOAD_BYTES {
-            let message =
-                format!("is {bytes} bytes of JSON; at most {MAX_PAYLOAD_BYTES} are accepted");
+        if bytes > MOST {
+            let message = format!("is {bytes} bytes of JSON; at most {MOST} are accepted");
             return Err(unexpected(&message, location));
         }
         Ok(Self(payload))

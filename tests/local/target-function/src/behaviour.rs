@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::{env, fs, io};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 /// The contents of `behaviour.json`. An unknown field is an error: a misspelt one would make a
 /// healthy version of what a test meant to be a bad one.
@@ -30,6 +31,9 @@ pub(crate) struct Behaviour {
     pub(crate) body: Option<String>,
     /// Put the event in the answer.
     pub(crate) echo: bool,
+    /// Answered as they are, one after the other and then the last again and again; with `echo`, each has
+    /// the event in it.
+    pub(crate) answers: Vec<Value>,
 }
 
 /// An HTTP status, 200 unless told otherwise.

@@ -33,20 +33,25 @@ async fn main() -> Result<(), Error> {
     tokio::time::sleep(Duration::from_millis(behaviour.init_ms)).await;
     let behaviour = &behaviour;
     let mut seed = seed();
+    let mut nth = 0;
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let roll = Roll {
             fails: percent(&mut seed),
             slow: percent(&mut seed),
+            nth,
         };
+        nth += 1;
         answer(behaviour, event.payload, roll)
     }))
     .await
 }
 
-/// Two random numbers from 0 to 100, drawn before the work so that the handler stays a plain function.
+/// Two random numbers from 0 to 100, drawn before the work so that the handler stays a plain function, and
+/// how often this process has been invoked before.
 struct Roll {
     fails: f64,
     slow: f64,
+    nth: usize,
 }
 
 async fn answer(behaviour: &Behaviour, payload: Value, roll: Roll) -> Result<Value, ToldToFail> {
@@ -68,6 +73,14 @@ async fn answer(behaviour: &Behaviour, payload: Value, roll: Roll) -> Result<Val
         return Err(ToldToFail {
             version: behaviour.version.clone(),
         });
+    }
+    let last = behaviour.answers.len().saturating_sub(1);
+    if let Some(told) = behaviour.answers.get(roll.nth.min(last)) {
+        let mut told = told.clone();
+        if behaviour.echo {
+            told["event"] = payload;
+        }
+        return Ok(told);
     }
     let body = behaviour.body.clone().unwrap_or_else(|| {
         let mut told = json!({ "version": behaviour.version });

@@ -1,0 +1,179 @@
+//! Asking a hook, once.
+
+use std::time::{Duration, Instant};
+
+use crossfade::{
+    aws::functions::Called,
+    domain::migration::told_of,
+    domain::{
+        Timestamp,
+        hook::{Heard, HookPoint, HookRun, HookStatus, Said},
+        release::{Release, Target},
+        retention::name_of,
+        weight::Weight,
+    },
+    error::Error,
+    wire::{
+        notice::Notice,
+        outcome::{Ending, Outcome},
+        task::{Task, state},
+    },
+};
+use serde_json::{Value, json};
+
+use crate::Handler;
+
+impl Handler {
+    /// Asks the hook that is due, and hands on what the state machine goes on with: the release, its
+    /// outcome, or how it ends.
+    ///
+    /// # Errors
+    /// [`Error::ValidationFailed`] when a hook before or after a shift has failed.
+    pub(crate) async fn hook(&self, task: Task) -> Result<Value, Error> {
+        if task.state.get("askedFor").is_some() {
+            let mut ending: Ending = state(task.state)?;
+            ending.hook = self
+                .after(
+                    &task.execution,
+                    task.now,
+                    ending.hook.take(),
+                    &mut ending.outcome,
+                )
+                .await?;
+            ending.cause = ending.outcome.to_cause();
+            return Ok(json!(ending));
+        }
+        if task.state.get("plan").is_none() {
+            let mut outcome: Outcome = state(task.state)?;
+            let hook = outcome.hook.take();
+            outcome.hook = self
+                .after(&task.execution, task.now, hook, &mut outcome)
+                .await?;
+            return Ok(json!(outcome));
+        }
+        let mut release: Release = state(task.state)?;
+        release.take_answers(task.now);
+        let run = release.next_hook().ok_or_else(|| {
+            Error::InvalidRequest("there is no hook to be asked at this point".into())
+        })?;
+        let weight = match run.point {
+            HookPoint::BeforeShift => release.step().map_or(Weight::FULL, |step| step.weight),
+            HookPoint::AfterShift | HookPoint::AfterPromote | HookPoint::AfterRollback => {
+                release.weight()
+            }
+        };
+        let event = event(
+            &task.execution,
+            &run,
+            &release.functions,
+            json!({
+                "application": release.application,
+                "step": release.position.step,
+                "weight": weight,
+            }),
+        );
+        let (run, heard) = self.asked(run, &event, weight).await?;
+        release.hook = Some(run);
+        if let Some(heard) = heard {
+            let failed = (heard.status == HookStatus::Failed).then(|| heard.told());
+            release.evidence.hear(heard);
+            if let Some(reason) = failed {
+                let why =
+                    json!({ "reason": reason, "evidence": {"hooks": release.evidence.hooks} });
+                return Err(Error::ValidationFailed(why.to_string()));
+            }
+            release.hook_has_passed();
+        }
+        Ok(json!(release))
+    }
+
+    /// Asks a hook of a release that has ended. It is still to be asked, or its answer is in the outcome.
+    async fn after(
+        &self,
+        execution: &str,
+        now: Timestamp,
+        run: Option<HookRun>,
+        outcome: &mut Outcome,
+    ) -> Result<Option<HookRun>, Error> {
+        let Some(run) = run else { return Ok(None) };
+        let weight = match run.point {
+            HookPoint::AfterRollback => Weight::ZERO,
+            HookPoint::BeforeShift | HookPoint::AfterShift | HookPoint::AfterPromote => {
+                Weight::FULL
+            }
+        };
+        let mut event = json!({
+            "hook": run.point,
+            "execution": execution,
+            "release": name_of(execution),
+            "application": outcome.application,
+            "functions": outcome.functions,
+            "step": outcome.steps.len().saturating_sub(1),
+            "weight": weight,
+        });
+        event["deploymentStatus"] = json!(outcome.deployment_status);
+        event["reason"] = json!(outcome.reason);
+        let (run, heard) = self.asked(run, &event, weight).await?;
+        let Some(heard) = heard else {
+            return Ok(Some(run));
+        };
+        let failed = (heard.status == HookStatus::Failed).then(|| heard.told());
+        outcome.evidence.hear(heard);
+        if let Some(failed) = failed {
+            outcome.warnings.push(failed.clone());
+            let mut told = outcome.clone();
+            told.reason = format!("{failed}; {}", told.reason);
+            let mut notice = Notice::ended(execution, now, &told);
+            notice.facts.id.push_str("#hook");
+            self.notifier.tell(&notice).await?;
+        }
+        Ok(None)
+    }
+
+    /// Asks once. What was heard, where it is over.
+    async fn asked(
+        &self,
+        mut run: HookRun,
+        event: &Value,
+        weight: Weight,
+    ) -> Result<(HookRun, Option<Heard>), Error> {
+        let Some(may_take) = run.begin() else {
+            let why = run.give_up();
+            let heard = run.heard(weight, Some(why), None);
+            return Ok((run, Some(heard)));
+        };
+        let patience = Duration::from_secs(u64::from(may_take));
+        let begun = Instant::now();
+        let said = match self
+            .functions
+            .call(&run.function_name, event, patience)
+            .await
+        {
+            Ok(Called::Answered {
+                failed: None,
+                answer,
+            }) => Said::Answer(answer),
+            Ok(Called::Answered { answer, .. }) => Said::Failed(answer),
+            Ok(Called::TimedOut) => Said::Nothing(format!("it did not answer within {may_take} s")),
+            // Asking again is what hooks are made for.
+            Ok(Called::Lost(why)) => return Err(Error::Transient(why)),
+            Err(Error::Refused(why)) => Said::Nothing(format!("it could not be invoked: {why}")),
+            Err(other) => return Err(other),
+        };
+        let took = u32::try_from(begun.elapsed().as_secs()).unwrap_or(u32::MAX);
+        let why = run.hear(&said, took);
+        tracing::info!(hook = ?run.point, status = ?run.status, asked = run.asked, "Asked a hook.");
+        let heard = (!run.is_open()).then(|| run.heard(weight, why, Some(said)));
+        Ok((run, heard))
+    }
+}
+
+/// What a hook on the way is told.
+fn event(execution: &str, run: &HookRun, functions: &[Target], more: Value) -> Value {
+    let mut event = more;
+    event["hook"] = json!(run.point);
+    event["execution"] = json!(execution);
+    event["release"] = json!(name_of(execution));
+    event["functions"] = json!(told_of(functions));
+    event
+}
