@@ -47,12 +47,24 @@ pub(crate) async fn send(
     stream.write_all(head.as_bytes()).await?;
     stream.write_all(body).await?;
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
+    // Some servers, a browser's driver among them, keep the connection whatever they are asked.
+    while !is_whole(&answer) && stream.read_buf(&mut answer).await? > 0 {}
     parse(&answer).ok_or_else(|| {
         std::io::Error::other(format!(
             "{method} {path}: no HTTP answer: {:?}",
             String::from_utf8_lossy(&answer)
         ))
+    })
+}
+
+/// Whether all has come that the answer's head promises.
+fn is_whole(answer: &[u8]) -> bool {
+    parse(answer).is_some_and(|seen| {
+        let length = seen
+            .headers
+            .iter()
+            .find(|(name, _)| name == "content-length");
+        length.is_some_and(|(_, value)| value.parse::<usize>() == Ok(seen.body.len()))
     })
 }
 
