@@ -247,6 +247,18 @@ pub async fn close(ledger: &Ledger, restored: &Restored, now: Timestamp) -> Resu
     ledger.end(&restored.record, status, now, None).await
 }
 
+/// Where people could not be told of what has been closed, leaves that to the schedule: nothing would
+/// find it again otherwise.
+pub async fn told_or_owed(
+    ledger: &Ledger,
+    execution: &str,
+    told: Result<(), Error>,
+) -> Result<(), Error> {
+    let Err(untold) = told else { return Ok(()) };
+    tracing::error!(deployment.id = execution, error.message = %untold, "Nobody could be told: the schedule will.");
+    ledger.owe(execution).await
+}
+
 /// What a state that lost a write to the alias ends with.
 ///
 /// A rollback from outside the execution writes traffic and ledger at the same time, and either may

@@ -81,7 +81,8 @@ impl Handler {
                 emf::time_to_blue(&restored.record.application, why.at);
                 let outcome = restored.outcome(restored.status());
                 let ended = Notice::ended(&watch.execution, why.at, &outcome);
-                self.notifier.tell(&ended).await?;
+                let told = self.notifier.tell(&ended).await;
+                rollback::told_or_owed(&self.ledger, &watch.execution, told).await?;
                 Ok(true)
             }
             // A newer deployment has begun: it watches its own alarms.

@@ -13,7 +13,7 @@ use crossfade::{
         release::{DeploymentStatus, Release},
     },
     error::Error,
-    rollback::explain,
+    rollback::{explain, told_or_owed},
     wire::{
         notice::Notice,
         outcome::Outcome,
@@ -97,6 +97,7 @@ impl Handler {
             }
             let warning = format!("people could not be told of this: {untold}");
             outcome.warnings.push(warning);
+            told_or_owed(&self.ledger, &task.execution, Err(untold)).await?;
         }
         let hook = release.hooks.after_promote.as_ref();
         outcome.hook = hook.map(|hook| HookRun::due(HookPoint::AfterPromote, hook));

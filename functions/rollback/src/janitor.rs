@@ -3,15 +3,18 @@
 
 use crossfade::{
     aws::ledger::{Record, Status, Why},
-    domain::{Timestamp, analysis::OnHoldTimeout, check::Evidence, release::DeploymentStatus},
+    domain::{
+        Timestamp, analysis::OnHoldTimeout, check::Evidence, names::Application,
+        release::DeploymentStatus,
+    },
     emf::{Line, Metric},
     error::Error,
     rollback,
-    wire::notice::Notice,
+    wire::{notice::Notice, outcome::Outcome},
 };
 use serde_json::{Value, json};
 
-use crate::Handler;
+use crate::{Handler, nothing_begun};
 
 impl Handler {
     /// An execution ended badly. Where it made traffic whole itself, there is nothing left to do.
@@ -21,6 +24,7 @@ impl Handler {
         status: &str,
         error: Option<&str>,
         cause: Option<&str>,
+        application: Option<Application>,
         time: Timestamp,
     ) -> Result<Value, Error> {
         let mut reason = format!("the execution ended {status}");
@@ -40,13 +44,47 @@ impl Handler {
             self.notifier.tell(&left).await?;
             return Ok(json!({ "madeWhole": false }));
         }
-        match self.make_whole(execution, error, reason, time).await {
-            Ok(made_whole) => Ok(json!({ "madeWhole": made_whole })),
+        match self
+            .make_whole(execution, error, reason.clone(), time)
+            .await
+        {
+            Ok(made_whole) => {
+                if !made_whole && status != "FAILED" {
+                    self.never_began(execution, application, reason, time)
+                        .await?;
+                }
+                Ok(json!({ "madeWhole": made_whole }))
+            }
             Err(failed) => {
                 self.call_for_help(execution, &failed, time).await?;
                 Err(failed)
             }
         }
+    }
+
+    /// Tells people of an execution that was ended from outside before it took its locks: nothing else
+    /// ever does. One that failed has told of that itself.
+    async fn never_began(
+        &self,
+        execution: &str,
+        application: Option<Application>,
+        reason: String,
+        at: Timestamp,
+    ) -> Result<(), Error> {
+        if self.ledger.get(execution).await?.is_some() {
+            return Ok(());
+        }
+        let why = Why {
+            reason: format!("{reason}, before it had taken the locks of a release"),
+            evidence: Evidence::default(),
+            at,
+        };
+        let outcome = Outcome {
+            application,
+            ..nothing_begun(&Value::Null, &why)
+        };
+        let ended = Notice::ended(execution, at, &outcome);
+        self.notifier.tell(&ended).await
     }
 
     /// Tells people that only they can make traffic whole. What could not be done is tried again, by
@@ -106,8 +144,37 @@ impl Handler {
             return Ok(false);
         };
         let reason = format!("the execution ended {status} without making traffic whole");
-        self.make_whole(execution, error.as_deref(), reason, time)
-            .await
+        let done = self
+            .make_whole(execution, error.as_deref(), reason, time)
+            .await?;
+        if !done && self.ledger.owes(execution).await? {
+            self.tell_late(execution, time).await?;
+        }
+        Ok(done)
+    }
+
+    /// Tells of a deployment that has been closed when nobody could be told.
+    async fn tell_late(&self, execution: &str, at: Timestamp) -> Result<(), Error> {
+        if let Some(record) = self.ledger.get(execution).await? {
+            let status = match record.status {
+                Status::Promoted => DeploymentStatus::Successful,
+                Status::Rejected => DeploymentStatus::Rejected,
+                Status::Unchanged => DeploymentStatus::NoChange,
+                Status::RolledBack => DeploymentStatus::RolledBack,
+                // Opened again since: whoever did that tells.
+                Status::Preparing | Status::InFlight | Status::Held | Status::RollingBack => {
+                    return Ok(());
+                }
+            };
+            let mut outcome = rollback::outcome(&record, status, &[]);
+            if record.status == Status::Promoted {
+                outcome.reason = "green has all traffic".into();
+            }
+            self.notifier
+                .tell(&Notice::ended(execution, at, &outcome))
+                .await?;
+        }
+        self.ledger.paid(execution).await
     }
 
     async fn make_whole(
@@ -130,10 +197,12 @@ impl Handler {
         else {
             return Ok(false);
         };
-        rollback::close(&self.ledger, &restored, at).await?;
         let outcome = restored.outcome(restored.status());
         let ended = Notice::ended(execution, at, &outcome);
-        self.notifier.tell(&ended).await?;
+        // Before it is closed: once it is, a repeat of this finds nothing to do, nor to tell.
+        let told = self.notifier.tell(&ended).await;
+        rollback::close(&self.ledger, &restored, at).await?;
+        rollback::told_or_owed(&self.ledger, execution, told).await?;
         tracing::warn!(
             deployment.id = execution,
             reason = outcome.reason,

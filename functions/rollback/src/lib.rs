@@ -38,6 +38,9 @@ use serde_json::{Value, json};
 
 use crate::failure::Failure;
 
+/// How often it is tried again to tell people, before that is left to the schedule.
+const PATIENCE: u32 = 5;
+
 /// What the handler acts on.
 #[derive(Debug)]
 pub struct Handler {
@@ -68,6 +71,7 @@ impl Handler {
                     status,
                     error,
                     cause,
+                    application,
                     time,
                 } => {
                     Box::pin(self.execution_ended(
@@ -75,6 +79,7 @@ impl Handler {
                         &status,
                         error.as_deref(),
                         cause.as_deref(),
+                        application,
                         time,
                     ))
                     .await
@@ -160,7 +165,16 @@ impl Handler {
             outcome.evidence = outcome.evidence.beside(release.evidence);
         }
         let ended = Notice::ended(&task.execution, task.now, &outcome);
-        self.notifier.tell(&ended).await?;
+        let told = self.notifier.tell(&ended).await;
+        match (told, &record) {
+            (Err(untold), _) if task.retries < PATIENCE => return Err(untold),
+            // Traffic is whole, and that is on record: an execution that failed to say so would end as
+            // one that could not put it back.
+            (told, Some(_)) => {
+                rollback::told_or_owed(&self.ledger, &task.execution, told).await?;
+            }
+            (told, None) => told?,
+        }
         tracing::info!(
             deployment.id = task.execution,
             error.name = error,
@@ -300,7 +314,8 @@ impl Handler {
             Reverted::Done(restored) => {
                 let outcome = restored.outcome(restored.status());
                 let ended = Notice::ended(&execution, why.at, &outcome);
-                self.notifier.tell(&ended).await?;
+                let told = self.notifier.tell(&ended).await;
+                rollback::told_or_owed(&self.ledger, &execution, told).await?;
                 Ok(Ok(outcome))
             }
             Reverted::Not(not) => Ok(Err(not)),

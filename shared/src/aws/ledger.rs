@@ -12,7 +12,7 @@
 //! | ask a person, and take in that one has answered   | UpdateItem          | `DEPLOYMENT#…`                       |
 //! | wish for a hold, or for the end of the plan       | UpdateItem          | `DEPLOYMENT#…`                       |
 //! | how is this deployment                            | GetItem             | `DEPLOYMENT#…`                       |
-//! | which deployments have not ended                  | Query `RUNNING`     | one row a deployment                 |
+//! | which deployments have not ended, or are untold of| Query `RUNNING`     | one row a deployment                 |
 //! | who holds this application, what was promoted last| BatchGetItem        | `LOCK#application/…`, `PROMOTED#…`   |
 //! | end a deployment, and give back all its locks     | TransactWriteItems  | all of the above; promoted: `RETAINED#…` each, `RETENTIONS#…` |
 //! | open a promoted one again, to take it back        | TransactWriteItems  | `LOCK#…` each, `DEPLOYMENT#…`, `RUNNING`, `PROMOTED#…` |
@@ -615,6 +615,44 @@ impl Ledger {
             .iter()
             .map(|item| required(item, "sk"))
             .collect()
+    }
+
+    /// Leaves it to the schedule to tell people of a deployment that has ended.
+    pub async fn owe(&self, execution: &str) -> Result<(), Error> {
+        let row = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(key(RUNNING, execution)))
+            .item("owed", AttributeValue::Bool(true));
+        row.send()
+            .await
+            .map(drop)
+            .map_err(|error| classify("writing to the ledger", &error))
+    }
+
+    /// Whether people have not been told of a deployment that has ended.
+    pub async fn owes(&self, execution: &str) -> Result<bool, Error> {
+        let got = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key(RUNNING, execution)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| classify("reading the ledger", &error))?;
+        Ok(got.item.is_some_and(|row| row.contains_key("owed")))
+    }
+
+    /// They have been.
+    pub async fn paid(&self, execution: &str) -> Result<(), Error> {
+        let row = self.client.delete_item().table_name(&self.table);
+        row.set_key(Some(key(RUNNING, execution)))
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| classify("writing to the ledger", &error))
     }
 
     /// The execution that holds an application, or, when none does, the one that was promoted last.

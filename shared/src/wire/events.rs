@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    domain::{Timestamp, names::AlarmName},
+    domain::{
+        Timestamp,
+        names::{AlarmName, Application},
+    },
     error::Error,
 };
 
@@ -31,6 +34,9 @@ pub enum Event {
         error: Option<String>,
         /// The error's cause, where there is one.
         cause: Option<String>,
+        /// The application that its input names; none where the input is no request, or is too large
+        /// for an event.
+        application: Option<Application>,
         /// When.
         time: Timestamp,
     },
@@ -66,6 +72,21 @@ struct ExecutionDetail {
     error: Option<String>,
     #[serde(default)]
     cause: Option<String>,
+    #[serde(default)]
+    input: Option<String>,
+}
+
+/// As much of a request as says whose it is.
+#[derive(Debug, Deserialize)]
+struct Whose {
+    application: Application,
+}
+
+impl ExecutionDetail {
+    fn application(&self) -> Option<Application> {
+        let whose: Whose = serde_json::from_str(self.input.as_deref()?).ok()?;
+        Some(whose.application)
+    }
 }
 
 impl Event {
@@ -95,6 +116,7 @@ impl Event {
                 let detail: ExecutionDetail = read(event.detail)?;
                 Ok(match detail.status.as_str() {
                     "FAILED" | "TIMED_OUT" | "ABORTED" => Self::ExecutionEnded {
+                        application: detail.application(),
                         execution: detail.execution_arn,
                         status: detail.status,
                         error: detail.error,
@@ -160,6 +182,29 @@ mod tests {
         }
         for status in ["RUNNING", "SUCCEEDED"] {
             assert_eq!(event(status), Ok(Event::Other), "{status}");
+        }
+    }
+
+    #[test]
+    fn an_execution_that_ended_says_whose_it_was_where_it_can() {
+        for (input, application) in [
+            (json!("{\"application\":\"chat\"}"), Some("chat")),
+            (json!("{\"application\":\"\"}"), None),
+            (json!("[1]"), None),
+            (Value::Null, None),
+        ] {
+            let event = Event::parse(
+                json!({"detail-type": "Step Functions Execution Status Change", "source": "aws.states",
+                "time": "2019-02-26T19:42:21Z", "detail": {"executionArn": "arn:e", "status": "ABORTED",
+                "input": input}}),
+            );
+            let Ok(Event::ExecutionEnded {
+                application: found, ..
+            }) = event
+            else {
+                panic!("{event:?}");
+            };
+            assert_eq!(found.as_ref().map(AsRef::as_ref), application);
         }
     }
 
