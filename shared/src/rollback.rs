@@ -102,6 +102,23 @@ pub async fn restore(
     put_back(traffic, record, &BTreeSet::new()).await.map(Some)
 }
 
+/// The same for an execution that is over: what a function of it is still about to write does not
+/// apply any more.
+pub async fn restore_dead(
+    traffic: &Traffic,
+    ledger: &Ledger,
+    execution: &str,
+    why: &Why,
+) -> Result<Option<Restored>, Error> {
+    let Some(record) = ledger.tell_back(execution, why).await? else {
+        return Ok(None);
+    };
+    if let Some(footprint) = &record.footprint {
+        traffic.fence(footprint).await?;
+    }
+    put_back(traffic, record, &BTreeSet::new()).await.map(Some)
+}
+
 /// The same for a caller that knows the targets: traffic and ledger are written at the same time,
 /// and traffic waits for nothing. Whatever is not as it was when the caller's copy was made goes the
 /// slow way, by what the ledger says.

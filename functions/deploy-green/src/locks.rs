@@ -102,7 +102,8 @@ impl Handler {
             evidence: Evidence::default(),
             at: task.now,
         };
-        if let Some(restored) = rollback::restore(&self.traffic, &self.ledger, holder, &why).await?
+        if let Some(restored) =
+            rollback::restore_dead(&self.traffic, &self.ledger, holder, &why).await?
         {
             rollback::close(&self.ledger, &restored, task.now).await?;
             let outcome = restored.outcome(restored.status());

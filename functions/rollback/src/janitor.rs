@@ -193,7 +193,7 @@ impl Handler {
             at,
         };
         let Some(restored) =
-            rollback::restore(&self.traffic, &self.ledger, execution, &why).await?
+            rollback::restore_dead(&self.traffic, &self.ledger, execution, &why).await?
         else {
             return Ok(false);
         };

@@ -106,6 +106,29 @@ impl Router for Aliases {
         Ok(back)
     }
 
+    /// Writes blue over blue: `UpdateAlias` gives a new revision even when nothing changes (AWS-FACTS
+    /// 1.2).
+    async fn fence(&self, of: &Footprint) -> Result<(), Error> {
+        let each = of.functions.iter().map(|target| async move {
+            let Some(routing) = target.routing(Weight::ZERO) else {
+                return Ok(());
+            };
+            let (function, alias) = (&target.function_name, named(target)?);
+            if let Some(seen) = self.read(function, alias).await?
+                && seen.routes(&routing)
+            {
+                let update = AliasUpdate {
+                    routing,
+                    if_revision: seen.revision,
+                };
+                // Where it is stale by now, somebody has written; what is there is read again.
+                self.write(function, alias, &update).await?;
+            }
+            Ok(())
+        });
+        try_join_all(each).await.map(drop)
+    }
+
     /// One call for each function, if its alias is still as the target's revision says: nothing is
     /// read first.
     async fn restore_at_once(&self, of: &Footprint) -> BTreeSet<FunctionName> {
@@ -326,16 +349,18 @@ impl Aliases {
             if_revision,
         });
         for _ in 0..TURNS {
-            if let Some(update) = &decided {
-                if let Written::Done(now) = self.write(function, alias, update).await? {
-                    return proven(target, now, &want);
-                }
-                // Perhaps a rollback, which leaves the alias as it was before the first shift.
-                if let Some(leave) = leave {
-                    leave.still().await?;
-                }
+            if let Some(update) = &decided
+                && let Written::Done(now) = self.write(function, alias, update).await?
+            {
+                return proven(target, now, &want);
             }
-            let Some(seen) = self.read(function, alias).await? else {
+            let seen = self.read(function, alias).await?;
+            // Perhaps a rollback, which leaves the alias as it was before the first shift. Asked after
+            // the alias was read: whoever puts traffic back says so first, and then writes.
+            if let Some(leave) = leave {
+                leave.still().await?;
+            }
+            let Some(seen) = seen else {
                 if target.blue_version.is_some() {
                     return Err(Error::ChangedOutside(format!("{function}:{alias} is gone")));
                 }

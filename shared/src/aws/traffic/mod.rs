@@ -100,6 +100,16 @@ trait Router {
     /// [`Error::Transient`] when AWS did not answer for a part; the rest is on blue.
     async fn restore(&self, of: &Footprint) -> Result<PutBack, Error>;
 
+    /// Has every write that was decided on until now not apply any more, where blue has all traffic
+    /// already: a function of an execution that is over may still be at work. Nothing where there are
+    /// no revisions to do it with.
+    ///
+    /// # Errors
+    /// [`Error::Transient`] when AWS did not answer.
+    async fn fence(&self, _of: &Footprint) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Puts all traffic back on blue with as few calls as that takes while nothing has changed since
     /// the footprint was written. The functions for which that was so; the others are as they were,
     /// or nobody knows.
@@ -224,6 +234,11 @@ impl Traffic {
     /// See [`Router::restore`].
     pub async fn restore(&self, of: &Footprint) -> Result<PutBack, Error> {
         with!(self, &of.traffic, router => router.restore(of))
+    }
+
+    /// See [`Router::fence`].
+    pub async fn fence(&self, of: &Footprint) -> Result<(), Error> {
+        with!(self, &of.traffic, router => router.fence(of))
     }
 
     /// See [`Router::restore_at_once`].
