@@ -221,6 +221,14 @@ fn can_be_taken_back(record: &Record, latest: Option<&str>, at: Timestamp) -> Re
     }
 }
 
+/// Until when blue of a deployment is kept, where it is at `at`: it was promoted, and its retention is not
+/// over.
+#[must_use]
+pub fn blue_is_kept(record: &Record, at: Timestamp) -> Option<Timestamp> {
+    let until = record.retain_until.filter(|until| *until > at)?;
+    (record.status == Status::Promoted && record.retention_ended_at.is_none()).then_some(until)
+}
+
 /// Puts back all functions of a deployment but those that are `done`.
 async fn put_back(
     traffic: &Traffic,
@@ -336,6 +344,24 @@ mod tests {
 
     fn at(time: &str) -> Timestamp {
         time.parse().unwrap()
+    }
+
+    #[test]
+    fn blue_is_kept_until_its_retention_is_over() {
+        let (now, late) = (at("2026-11-21T11:59:59Z"), at("2026-11-21T12:00:00Z"));
+        let record = promoted();
+        assert_eq!(blue_is_kept(&record, now), record.retain_until);
+        assert_eq!(blue_is_kept(&record, late), None);
+        let ended = Record {
+            retention_ended_at: Some(at("2026-11-20T13:00:00Z")),
+            ..record.clone()
+        };
+        assert_eq!(blue_is_kept(&ended, now), None);
+        let back = Record {
+            status: Status::RolledBack,
+            ..record
+        };
+        assert_eq!(blue_is_kept(&back, now), None);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod locks;
 
 use std::collections::BTreeMap;
 
+use chrono::SecondsFormat;
 use crossfade::{
     aws::{
         executions::Executions,
@@ -27,14 +28,16 @@ use crossfade::{
         check::{AlarmState, Evidence, Reading},
         counts::BluePast,
         front_door::FrontDoor,
-        migration::Migration,
+        migration::{Migration, Phase},
         names::{AlarmName, FunctionName},
         plan::{Plan, Step},
         release::{DeploymentStatus, Hold, Position, Release, Target},
+        retention::name_of,
         weight::Weight,
     },
     error::Error,
     freeze,
+    rollback::blue_is_kept,
     wire::{
         notice::Notice,
         outcome::{FunctionOutcome, Outcome},
@@ -94,6 +97,7 @@ impl Handler {
         warnings.extend(observed.warnings);
         warnings.extend(bypasses.into_iter().flatten());
         let preexisting_alarms = preflight(&request.analysis, &readings)?;
+        self.nobody_needs_what_goes(&request, task.now).await?;
 
         let prepared = try_join_all(
             request
@@ -174,6 +178,35 @@ impl Handler {
             "Made green."
         );
         Ok(json!(release))
+    }
+
+    /// A migration that takes away what older versions needed waits until none of them is kept: blue of
+    /// the last release could not be gone back to.
+    async fn nobody_needs_what_goes(
+        &self,
+        request: &ReleaseRequest,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let contracts = request
+            .migration
+            .as_ref()
+            .is_some_and(|migration| migration.phase == Phase::Contract);
+        if !contracts {
+            return Ok(());
+        }
+        let last = match self.ledger.promoted_last(&request.application).await? {
+            Some(execution) => self.ledger.get(&execution).await?,
+            None => None,
+        };
+        let kept = last.and_then(|last| Some((blue_is_kept(&last, now)?, last)));
+        match kept {
+            None => Ok(()),
+            Some((until, last)) => Err(Error::ValidationFailed(format!(
+                "migration.phase: \"contract\" takes away what older versions needed, and blue of release {} is kept until {}: release this after that",
+                name_of(&last.execution),
+                until.to_rfc3339_opts(SecondsFormat::Secs, true)
+            ))),
+        }
     }
 
     /// What each function's blue showed so far; that of the front door's blue goes into the door.

@@ -15,7 +15,7 @@ use super::{
     front_door::{Counted, Dimensions, FrontDoor, Publisher},
     health::Health,
     hook::{HookPoint, HookRun, Hooks},
-    migration::{AfterRollback, Migration},
+    migration::{AfterRollback, Migration, Phase},
     names::{AliasName, Application, FunctionName, Version},
     plan::{Plan, Step},
     routing::{Revision, Routing},
@@ -474,9 +474,17 @@ impl Release {
         }
     }
 
-    /// Takes in that green's first weight needs a person, where it does.
+    /// Takes in that green's first weight, or a migration that takes something away, needs a person, where
+    /// it does.
     pub fn ask_first(&mut self) {
-        if self.plan.needs_approval(0) {
+        let contracts = self
+            .migration
+            .is_some_and(|migration| migration.phase == Phase::Contract);
+        if contracts {
+            self.reason =
+                "its migration runs first, and takes away what older versions needed".into();
+        }
+        if contracts || self.plan.needs_approval(0) {
             self.decision = Some(Decision::Ask);
             self.resume = Some(Decision::Shift);
         }
@@ -879,6 +887,19 @@ mod tests {
             (asking.decision, asking.resume),
             (Some(Decision::Ask), Some(Decision::Shift))
         );
+        for (phase, asks) in [
+            (Phase::Expand, None),
+            (Phase::Contract, Some(Decision::Ask)),
+        ] {
+            let mut migrating = release(&json!({}));
+            migrating.migration = Some(Migration {
+                phase,
+                after_rollback: AfterRollback::default(),
+                ran: false,
+            });
+            migrating.ask_first();
+            assert_eq!(migrating.decision, asks, "{phase:?}");
+        }
     }
 
     #[test]

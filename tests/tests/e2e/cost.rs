@@ -59,8 +59,10 @@ async fn cost(case: Case) {
             .map(|call| call.action)
             .collect();
         assert!(
-            // Each step, the beginning and the end are told by mail, in the channel and as an event.
-            calls <= 8 * n + 23,
+            // Each step, the beginning and the end are told by mail, in the channel and as an event: 8 a
+            // step and 23. On a busy machine the SDK tries a call or two again, whose connection was
+            // closed.
+            calls <= 8 * n + 25,
             "{calls} calls: {by_caller:?}: {made:?}"
         );
     }

@@ -12,6 +12,19 @@ use crate::{
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test("migration_runs_before_the_first_shift", runs),
+        test(
+            "migration_that_contracts_waits_for_retention",
+            contracts_later,
+        ),
+        test(
+            "migration_that_contracts_asks_a_person",
+            contracts_once_approved,
+        ),
+        test("migration_that_contracts_is_denied", contract_denied),
+        test(
+            "migration_that_contracts_comes_before_a_promotion",
+            contract_promoted,
+        ),
         test("migration_of_a_lost_answer_ran_once", lost_answer),
         test("migration_of_a_slow_retry_ran_once", retried_while_it_runs),
         test("migration_whose_own_answer_is_lost_ran_once", lost_between),
@@ -109,6 +122,77 @@ async fn runs(case: Case) {
         at("ValidateGreen") < at("RunMigrations") && at("RunMigrations") < at("ShiftTraffic"),
         "{states:?}"
     );
+    assert_eq!(invocations(&case, &migration).await, 1);
+}
+
+/// A release before, whose blue is kept for some hours.
+async fn expanded(case: &Case, hours: u32) -> Target {
+    let target = case.blue().await;
+    let request = case.request(json!({"retention": {"blueHours": hours}}));
+    let (_, ended) = case.release(&request).await;
+    promoted(&target, &ended, "2").await;
+    target.update(Behaviour::healthy("contracted")).await;
+    target
+}
+
+fn contract(case: &Case, migration: &Target, more: Value) -> Value {
+    let mut request = request(case, migration, json!({"migration": {"phase": "contract"}}));
+    merge(&mut request, more);
+    request
+}
+
+async fn contracts_later(case: Case) {
+    let target = expanded(&case, 24).await;
+    let migration = migration(&case, echo()).await;
+    let (_, ended) = case.release(&contract(&case, &migration, json!({}))).await;
+    assert_eq!(ended.error, "ValidationFailed", "{ended:?}");
+    let reason = ended.cause["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("is kept until"), "{reason}");
+    assert_eq!(invocations(&case, &migration).await, 0);
+    let alias = target.look(ALIAS).await.expect("the alias is there");
+    assert_eq!(alias.settled(), Some("2"), "{alias:?}");
+}
+
+/// A release that contracts, at the question whether it may.
+async fn contracting(case: &Case, more: Value) -> (Target, Target, Execution, String) {
+    let target = expanded(case, 0).await;
+    let migration = migration(case, echo()).await;
+    let execution = case.start(&contract(case, &migration, more)).await;
+    execution.wait_for_state("AwaitApproval", 1).await;
+    let told = case.told(&execution, "HELD").await;
+    assert!(told.message.contains("takes away"), "{}", told.message);
+    assert_eq!(invocations(case, &migration).await, 0);
+    let token = told.token().expect("it says how to answer").to_owned();
+    (target, migration, execution, token)
+}
+
+async fn contracts_once_approved(case: Case) {
+    let (target, migration, execution, token) = contracting(&case, json!({})).await;
+    execution.answer(&token, "approve").await;
+    let ended = execution.wait().await;
+    promoted(&target, &ended, "3").await;
+    let ran = &ended.output["evidence"]["migrations"];
+    assert_eq!(event(&ran[0])["phase"], "contract", "{ran}");
+    assert_eq!(invocations(&case, &migration).await, 1);
+}
+
+async fn contract_denied(case: Case) {
+    let (target, migration, execution, token) =
+        contracting(&case, json!({"onDenied": "rollBack"})).await;
+    execution.answer(&token, "reject").await;
+    let ended = execution.wait().await;
+    assert_eq!(ended.error, "DeploymentRolledBack", "{ended:?}");
+    assert_eq!(invocations(&case, &migration).await, 0);
+    let alias = target.look(ALIAS).await.expect("the alias is there");
+    assert_eq!(alias.settled(), Some("2"), "{alias:?}");
+}
+
+/// Whoever skips the rest of the plan does not skip the migration that green needs.
+async fn contract_promoted(case: Case) {
+    let (target, migration, execution, token) = contracting(&case, json!({})).await;
+    execution.answer(&token, "promote").await;
+    let ended = execution.wait().await;
+    promoted(&target, &ended, "3").await;
     assert_eq!(invocations(&case, &migration).await, 1);
 }
 

@@ -1,13 +1,13 @@
 //! The user's own functions that a release calls: a migration, and hooks.
 
-use deserr::{Deserr, IntoValue, Value as Input, ValuePointerRef};
+use deserr::Deserr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::problem::Problems;
 use super::smoke_test::Payload;
-use crate::domain::bounds::{Whole, quoted, text};
+use crate::domain::bounds::Whole;
 use crate::domain::names::Callee;
 
 /// The longest that one call of a user's function is waited for, seconds: Lambda runs a function for 15
@@ -57,32 +57,18 @@ const fn default_timeout_seconds() -> u32 {
 }
 
 /// Which half of a change of the database a migration is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Deserr,
+)]
 #[serde(rename_all = "camelCase")]
+#[deserr(rename_all = camelCase)]
 pub enum Phase {
     /// It adds what green needs and takes nothing from blue. It runs before the first shift.
     #[default]
     Expand,
-}
-
-impl Deserr<Problems> for Phase {
-    /// Says of the other half that it is not run here: it is known by its name elsewhere.
-    fn deserialize_from_value<V: IntoValue>(
-        value: Input<V>,
-        location: ValuePointerRef,
-    ) -> Result<Self, Problems> {
-        text(value, location, |word| {
-            match word.as_str() {
-            "expand" => Ok(Self::Expand),
-            "contract" => Err(
-                "\"contract\" is not run by a release; take away what only blue needs yourself, once \
-                 retention.blueHours are over, and use \"expand\" here"
-                    .to_owned(),
-            ),
-            other => Err(format!("{} is not a phase; use \"expand\"", quoted(other))),
-        }
-        })
-    }
+    /// It takes away what only an older version needed: a release of its own, which is refused while blue
+    /// of the last one is kept, and asks a person before the migration runs.
+    Contract,
 }
 
 /// What becomes of a migration when green turns out bad.

@@ -35,7 +35,18 @@ pub(super) fn broken(request: &Value) -> Vec<Problem> {
     each_health_check_once(items(&request["analysis"]["healthChecks"]), &mut problems);
     max_bake_holds_every_bake(request, &mut problems);
     front_door_leads_to_a_function(request, functions, &mut problems);
+    what_takes_away_waits_for_a_person(request, &mut problems);
     problems
+}
+
+/// A migration that contracts is never run because nobody came.
+fn what_takes_away_waits_for_a_person(request: &Value, problems: &mut Vec<Problem>) {
+    if request["migration"]["phase"] == "contract" && request["onApprovalTimeout"] == "proceed" {
+        problems.push(Problem {
+            path: "onApprovalTimeout".to_owned(),
+            message: "is \"proceed\", and a migration that contracts runs only when a person has approved it; use \"hold\" or \"rollBack\"".to_owned(),
+        });
+    }
 }
 
 /// Every rule that a request about a front door alone breaks.
