@@ -101,8 +101,10 @@ pub(crate) async fn screens() -> Result<(), String> {
     browser.open(&page.url()).await;
     fill(&browser).await;
     made.push(take(&browser, folder.join("approved-phone-light.png")).await?);
-    drop((browser, traffic));
+    drop(browser);
+    // The last step is judged by its users, too.
     let ended = execution.wait_within(PATIENCE).await;
+    drop(traffic);
     if ended.status != "SUCCEEDED" {
         return Err(format!("the release that was approved ended so: {ended:?}"));
     }

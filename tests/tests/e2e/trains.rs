@@ -305,11 +305,20 @@ async fn stopped_in_a_shift(case: Case) {
     execution.stop().await;
     case.ledger_says(&execution, "ROLLED_BACK").await;
     all_on_blue(&train).await;
-    until("the write that comes late", || async {
-        let written = written_by(&case, &train[5..], "shift-traffic").await;
-        (!written.is_empty()).then_some(())
+    // It is on a revision that is good no more: blue was written over blue.
+    until("the write that comes late, and is refused", || async {
+        let calls = case.world.calls(case.since).await;
+        let late = calls.iter().any(|call| {
+            call.action == "UpdateAlias"
+                && call.caller.as_ref() == Some(&shift)
+                && call.resource.as_deref() == Some(train[5].name.as_str())
+                && call.status == 412
+        });
+        late.then_some(())
     })
     .await;
+    let written = written_by(&case, &train[5..], "shift-traffic").await;
+    assert_eq!(written.len(), 0, "{written:?}");
     all_on_blue(&train).await;
     assert_eq!(execution.wait().await.status, "ABORTED");
 }
