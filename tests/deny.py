@@ -21,7 +21,8 @@ except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib  # type: ignore[no-redef]
 
 ROOT = Path(__file__).resolve().parents[1]
-CRATES_IO = ("registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/")
+# How Cargo names what comes from a registry, and not from a repository or another place.
+REGISTRY = ("registry+", "sparse+")
 
 
 def allowed(expression: str, licenses: set[str]) -> bool:
@@ -73,8 +74,11 @@ def problems(rules: dict[str, Any], packages: list[dict[str, Any]]) -> list[str]
         if package["name"] in banned:
             found.append(f"{name} is banned: {banned[package['name']]}")
         source = package.get("source")
-        if source is not None and not source.startswith(CRATES_IO):
-            found.append(f"{name} does not come from crates.io: {source}")
+        if source is not None and not source.startswith(REGISTRY):
+            found.append(f"{name} does not come from a registry: {source}")
+    registries = {package.get("source") for package in packages if str(package.get("source")).startswith(REGISTRY)}
+    if len(registries) > 1:
+        found.append(f"packages come from several registries: {sorted(map(str, registries))}")
     return found
 
 
@@ -105,7 +109,7 @@ def check_the_check() -> None:
         "licenses": {"allow": ["MIT", "Apache-2.0 WITH LLVM-exception"]},
         "bans": {"deny": [{"crate": "x", "reason": "y"}]},
     }
-    fine = {"name": "a", "version": "1", "license": "MIT", "source": CRATES_IO[0]}
+    fine = {"name": "a", "version": "1", "license": "MIT", "source": "registry+usual"}
     assert problems(rules, [fine, {**fine, "source": None}]) == []
     for wrong in (
         {"license": "GPL-3.0-only"},
@@ -117,6 +121,7 @@ def check_the_check() -> None:
         {"source": "git+https://example.com/a"},
     ):
         assert len(problems(rules, [{**fine, **wrong}])) == 1, wrong
+    assert len(problems(rules, [fine, {**fine, "source": "registry+another"}])) == 1
     for right in ("MIT OR GPL-3.0-only", "GPL-3.0-only/MIT", "(ISC OR MIT) AND MIT", "Apache-2.0 WITH LLVM-exception"):
         assert problems(rules, [{**fine, "license": right}]) == [], right
 
