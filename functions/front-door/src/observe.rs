@@ -87,7 +87,7 @@ impl Handler {
         }
         let mut users = self.aliases.users(&ask.function_name, &ask.alias).await?;
         // Blue is promised to be ready for as long as a release can be taken back.
-        if let Some(execution) = self.ledger.last_promoted(&ask.application).await?
+        if let Some(execution) = self.ledger.promoted_last(&ask.application).await?
             && let Some(record) = self.ledger.get(&execution).await?
             && record.status == Status::Promoted
             && let Some(until) = record.retain_until.filter(|until| now < *until)

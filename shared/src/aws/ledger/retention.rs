@@ -156,7 +156,7 @@ impl Ledger {
         Ok(Some(Holder { execution, record }))
     }
 
-    /// The release of an application that was promoted last.
+    /// The release of an application that was promoted last, whoever holds the application now.
     pub async fn promoted_last(&self, application: &Application) -> Result<Option<String>, Error> {
         let got = self
             .client

@@ -1,10 +1,10 @@
 //! How front doors were before they were wired: a row for each stage and function of an API.
 
-use super::{Ledger, ONE, json, key, parsed, promoted, s, text};
+use super::{Ledger, json, key, parsed, s};
 use crate::{
     aws::classify::classify,
     domain::{
-        names::{Application, FunctionName},
+        names::FunctionName,
         wiring::{ApiId, StageName, Wiring},
     },
     error::Error,
@@ -32,20 +32,6 @@ impl Ledger {
             .await
             .map_err(|error| classify("recording the wiring", &error))?;
         Ok(())
-    }
-
-    /// The execution that was promoted last for an application, whoever holds it now.
-    pub async fn last_promoted(&self, application: &Application) -> Result<Option<String>, Error> {
-        let got = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key(&promoted(application), ONE)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| classify("reading the ledger", &error))?;
-        Ok(got.item.and_then(|row| text(&row, "execution")))
     }
 
     /// Takes it off the record, once all is as it was.
