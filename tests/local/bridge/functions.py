@@ -21,7 +21,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -382,13 +382,23 @@ async def invoke(arn: str, event: Any, service: str) -> Invoked | None:
     return Invoked(config.get("Version", "$LATEST"), body, bool(result.get("error")), bool(result.get("throttle")))
 
 
-async def run_asynchronously(record: dict[str, Any], payload: bytes) -> None:
-    """An `Event` invocation: up to two more attempts after a function error, then the DLQ or destination."""
-    with releases.at_work(releases.named_in(payload)):
-        await _run_asynchronously(record, payload)
+def run_asynchronously(record: dict[str, Any], payload: bytes) -> Coroutine[Any, Any, None]:
+    """An `Event` invocation: up to two more attempts after a function error, then the DLQ or destination.
+
+    It counts as at work from the call on, and not only once the loop has come to it."""
+    release = releases.named_in(payload)
+    releases.begins(release)
+    return _run_asynchronously(record, payload, release)
 
 
-async def _run_asynchronously(record: dict[str, Any], payload: bytes) -> None:
+async def _run_asynchronously(record: dict[str, Any], payload: bytes, release: str | None) -> None:
+    try:
+        await _attempt_thrice(record, payload)
+    finally:
+        releases.ends(release)
+
+
+async def _attempt_thrice(record: dict[str, Any], payload: bytes) -> None:
     settings = record.get("event_invoke_config") or (record.get("event_invoke_configs") or {}).get("$LATEST") or {}
     retries = settings.get("MaximumRetryAttempts")
     result: Result = {}

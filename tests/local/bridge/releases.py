@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 _tokens: dict[str, bytes] = {}
@@ -46,24 +44,18 @@ def drop(token: str) -> None:
         _tokens.pop(token, None)
 
 
-@contextmanager
-def at_work(release: str | None) -> Iterator[None]:
-    """Counts an asynchronous invocation, with the pauses between its attempts."""
+def begins(release: str | None) -> None:
+    """An asynchronous invocation is at work, with the pauses between its attempts, until it `ends`."""
+    with _lock:
+        _at_work[release or ""] += 1
+
+
+def ends(release: str | None) -> None:
     token = release or ""
     with _lock:
-        _at_work[token] += 1
-    try:
-        yield
-    finally:
-        with _lock:
-            _at_work[token] -= 1
-            if not _at_work[token]:
-                del _at_work[token]
-
-
-def working(token: str) -> int:
-    with _lock:
-        return _at_work[token]
+        _at_work[token] -= 1
+        if not _at_work[token]:
+            del _at_work[token]
 
 
 def known() -> list[dict[str, Any]]:
