@@ -13,6 +13,7 @@ import collections
 import concurrent.futures
 import datetime
 import http.client
+import io
 import json
 import os
 import signal
@@ -25,6 +26,7 @@ import unittest
 import unittest.mock
 import urllib.error
 import urllib.request
+import zipfile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -126,6 +128,41 @@ def package(**behaviour: Any) -> bytes:
             check=True,
         )
         return out.read_bytes()
+
+
+CALLER = """#!{python}
+import json, os, urllib.error, urllib.request
+
+api = "http://" + os.environ["AWS_LAMBDA_RUNTIME_API"] + "/2018-06-01/runtime/invocation/"
+signed = "AWS4-HMAC-SHA256 Credential=" + os.environ["AWS_ACCESS_KEY_ID"]
+signed += "/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host, Signature=x"
+while True:
+    with urllib.request.urlopen(api + "next") as event:
+        identity, asked = event.headers["lambda-runtime-aws-request-id"], json.load(event)
+    url = os.environ["AWS_ENDPOINT_URL"] + "/2015-03-31/functions/" + asked["function"] + "/aliases/live"
+    body = json.dumps(dict(Description=asked["says"])).encode()
+    headers = {{"authorization": signed, "content-type": "application/json"}}
+    try:
+        call = urllib.request.Request(url, body, headers, method="PUT")
+        with urllib.request.urlopen(call) as answer:
+            said = answer.status
+    except urllib.error.HTTPError as error:
+        said = error.code
+    except OSError as error:
+        said = str(error)
+    urllib.request.urlopen(api + identity + "/response", json.dumps(dict(status=said)).encode())
+"""
+
+
+def zipped(files: dict[str, str]) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, text in files.items():
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = 0o755 << 16
+            entry.create_system = 3
+            archive.writestr(entry, text)
+    return content.getvalue()
 
 
 def eventually(check: Any, seconds: float = 10.0) -> Any:
@@ -1202,23 +1239,128 @@ class Control(Bridged):
         )
         self.assertEqual(self.aws.local("GET", f"notifications?topic={topic}")[0]["message"], "hi")
 
-    def test_a_functions_calls_carry_its_name(self) -> None:
-        """The Rust SDK and boto3 both sign with the key they are given."""
-        self.function({"version": "1"})
-        self.invoke("1")
-        import hashlib
-
-        key = "LOCL" + hashlib.sha256(f"{ACCOUNT}/{self.name}".encode()).hexdigest()[:16].upper()
-        client = boto3.client(
-            "lambda",
-            endpoint_url=f"http://127.0.0.1:{self.aws.port}",
-            region_name=REGION,
-            aws_access_key_id=key,
-            aws_secret_access_key="local",
+    def caller(self) -> None:
+        """A function that sets the description of an alias of its own, and says what came of it."""
+        files = {"bootstrap": CALLER.format(python=sys.executable)}
+        self.lambda_.create_function(
+            FunctionName=self.name,
+            Code={"ZipFile": zipped(files)},
+            Runtime="provided.al2023",
+            Role=ROLE,
+            Handler="bootstrap",
+            Timeout=20,
         )
-        client.list_aliases(FunctionName=self.name)
+        self.settled()
+        self.lambda_.publish_version(FunctionName=self.name)
+        self.weigh("1")
+
+    def have_it_call(self, says: str, **more: str) -> dict[str, Any]:
+        payload = {"function": self.name, "says": says, **more}
+        answer = self.lambda_.invoke(FunctionName=self.name, Payload=json.dumps(payload))
+        return dict(json.load(answer["Payload"]))
+
+    def description(self) -> str:
+        return str(self.lambda_.get_alias(FunctionName=self.name, Name="live")["Description"])
+
+    def release(self, token: str) -> str:
+        self.aws.local("POST", "releases", {"token": token})
+        self.addCleanup(self.aws.local, "DELETE", f"releases?token={token}")
+        return token
+
+    def test_a_functions_calls_carry_its_name(self) -> None:
+        self.caller()
+        self.assertEqual(self.have_it_call("one"), {"status": 200})
         mine = self.aws.local("GET", f"calls?function={self.name}")["calls"]
-        self.assertEqual([(c["action"], c["caller"]) for c in mine], [("ListAliases", self.name)])
+        self.assertEqual([(c["action"], c["caller"], c["release"]) for c in mine], [("UpdateAlias", self.name, None)])
+
+    def test_a_call_belongs_to_the_release_that_its_invocation_names(self) -> None:
+        self.caller()
+        one, two = self.release("token-1"), self.release("token-2")
+        with self.assertRaises(urllib.error.HTTPError):
+            self.aws.local("POST", "releases", {"token": "token-"})
+        self.have_it_call("nothing of any")
+        # What a request names counts where the invocation names none.
+        self.have_it_call("of the first", release=f"arn:of:{one}:is this")
+        self.have_it_call(f"of the first, and tells of {two}", release=one)
+        self.lambda_.update_alias(FunctionName=self.name, Name="live", Description=f"by a person, about {two}")
+
+        def seen(token: str) -> list[tuple[str | None, bool]]:
+            calls = self.aws.local("GET", f"calls?release={token}")["calls"]
+            own = [c for c in calls if c["action"] == "UpdateAlias"]
+            self.assertEqual({c["release"] for c in own}, {token})
+            return [(c["caller"], c["served"]) for c in own]
+
+        self.assertEqual(seen(one), [(self.name, True), (self.name, True)])
+        self.assertEqual(seen(two), [(None, False)])
+        self.aws.local("DELETE", f"releases?token={one}")
+        self.assertEqual(self.aws.local("GET", f"calls?release={one}")["calls"], [])
+        self.have_it_call("of the first", release=one)
+        self.assertEqual(self.aws.local("GET", f"calls?release={one}")["calls"], [])
+
+    def test_a_fault_of_one_release(self) -> None:
+        self.caller()
+        one, two = self.release("token-3"), self.release("token-4")
+        fault = {"kind": "access-denied", "caller": self.name, "action": "UpdateAlias", "release": two, "skip": 1}
+        number = self.aws.local("POST", "faults", fault)["id"]
+        said = [self.have_it_call("x", release=token) for token in (one, two, one, two, one, two)]
+        self.assertEqual([s["status"] for s in said], [200, 200, 200, 403, 200, 200])
+        # A call that only names the release is not of it.
+        self.aws.local("POST", "faults", {**fault, "skip": 0, "caller": None})
+        self.lambda_.update_alias(FunctionName=self.name, Name="live", Description=f"about {two}")
+        faults = self.aws.local("GET", "faults")["faults"]
+        self.assertEqual([f["hits"] for f in faults], [1, 0])
+        self.assertEqual(faults[0]["id"], number)
+
+    def test_a_process_that_is_killed_at_a_call(self) -> None:
+        self.caller()
+        self.have_it_call("at first")
+        for kind, then, status in (("kill-before", "at first", 0), ("kill-after", "then", 200)):
+            fault = {"kind": kind, "caller": self.name, "action": "UpdateAlias"}
+            self.aws.local("POST", "faults", fault)
+            said = self.have_it_call("then")
+            self.assertEqual(said["errorType"], "Runtime.ExitError", kind)
+            self.assertIn("signal: killed", said["errorMessage"])
+            self.assertEqual(self.description(), then, kind)
+            calls = self.aws.local("GET", f"calls?function={self.name}")["calls"]
+            self.assertEqual([c["status"] for c in calls if c["error"] == kind], [status])
+        # The next one has a process of its own.
+        self.assertEqual(self.have_it_call("last"), {"status": 200})
+
+    def test_waiting_for_executions(self) -> None:
+        token = self.release("token-5")
+        machine = self.machine(
+            {
+                "A": {"Type": "Wait", "Seconds": 30, "Next": "B"},
+                "B": {"Type": "Wait", "Seconds": 60, "End": True},
+            },
+            "A",
+        )
+        start = {"stateMachineArn": machine, "name": f"of-{token}", "input": "{}"}
+        arn = self.states.start_execution(**start)["executionArn"]
+        ask = f"executions/wait?arn={arn}"
+        self.assertEqual(self.aws.local("GET", f"{ask}&seconds=0"), {"status": "RUNNING", "reached": False})
+        self.assertEqual(self.aws.local("GET", f"{ask}&state=B"), {"status": "RUNNING", "reached": True})
+        self.assertEqual(self.aws.local("GET", f"{ask}&state=A&nth=2"), {"status": "SUCCEEDED", "reached": False})
+        # A release that is forgotten takes its executions with it.
+        self.aws.local("DELETE", f"releases?token={token}")
+        self.refused("ExecutionDoesNotExist", 400, self.states.describe_execution, executionArn=arn)
+
+    def test_asynchronous_invocations_are_counted(self) -> None:
+        self.caller()
+        token = self.release("token-6")
+        silent = {"kind": "silence", "caller": self.name, "action": "UpdateAlias", "seconds": 1}
+        self.aws.local("POST", "faults", silent)
+        payload = json.dumps({"function": self.name, "says": "x", "release": token})
+        self.lambda_.invoke(FunctionName=self.name, InvocationType="Event", Payload=payload)
+
+        def at_work() -> int:
+            listed = self.aws.local("GET", "releases")["releases"]
+            return int(next(r["atWork"] for r in listed if r["token"] == token))
+
+        self.assertTrue(eventually(lambda: at_work() == 1))
+        self.assertTrue(eventually(lambda: at_work() == 0))
+        calls = self.aws.local("GET", f"calls?release={token}&function={self.name}")["calls"]
+        self.assertEqual([c["error"] for c in calls], ["silence"])
 
     def test_faults(self) -> None:
         self.function({"version": "1"})

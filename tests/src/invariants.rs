@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Alb, Dns, Ended, Execution, Target, World,
-    release::{Entered, LOOK_EVERY},
+    release::{Entered, LOOK_EVERY, visits},
     world::{Call, field},
 };
 
@@ -178,15 +178,15 @@ struct Run {
 impl Run {
     async fn of(world: &World, execution: &Execution) -> Self {
         let ended = execution.wait().await;
-        let visits = execution.visits().await;
-        let last = execution.history().await;
+        let history = execution.history().await;
+        let visits = visits(&history);
         Self {
             arn: execution.arn.clone(),
             input: visits
                 .first()
                 .map(|visit| visit.input.clone())
                 .unwrap_or_default(),
-            ended_at: last
+            ended_at: history
                 .last()
                 .map_or(0.0, |event| event.timestamp.as_secs_f64()),
             row: world.deployment(&execution.arn).await,
@@ -1099,6 +1099,7 @@ mod tests {
     #[test]
     fn a_write_without_a_revision_is_seen() {
         let call = |asked: Value| Call {
+            served: false,
             seq: 1,
             time: 12.0,
             service: "lambda".into(),
@@ -1151,6 +1152,7 @@ mod tests {
     /// The calls that made an alias, and then deleted a version.
     fn deleting(qualifier: Option<&str>, at: f64, by: &str) -> [Call; 2] {
         let call = |time: f64, action: &str, caller: Option<&str>, asked: Value| Call {
+            served: false,
             seq: 1,
             time,
             service: "lambda".into(),

@@ -117,10 +117,16 @@ impl Starter {
 
     /// Starts an execution.
     pub async fn start(&self, input: &Value) -> Execution {
+        self.start_as(None, input).await
+    }
+
+    /// The same under a name.
+    pub async fn start_as(&self, name: Option<&str>, input: &Value) -> Execution {
         let started = self
             .client
             .start_execution()
             .state_machine_arn(&*self.state_machine)
+            .set_name(name.map(str::to_owned))
             .input(input.to_string())
             .send()
             .await
@@ -215,30 +221,7 @@ impl Execution {
 
     /// The states it entered, in order.
     pub async fn visits(&self) -> Vec<Entered> {
-        let mut visits: Vec<Entered> = Vec::new();
-        let read = |text: Option<&str>| {
-            text.and_then(|text| serde_json::from_str(text).ok())
-                .unwrap_or_default()
-        };
-        for event in self.history().await {
-            let at = event.timestamp.as_secs_f64();
-            if let Some(entered) = &event.state_entered_event_details {
-                visits.push(Entered {
-                    state: entered.name.clone(),
-                    at,
-                    input: read(entered.input.as_deref()),
-                    left_at: None,
-                    output: Value::Null,
-                });
-            }
-            if let Some(exited) = &event.state_exited_event_details
-                && let Some(visit) = visits.last_mut()
-            {
-                visit.left_at = Some(at);
-                visit.output = read(exited.output.as_deref());
-            }
-        }
-        visits
+        visits(&self.history().await)
     }
 
     /// The names of the states it entered, in order.
@@ -355,4 +338,33 @@ impl Execution {
             .filter(|event| event.r#type == kind)
             .count()
     }
+}
+
+/// The states that a history says were entered, in order.
+#[must_use]
+pub fn visits(history: &[HistoryEvent]) -> Vec<Entered> {
+    let mut visits: Vec<Entered> = Vec::new();
+    let read = |text: Option<&str>| {
+        text.and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default()
+    };
+    for event in history {
+        let at = event.timestamp.as_secs_f64();
+        if let Some(entered) = &event.state_entered_event_details {
+            visits.push(Entered {
+                state: entered.name.clone(),
+                at,
+                input: read(entered.input.as_deref()),
+                left_at: None,
+                output: Value::Null,
+            });
+        }
+        if let Some(exited) = &event.state_exited_event_details
+            && let Some(visit) = visits.last_mut()
+        {
+            visit.left_at = Some(at);
+            visit.output = read(exited.output.as_deref());
+        }
+    }
+    visits
 }

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use aws_config::SdkConfig;
@@ -106,6 +106,9 @@ pub struct Call {
     /// What a write to Lambda's control plane asked for.
     #[serde(default)]
     pub asked: Option<Value>,
+    /// Whether it was made while an invocation of the release that it is logged under was served.
+    #[serde(default)]
+    pub served: bool,
 }
 
 impl Call {
@@ -130,8 +133,8 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// `throttle`, `error500`, `access-denied`, `drop-before`, `drop-after` or `silence`; once,
-    /// unless told otherwise.
+    /// `throttle`, `error500`, `access-denied`, `drop-before`, `drop-after`, `silence`, `kill-before`
+    /// or `kill-after`; once, unless told otherwise.
     #[must_use]
     pub fn new(kind: &str) -> Self {
         Self {
@@ -150,6 +153,12 @@ impl Fault {
     #[must_use]
     pub fn by(self, caller: &str) -> Self {
         self.with("caller", json!(caller))
+    }
+
+    /// By invocations of this release only; see [`World::of_release`].
+    #[must_use]
+    pub fn of_release(self, token: &str) -> Self {
+        self.with("release", json!(token))
     }
 
     /// About this resource only.
@@ -203,6 +212,8 @@ pub struct World {
     starter: Arc<Starter>,
     /// Where releases have their retention started, whoever interprets the releases themselves.
     retentions: Arc<Starter>,
+    /// The token of the release that this is narrowed to.
+    release: Option<String>,
 }
 
 impl World {
@@ -268,12 +279,79 @@ impl World {
             dynamodb: aws_sdk_dynamodb::Client::new(&config),
             starter: Arc::new(Starter::new(states, &stack.state_machine)),
             retentions: Arc::new(Starter::new(&config, &stack.retention)),
+            release: None,
         }
+    }
+
+    /// The world as far as it is about one release: only the calls and notifications that are. `token`
+    /// has to be in the names of all that the release has, its execution's among them.
+    pub async fn of_release(&self, token: &str) -> Self {
+        self.control
+            .post("releases", &json!({ "token": token }))
+            .await;
+        Self {
+            release: Some(token.to_owned()),
+            ..self.clone()
+        }
+    }
+
+    /// Forgets what is kept of the release that this is narrowed to, in the ledger as well.
+    pub async fn forget(&self) {
+        let Some(token) = &self.release else { return };
+        let about = self.rows("contains(pk, :p) OR contains(sk, :p)", token);
+        for row in about.await {
+            let key = |name: &str| row.get(name).cloned().expect("every row has it");
+            let call = self.dynamodb.delete_item().table_name(&self.stack.table);
+            let call = call.key("pk", key("pk")).key("sk", key("sk"));
+            call.send().await.expect("the ledger can be written");
+        }
+        self.control
+            .delete(&format!("releases?token={token}"))
+            .await;
+    }
+
+    /// How many asynchronous invocations are on their way, with those that wait to be tried again: of
+    /// the release that this is narrowed to, else those that are of none.
+    pub async fn at_work(&self) -> u64 {
+        let token = self.release.as_deref().unwrap_or_default();
+        let said = self.control.get("releases").await;
+        let known = said["releases"].as_array().cloned().unwrap_or_default();
+        let own = known.iter().find(|one| one["token"] == token);
+        own.and_then(|one| one["atWork"].as_u64())
+            .unwrap_or_default()
     }
 
     /// Starts a release, or a rollback by hand.
     pub async fn start(&self, input: &Value) -> Execution {
         self.starter.start(input).await
+    }
+
+    /// The same under a name.
+    pub async fn start_as(&self, name: &str, input: &Value) -> Execution {
+        self.starter.start_as(Some(name), input).await
+    }
+
+    /// Waits until an execution has ended, or has entered a state for the nth time, counted from 1;
+    /// else for so long. Tells whether the state was reached.
+    pub async fn wait_for(
+        &self,
+        execution: &Execution,
+        state: &str,
+        nth: usize,
+        patience: Duration,
+    ) -> bool {
+        let deadline = Instant::now() + patience;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let seconds = left.as_secs_f64().min(20.0);
+            let arn = &execution.arn;
+            let path = format!("executions/wait?arn={arn}&state={state}&nth={nth}&seconds={seconds}");
+            let said = self.control.get(&path).await;
+            let reached = said["reached"] == true;
+            if reached || said["status"] != "RUNNING" || left.is_zero() {
+                return reached;
+            }
+        }
     }
 
     /// An execution that has been started.
@@ -387,6 +465,14 @@ impl World {
     }
 
     async fn scan(&self, filter: &str, value: &str) -> Vec<Map<String, Value>> {
+        self.rows(filter, value).await.iter().map(plain).collect()
+    }
+
+    async fn rows(
+        &self,
+        filter: &str,
+        value: &str,
+    ) -> Vec<std::collections::HashMap<String, AttributeValue>> {
         self.dynamodb
             .scan()
             .table_name(&self.stack.table)
@@ -399,9 +485,6 @@ impl World {
             .collect::<Result<Vec<_>, _>>()
             .await
             .expect("the ledger can be read")
-            .iter()
-            .map(plain)
-            .collect()
     }
 
     // People.
@@ -434,9 +517,10 @@ impl World {
     }
 
     async fn published(&self, topic: &str) -> Vec<Notification> {
+        let about = self.release.as_deref().unwrap_or_default();
         let told = self
             .control
-            .get(&format!("notifications?topic={topic}"))
+            .get(&format!("notifications?topic={topic}&about={about}"))
             .await;
         serde_json::from_value(told).expect("notifications are as README.md says")
     }
@@ -452,7 +536,9 @@ impl World {
 
     /// The calls since a place in the log, in the order of their answers.
     pub async fn calls(&self, since: u64) -> Vec<Call> {
-        let mut said = self.control.get(&format!("calls?since={since}")).await;
+        let about = self.release.as_deref().unwrap_or_default();
+        let path = format!("calls?since={since}&release={about}");
+        let mut said = self.control.get(&path).await;
         serde_json::from_value(said["calls"].take()).expect("calls are as README.md says")
     }
 

@@ -21,12 +21,24 @@ from ministack import app as ministack_app
 from ministack.core.responses import set_request_account_id, set_request_region
 from ministack.core.router import detect_service, extract_access_key_id, extract_region
 
-from . import function_urls, functions, http1, wire
+from . import function_urls, functions, http1, releases, wire
 
 logger = logging.getLogger("bridge.control")
 
 CALLS_KEPT = 200_000
-KINDS = ("throttle", "error500", "access-denied", "drop-before", "drop-after", "silence", "prior-request")
+KINDS = (
+    "throttle",
+    "error500",
+    "access-denied",
+    "drop-before",
+    "drop-after",
+    "silence",
+    "kill-before",
+    "kill-after",
+    "prior-request",
+)
+_UNANSWERED_BEFORE = ("silence", "drop-before", "kill-before")
+_UNANSWERED_AFTER = ("drop-after", "kill-after")
 
 
 # ── Calls ────────────────────────────────────────────────────────────────────────────────────
@@ -46,11 +58,16 @@ class Call:
     error: str | None
     asked: dict[str, Any] | None = None
     """What a write to Lambda's control plane asked for."""
+    release: str | None = None
+    """The token of the release that it belongs to."""
+    served: bool = False
+    """Whether the invocation that made it tells so, and not only the request."""
 
 
 class CallLog:
     def __init__(self) -> None:
         self._calls: deque[Call] = deque(maxlen=CALLS_KEPT)
+        self._of_release: dict[str, list[Call]] = {}
         self._lock = threading.Lock()
         self.last = 0
 
@@ -64,15 +81,26 @@ class CallLog:
         resource: str | None,
         error: str | None,
         asked: dict[str, Any] | None = None,
+        release: str | None = None,
+        served: bool = False,
     ) -> None:
         with self._lock:
             self.last += 1
-            self._calls.append(Call(self.last, at, service, action, caller, status, resource, error, asked))
+            call = Call(self.last, at, service, action, caller, status, resource, error, asked, release, served)
+            self._calls.append(call)
+            if release is not None:
+                self._of_release.setdefault(release, []).append(call)
 
-    def since(self, seq: int, caller: str | None) -> list[dict[str, Any]]:
+    def since(self, seq: int, caller: str | None, release: str | None = None) -> list[dict[str, Any]]:
         with self._lock:
-            newest = list(itertools.takewhile(lambda c: c.seq > seq, reversed(self._calls)))
+            # Of a release whatever the length of the log.
+            calls = self._calls if release is None else self._of_release.get(release, [])
+            newest = list(itertools.takewhile(lambda c: c.seq > seq, reversed(calls)))
         return [asdict(c) for c in reversed(newest) if caller is None or c.caller == caller]
+
+    def forget(self, release: str) -> None:
+        with self._lock:
+            self._of_release.pop(release, None)
 
 
 CALLS = CallLog()
@@ -91,6 +119,7 @@ class Fault:
     action: str | None = None
     caller: str | None = None
     resource: str | None = None
+    release: str | None = None
     times: int | None = 1
     skip: int = 0
     seconds: float = 30.0
@@ -107,7 +136,7 @@ class Faults:
     def add(self, data: dict[str, Any]) -> int:
         if data.get("kind") not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}")
-        known = {"kind", "service", "action", "caller", "resource", "times", "skip", "seconds"}
+        known = {"kind", "service", "action", "caller", "resource", "release", "times", "skip", "seconds"}
         if unknown := set(data) - known:
             raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}")
         fields = {k: v for k, v in data.items() if v is not None}
@@ -128,15 +157,19 @@ class Faults:
         with self._lock:
             return [asdict(f) for f in self._faults]
 
-    def take(self, service: str, action: str, caller: str | None, resource: str | None) -> Fault | None:
-        """The fault this call meets, counted; the first that matches and is not used up."""
+    def take(
+        self, service: str, action: str, caller: str | None, resource: str | None, release: str | None
+    ) -> Fault | None:
+        """The fault this call meets, counted; the first that matches and is not used up.
+
+        `release` is that of the invocation that makes the call."""
         if not self._faults:
             return None
         with self._lock:
             for fault in self._faults:
                 if fault.service not in (None, service) or fault.action not in (None, action):
                     continue
-                if fault.caller not in (None, caller):
+                if fault.caller not in (None, caller) or fault.release not in (None, release):
                     continue
                 if fault.resource is not None and not _is_about(resource, fault.resource):
                     continue
@@ -169,16 +202,21 @@ class InternalCall:
 
 
 @contextmanager
-def internal_call(caller: str, service: str, action: str, resource: str | None) -> Iterator[InternalCall]:
-    """Count a service's own call; its fault, if one was asked for, is for the block to act out."""
+def internal_call(
+    caller: str, service: str, action: str, resource: str | None, said: bytes = b""
+) -> Iterator[InternalCall]:
+    """Count a service's own call; its fault, if one was asked for, is for the block to act out.
+
+    `said` is what it sends."""
     service = wire.canonical(service)
     at = time.time()
     call = InternalCall()
-    fault = FAULTS.take(service, action, caller, resource)
+    release = releases.named_in(said)
+    fault = FAULTS.take(service, action, caller, resource, release)
     if fault is not None:
         if fault.kind == "silence":
             time.sleep(fault.seconds)
-        if fault.kind == "drop-after":
+        if fault.kind in _UNANSWERED_AFTER:
             call.lose_answer = True
         else:
             call.fault = fault.kind
@@ -186,7 +224,9 @@ def internal_call(caller: str, service: str, action: str, resource: str | None) 
     try:
         yield call
     finally:
-        CALLS.add(at, service, action, caller, call.status, resource, call.error)
+        CALLS.add(
+            at, service, action, caller, call.status, resource, call.error, release=release, served=release is not None
+        )
 
 
 # ── Every HTTP request ───────────────────────────────────────────────────────────────────────
@@ -218,16 +258,23 @@ async def handle(request: http1.Request, connection: http1.Connection) -> http1.
     key = extract_access_key_id(headers, query)
     caller = functions.caller_of_key.get(key)
     asked = wire.asked(request.method, path, query, service, action, request.body)
-    fault = FAULTS.take(service, action, caller, resource)
+    process = functions.process_of_key.get(key)
+    serving = process.release if process is not None else None
+    release = serving or releases.named_in(request.target.encode(), request.body)
+    owner = (release, serving is not None)
+    fault = FAULTS.take(service, action, caller, resource, serving)
     if fault is not None:
         if fault.kind == "silence":
             await asyncio.sleep(fault.seconds)
-        if fault.kind in ("silence", "drop-before"):
-            CALLS.add(at, service, action, caller, 0, resource, fault.kind, asked)
+        if fault.kind == "kill-before" and process is not None:
+            await asyncio.to_thread(process.crash)
+        if fault.kind in _UNANSWERED_BEFORE:
+            CALLS.add(at, service, action, caller, 0, resource, fault.kind, asked, *owner)
             raise http1.Drop
-        if fault.kind != "drop-after":
+        if fault.kind not in _UNANSWERED_AFTER:
             answer = wire.refusal(fault.kind, service, headers)
-            CALLS.add(at, service, action, caller, answer.status, resource, wire.error_of(answer, service), asked)
+            error = wire.error_of(answer, service)
+            CALLS.add(at, service, action, caller, answer.status, resource, error, asked, *owner)
             return answer
     answer = LIMIT(service, action, key, headers)
     if answer is not None:
@@ -246,8 +293,10 @@ async def handle(request: http1.Request, connection: http1.Connection) -> http1.
             answer = await asyncio.to_thread(_ask_moto, request) or answer
     if fault is not None:
         # What the service did, though its caller is never told.
-        CALLS.add(at, service, action, caller, answer.status if answer is not None else 200, resource, "drop-after",
-                  asked)
+        status = answer.status if answer is not None else 200
+        CALLS.add(at, service, action, caller, status, resource, fault.kind, asked, *owner)
+        if fault.kind == "kill-after" and process is not None:
+            await asyncio.to_thread(process.crash)
         raise http1.Drop
     status = answer.status if answer is not None else 200
     CALLS.add(
@@ -259,6 +308,7 @@ async def handle(request: http1.Request, connection: http1.Connection) -> http1.
         resource,
         wire.error_of(answer, service) if answer is not None and status >= 400 else None,
         asked,
+        *owner,
     )
     return answer
 
@@ -424,8 +474,30 @@ def _health(method: str, path: str, query: dict[str, str], body: Any) -> Any:
 
 @route("GET", "calls")
 def _calls(method: str, path: str, query: dict[str, str], body: Any) -> Any:
-    found = CALLS.since(int(query.get("since") or 0), query.get("function") or None)
+    found = CALLS.since(int(query.get("since") or 0), query.get("function") or None, query.get("release") or None)
     return {"seq": CALLS.last, "calls": found}
+
+
+@route("POST", "releases")
+def _add_release(method: str, path: str, query: dict[str, str], body: Any) -> Any:
+    releases.add(str(body["token"]))
+    return {}
+
+
+@route("GET", "releases")
+def _list_releases(method: str, path: str, query: dict[str, str], body: Any) -> Any:
+    return {"releases": releases.known()}
+
+
+FORGET: list[Callable[[str], None]] = [releases.drop, CALLS.forget]
+"""What is done with the token of a release that is to be forgotten; other modules add to it."""
+
+
+@route("DELETE", "releases")
+def _drop_release(method: str, path: str, query: dict[str, str], body: Any) -> Any:
+    for forget in FORGET:
+        forget(query["token"])
+    return {}
 
 
 @route("POST", "faults")

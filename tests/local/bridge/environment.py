@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ministack.services import lambda_svc
 
-from . import http1, telemetry
+from . import http1, releases, telemetry
 
 if TYPE_CHECKING:
     from .functions import Engine
@@ -50,6 +51,9 @@ class Environment:
         self._output = -1
         self._partial = b""
         self.stream = ""
+        self.access_key = ""
+        self.release: str | None = None
+        """Of which release the invocation is that it serves."""
 
     async def start(self) -> None:
         """Start the process; returns when it asks for its first event."""
@@ -81,7 +85,7 @@ class Environment:
             "AWS_ENDPOINT_URL": os.environ["AWS_ENDPOINT_URL"],
             "AWS_XRAY_DAEMON_ADDRESS": "127.0.0.1:2000",
             **((self.config.get("Environment") or {}).get("Variables") or {}),
-            **self.engine.identity(account, self.name),
+            **self.engine.identity(account, self.name, self),
         }
         self.stream = time.strftime("%Y/%m/%d/", time.gmtime()) + f"[{self.version}]{uuid.uuid4().hex}"
         variables["AWS_LAMBDA_LOG_STREAM_NAME"] = self.stream
@@ -125,6 +129,7 @@ class Environment:
         """One event through the process: ("response" or "error", body), or ("exit"/"timeout", b"")."""
         timeout = float(self.config.get("Timeout") or 3)
         self._request_id = request_id
+        self.release = releases.named_in(payload)
         self._answer = self.engine.loop.create_future()
         self._queued = (request_id, payload, arn, int((time.time() + timeout) * 1000), trace)
         self._hand_out()
@@ -135,6 +140,7 @@ class Environment:
         finally:
             self._answer = None
             self._request_id = ""
+            self.release = None
             self._drain_output()
 
     # What the process asks of the Runtime API.
@@ -225,7 +231,8 @@ class Environment:
         if not code:
             return "RequestId: {id} Error: Runtime exited without providing a reason"
         if code < 0:
-            return f"RequestId: {{id}} Error: Runtime exited with error: signal: {signal.Signals(-code).name.lower()}"
+            named = (signal.strsignal(-code) or str(-code)).lower()
+            return f"RequestId: {{id}} Error: Runtime exited with error: signal: {named}"
         return f"RequestId: {{id}} Error: Runtime exited with error: exit status {code}"
 
     def take_lines(self) -> list[str]:
@@ -247,6 +254,16 @@ class Environment:
         if self._process is not None:
             process = self._process
             self.engine.loop.run_in_executor(None, self._reap, process)
+
+    def crash(self) -> None:
+        """The process dies of itself, whatever it is doing; returns when it is dead. For any thread."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        # Left for those who wait for it: they are told how it ended.
+        with contextlib.suppress(ChildProcessError):
+            os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
 
     def _reap(self, process: subprocess.Popen[bytes]) -> None:
         try:

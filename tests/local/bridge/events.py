@@ -131,7 +131,7 @@ def _dispatch_to_lambda(arn: str, payload: str) -> None:
     record, config, name = lambda_svc._get_func_record_for_ref(arn)
     if record is None or config is None:
         return
-    with control.internal_call("events", "lambda", "Invoke", name) as call:
+    with control.internal_call("events", "lambda", "Invoke", name, payload.encode()) as call:
         if call.fault is not None:
             return
         if functions.is_ours(config):

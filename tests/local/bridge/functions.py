@@ -21,7 +21,7 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +31,7 @@ from ministack.core.concurrency import run_reentrant
 from ministack.core.responses import request_scope
 from ministack.services import lambda_svc
 
-from . import telemetry
+from . import releases, telemetry
 from .environment import Environment, StartFailed
 from .routing import ROUTE, routed
 
@@ -43,7 +43,10 @@ IDLE_KEPT = 120
 Result = dict[str, Any]
 
 caller_of_key: dict[str, str] = {"motostates": "states"}
-"""Access key id given to a function's processes -> the function's name. moto's state machines have one too."""
+"""Access key id given to a function's process -> the function's name. moto's state machines have one too."""
+
+process_of_key: dict[str, Environment] = {}
+"""The same key -> the process that has it, while it lives."""
 
 
 # ── All of them ──────────────────────────────────────────────────────────────────────────────
@@ -67,28 +70,29 @@ class Engine:
         self.loop.run_forever()
 
     @staticmethod
-    def identity(account: str, name: str) -> dict[str, str]:
-        """Credentials that tell, in every call a process makes, which function made it.
+    def identity(account: str, name: str, process: Environment) -> dict[str, str]:
+        """Credentials that tell, in every call a process makes, which process of which function made it.
 
         The access key id is in each request's Authorization header whatever the SDK, so nothing
         can be lost; the application id in the user agent is for people who read the log.
         """
-        key = "LOCL" + hashlib.sha256(f"{account}/{name}".encode()).hexdigest()[:16].upper()
-        if key not in caller_of_key:
-            from ministack.services import sts
+        from ministack.services import sts
 
-            # ministack finds the account of a key that is not an account number here.
-            sts.register_session(
-                key,
-                {
-                    "Arn": f"arn:aws:sts::{account}:assumed-role/{name}/{name}",
-                    "UserId": name,
-                    "SecretAccessKey": "local",
-                    "SessionToken": "local",
-                    "Expiration": time.time() + 10 * 365 * 86400,
-                },
-            )
-            caller_of_key[key] = name
+        key = "LOCL" + uuid.uuid4().hex[:16].upper()
+        # ministack finds the account of a key that is not an account number here.
+        sts.register_session(
+            key,
+            {
+                "Arn": f"arn:aws:sts::{account}:assumed-role/{name}/{name}",
+                "UserId": name,
+                "SecretAccessKey": "local",
+                "SessionToken": "local",
+                "Expiration": time.time() + 10 * 365 * 86400,
+            },
+        )
+        caller_of_key[key] = name
+        process_of_key[key] = process
+        process.access_key = key
         return {
             "AWS_ACCESS_KEY_ID": key,
             "AWS_SECRET_ACCESS_KEY": "local",
@@ -205,6 +209,7 @@ class Engine:
         return {"raw": body, "log": log, "duration_ms": duration_ms}
 
     def forget(self, environment: Environment) -> None:
+        process_of_key.pop(environment.access_key, None)
         pool = self._pools.get(environment.key)
         if pool is not None and environment in pool:
             pool.remove(environment)
@@ -377,8 +382,23 @@ async def invoke(arn: str, event: Any, service: str) -> Invoked | None:
     return Invoked(config.get("Version", "$LATEST"), body, bool(result.get("error")), bool(result.get("throttle")))
 
 
-async def run_asynchronously(record: dict[str, Any], payload: bytes) -> None:
-    """An `Event` invocation: up to two more attempts after a function error, then the DLQ or destination."""
+def run_asynchronously(record: dict[str, Any], payload: bytes) -> Coroutine[Any, Any, None]:
+    """An `Event` invocation: up to two more attempts after a function error, then the DLQ or destination.
+
+    It counts as at work from the call on, and not only once the loop has come to it."""
+    release = releases.named_in(payload)
+    releases.begins(release)
+    return _run_asynchronously(record, payload, release)
+
+
+async def _run_asynchronously(record: dict[str, Any], payload: bytes, release: str | None) -> None:
+    try:
+        await _attempt_thrice(record, payload)
+    finally:
+        releases.ends(release)
+
+
+async def _attempt_thrice(record: dict[str, Any], payload: bytes) -> None:
     settings = record.get("event_invoke_config") or (record.get("event_invoke_configs") or {}).get("$LATEST") or {}
     retries = settings.get("MaximumRetryAttempts")
     result: Result = {}

@@ -46,12 +46,15 @@ def _fanout(
 def _notifications(method: str, path: str, query: dict[str, str], body: Any) -> Any:
     wanted = query.get("topic")
     since = float(query.get("since") or 0)
+    about = query.get("about") or ""
     with _lock:
         found = list(_published)
     return [
         n
         for n in found
-        if n["time"] > since and (not wanted or n["topic"] == wanted or n["topic"].rsplit(":", 1)[-1] == wanted)
+        if about in n["message"]
+        and n["time"] > since
+        and (not wanted or n["topic"] == wanted or n["topic"].rsplit(":", 1)[-1] == wanted)
     ]
 
 
@@ -61,6 +64,15 @@ def _clear(method: str, path: str, query: dict[str, str], body: Any) -> Any:
         _published.clear()
     return {}
 
+
+def _forget(token: str) -> None:
+    with _lock:
+        kept = [n for n in _published if token not in n["message"]]
+        _published.clear()
+        _published.extend(kept)
+
+
+control.FORGET.append(_forget)
 
 _original_fanout: Any = None
 

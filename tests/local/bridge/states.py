@@ -8,9 +8,11 @@ timeout is seen at once and nothing of a dead execution runs on.
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import json
 import logging
+import os
 import random
 import threading
 import time
@@ -18,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 
-from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, new_uuid
+from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, new_uuid, request_scope
 from ministack.services import eventbridge, lambda_svc
 from ministack.services import stepfunctions as sfn
 
@@ -578,7 +580,8 @@ def _call_lambda(reference: str, event: Any) -> Any:
 def _invoke_lambda(reference: str, event: Any) -> tuple[Any, str]:
     """A function's parsed answer and the version that ran; its failure as the task error it becomes."""
     record, config, name = lambda_svc._get_func_record_for_ref(reference)
-    with control.internal_call("states", "lambda", "Invoke", name) as call:
+    said = json.dumps(event).encode()
+    with control.internal_call("states", "lambda", "Invoke", name, said) as call:
         if record is None or config is None:
             call.failed("ResourceNotFoundException", 404)
             raise sfn._ExecutionError(
@@ -587,7 +590,7 @@ def _invoke_lambda(reference: str, event: Any) -> tuple[Any, str]:
             )
         if call.fault is not None:
             raise sfn._ExecutionError(*_fault_as_task_error(call.fault))
-        if len(json.dumps(event).encode()) > MAX_PAYLOAD:
+        if len(said) > MAX_PAYLOAD:
             raise sfn._ExecutionError("States.DataLimitExceeded", "The payload is too large.")
         result = lambda_svc._execute_function_with_config_scope(
             lambda_svc._execution_record_for_config(record, config), event
@@ -640,19 +643,63 @@ def _invoke_resource(resource: str, arguments: Any) -> Any:
         (str(named[k]) for k in ("TopicArn", "TableName", "QueueUrl", "FunctionName", "StateMachineArn") if k in named),
         None,
     )
-    with control.internal_call("states", service, action[:1].upper() + action[1:], about) as call:
+    said = json.dumps(arguments).encode()
+    with control.internal_call("states", service, action[:1].upper() + action[1:], about, said) as call:
         if call.fault is not None:
             name = {"throttle": "ThrottlingException", "access-denied": "AccessDeniedException"}.get(
                 call.fault, "SdkClientException"
             )
-            prefix = {"sns": "SNS", "dynamodb": "DynamoDB", "sqs": "SQS"}.get(service, service.capitalize())
-            raise sfn._ExecutionError(f"{prefix}.{name}", "injected fault")
+            raise sfn._ExecutionError(f"{_prefix(service)}.{name}", "injected fault")
         try:
-            return _original_invoke_resource(resource, arguments)
+            answer = _original_invoke_resource(resource, arguments)
         except sfn._ExecutionError as error:
             call.failed(error.error, 400)
             raise
+        if call.lose_answer:
+            raise sfn._ExecutionError(f"{_prefix(service)}.SdkClientException", "Unable to execute HTTP request")
+        return answer
 
+
+def _prefix(service: str) -> str:
+    """What the names of a service's errors begin with."""
+    return {"sns": "SNS", "dynamodb": "DynamoDB", "sqs": "SQS", "states": "StepFunctions"}.get(
+        service, service.capitalize()
+    )
+
+
+# ── Control ──────────────────────────────────────────────────────────────────────────────────
+
+
+@control.route("GET", "executions/wait")
+async def _wait_for(method: str, path: str, query: dict[str, str], body: Any) -> Any:
+    """Answers when an execution has ended, or has entered a state so often; else after `seconds`."""
+    state, nth = query.get("state"), int(query.get("nth") or 1)
+    until = time.monotonic() + float(query.get("seconds") or 30)
+    with request_scope(os.environ["MINISTACK_ACCOUNT_ID"], os.environ["MINISTACK_REGION"]):
+        execution = sfn._executions.get(query["arn"])
+    if execution is None:
+        raise ValueError(f"there is no execution {query['arn']}")
+    events, seen, entered = execution["events"], 0, 0
+    while True:
+        status = execution["status"]
+        while seen < len(events):
+            entered += (events[seen].get("stateEnteredEventDetails") or {}).get("name") == state
+            seen += 1
+        reached = state is not None and entered >= nth
+        if status != "RUNNING" or reached or time.monotonic() >= until:
+            return {"status": status, "reached": reached}
+        await asyncio.sleep(0.05)
+
+
+def _forget(token: str) -> None:
+    """The executions of a release, which have most of what is kept of it, unless they still run."""
+    with request_scope(os.environ["MINISTACK_ACCOUNT_ID"], os.environ["MINISTACK_REGION"]):
+        for arn, execution in list(sfn._executions.items()):
+            if token in execution["name"] and execution["status"] != "RUNNING":
+                sfn._executions.pop(arn, None)
+
+
+control.FORGET.append(_forget)
 
 _original_start_execution: Any = None
 _original_invoke_resource: Any = None

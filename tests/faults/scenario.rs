@@ -1,0 +1,380 @@
+//! Releases in which things go wrong: a strategy, a kind of traffic, and how it ends when nothing does.
+
+use std::time::{Duration, Instant};
+
+use crossfade_tests::{
+    Ended, Execution, Target, World,
+    release::until,
+    stack::ARTIFACTS,
+    target::ROLE,
+    world::{Call, Fault},
+};
+use aws_sdk_lambda::types::{Architecture, FunctionCode, Runtime};
+use serde_json::{Value, json};
+
+use crate::{
+    door::{ALIAS, Door, Kind, alarm},
+    ground::{Code, Ground, PREFIX, SMOKE},
+    judge::{self, End},
+    runner::{Bad, Class},
+};
+
+/// No release takes longer, whatever goes wrong in it: forty tries to put traffic back, each given up
+/// after seconds.
+const PATIENCE: Duration = Duration::from_secs(8 * 60);
+
+/// How traffic goes to green.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Strategy {
+    AllAtOnce,
+    BlueGreen,
+    Canary,
+    Linear,
+}
+
+impl Strategy {
+    pub(crate) const ALL: [Self; 4] = [Self::AllAtOnce, Self::BlueGreen, Self::Canary, Self::Linear];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::AllAtOnce => "all-at-once",
+            Self::BlueGreen => "blue-green",
+            Self::Canary => "canary",
+            Self::Linear => "linear",
+        }
+    }
+
+    /// Each step but those of weight 0 bakes so long.
+    fn request(self, bake: u32) -> Value {
+        match self {
+            Self::AllAtOnce => json!({"type": "allAtOnce", "bakeSeconds": bake}),
+            Self::BlueGreen => json!({"type": "blueGreen", "bakeSeconds": bake}),
+            Self::Canary => json!({"type": "canary", "steps": [
+                {"weight": 50, "bakeSeconds": bake}, {"weight": 100, "bakeSeconds": bake},
+            ]}),
+            Self::Linear => {
+                json!({"type": "linear", "stepWeight": 34, "intervalSeconds": bake, "bakeSeconds": bake})
+            }
+        }
+    }
+}
+
+/// How a release ends when nothing goes wrong, and by what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// Promoted.
+    Promoted,
+    /// The first release of a function: there is no blue.
+    First,
+    /// Promoted, after which old versions are deleted.
+    Retained,
+    /// A person approves of it.
+    Approval,
+    /// Rolled back, because green fails.
+    Verdict,
+    /// Rolled back, because an alarm fires.
+    Alarm,
+}
+
+impl Path {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Promoted => "promoted",
+            Self::First => "first",
+            Self::Retained => "retained",
+            Self::Approval => "approval",
+            Self::Verdict => "verdict",
+            Self::Alarm => "alarm",
+        }
+    }
+
+    /// Whether green may end with the traffic.
+    pub(crate) const fn may_promote(self) -> bool {
+        !matches!(self, Self::Verdict | Self::Alarm)
+    }
+}
+
+/// A release as it is planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Scenario {
+    pub(crate) strategy: Strategy,
+    pub(crate) kind: Kind,
+    pub(crate) path: Path,
+}
+
+/// A release that has been, and what it left behind.
+pub(crate) struct Ran {
+    /// The calls that were made in it, in order.
+    pub(crate) calls: Vec<Call>,
+    /// How often the fault struck.
+    pub(crate) struck: u64,
+    /// What may not be.
+    pub(crate) bad: Vec<Bad>,
+    /// How its execution ended; none when it did not.
+    pub(crate) ended: Option<Ended>,
+}
+
+impl Scenario {
+    pub(crate) fn name(self) -> String {
+        let Self {
+            strategy,
+            kind,
+            path,
+        } = self;
+        format!("{}/{}/{}", strategy.name(), kind.name(), path.name())
+    }
+
+    /// Versions that are there before, of which the last one serves.
+    const fn versions(self) -> u32 {
+        match self.path {
+            Path::First => 0,
+            Path::Retained => 3,
+            _ => 1,
+        }
+    }
+
+    /// Runs it on a function of its own, with what goes wrong in it.
+    pub(crate) async fn run(self, ground: &Ground, fault: Option<Fault>) -> Ran {
+        let token = Ground::token();
+        let world = ground.world.of_release(&token).await;
+        let target = self.function(ground, &token).await;
+        let blue = (self.versions() > 0).then(|| self.versions().to_string());
+        let door = Door::make(ground, self.kind, &token, &target, blue.as_deref()).await;
+        let alarm = match self.path {
+            Path::Alarm => Some(alarm(&world, &token).await),
+            _ => None,
+        };
+        let fault = match fault {
+            Some(fault) => Some(world.fault(fault.of_release(&token)).await),
+            None => None,
+        };
+        let request = self.request(&token, &door, alarm.as_deref());
+        let execution = world.start_as(&token, &request).await;
+        let has_ended = self.play(ground, &world, &target, &door, &execution, alarm.as_deref());
+        let has_ended = has_ended.await;
+
+        // From here on nothing goes wrong: what is still open is mended by who has been trying all the
+        // time, and by the schedule.
+        let struck = match fault {
+            Some(fault) => {
+                let struck = world.struck(fault).await;
+                world.mend(fault).await;
+                struck
+            }
+            None => 0,
+        };
+        let mut ran = Ran {
+            calls: Vec::new(),
+            struck,
+            bad: Vec::new(),
+            ended: None,
+        };
+        if has_ended {
+            self.settle(&world, &execution).await;
+            ran.calls = world.calls(0).await;
+            ground.sweep().await;
+            let ended = execution.wait().await;
+            let end = End {
+                scenario: self,
+                world: &world,
+                target: &target,
+                door: &door,
+                execution: &execution,
+                ended: &ended,
+                blue: blue.as_deref(),
+            };
+            ran.bad = judge::judge(&end).await;
+            ran.ended = Some(ended);
+        } else {
+            let states = execution.states_entered().await;
+            ran.bad.push(Bad {
+                class: Class::Stuck,
+                what: format!("runs on after {PATIENCE:?}: {states:?}"),
+            });
+        }
+        if std::env::var_os("KEEP").is_none() {
+            self.clean_up(&world, &target, &execution, alarm).await;
+        }
+        ran
+    }
+
+    /// The function to release.
+    async fn function(self, ground: &Ground, token: &str) -> Target {
+        let target = Target::existing(&ground.local, &format!("{PREFIX}{token}"));
+        let code = FunctionCode::builder()
+            .s3_bucket(ARTIFACTS)
+            .s3_key(Code::Blue.key())
+            .build();
+        target
+            .lambda()
+            .create_function()
+            .function_name(&target.name)
+            .runtime(Runtime::Providedal2023)
+            .architectures(if cfg!(target_arch = "aarch64") {
+                Architecture::Arm64
+            } else {
+                Architecture::X8664
+            })
+            .handler("bootstrap")
+            .role(ROLE)
+            .timeout(10)
+            .code(code)
+            .send()
+            .await
+            .expect("the function can be made");
+        for number in 1..=self.versions() {
+            if number > 1 {
+                // A description is configuration, and what differs is another version.
+                let change = target.lambda().update_function_configuration();
+                let change = change.function_name(&target.name);
+                let done = change.description(format!("version {number}")).send().await;
+                done.expect("the configuration can be changed");
+            }
+            until("the update", || async {
+                let publish = target.lambda().publish_version();
+                match publish.function_name(&target.name).send().await {
+                    Ok(published) => {
+                        assert_eq!(published.version, Some(number.to_string()));
+                        Some(())
+                    }
+                    Err(error) => {
+                        let error = error.into_service_error();
+                        assert!(error.is_resource_conflict_exception(), "{error:?}");
+                        tokio::time::sleep(Duration::from_millis(150)).await;
+                        None
+                    }
+                }
+            })
+            .await;
+        }
+        target
+    }
+
+    fn request(self, token: &str, door: &Door, alarm: Option<&str>) -> Value {
+        let code = match self.path {
+            Path::Verdict => Code::Bad,
+            _ => Code::Green,
+        };
+        // An alarm is waited for; what is judged by numbers takes a moment until there are some.
+        let bake = match self.path {
+            Path::Alarm => 400,
+            Path::Verdict => 30,
+            Path::Promoted if self.has_users() => 30,
+            Path::Promoted | Path::First | Path::Retained | Path::Approval => 0,
+        };
+        let mut strategy = self.strategy.request(bake);
+        if self.path == Path::Approval {
+            strategy["approveBefore"] = json!(100);
+        }
+        let mut request = json!({
+            "application": format!("app-{token}"),
+            "functions": [{
+                "functionName": format!("{PREFIX}{token}"), "alias": ALIAS, "code": code.named(),
+                "smokeTests": [{"name": "health", "payload": {"path": SMOKE}}],
+            }],
+            "strategy": strategy,
+            // The local AWS has its metrics at once.
+            "analysis": {
+                "minInvocations": 1, "settleSeconds": 0, "checkEverySeconds": 600,
+                "maxBakeSeconds": 1000,
+            },
+            "approvalTimeoutSeconds": 3000,
+            "holdTimeoutSeconds": 300,
+        });
+        let analysis = &mut request["analysis"];
+        if self.has_users() {
+            analysis["checkEverySeconds"] = json!(30);
+            analysis["maxErrorRatePercent"] = json!(5);
+        }
+        if let Some(alarm) = alarm {
+            analysis["alarms"] = json!([alarm]);
+        }
+        if self.path == Path::Retained {
+            request["retention"] = json!({"blueHours": 0, "keepVersions": 2});
+        }
+        door.put_into(&mut request);
+        request
+    }
+
+    /// Whether it takes users to tell how green does.
+    fn has_users(self) -> bool {
+        self.path == Path::Verdict || (self.path == Path::Promoted && self.strategy == Strategy::Canary)
+    }
+
+    /// What people, users and alarms do until it has ended. Tells whether it has.
+    async fn play(
+        self,
+        ground: &Ground,
+        world: &World,
+        target: &Target,
+        door: &Door,
+        execution: &Execution,
+        alarm: Option<&str>,
+    ) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        let _users = self.has_users().then(|| door.users(ground, target, 8.0));
+        if let Some(alarm) = alarm
+            && world.wait_for(execution, "Bake", 1, left()).await
+        {
+            world.fire(alarm).await;
+        }
+        if self.path == Path::Approval {
+            let mut answered = 0;
+            while execution.ended().await.is_none() && !left().is_zero() {
+                let mails = world.notifications(&execution.arn).await;
+                let tokens: Vec<_> = mails.iter().filter_map(|mail| mail.token()).collect();
+                // Of those that were asked for, only the last one still waits.
+                if tokens.len() > answered {
+                    answered = tokens.len();
+                    let last = tokens[answered - 1];
+                    execution.takes(last, "approve").await;
+                }
+                world.wait_for(execution, "", 1, Duration::from_millis(400)).await;
+            }
+        } else {
+            world.wait_for(execution, "", 1, left()).await;
+        }
+        execution.ended().await.is_some()
+    }
+
+    /// Waits until what its end has set off is done: events, and the retention that follows.
+    async fn settle(self, world: &World, execution: &Execution) {
+        // An event is on its way for a moment.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        if let Some(retention) = world.retention_of(execution).await {
+            let patience = Duration::from_secs(120);
+            let state = match self.path {
+                Path::Retained => "",
+                _ => "KeepBlue",
+            };
+            world.wait_for(&retention, state, 1, patience).await;
+        }
+        until("the end of what the release's end has set off", || async {
+            (world.at_work().await == 0).then_some(())
+        })
+        .await;
+    }
+
+    /// Leaves nothing that would take time from those that come later.
+    async fn clean_up(
+        self,
+        world: &World,
+        target: &Target,
+        execution: &Execution,
+        alarm: Option<String>,
+    ) {
+        execution.stop().await;
+        if let Some(retention) = world.retention_of(execution).await {
+            retention.stop().await;
+        }
+        if let Some(alarm) = alarm {
+            let done = world.cloudwatch.delete_alarms().alarm_names(alarm).send();
+            done.await.expect("the alarm can be deleted");
+        }
+        let deleted = target.lambda().delete_function();
+        let deleted = deleted.function_name(&target.name).send().await;
+        deleted.expect("the function can be deleted");
+        world.forget().await;
+    }
+}
