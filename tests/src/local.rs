@@ -6,7 +6,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicU32, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -50,6 +50,8 @@ pub struct LocalAws {
     dir: PathBuf,
     /// Whether the folder is ours to remove.
     temporary: bool,
+    /// How many of its zones are taken.
+    zones: AtomicUsize,
 }
 
 impl LocalAws {
@@ -98,6 +100,7 @@ impl LocalAws {
             moto_port,
             dir,
             temporary,
+            zones: AtomicUsize::default(),
         };
         let mut line = String::new();
         // Ends at the latest when the process does.
@@ -166,6 +169,11 @@ impl LocalAws {
                     .build(),
             )
             .build()
+    }
+
+    /// The number of a zone that nobody has taken yet.
+    pub(crate) fn next_zone(&self) -> usize {
+        self.zones.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn address(&self) -> String {

@@ -78,16 +78,7 @@ class Engine:
             from ministack.services import sts
 
             # ministack finds the account of a key that is not an account number here.
-            sts.register_session(
-                key,
-                {
-                    "Arn": f"arn:aws:sts::{account}:assumed-role/{name}/{name}",
-                    "UserId": name,
-                    "SecretAccessKey": "local",
-                    "SessionToken": "local",
-                    "Expiration": time.time() + 10 * 365 * 86400,
-                },
-            )
+            sts.register_session(key, session(account, name))
             caller_of_key[key] = name
         return {
             "AWS_ACCESS_KEY_ID": key,
@@ -263,6 +254,17 @@ def environment_key(config: dict[str, Any]) -> str:
 
 
 ENGINE: Engine
+
+
+def session(account: str, name: str) -> dict[str, Any]:
+    """What ministack keeps of a function's credentials."""
+    return {
+        "Arn": f"arn:aws:sts::{account}:assumed-role/{name}/{name}",
+        "UserId": name,
+        "SecretAccessKey": "local",
+        "SessionToken": "local",
+        "Expiration": time.time() + 10 * 365 * 86400,
+    }
 
 
 # ── ministack's seams ────────────────────────────────────────────────────────────────────────
