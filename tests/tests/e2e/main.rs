@@ -20,6 +20,8 @@ mod promoted;
 mod refused;
 mod retention;
 mod rolled_back;
+mod roles;
+mod secrets;
 mod told;
 mod trains;
 mod windows;
@@ -47,6 +49,8 @@ fn main() -> std::process::ExitCode {
         front_door::tests(),
         faults::tests(),
         refused::tests(),
+        roles::tests(),
+        secrets::tests(),
         cost::tests(),
     ])
 }
