@@ -258,6 +258,27 @@ impl Control {
         }
     }
 
+    /// Puts an object in a bucket that keeps versions from then on. Returns the object's version.
+    pub async fn put_version(&self, bucket: &str, key: &str, content: &[u8]) -> String {
+        let signed = [(
+            "authorization",
+            "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0",
+        )];
+        let kept = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+        let path = format!("/{bucket}?versioning");
+        let answer = http::send(&self.address, "PUT", &path, &signed, kept).await;
+        assert_eq!(answer.map(|answer| answer.status).ok(), Some(200));
+        let path = format!("/{bucket}/{key}");
+        let answer = http::send(&self.address, "PUT", &path, &signed, content)
+            .await
+            .expect("the local AWS answers");
+        let version = answer
+            .headers
+            .into_iter()
+            .find(|(name, _)| name == "x-amz-version-id");
+        version.expect("the object has a version").1
+    }
+
     /// A call of CloudFormation's query API; its XML.
     pub(crate) async fn cloudformation(&self, action: &str, stack: &str) -> String {
         let signed = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/cloudformation/aws4_request, SignedHeaders=host, Signature=0";

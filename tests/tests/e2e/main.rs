@@ -8,6 +8,7 @@ mod cost;
 mod died;
 mod doors;
 mod faults;
+mod first;
 mod front_door;
 mod health;
 mod hooks;
@@ -48,6 +49,7 @@ fn main() -> std::process::ExitCode {
         health::tests(),
         front_door::tests(),
         faults::tests(),
+        first::tests(),
         refused::tests(),
         roles::tests(),
         secrets::tests(),
