@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that CI runs, cheapest first; ends at the first stage that fails, with its exit code.
 #
-#     tests/all.sh [stage ...]     format clippy deny unit template build bridge e2e
+#     tests/all.sh [stage ...]     format clippy deny unit template build bridge e2e iam
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
@@ -48,8 +48,11 @@ bridge() { python -m unittest discover -s tests/local; }
 e2e() {
     # The suite runs the command line, which only its own tests build.
     cargo test --quiet --workspace --test cli --no-run
+    rm -rf "$target/iam"
     cargo test --workspace --test e2e
 }
+# What the suites made the stack's roles do, which they record, against what the template grants.
+iam() { python tests/iam.py "$target"/iam/*.json; }
 
 # How many tests a log says were passed: the closing lines of nextest, libtest and unittest.
 count() {
@@ -64,7 +67,7 @@ count() {
 minutes() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 
 begun=$SECONDS
-for stage in ${*:-format clippy deny unit template build bridge e2e}; do
+for stage in ${*:-format clippy deny unit template build bridge e2e iam}; do
     printf '\n=== %s\n' "$stage"
     at=$SECONDS
     set +e

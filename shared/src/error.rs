@@ -43,6 +43,21 @@ impl Error {
     pub fn name(&self) -> &'static str {
         self.into()
     }
+
+    /// What the log may say beside the name. What quotes a request, or an answer of the user's own
+    /// functions, is told by the execution and by notices, and never logged: a payload may be in it.
+    #[must_use]
+    pub fn for_the_log(&self) -> Option<&str> {
+        match self {
+            Self::InvalidRequest(_) | Self::ValidationFailed(_) | Self::MigrationFailed(_) => None,
+            Self::DeploymentInProgress(message)
+            | Self::ChangedOutside(message)
+            | Self::DeploymentRolledBack(message)
+            | Self::RollbackFailed(message)
+            | Self::Refused(message)
+            | Self::Transient(message) => Some(message),
+        }
+    }
 }
 
 impl From<Error> for Diagnostic {

@@ -32,7 +32,8 @@ where
         async {
             let result = Box::pin(done).await;
             if let Err(error) = &result {
-                tracing::warn!(error.name = error.name(), error.message = %error, "Ended with an error.");
+                let message = error.for_the_log();
+                tracing::warn!(error.name = error.name(), error.message = message, "Ended with an error.");
             }
             result
         }

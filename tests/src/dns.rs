@@ -23,6 +23,9 @@ use crate::{
 
 /// The zone of the names of all load balancers in us-east-1.
 const LOAD_BALANCERS: &str = "Z35SXDOTRQ7X7K";
+/// How many zones there are before the stack is deployed, which is told of them. When all are taken,
+/// names share them.
+const ZONES: usize = 40;
 /// How many resolvers users ask, one after the other. Each remembers what it was told.
 const RESOLVERS: usize = 50;
 
@@ -41,28 +44,49 @@ pub struct Dns {
     control: Control,
 }
 
+/// Makes the zones that a stack may be told of. Returns their ARNs.
+pub(crate) async fn make_zones(local: &LocalAws) -> Vec<String> {
+    let client = Client::new(&local.config());
+    let mut arns = Vec::new();
+    for nth in 0..ZONES {
+        let zone = zone(&client, nth).await;
+        arns.push(format!("arn:aws:route53:::hostedzone/{zone}"));
+    }
+    arns
+}
+
+/// The id of a zone, which is made when it is not there yet.
+async fn zone(client: &Client, nth: usize) -> String {
+    let made = client
+        .create_hosted_zone()
+        .name(format!("{}.test", called(nth)))
+        // The same reference is the same zone.
+        .caller_reference(called(nth))
+        .send()
+        .await
+        .expect("a zone can be made");
+    let zone = made.hosted_zone.expect("it is told");
+    zone.id.trim_start_matches("/hostedzone/").to_owned()
+}
+
+fn called(nth: usize) -> String {
+    format!("zone-{}", nth % ZONES)
+}
+
 impl Dns {
-    /// Makes a zone and the two records. Their load balancers' groups are empty.
+    /// Makes two records in a zone. Their load balancers' groups are empty.
     pub async fn create(local: &LocalAws, name: &str) -> Self {
         let client = Client::new(&local.config());
+        let nth = local.next_zone();
         let made = || Made {
             by_default: true,
             ..Made::default()
         };
         let blue = Alb::create(local, &format!("{name}-b"), made()).await;
         let green = Alb::create(local, &format!("{name}-g"), made()).await;
-        let zone = client
-            .create_hosted_zone()
-            .name(format!("{name}.test"))
-            .caller_reference(name)
-            .send()
-            .await
-            .expect("a zone can be made")
-            .hosted_zone
-            .expect("it is told");
         let dns = Self {
-            zone: zone.id.trim_start_matches("/hostedzone/").to_owned(),
-            name: format!("www.{name}.test"),
+            zone: zone(&client, nth).await,
+            name: format!("{name}.{}.test", called(nth)),
             blue,
             green,
             client,
@@ -131,7 +155,8 @@ impl Dns {
     /// The two record sets, blue's first, as Route 53 lists them.
     pub async fn records(&self) -> Vec<ResourceRecordSet> {
         let listed = self.client.list_resource_record_sets();
-        let listed = listed.hosted_zone_id(&self.zone).send().await;
+        let listed = listed.hosted_zone_id(&self.zone);
+        let listed = listed.start_record_name(&self.name).send().await;
         let listed = listed.expect("the zone is there").resource_record_sets;
         let name = format!("{}.", self.name);
         listed

@@ -10,6 +10,7 @@ pub mod browser;
 pub mod dns;
 pub mod health;
 mod http;
+pub mod iam;
 pub mod invariants;
 pub mod listener;
 pub mod local;

@@ -6,7 +6,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicU32, AtomicUsize, Ordering},
     time::{Duration, Instant},
 };
 
@@ -50,6 +50,8 @@ pub struct LocalAws {
     dir: PathBuf,
     /// Whether the folder is ours to remove.
     temporary: bool,
+    /// How many of its zones are taken.
+    zones: AtomicUsize,
 }
 
 impl LocalAws {
@@ -98,6 +100,7 @@ impl LocalAws {
             moto_port,
             dir,
             temporary,
+            zones: AtomicUsize::default(),
         };
         let mut line = String::new();
         // Ends at the latest when the process does.
@@ -166,6 +169,11 @@ impl LocalAws {
                     .build(),
             )
             .build()
+    }
+
+    /// The number of a zone that nobody has taken yet.
+    pub(crate) fn next_zone(&self) -> usize {
+        self.zones.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn address(&self) -> String {
@@ -248,6 +256,27 @@ impl Control {
                 String::from_utf8_lossy(&answer.body)
             );
         }
+    }
+
+    /// Puts an object in a bucket that keeps versions from then on. Returns the object's version.
+    pub async fn put_version(&self, bucket: &str, key: &str, content: &[u8]) -> String {
+        let signed = [(
+            "authorization",
+            "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0",
+        )];
+        let kept = b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+        let path = format!("/{bucket}?versioning");
+        let answer = http::send(&self.address, "PUT", &path, &signed, kept).await;
+        assert_eq!(answer.map(|answer| answer.status).ok(), Some(200));
+        let path = format!("/{bucket}/{key}");
+        let answer = http::send(&self.address, "PUT", &path, &signed, content)
+            .await
+            .expect("the local AWS answers");
+        let version = answer
+            .headers
+            .into_iter()
+            .find(|(name, _)| name == "x-amz-version-id");
+        version.expect("the object has a version").1
     }
 
     /// A call of CloudFormation's query API; its XML.

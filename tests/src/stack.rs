@@ -4,13 +4,11 @@ use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::{LocalAws, paths};
+use crate::{LocalAws, dns, paths};
 
 /// The bucket that releases take code from.
 pub const ARTIFACTS: &str = "crossfade-artifacts";
 
-/// A zone that the stack is told of. The local AWS chooses ids by itself and does not ask who may.
-const HOSTED_ZONE: &str = "arn:aws:route53:::hostedzone/Z0123456789ABCDEFGHIJ";
 
 /// A deployed stack: its outputs.
 #[derive(Clone, Debug)]
@@ -51,6 +49,7 @@ impl Stack {
             template.display()
         );
         local.control().put_object(ARTIFACTS, "made", b"").await;
+        let zones = dns::make_zones(local).await;
         // A home and a configuration of its own: nothing is written anywhere else.
         let home = local.dir().join("sam");
         std::fs::create_dir_all(&home).expect("a folder can be made");
@@ -69,7 +68,8 @@ impl Stack {
             .arg(format!("TargetFunctionPrefix={prefix}"))
             .arg(format!("Architecture={}", architecture()))
             .arg(format!("ArtifactBucket={ARTIFACTS}"))
-            .arg(format!("HostedZoneArns={HOSTED_ZONE}"))
+            .arg(format!("HostedZoneArns={}", zones.join(",")))
+            .arg(format!("ImageRepositoryPrefix={prefix}"))
             .arg(format!("LoadBalancerPrefix={prefix}"))
             .args(more.iter().map(|(name, value)| format!("{name}={value}")))
             .current_dir(&home)

@@ -241,6 +241,9 @@ A coroutine function is awaited where all requests are served, and must not bloc
 LIMIT: Callable[[str, str, str, dict[str, str]], http1.Response | None] = lambda *call: None
 """The answer to a call (service, action, access key id, headers) that is one too many; `limits` puts it here."""
 
+REFUSED: Callable[..., http1.Response | None] = lambda *call: None
+"""The answer to a call that its caller's role does not allow; `iam` puts it here."""
+
 
 async def handle(request: http1.Request, connection: http1.Connection) -> http1.Response | None:
     parts = urlsplit(request.target)
@@ -276,7 +279,7 @@ async def handle(request: http1.Request, connection: http1.Connection) -> http1.
             error = wire.error_of(answer, service)
             CALLS.add(at, service, action, caller, answer.status, resource, error, asked, *owner)
             return answer
-    answer = LIMIT(service, action, key, headers)
+    answer = REFUSED(service, action, key, request, path, headers, query) or LIMIT(service, action, key, headers)
     if answer is not None:
         pass
     elif action == "Invoke" and service == "lambda" and request.method == "POST":

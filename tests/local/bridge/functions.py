@@ -80,16 +80,7 @@ class Engine:
 
         key = "LOCL" + uuid.uuid4().hex[:16].upper()
         # ministack finds the account of a key that is not an account number here.
-        sts.register_session(
-            key,
-            {
-                "Arn": f"arn:aws:sts::{account}:assumed-role/{name}/{name}",
-                "UserId": name,
-                "SecretAccessKey": "local",
-                "SessionToken": "local",
-                "Expiration": time.time() + 10 * 365 * 86400,
-            },
-        )
+        sts.register_session(key, session(account, name))
         caller_of_key[key] = name
         process_of_key[key] = process
         process.access_key = key
@@ -268,6 +259,17 @@ def environment_key(config: dict[str, Any]) -> str:
 
 
 ENGINE: Engine
+
+
+def session(account: str, name: str) -> dict[str, Any]:
+    """What ministack keeps of a function's credentials."""
+    return {
+        "Arn": f"arn:aws:sts::{account}:assumed-role/{name}/{name}",
+        "UserId": name,
+        "SecretAccessKey": "local",
+        "SessionToken": "local",
+        "Expiration": time.time() + 10 * 365 * 86400,
+    }
 
 
 # ── ministack's seams ────────────────────────────────────────────────────────────────────────

@@ -16,6 +16,7 @@ import os
 import random
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
@@ -60,6 +61,11 @@ class Control:
 
 _controls: dict[str, Control] = {}
 _current: contextvars.ContextVar[Control | None] = contextvars.ContextVar("execution_control", default=None)
+_machine: contextvars.ContextVar[str | None] = contextvars.ContextVar("state_machine", default=None)
+"""The state machine whose task makes calls: it is by its role that they are allowed."""
+
+AUTHORISE: Callable[[str | None, str, str, dict[str, Any]], None] = lambda machine, service, action, data: None
+"""Raises when the machine's role does not allow a call; `iam` puts it here."""
 
 
 def wait_scale() -> float:
@@ -341,6 +347,7 @@ def _execute_task(state: dict[str, Any], data: Any, execution: dict[str, Any], c
     waits = ".waitForTaskToken" in resource
     counts: dict[int, int] = {}
     control_ = _current.get() or Control(execution)
+    _machine.set(execution["stateMachineArn"])
     # Branches of a Parallel share ministack's context: a token or a count must not leak between them.
     context = {**context, "State": {**context["State"]}}
     tell = (
@@ -353,7 +360,7 @@ def _execute_task(state: dict[str, Any], data: Any, execution: dict[str, Any], c
         context["State"]["RetryCount"] = sum(counts.values())
         if waits:
             # Each attempt has a token of its own.
-            context["Task"] = {"Token": _new_token()}
+            context["Task"] = {"Token": _new_token(execution["stateMachineArn"])}
         try:
             limit = _limit(state, "TimeoutSeconds", data, context)
             if jsonata:
@@ -480,13 +487,23 @@ def _within(limit: float, resource: str, arguments: Any, control_: Control) -> A
 
 # ── Task tokens ──────────────────────────────────────────────────────────────────────────────
 
-_seen_tokens: set[str] = set()
+_seen_tokens: dict[str, str] = {}
+"""Every token that was ever handed out -> its state machine."""
 
 
-def _new_token() -> str:
+def _new_token(machine: str) -> str:
     token = _TOKEN_PREFIX + (new_uuid() + new_uuid()).replace("-", "")
-    _seen_tokens.add(token)
+    _seen_tokens[token] = machine
     return token
+
+
+def machines_of_token(token: str, account: str) -> list[str]:
+    """A token's state machine. What is not ours is moto's, whose machines are copies of those here."""
+    known = _seen_tokens.get(token)
+    if known is not None:
+        return [known]
+    waiting = (arn for arn, made in list(sfn._state_machines.items()) if ".waitForTaskToken" in made["definition"])
+    return [arn for arn in waiting if arn.split(":")[4] == account][:1]
 
 
 def _wait_for_token(
@@ -590,6 +607,7 @@ def _invoke_lambda(reference: str, event: Any) -> tuple[Any, str]:
             )
         if call.fault is not None:
             raise sfn._ExecutionError(*_fault_as_task_error(call.fault))
+        _authorised(call, "Lambda.AWSLambdaException", "lambda", "Invoke", {"FunctionName": reference})
         if len(said) > MAX_PAYLOAD:
             raise sfn._ExecutionError("States.DataLimitExceeded", "The payload is too large.")
         result = lambda_svc._execute_function_with_config_scope(
@@ -609,6 +627,15 @@ def _invoke_lambda(reference: str, event: Any) -> tuple[Any, str]:
         if call.lose_answer:
             raise sfn._ExecutionError("Lambda.SdkClientException", "Unable to execute HTTP request: connection reset")
         return body, config.get("Version", "$LATEST")
+
+
+def _authorised(call: control.InternalCall, error: str, service: str, action: str, data: dict[str, Any]) -> None:
+    """Fails the task when the state machine's role does not allow the call."""
+    try:
+        AUTHORISE(_machine.get(), service, action, data)
+    except PermissionError as denied:
+        call.failed("AccessDeniedException", 403)
+        raise sfn._ExecutionError(error, str(denied)) from None
 
 
 def _fault_as_task_error(kind: str) -> tuple[str, str]:
@@ -650,6 +677,8 @@ def _invoke_resource(resource: str, arguments: Any) -> Any:
                 call.fault, "SdkClientException"
             )
             raise sfn._ExecutionError(f"{_prefix(service)}.{name}", "injected fault")
+        given = {name[:1].lower() + name[1:] if service == "states" else name: v for name, v in named.items()}
+        _authorised(call, f"{_prefix(service)}.AccessDeniedException", service, action[:1].upper() + action[1:], given)
         try:
             answer = _original_invoke_resource(resource, arguments)
         except sfn._ExecutionError as error:

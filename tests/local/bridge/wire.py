@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 from xml.etree import ElementTree
+from xml.sax.saxutils import escape
 
 import botocore
 import cbor2
@@ -74,9 +75,9 @@ def identify(
     target = headers.get("x-amz-target", "")
     if "/operation/" in path:
         action = path.rsplit("/", 1)[-1]
-        return service, action, _resource(_decode(body, headers))
+        return service, action, _resource(decode(body, headers))
     if "." in target:
-        return service, target.rsplit(".", 1)[-1], _resource(_decode(body, headers))
+        return service, target.rsplit(".", 1)[-1], _resource(decode(body, headers))
     if headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         form = {k: v[-1] for k, v in parse_qs(body.decode("utf-8", "replace")).items()}
         return service, form.get("Action", ""), _resource(form)
@@ -112,8 +113,9 @@ def _asked_change(change: ElementTree.Element) -> dict[str, Any]:
     return {"Action": route53._text(change, "Action"), **route53._parse_record_set(described)}
 
 
-def _decode(body: bytes, headers: dict[str, str]) -> Any:
-    if len(body) > 65536:
+def decode(body: bytes, headers: dict[str, str], limit: int | None = 65536) -> Any:
+    """What a body in JSON or CBOR says; nothing when it is longer than anybody wants to know."""
+    if limit is not None and len(body) > limit:
         return {}
     try:
         if headers.get("content-encoding") == "gzip":
@@ -227,7 +229,7 @@ _BROKEN = {
 _XML_SERVICES = {"s3", "route53"}
 
 
-def refusal(kind: str, service: str, headers: dict[str, str]) -> http1.Response:
+def refusal(kind: str, service: str, headers: dict[str, str], why: str | None = None) -> http1.Response:
     if kind == "throttle":
         status, code = _THROTTLE.get(service, (400, "ThrottlingException"))
         message = "Rate exceeded"
@@ -236,7 +238,7 @@ def refusal(kind: str, service: str, headers: dict[str, str]) -> http1.Response:
         message = "The request was rejected because Route 53 was still processing a prior request."
     elif kind == "access-denied":
         status, code = _DENIED.get(service, (400, "AccessDeniedException"))
-        message = "User is not authorized to perform this action"
+        message = why or "User is not authorized to perform this action"
     else:
         status, code = _BROKEN.get(service, (500, "InternalFailure"))
         message = "An internal error occurred."
@@ -257,6 +259,7 @@ def refusal(kind: str, service: str, headers: dict[str, str]) -> http1.Response:
             body,
         )
     if service in _XML_SERVICES or content_type.startswith("application/x-www-form-urlencoded"):
+        message = escape(message)
         error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
         text = (
             f"<Error><Code>{code}</Code><Message>{message}</Message><RequestId>{identity}</RequestId></Error>"

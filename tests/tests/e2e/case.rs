@@ -12,6 +12,7 @@ use std::{
 use crossfade_tests::{
     Behaviour, Ended, Execution, LocalAws, Stack, Target, Traffic, World,
     health::HealthServer,
+    iam,
     invariants::{self, Door, Scope},
     listener::Listener,
     local::Options,
@@ -116,6 +117,12 @@ pub(crate) fn run(modules: Vec<Vec<Test>>) -> ExitCode {
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
+    if let Some(Ok(shared)) = suite.get() {
+        // Parts of the suite add to what the whole recorded.
+        let part = arguments.filter.iter().chain(&arguments.skip);
+        let name = part.fold("e2e".to_owned(), |name, part| format!("{name}-{part}"));
+        runtime.block_on(iam::record(&shared.local, &name));
+    }
     // The local AWS ends here, and not with the process.
     drop(suite);
     conclusion.exit_code()

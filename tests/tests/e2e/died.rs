@@ -80,7 +80,8 @@ async fn stopped_at_50(case: Case) {
 }
 
 /// Has the event that an execution was stopped get lost.
-async fn lose_the_event(case: &Case, execution: &Execution) {
+/// Nobody is told that the execution was stopped.
+pub(crate) async fn lose_the_event(case: &Case, execution: &Execution) {
     let rule = json!({"detailType": "Step Functions Execution Status Change", "do": "drop",
         "match": {"executionArn": execution.arn, "status": "ABORTED"}});
     case.world.event_rule(rule).await;

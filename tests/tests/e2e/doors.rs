@@ -10,7 +10,10 @@ use crossfade_tests::{
 };
 use serde_json::{Value, json};
 
-use crate::case::{ALIAS, Case, Test, a_moment, alone, canary, test};
+use crate::{
+    case::{ALIAS, Case, Test, a_moment, alone, canary, test},
+    died::lose_the_event,
+};
 
 /// A release in three steps, of which one takes long.
 const STEPS: [u8; 3] = [10, 50, 100];
@@ -53,6 +56,22 @@ pub(crate) fn tests() -> Vec<Test> {
         }),
         test("door_alb_alarm_at_100_percent", |case| alarm(case, Rule, 2)),
         test("door_alb_stopped_by_hand", |case| stopped(case, Rule)),
+        test("door_alb_stopped_by_hand_at_the_default_action", |case| {
+            stopped(case, Listener)
+        }),
+        test("door_alb_there_and_back_again", |case| {
+            groups_there_and_back(case, Rule)
+        }),
+        test("door_alb_held_and_promoted", |case| {
+            held_and_promoted(case, Rule)
+        }),
+        test("door_alb_held_and_promoted_at_the_default_action", |case| {
+            held_and_promoted(case, Listener)
+        }),
+        test("door_route53_held_and_promoted", |case| {
+            held_and_promoted(case, Zone)
+        }),
+        test("door_route53_makes_the_alias_of_a_colour", colour_made),
         test("door_alb_rollback_within_retention", |case| {
             taken_back(case, Rule)
         }),
@@ -79,6 +98,8 @@ pub(crate) fn tests() -> Vec<Test> {
         }),
         // Alone, because it counts all calls.
         alone("door_one_write_rolls_back_through_each", one_write),
+        // Alone, because a schedule that another test runs would clear them away.
+        alone("door_of_a_dead_holder_is_put_back_first", dead_holders),
     ]
 }
 
@@ -321,6 +342,56 @@ async fn stopped(case: Case, kind: Kind) {
     case.told(&execution, "ROLLED_BACK").await;
 }
 
+/// A person promotes what is held at 10 %: the rest of the way is one write.
+async fn held_and_promoted(case: Case, kind: Kind) {
+    let door = Door::make(&case, kind, Behaviour::healthy("green")).await;
+    let users = door.users(&case, 20.0);
+    let mut steps = canary(&[(10, 30), (100, 30)]);
+    steps["approveBefore"] = json!(100);
+    let request = door.request(
+        &case,
+        json!({"strategy": steps, "approvalTimeoutSeconds": 60, "onApprovalTimeout": "hold"}),
+    );
+    let execution = case.start(&request).await;
+    execution.wait_for_state("Hold", 1).await;
+    door.share_is(0.1).await;
+    let told = until("people are called to the hold", || async {
+        let told = case.world.notifications(&execution.arn).await;
+        let mut tokens = told.iter().filter_map(|one| one.token().map(str::to_owned));
+        tokens.nth(1)
+    })
+    .await;
+    execution.answer(&told, "promote").await;
+    let ended = execution.wait().await;
+    drop(users);
+    assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    assert!((door.share().await - 1.0).abs() < 1e-9);
+    case.ledger_says(&execution, "PROMOTED").await;
+}
+
+/// Executions that died with their traffic split, and nobody was told of it: the next release puts it
+/// back before it begins.
+async fn dead_holders(case: Case) {
+    for kind in [Kind::Zone, Kind::Rule, Kind::Listener] {
+        let case = case.part(&format!("{kind:?}"));
+        let door = Door::make(&case, kind, Behaviour::healthy("green")).await;
+        let users = door.users(&case, 20.0);
+        let dead = baking(&case, &door, 0, json!({})).await;
+        lose_the_event(&case, &dead).await;
+        dead.stop().await;
+        a_moment().await;
+        door.share_is(0.1).await;
+        let request = door.request(&case, json!({"strategy": steps(None)}));
+        let (_, ended) = case.release(&request).await;
+        drop(users);
+        assert_eq!(ended.status, "SUCCEEDED", "{kind:?}: {ended:?}");
+        let warnings = ended.output["warnings"].to_string();
+        assert!(warnings.contains(&dead.arn), "{kind:?}: {warnings}");
+        assert!((door.share().await - 1.0).abs() < 1e-9);
+        assert_eq!(case.world.deployment_status(&dead.arn).await, "ROLLED_BACK");
+    }
+}
+
 async fn taken_back(case: Case, kind: Kind) {
     let door = Door::make(&case, kind, Behaviour::healthy("green")).await;
     let users = door.users(&case, 40.0);
@@ -489,6 +560,52 @@ async fn there_and_back(case: Case) {
     );
     let counts = users.stop().await;
     assert_eq!(counts.total().errors, 0, "{:?}", counts.by_version);
+}
+
+/// The same through two groups: what the idle one had before is taken out of it.
+async fn groups_there_and_back(case: Case, kind: Kind) {
+    let door = Door::make(&case, kind, Behaviour::healthy("second")).await;
+    let Door::Balancer(target, alb) = &door else {
+        unreachable!("made so")
+    };
+    let users = door.users(&case, 40.0);
+    let request = door.request(&case, json!({"strategy": steps(None)}));
+    for (share, version, next) in [(1.0, "2", "third"), (0.0, "3", "fourth")] {
+        let (_, ended) = case.release(&request).await;
+        assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+        assert_eq!(ended.output["functions"][0]["greenVersion"], version);
+        door.share_is(share).await;
+        target.update(Behaviour::healthy(next)).await;
+    }
+    until("users are served by the third", || async {
+        (users.so_far().of("3").requests > 20).then_some(())
+    })
+    .await;
+    let counts = users.stop().await;
+    assert_eq!(counts.total().errors, 0, "{:?}", counts.by_version);
+    let calls = case.world.our_calls(case.since).await;
+    let taken_out = calls
+        .iter()
+        .filter(|call| call.action == "DeregisterTargets")
+        .filter(|call| call.resource.as_deref() == Some(&alb.blue));
+    assert_eq!(taken_out.count(), 1, "version 1 is in no group any more");
+}
+
+/// A colour that nobody has released to yet has no alias: it is made.
+async fn colour_made(case: Case) {
+    let door = Door::make(&case, Kind::Zone, Behaviour::healthy("green")).await;
+    let target = door.target();
+    let gone = target.lambda().delete_alias().function_name(&target.name);
+    let gone = gone.name("live-green").send().await;
+    gone.expect("the alias can be deleted");
+    let more = json!({
+        "strategy": canary(&[(10, 30), (100, 0)]),
+        "analysis": {"onInconclusive": "proceed", "maxBakeSeconds": 30},
+    });
+    let (_, ended) = case.release(&door.request(&case, more)).await;
+    assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    let made = target.look("live-green").await.expect("it was made");
+    assert_eq!(made.settled(), Some("2"));
 }
 
 /// Both load balancers' own requests are counted beside the function's, and the verdict says that DNS

@@ -8,6 +8,7 @@ mod cost;
 mod died;
 mod doors;
 mod faults;
+mod first;
 mod front_door;
 mod health;
 mod hooks;
@@ -20,6 +21,8 @@ mod promoted;
 mod refused;
 mod retention;
 mod rolled_back;
+mod roles;
+mod secrets;
 mod told;
 mod trains;
 mod windows;
@@ -46,7 +49,10 @@ fn main() -> std::process::ExitCode {
         health::tests(),
         front_door::tests(),
         faults::tests(),
+        first::tests(),
         refused::tests(),
+        roles::tests(),
+        secrets::tests(),
         cost::tests(),
     ])
 }

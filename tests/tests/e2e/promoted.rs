@@ -1,6 +1,6 @@
 //! Releases that go well.
 
-use crossfade_tests::{Behaviour, Ended, Target};
+use crossfade_tests::{Behaviour, Ended, Target, stack::ARTIFACTS, target::ROLE};
 use serde_json::{Value, json};
 
 use crate::case::{ALIAS, Case, Test, canary, test};
@@ -17,6 +17,8 @@ pub(crate) fn tests() -> Vec<Test> {
         test("promoted_first_release", first_release),
         test("promoted_from_latest", alias_on_latest),
         test("promoted_code_from_s3", code_from_s3),
+        test("promoted_code_of_an_older_object_version", code_of_a_version),
+        test("promoted_code_from_an_image", code_from_an_image),
         test("promoted_given_version", given_version),
         test("promoted_two_functions_together", two_functions),
         test("promoted_with_warnings_of_bypasses", bypasses),
@@ -222,6 +224,54 @@ async fn code_from_s3(case: Case) {
             .is_some_and(|body| body.contains("from-s3")),
         "{answer}"
     );
+}
+
+/// The object that is meant, and not the one that was put there meanwhile.
+async fn code_of_a_version(case: Case) {
+    let target = case.blue().await;
+    let mut code = target.upload(Behaviour::healthy("meant")).await;
+    let key = code["s3Key"].as_str().expect("it has a key").to_owned();
+    let control = case.suite().local.control();
+    let meant = Behaviour::healthy("meant").package();
+    let version = control.put_version(ARTIFACTS, &key, &meant).await;
+    let newer = Behaviour::failing("newer", 100.0).package();
+    control.put_version(ARTIFACTS, &key, &newer).await;
+    code["s3ObjectVersion"] = json!(version);
+    let mut request = case.request(json!({}));
+    request["functions"][0]["code"] = code;
+    let (_, ended) = case.release(&request).await;
+    promoted(&target, &ended, "2").await;
+    let answer = target.invoke_alias(ALIAS).await.answer;
+    assert!(answer.to_string().contains("meant"), "{answer}");
+}
+
+/// The local AWS runs no images, so nothing invokes it: it is published and moved to.
+async fn code_from_an_image(case: Case) {
+    use aws_sdk_lambda::types::{FunctionCode, PackageType};
+
+    let image = |tag: &str| format!("000000000000.dkr.ecr.us-east-1.amazonaws.com/it-chat:{tag}");
+    let target = Target::existing(&case.suite().local, &case.function_name());
+    let code = FunctionCode::builder().image_uri(image("1")).build();
+    let made = target.lambda().create_function();
+    let made = made
+        .function_name(&target.name)
+        .package_type(PackageType::Image)
+        .role(ROLE)
+        .code(code)
+        .send();
+    made.await.expect("a function of an image can be made");
+    target.updated().await;
+    assert_eq!(target.publish().await, "1");
+    target.alias(ALIAS, "1").await;
+    let mut request = case.request(json!({}));
+    request["functions"][0]["code"] = json!({"imageUri": image("2")});
+    let (_, ended) = case.release(&request).await;
+    promoted(&target, &ended, "2").await;
+    let code = target.lambda().get_function();
+    let code = code.function_name(&target.name).qualifier("2").send().await;
+    let code = code.expect("it is there").code;
+    let uri = code.and_then(|code| code.image_uri);
+    assert_eq!(uri.as_deref(), Some(image("2").as_str()));
 }
 
 async fn given_version(case: Case) {

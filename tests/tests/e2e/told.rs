@@ -1,6 +1,6 @@
 //! What people are told by mail and in the channel, and programs by events.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Mutex};
 
 use crossfade::wire::notice::Event;
 use crossfade_tests::{
@@ -20,6 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("told_of_a_hold_and_of_who_ended_it", hold),
         test("told_of_what_is_rejected_and_unchanged", nothing_done),
         test("told_of_what_is_stuck", stuck),
+        test("events_that_cannot_be_read_are_kept", unreadable_events),
         alone("told_late_or_never_endangers_nothing", cannot_tell),
     ]
 }
@@ -271,4 +272,41 @@ async fn cannot_tell(case: Case) {
         took.as_secs_f64()
     );
     assert!(took.as_secs() < 60, "{took:?}");
+}
+
+/// What a function has failed on three times is in the queue that an alarm of the stack watches.
+async fn unreadable_events(case: Case) {
+    let control = case.suite().local.control();
+    let machine = &case.world.stack.state_machine;
+    let alarm = json!({"state": {"value": "ALARM"}, "mark": format!("{}-alarm", case.name)});
+    let execution = json!({
+        "status": "FAILED", "stateMachineArn": machine, "mark": format!("{}-execution", case.name),
+    });
+    for (source, kind, detail) in [
+        ("aws.cloudwatch", "CloudWatch Alarm State Change", &alarm),
+        (
+            "aws.states",
+            "Step Functions Execution Status Change",
+            &execution,
+        ),
+    ] {
+        control.put_event(source, kind, detail).await;
+    }
+    let sqs = aws_sdk_sqs::Client::new(&case.suite().local.config());
+    let queues = sqs.list_queues().queue_name_prefix("crossfade-FailedEvents");
+    let queues = queues.send().await.expect("queues are listed").queue_urls;
+    let [queue] = queues.unwrap_or_default().try_into().expect("there is one");
+    let kept = Mutex::new(BTreeSet::new());
+    until("both events are kept", || async {
+        let received = sqs.receive_message().queue_url(&queue);
+        let received = received.max_number_of_messages(10).visibility_timeout(1);
+        let messages = received.send().await.expect("the queue is there").messages;
+        let mut kept = kept.lock().expect("nobody panics with it");
+        for body in messages.unwrap_or_default().iter().filter_map(|one| one.body()) {
+            let marks = [&alarm, &execution].map(|detail| detail["mark"].as_str());
+            kept.extend(marks.into_iter().flatten().filter(|mark| body.contains(*mark)));
+        }
+        (kept.len() == 2).then_some(())
+    })
+    .await;
 }

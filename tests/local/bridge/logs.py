@@ -1,0 +1,24 @@
+"""CloudWatch Logs, searched: what is in them, and that something is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ministack.services import cloudwatch_logs as logs
+
+from . import control
+
+
+@control.route("POST", "logs")
+def _search(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
+    """Lines of the log groups whose names begin with `prefix` that contain any of some texts; how many there are."""
+    groups = {name: group for name, group in list(logs._log_groups.items()) if name.startswith(body["prefix"])}
+    lines = [
+        (name, event["message"])
+        for name, group in groups.items()
+        for stream in list(group["streams"].values())
+        for event in list(stream["events"])
+    ]
+    wanted = [text for text in body["contains"] if text]
+    found = [{"group": name, "line": line} for name, line in lines if any(text in line for text in wanted)]
+    return {"lines": len(lines), "groups": sorted(groups), "found": found}
