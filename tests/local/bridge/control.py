@@ -46,6 +46,8 @@ class Call:
     error: str | None
     asked: dict[str, Any] | None = None
     """What a write to Lambda's control plane asked for."""
+    seconds: float = 0.0
+    """From the request to the answer."""
 
 
 class CallLog:
@@ -67,7 +69,8 @@ class CallLog:
     ) -> None:
         with self._lock:
             self.last += 1
-            self._calls.append(Call(self.last, at, service, action, caller, status, resource, error, asked))
+            took = max(0.0, time.time() - at)
+            self._calls.append(Call(self.last, at, service, action, caller, status, resource, error, asked, took))
 
     def since(self, seq: int, caller: str | None) -> list[dict[str, Any]]:
         with self._lock:
@@ -426,6 +429,13 @@ def _health(method: str, path: str, query: dict[str, str], body: Any) -> Any:
 def _calls(method: str, path: str, query: dict[str, str], body: Any) -> Any:
     found = CALLS.since(int(query.get("since") or 0), query.get("function") or None)
     return {"seq": CALLS.last, "calls": found}
+
+
+@route("GET", "invocations")
+def _invocations(method: str, path: str, query: dict[str, str], body: Any) -> Any:
+    """What functions ran, each with its time by the clock and by the CPU."""
+    found = functions.ENGINE.invoked(int(query.get("since") or 0), query.get("function") or None)
+    return {"seq": functions.ENGINE.invocations, "invocations": found}
 
 
 @route("POST", "faults")
