@@ -87,6 +87,17 @@ local: programs ## the local AWS with Crossfade deployed, until Ctrl-C (PORT=456
 screens: browser programs ## pictures of the approval page and of the demo's timeline, in target/screens: five minutes
 	@$(TARGET)/debug/demo screens
 
+# All functions again, and what they are measured against: chosen together, so that cargo finds the
+# SDKs compiled with the features that it needs.
+.PHONY: floor
+floor: build
+	@cargo lambda build $(QUIETLY) --release --bins $(LAMBDA_OPTIONS) --lambda-dir $(TARGET)/bench \
+		$(patsubst functions/%,-p %,$(wildcard functions/*)) -p bench-floor
+
+.PHONY: bench
+bench: floor programs ## times, memory, sizes, calls and states, side by side: six minutes (ROUNDS=12)
+	@$(TARGET)/debug/bench $(ROUNDS)
+
 .PHONY: test
 test: browser ## everything that CI runs
 	@tests/all.sh

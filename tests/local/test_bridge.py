@@ -1237,7 +1237,25 @@ class Control(Bridged):
             (alias["caller"], alias["status"], alias["resource"], alias["error"]),
             (None, 404, self.name, "ResourceNotFoundException"),
         )
+        self.assertGreater(alias["seconds"], 0)
         self.assertEqual(self.aws.local("GET", f"notifications?topic={topic}")[0]["message"], "hi")
+
+    def test_invocations_tell_what_they_took(self) -> None:
+        self.function({"version": "1", "latencyMs": 30, "initMs": 20})
+        seq = self.aws.local("GET", "invocations")["seq"]
+        self.invoke("$LATEST")
+        self.invoke("$LATEST")
+        found = self.aws.local("GET", f"invocations?since={seq}&function={self.name}")["invocations"]
+        self.assertEqual([ran["cold"] for ran in found], [True, False])
+        first, second = found
+        self.assertGreaterEqual(first["initMs"], 20)
+        self.assertGreater(first["initCpuMs"], 0)
+        self.assertEqual((second["initMs"], second["initCpuMs"]), (0, 0))
+        for ran in found:
+            self.assertGreaterEqual(ran["durationMs"], 30)
+            # It waits, and has next to nothing to compute.
+            self.assertTrue(0 < ran["cpuMs"] < ran["durationMs"], ran)
+            self.assertEqual((ran["version"], ran["error"]), ("$LATEST", False))
 
     def caller(self) -> None:
         """A function that sets the description of an alias of its own, and says what came of it."""

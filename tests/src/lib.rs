@@ -7,9 +7,10 @@
 pub mod alb;
 pub mod api;
 pub mod browser;
+pub mod cost;
 pub mod dns;
 pub mod health;
-mod http;
+pub mod http;
 pub mod iam;
 pub mod invariants;
 pub mod listener;

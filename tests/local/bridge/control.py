@@ -62,6 +62,8 @@ class Call:
     """The token of the release that it belongs to."""
     served: bool = False
     """Whether the invocation that made it tells so, and not only the request."""
+    seconds: float = 0.0
+    """From the request to the answer."""
 
 
 class CallLog:
@@ -86,7 +88,8 @@ class CallLog:
     ) -> None:
         with self._lock:
             self.last += 1
-            call = Call(self.last, at, service, action, caller, status, resource, error, asked, release, served)
+            took = max(0.0, time.time() - at)
+            call = Call(self.last, at, service, action, caller, status, resource, error, asked, release, served, took)
             self._calls.append(call)
             if release is not None:
                 self._of_release.setdefault(release, []).append(call)
@@ -501,6 +504,13 @@ def _drop_release(method: str, path: str, query: dict[str, str], body: Any) -> A
     for forget in FORGET:
         forget(query["token"])
     return {}
+
+
+@route("GET", "invocations")
+def _invocations(method: str, path: str, query: dict[str, str], body: Any) -> Any:
+    """What functions ran, each with its time by the clock and by the CPU."""
+    found = functions.ENGINE.invoked(int(query.get("since") or 0), query.get("function") or None)
+    return {"seq": functions.ENGINE.invocations, "invocations": found}
 
 
 @route("POST", "faults")

@@ -14,6 +14,7 @@ import concurrent.futures
 import contextlib
 import contextvars
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -21,8 +22,9 @@ import signal
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ministack.core import lambda_runtime
@@ -39,6 +41,7 @@ logger = logging.getLogger("bridge.functions")
 
 IDLE_SECONDS = 60.0
 IDLE_KEPT = 120
+INVOCATIONS_KEPT = 100_000
 
 Result = dict[str, Any]
 
@@ -52,6 +55,41 @@ process_of_key: dict[str, Environment] = {}
 # ── All of them ──────────────────────────────────────────────────────────────────────────────
 
 
+def _camel(field: str) -> str:
+    first, *rest = field.split("_")
+    return first + "".join(part.title() for part in rest)
+
+
+@dataclass(slots=True)
+class Took:
+    """What an invocation took, by the clock and of a CPU, milliseconds. The start is of a cold one only."""
+
+    cold: bool = False
+    init_ms: float = 0.0
+    """From the start of the process until it asked for an event."""
+    duration_ms: float = 0.0
+    init_cpu_ms: float = 0.0
+    cpu_ms: float = 0.0
+
+
+@dataclass(slots=True)
+class Ran:
+    """One invocation, as GET /_local/invocations gives it."""
+
+    seq: int
+    time: float
+    """When it was asked for, seconds since 1970."""
+    function: str
+    version: str
+    cold: bool
+    init_ms: float
+    duration_ms: float
+    init_cpu_ms: float
+    cpu_ms: float
+    memory_mb: int
+    error: bool
+
+
 class Engine:
     """Environments by version, on one loop and thread."""
 
@@ -62,6 +100,13 @@ class Engine:
         self._thread = threading.Thread(target=self._run, daemon=True, name="bridge-functions")
         self._thread.start()
         self.invocations = 0
+        self._ran: deque[Ran] = deque(maxlen=INVOCATIONS_KEPT)
+
+    def invoked(self, since: int, name: str | None) -> list[dict[str, Any]]:
+        """The invocations after the one of that number, in the order of their ends."""
+        newest = list(itertools.takewhile(lambda ran: ran.seq > since, reversed(self._ran.copy())))
+        found = [asdict(ran) for ran in reversed(newest) if name in (None, ran.function)]
+        return [{_camel(field): value for field, value in ran.items()} for ran in found]
 
     def _run(self) -> None:
         asyncio.set_event_loop(self.loop)
@@ -118,6 +163,11 @@ class Engine:
             config, record.get(ROUTE), started, result["duration_ms"], error=bool(result.get("error")), throttle=False
         )
         self.invocations += 1
+        took: Took = result.pop("took", Took())
+        self._ran.append(
+            Ran(self.invocations, started, name, version, **asdict(took), memory_mb=int(config.get("MemorySize") or 128),
+                error=bool(result.get("error")))
+        )
         logger.debug("%s:%s ran in %.1f ms for %s", name, version, result["duration_ms"], service or "a caller")
         return result
 
@@ -147,6 +197,7 @@ class Engine:
                 environment.kill()
             began = time.monotonic()
         environment.busy = True
+        cpu_ms = environment.cpu_ms()
         if not error_type:
             trace = lambda_svc._xray_trace_id_for_invocation(config) or ""
             kind, body = await environment.invoke(request_id, payload, config.get("FunctionArn", ""), trace)
@@ -160,6 +211,13 @@ class Engine:
                 message = environment.exit_message().replace("{id}", request_id)
                 environment.kill()
         duration_ms = (time.monotonic() - began) * 1000
+        took = Took(
+            cold,
+            environment.init_ms if cold else 0.0,
+            duration_ms,
+            environment.init_cpu_ms if cold else 0.0,
+            max(0.0, environment.cpu_ms() - cpu_ms),
+        )
         environment.last_used = time.monotonic()
         environment.busy = False
         if environment.doomed and not environment.dead:
@@ -180,13 +238,14 @@ class Engine:
                 "error": True,
                 "log": log,
                 "duration_ms": duration_ms,
+                "took": took,
             }
         if kind == "error":
             try:
                 told = json.loads(body)
             except ValueError:
                 told = {"errorType": "Runtime.Unknown", "errorMessage": body.decode("utf-8", "replace")}
-            return {"body": told, "error": True, "log": log, "duration_ms": duration_ms}
+            return {"body": told, "error": True, "log": log, "duration_ms": duration_ms, "took": took}
         if len(body) > 6 * 1024 * 1024:
             return {
                 "body": {
@@ -196,8 +255,9 @@ class Engine:
                 "error": True,
                 "log": log,
                 "duration_ms": duration_ms,
+                "took": took,
             }
-        return {"raw": body, "log": log, "duration_ms": duration_ms}
+        return {"raw": body, "log": log, "duration_ms": duration_ms, "took": took}
 
     def forget(self, environment: Environment) -> None:
         process_of_key.pop(environment.access_key, None)
