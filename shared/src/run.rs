@@ -33,7 +33,11 @@ where
             let result = Box::pin(done).await;
             if let Err(error) = &result {
                 let message = error.for_the_log();
-                tracing::warn!(error.name = error.name(), error.message = message, "Ended with an error.");
+                tracing::warn!(
+                    error.name = error.name(),
+                    error.message = message,
+                    "Ended with an error."
+                );
             }
             result
         }

@@ -30,7 +30,10 @@ pub(crate) struct Site {
 
 impl Site {
     fn name(&self, stack: &str) -> String {
-        let caller = self.caller.trim_start_matches(stack).trim_start_matches('-');
+        let caller = self
+            .caller
+            .trim_start_matches(stack)
+            .trim_start_matches('-');
         format!("{caller} {} {} {}", self.service, self.action, self.nth)
     }
 }
@@ -126,9 +129,9 @@ fn scenarios() -> Vec<Scenario> {
 
 /// A source for each scenario.
 pub(crate) fn sources() -> Vec<Source> {
-    let sources = scenarios().into_iter().map(|scenario| {
-        Source::new(scenario.name(), move |ground| list(scenario, ground))
-    });
+    let sources = scenarios()
+        .into_iter()
+        .map(|scenario| Source::new(scenario.name(), move |ground| list(scenario, ground)));
     sources.collect()
 }
 

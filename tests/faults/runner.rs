@@ -53,10 +53,7 @@ pub(crate) struct Source {
 
 impl Source {
     /// `list` says why where the release did not do what it is for.
-    pub(crate) fn new<F>(
-        name: String,
-        list: impl FnOnce(Arc<Ground>) -> F + Send + 'static,
-    ) -> Self
+    pub(crate) fn new<F>(name: String, list: impl FnOnce(Arc<Ground>) -> F + Send + 'static) -> Self
     where
         F: Future<Output = Result<Vec<Injection>, String>> + Send + 'static,
     {
@@ -149,16 +146,16 @@ impl Options {
     }
 
     fn wants(&self, name: &str) -> bool {
-        self.only
-            .as_deref()
-            .is_none_or(|only| name == only || name.starts_with(&format!("{only} ")) || is_part(only, name))
+        self.only.as_deref().is_none_or(|only| {
+            name == only || name.starts_with(&format!("{only} ")) || is_part(only, name)
+        })
     }
 
     /// Whether a source may have what is wanted.
     fn wants_of(&self, source: &str) -> bool {
-        self.only
-            .as_deref()
-            .is_none_or(|only| only.starts_with(source) || is_part(only, source) || !only.contains('/'))
+        self.only.as_deref().is_none_or(|only| {
+            only.starts_with(source) || is_part(only, source) || !only.contains('/')
+        })
     }
 }
 
@@ -318,7 +315,10 @@ impl Tally {
 fn sample(injections: Vec<Injection>, count: usize, seed: u64) -> Vec<Injection> {
     let mut strata: BTreeMap<String, Vec<Injection>> = BTreeMap::new();
     for injection in injections {
-        strata.entry(injection.stratum.clone()).or_default().push(injection);
+        strata
+            .entry(injection.stratum.clone())
+            .or_default()
+            .push(injection);
     }
     let mut random = Random(seed);
     let mut strata: Vec<_> = strata.into_values().collect();
@@ -403,7 +403,11 @@ mod tests {
         let line = "faults: 2 injected, 1 stuck, 0 wrong version, 1 lost locks, 0 versions deleted in error";
         assert_eq!(tally.line(), line);
         tally.add("d", Seen::Injected(vec![bad(Class::Other)]));
-        assert!(tally.line().starts_with("faults: other invariants broken by 1\n"));
+        assert!(
+            tally
+                .line()
+                .starts_with("faults: other invariants broken by 1\n")
+        );
         assert_eq!(tally.broken, ["c", "d"]);
     }
 

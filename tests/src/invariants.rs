@@ -1100,6 +1100,7 @@ mod tests {
     fn a_write_without_a_revision_is_seen() {
         let call = |asked: Value| Call {
             served: false,
+            seconds: 0.0,
             seq: 1,
             time: 12.0,
             service: "lambda".into(),
@@ -1153,6 +1154,7 @@ mod tests {
     fn deleting(qualifier: Option<&str>, at: f64, by: &str) -> [Call; 2] {
         let call = |time: f64, action: &str, caller: Option<&str>, asked: Value| Call {
             served: false,
+            seconds: 0.0,
             seq: 1,
             time,
             service: "lambda".into(),

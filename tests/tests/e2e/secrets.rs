@@ -25,7 +25,10 @@ fn secret(case: &Case, what: &str) -> String {
 async fn logged(case: &Case, texts: &[String]) -> (Vec<String>, u64) {
     let mut found = Vec::new();
     let mut lines = 0;
-    for prefix in ["/aws/lambda/crossfade-", "/aws/vendedlogs/states/crossfade-"] {
+    for prefix in [
+        "/aws/lambda/crossfade-",
+        "/aws/vendedlogs/states/crossfade-",
+    ] {
         let query = json!({"prefix": prefix, "contains": texts});
         let said = case.world.control.post("logs", &query).await;
         lines += said["lines"].as_u64().unwrap_or_default();
@@ -198,7 +201,10 @@ async fn of_refused(case: Case) {
             json!([{"name": "t", "payload": {"password": payload}, "expect": wrong}]);
         let (_, ended) = part.release(&request).await;
         assert_eq!(ended.error, "ValidationFailed", "{ended:?}");
-        assert_eq!(target.look(ALIAS).await.map(|a| a.primary).as_deref(), Some("1"));
+        assert_eq!(
+            target.look(ALIAS).await.map(|a| a.primary).as_deref(),
+            Some("1")
+        );
         expect.push(ended.cause["reason"].clone());
     }
     let told = Value::from(expect).to_string();
@@ -224,7 +230,12 @@ async fn of_refused(case: Case) {
     // A migration that fails tells why in its own words.
     let part = case.part("mig");
     let _target = part.blue().await;
-    let migration = echo(&part, "mig", &[json!({"status": "FAILED", "reason": secret(&case, "migration")})]).await;
+    let migration = echo(
+        &part,
+        "mig",
+        &[json!({"status": "FAILED", "reason": secret(&case, "migration")})],
+    )
+    .await;
     let mut request = part.request(json!({
         "migration": {"functionName": migration.name, "payload": {"password": secret(&case, "migration")}},
     }));
@@ -239,6 +250,10 @@ async fn of_refused(case: Case) {
         .map(|what| secret(&case, what))
         .chain([wrong.replace('-', "/")])
         .collect();
-    let marks = [first.arn.clone(), "ValidationFailed".into(), "InvalidRequest".into()];
+    let marks = [
+        first.arn.clone(),
+        "ValidationFailed".into(),
+        "InvalidRequest".into(),
+    ];
     are_not_logged(&case, &secrets, &marks).await;
 }
