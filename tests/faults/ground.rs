@@ -91,7 +91,10 @@ impl Ground {
         let world = World::new(&local, &stack);
         for code in Code::ALL {
             let package = code.behaviour().package();
-            world.control.put_object(ARTIFACTS, code.key(), &package).await;
+            world
+                .control
+                .put_object(ARTIFACTS, code.key(), &package)
+                .await;
         }
         Ok(Arc::new(Self {
             local,

@@ -69,9 +69,10 @@ fn where_traffic_is(end: &End<'_>, says_promoted: bool, serving: &Serving) -> Op
     });
     let (class, what) = match (serving, says_promoted) {
         (Serving::Split(how), _) => (Class::Stuck, how.clone()),
-        (_, true) if !end.scenario.path.may_promote() => {
-            (Class::WrongVersion, "a green that is bad was promoted".to_owned())
-        }
+        (_, true) if !end.scenario.path.may_promote() => (
+            Class::WrongVersion,
+            "a green that is bad was promoted".to_owned(),
+        ),
         (Serving::One(version), true) if *version == green.to_string() => return None,
         (Serving::One(version), false) if Some(version.as_str()) == end.blue => return None,
         (Serving::None, false) if end.blue.is_none() => return None,

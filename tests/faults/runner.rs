@@ -21,6 +21,10 @@ pub(crate) struct Injection {
     pub(crate) name: String,
     /// What a sample has as much of as of every other.
     pub(crate) stratum: String,
+    /// Whether it is one of the whole; the others run only where they are asked for.
+    is_chosen: bool,
+    /// Whether it takes minutes: such are begun first, and samples have none.
+    is_slow: bool,
     run: Run,
 }
 
@@ -39,7 +43,25 @@ impl Injection {
         Self {
             name,
             stratum,
+            is_chosen: true,
+            is_slow: false,
             run: Box::new(move |ground| run(ground).boxed()),
+        }
+    }
+
+    /// Leaves it out of the whole, unless it is `chosen`.
+    pub(crate) fn chosen_if(self, chosen: bool) -> Self {
+        Self {
+            is_chosen: chosen,
+            ..self
+        }
+    }
+
+    /// Says whether it takes minutes.
+    pub(crate) fn slow_if(self, slow: bool) -> Self {
+        Self {
+            is_slow: slow,
+            ..self
         }
     }
 }
@@ -53,10 +75,7 @@ pub(crate) struct Source {
 
 impl Source {
     /// `list` says why where the release did not do what it is for.
-    pub(crate) fn new<F>(
-        name: String,
-        list: impl FnOnce(Arc<Ground>) -> F + Send + 'static,
-    ) -> Self
+    pub(crate) fn new<F>(name: String, list: impl FnOnce(Arc<Ground>) -> F + Send + 'static) -> Self
     where
         F: Future<Output = Result<Vec<Injection>, String>> + Send + 'static,
     {
@@ -68,12 +87,12 @@ impl Source {
 }
 
 /// What came of an injection.
-#[derive(Clone, Debug)]
-pub(crate) enum Seen {
-    /// Its release took another way, and never came there: nothing was injected.
-    NotReached,
-    /// What it broke.
-    Injected(Vec<Bad>),
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    /// Whether it struck. A release may take another way, and never come there.
+    pub(crate) injected: bool,
+    /// What is broken.
+    pub(crate) bad: Vec<Bad>,
 }
 
 /// Something that may not be.
@@ -120,8 +139,12 @@ pub(crate) struct Options {
     seed: u64,
     /// Only those whose name is this, or begins with it.
     only: Option<String>,
+    /// Those too that the whole leaves out.
+    every: bool,
     /// Only count and name them.
     list: bool,
+    /// Tell how long each took.
+    times: bool,
     /// How many local AWSs.
     grounds: usize,
     /// How many releases at once on each.
@@ -142,23 +165,25 @@ impl Options {
             faults: number("FAULTS")?,
             seed: number("SEED")?.unwrap_or(1) as u64,
             only: text("ONLY"),
+            every: text("EVERY").is_some(),
             list: text("LIST").is_some(),
+            times: text("TIMES").is_some(),
             grounds: number("GROUNDS")?.unwrap_or(2).max(1),
             at_once: number("AT_ONCE")?.unwrap_or(24).max(1),
         })
     }
 
     fn wants(&self, name: &str) -> bool {
-        self.only
-            .as_deref()
-            .is_none_or(|only| name == only || name.starts_with(&format!("{only} ")) || is_part(only, name))
+        self.only.as_deref().is_none_or(|only| {
+            name == only || name.starts_with(&format!("{only} ")) || is_part(only, name)
+        })
     }
 
     /// Whether a source may have what is wanted.
     fn wants_of(&self, source: &str) -> bool {
-        self.only
-            .as_deref()
-            .is_none_or(|only| only.starts_with(source) || is_part(only, source) || !only.contains('/'))
+        self.only.as_deref().is_none_or(|only| {
+            only.starts_with(source) || is_part(only, source) || !only.contains('/')
+        })
     }
 }
 
@@ -202,11 +227,16 @@ pub(crate) async fn run(options: Options, sources: Vec<Source>) -> Result<bool, 
     for one in listed {
         injections.extend(one.map_err(|error| error.to_string())??);
     }
-    injections.retain(|injection| options.wants(&injection.name));
     let known = injections.len();
+    injections.retain(|injection| options.wants(&injection.name));
+    if options.only.is_none() && !options.every {
+        injections.retain(|injection| injection.is_chosen);
+    }
     if let Some(count) = options.faults {
+        injections.retain(|injection| !injection.is_slow);
         injections = sample(injections, count, options.seed);
     }
+    injections.sort_by_key(|injection| !injection.is_slow);
     println!(
         "{releases} releases ran without a fault, where {known} can be injected; {} are.",
         injections.len()
@@ -228,19 +258,24 @@ pub(crate) async fn run(options: Options, sources: Vec<Source>) -> Result<bool, 
             let ground = Arc::clone(&grounds[nth % grounds.len()]);
             let Injection { name, run, .. } = injection;
             tokio::spawn(async move {
+                let began = Instant::now();
                 let seen = AssertUnwindSafe(run(ground)).catch_unwind().await;
-                let seen = seen.unwrap_or_else(|_| {
-                    Seen::Injected(vec![Bad {
+                let seen = seen.unwrap_or_else(|_| Seen {
+                    injected: false,
+                    bad: vec![Bad {
                         class: Class::Other,
                         what: "what looks at it broke; what broke is above".into(),
-                    }])
+                    }],
                 });
-                (name, seen)
+                (name, seen, began.elapsed())
             })
         })
         .buffer_unordered(at_once);
     while let Some(one) = done.next().await {
-        let (name, seen) = one.map_err(|error| error.to_string())?;
+        let (name, seen, took) = one.map_err(|error| error.to_string())?;
+        if options.times {
+            println!("{:6.1} s  {name}", took.as_secs_f64());
+        }
         tally.add(&name, seen);
         if said.elapsed() >= SAY_EVERY {
             said = Instant::now();
@@ -266,11 +301,12 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, name: &str, seen: Seen) {
-        let Seen::Injected(bad) = seen else {
+        let Seen { injected, bad } = seen;
+        if injected {
+            self.injected += 1;
+        } else {
             self.not_reached += 1;
-            return;
-        };
-        self.injected += 1;
+        }
         let classes: BTreeSet<_> = bad.iter().map(|one| one.class).collect();
         for class in classes {
             *self.counts.entry(class).or_default() += 1;
@@ -318,7 +354,10 @@ impl Tally {
 fn sample(injections: Vec<Injection>, count: usize, seed: u64) -> Vec<Injection> {
     let mut strata: BTreeMap<String, Vec<Injection>> = BTreeMap::new();
     for injection in injections {
-        strata.entry(injection.stratum.clone()).or_default().push(injection);
+        strata
+            .entry(injection.stratum.clone())
+            .or_default()
+            .push(injection);
     }
     let mut random = Random(seed);
     let mut strata: Vec<_> = strata.into_values().collect();
@@ -364,7 +403,7 @@ mod tests {
 
     fn injection(stratum: &str, nth: usize) -> Injection {
         Injection::new(format!("{stratum} {nth}"), stratum.into(), |_| async {
-            Seen::NotReached
+            Seen::default()
         })
     }
 
@@ -394,16 +433,24 @@ mod tests {
             class,
             what: String::new(),
         };
+        let seen = |bad| Seen {
+            injected: true,
+            bad,
+        };
         let mut tally = Tally::default();
-        tally.add("a", Seen::Injected(Vec::new()));
-        tally.add("b", Seen::NotReached);
+        tally.add("a", seen(Vec::new()));
+        tally.add("b", Seen::default());
         assert!(tally.broken.is_empty());
         let twice = vec![bad(Class::Stuck), bad(Class::Stuck), bad(Class::LostLock)];
-        tally.add("c", Seen::Injected(twice));
+        tally.add("c", seen(twice));
         let line = "faults: 2 injected, 1 stuck, 0 wrong version, 1 lost locks, 0 versions deleted in error";
         assert_eq!(tally.line(), line);
-        tally.add("d", Seen::Injected(vec![bad(Class::Other)]));
-        assert!(tally.line().starts_with("faults: other invariants broken by 1\n"));
+        tally.add("d", seen(vec![bad(Class::Other)]));
+        assert!(
+            tally
+                .line()
+                .starts_with("faults: other invariants broken by 1\n")
+        );
         assert_eq!(tally.broken, ["c", "d"]);
     }
 

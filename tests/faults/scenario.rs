@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use aws_sdk_lambda::types::{Architecture, FunctionCode, Runtime};
 use crossfade_tests::{
     Ended, Execution, Target, World,
     release::until,
@@ -9,7 +10,6 @@ use crossfade_tests::{
     target::ROLE,
     world::{Call, Fault},
 };
-use aws_sdk_lambda::types::{Architecture, FunctionCode, Runtime};
 use serde_json::{Value, json};
 
 use crate::{
@@ -33,7 +33,8 @@ pub(crate) enum Strategy {
 }
 
 impl Strategy {
-    pub(crate) const ALL: [Self; 4] = [Self::AllAtOnce, Self::BlueGreen, Self::Canary, Self::Linear];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::AllAtOnce, Self::BlueGreen, Self::Canary, Self::Linear];
 
     const fn name(self) -> &'static str {
         match self {
@@ -124,6 +125,15 @@ impl Scenario {
         format!("{}/{}/{}", strategy.name(), kind.name(), path.name())
     }
 
+    /// The scenarios that have what most releases of its path have, and of its kind of traffic.
+    pub(crate) fn bases(self) -> [Self; 2] {
+        [Kind::Alias, self.kind].map(|kind| Self {
+            strategy: Strategy::Canary,
+            kind,
+            path: self.path,
+        })
+    }
+
     /// Versions that are there before, of which the last one serves.
     const fn versions(self) -> u32 {
         match self.path {
@@ -194,6 +204,7 @@ impl Scenario {
         }
         if std::env::var_os("KEEP").is_none() {
             self.clean_up(&world, &target, &execution, alarm).await;
+            door.delete().await;
         }
         ran
     }
@@ -298,7 +309,8 @@ impl Scenario {
 
     /// Whether it takes users to tell how green does.
     fn has_users(self) -> bool {
-        self.path == Path::Verdict || (self.path == Path::Promoted && self.strategy == Strategy::Canary)
+        self.path == Path::Verdict
+            || (self.path == Path::Promoted && self.strategy == Strategy::Canary)
     }
 
     /// What people, users and alarms do until it has ended. Tells whether it has.
@@ -330,7 +342,9 @@ impl Scenario {
                     let last = tokens[answered - 1];
                     execution.takes(last, "approve").await;
                 }
-                world.wait_for(execution, "", 1, Duration::from_millis(400)).await;
+                world
+                    .wait_for(execution, "", 1, Duration::from_millis(400))
+                    .await;
             }
         } else {
             world.wait_for(execution, "", 1, left()).await;

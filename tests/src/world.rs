@@ -345,7 +345,8 @@ impl World {
             let left = deadline.saturating_duration_since(Instant::now());
             let seconds = left.as_secs_f64().min(20.0);
             let arn = &execution.arn;
-            let path = format!("executions/wait?arn={arn}&state={state}&nth={nth}&seconds={seconds}");
+            let path =
+                format!("executions/wait?arn={arn}&state={state}&nth={nth}&seconds={seconds}");
             let said = self.control.get(&path).await;
             let reached = said["reached"] == true;
             if reached || said["status"] != "RUNNING" || left.is_zero() {
