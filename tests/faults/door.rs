@@ -104,16 +104,14 @@ impl Door {
         }
     }
 
-    /// Takes it down.
+    /// Takes it down: what is left of hundreds would be looked through at each request.
     pub(crate) async fn delete(&self) {
         match self {
             Self::Alias => {}
             Self::Route53(dns) => {
-                delete(&dns.blue).await;
-                delete(&dns.green).await;
                 dns.delete().await;
             }
-            Self::Alb(alb) => delete(alb).await,
+            Self::Alb(alb) => alb.delete().await,
         }
     }
 
@@ -148,23 +146,6 @@ impl Door {
                 }
             }
         }
-    }
-}
-
-/// Its load balancer goes with its listener and rule: what is left of hundreds would be looked
-/// through at each request.
-async fn delete(alb: &Alb) {
-    let elb = alb.elb();
-    let listener = elb.describe_listeners().listener_arns(&alb.listener);
-    let told = listener.send().await.expect("the listener is there");
-    let listener = told.listeners.and_then(|all| all.into_iter().next());
-    if let Some(balancer) = listener.and_then(|listener| listener.load_balancer_arn) {
-        let gone = elb.delete_load_balancer().load_balancer_arn(balancer);
-        gone.send().await.expect("the load balancer can be deleted");
-    }
-    for group in [&alb.blue, &alb.green] {
-        let gone = elb.delete_target_group().target_group_arn(group);
-        gone.send().await.expect("the group can be deleted");
     }
 }
 

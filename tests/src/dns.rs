@@ -192,7 +192,7 @@ impl Dns {
         self.control.post("dns/health", &health).await;
     }
 
-    /// Takes the two records and the zone away.
+    /// Takes the two records, their load balancers and the zone away.
     ///
     /// # Panics
     /// When there are others in it.
@@ -211,6 +211,8 @@ impl Dns {
         let change = self.client.change_resource_record_sets();
         let change = change.hosted_zone_id(&self.zone).change_batch(batch);
         change.send().await.expect("the records can be deleted");
+        self.blue.delete().await;
+        self.green.delete().await;
         let gone = self.client.delete_hosted_zone().id(&self.zone).send();
         gone.await.expect("the zone can be deleted");
     }
