@@ -94,9 +94,12 @@ impl Wrong {
         site.caller != "states" || !matches!(self, Self::KilledBefore | Self::KilledAfter)
     }
 
-    /// What waits long between its tries, forty times.
+    /// Where it is tried again and again, ever further apart: by those that move the traffic, and by
+    /// rollback, forty times.
     fn is_slow_at(self, site: &Site) -> bool {
-        self == Self::ThrottledForEver && site.caller.ends_with("-rollback")
+        let patient = ["lambda", "route53", "elbv2"].contains(&site.service.as_str());
+        let patient = patient && site.caller != "states";
+        self == Self::ThrottledForEver && (patient || site.caller.ends_with("-rollback"))
     }
 
     /// The fault, at this call and, where it is for ever, at all that follow.

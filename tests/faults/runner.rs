@@ -23,7 +23,7 @@ pub(crate) struct Injection {
     pub(crate) stratum: String,
     /// Whether it is one of the whole; the others run only where they are asked for.
     is_chosen: bool,
-    /// Whether it takes minutes: such are begun first, and samples have none.
+    /// Whether it takes minutes: samples have none of these.
     is_slow: bool,
     run: Run,
 }
@@ -236,7 +236,6 @@ pub(crate) async fn run(options: Options, sources: Vec<Source>) -> Result<bool, 
         injections.retain(|injection| !injection.is_slow);
         injections = sample(injections, count, options.seed);
     }
-    injections.sort_by_key(|injection| !injection.is_slow);
     println!(
         "{releases} releases ran without a fault, where {known} can be injected; {} are.",
         injections.len()
@@ -253,26 +252,19 @@ pub(crate) async fn run(options: Options, sources: Vec<Source>) -> Result<bool, 
     let (began, total) = (Instant::now(), injections.len());
     let mut tally = Tally::default();
     let mut said = Instant::now();
-    let mut done = stream::iter(injections.into_iter().enumerate())
-        .map(|(nth, injection)| {
-            let ground = Arc::clone(&grounds[nth % grounds.len()]);
-            let Injection { name, run, .. } = injection;
-            tokio::spawn(async move {
-                let began = Instant::now();
-                let seen = AssertUnwindSafe(run(ground)).catch_unwind().await;
-                let seen = seen.unwrap_or_else(|_| Seen {
-                    injected: false,
-                    bad: vec![Bad {
-                        class: Class::Other,
-                        what: "what looks at it broke; what broke is above".into(),
-                    }],
-                });
-                (name, seen, began.elapsed())
+    // What takes minutes waits nearly all of the time, and must not keep the others from the machine.
+    let (slow, quick): (Vec<_>, Vec<_>) = injections.into_iter().partition(|one| one.is_slow);
+    let lane = |injections: Vec<Injection>| {
+        let grounds = grounds.clone();
+        stream::iter(injections.into_iter().enumerate())
+            .map(move |(nth, injection)| {
+                injected(Arc::clone(&grounds[nth % grounds.len()]), injection)
             })
-        })
-        .buffer_unordered(at_once);
+            .buffer_unordered(at_once)
+    };
+    let mut done = stream::select(lane(slow), lane(quick));
     while let Some(one) = done.next().await {
-        let (name, seen, took) = one.map_err(|error| error.to_string())?;
+        let (name, seen, took) = one;
         if options.times {
             println!("{:6.1} s  {name}", took.as_secs_f64());
         }
@@ -287,6 +279,24 @@ pub(crate) async fn run(options: Options, sources: Vec<Source>) -> Result<bool, 
     println!("It took {:.0} s.\n", begun.elapsed().as_secs_f64());
     println!("{}", tally.line());
     Ok(tally.broken.is_empty())
+}
+
+/// Runs one on a task of its own.
+async fn injected(ground: Arc<Ground>, injection: Injection) -> (String, Seen, Duration) {
+    let Injection { name, run, .. } = injection;
+    let began = Instant::now();
+    let task = tokio::spawn(async move { AssertUnwindSafe(run(ground)).catch_unwind().await });
+    let seen = match task.await {
+        Ok(Ok(seen)) => seen,
+        Ok(Err(_)) | Err(_) => Seen {
+            injected: false,
+            bad: vec![Bad {
+                class: Class::Other,
+                what: "what looks at it broke; what broke is above".into(),
+            }],
+        },
+    };
+    (name, seen, began.elapsed())
 }
 
 /// What came of all.
