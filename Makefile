@@ -79,6 +79,10 @@ demo: programs ## a good and a bad version released on a local AWS, under live t
 train: programs ## fifty functions as one release, where Lambda throttles; then one of them is bad
 	@$(TARGET)/debug/train
 
+.PHONY: faults
+faults: programs ## each AWS call of a release, and each thing that can go wrong at it (FAULTS=100 SEED=1 ONLY='canary/alias')
+	@FAULTS="$(FAULTS)" SEED="$(SEED)" ONLY="$(ONLY)" $(TARGET)/debug/faults
+
 .PHONY: local
 local: programs ## the local AWS with Crossfade deployed, until Ctrl-C (PORT=4566 WAIT_SCALE=0.1)
 	@$(TARGET)/debug/demo local $(if $(PORT),--port $(PORT)) $(if $(WAIT_SCALE),--wait-scale $(WAIT_SCALE))

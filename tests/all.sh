@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that CI runs, cheapest first; ends at the first stage that fails, with its exit code.
 #
-#     tests/all.sh [stage ...]     format clippy deny unit template build bridge e2e iam
+#     tests/all.sh [stage ...]     format clippy deny unit template build bridge e2e iam faults
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
@@ -54,20 +54,28 @@ e2e() {
 # What the suites made the stack's roles do, which they record, against what the template grants.
 iam() { python tests/iam.py "$target"/iam/*.json; }
 
-# How many tests a log says were passed: the closing lines of nextest, libtest and unittest.
+# A sample of what `make faults` does, which ends with how many faults were injected.
+faults() {
+    cargo test --quiet --workspace --test e2e --no-run
+    FAULTS=${FAULTS:-120} "$target/debug/faults"
+}
+
+# How many tests a log says were passed: the closing lines of nextest, libtest, unittest
+# and the fault matrix.
 count() {
     sed 's/\x1b\[[0-9;]*m//g' "$1" | awk '
         /Summary \[.*tests? run:/ { match($0, /[0-9]+ passed/); n += substr($0, RSTART) }
         /^test result: ok\./      { match($0, /[0-9]+ passed/); n += substr($0, RSTART) }
         /^Ran [0-9]+ tests? in/   { n += $2 }
         /^OK \(.*skipped=/        { match($0, /skipped=[0-9]+/); n -= substr($0, RSTART + 8) }
+        /^faults: [0-9]+ injected/ { n += $2 }
         END { print n + 0 }'
 }
 
 minutes() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 
 begun=$SECONDS
-for stage in ${*:-format clippy deny unit template build bridge e2e iam}; do
+for stage in ${*:-format clippy deny unit template build bridge e2e iam faults}; do
     printf '\n=== %s\n' "$stage"
     at=$SECONDS
     set +e

@@ -104,6 +104,17 @@ impl Door {
         }
     }
 
+    /// Takes it down: what is left of hundreds would be looked through at each request.
+    pub(crate) async fn delete(&self) {
+        match self {
+            Self::Alias => {}
+            Self::Route53(dns) => {
+                dns.delete().await;
+            }
+            Self::Alb(alb) => alb.delete().await,
+        }
+    }
+
     /// Users who send so many requests a second.
     pub(crate) fn users(&self, ground: &Ground, target: &Target, per_second: f64) -> Traffic {
         match self {

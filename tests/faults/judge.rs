@@ -29,7 +29,11 @@ pub(crate) async fn judge(end: &End<'_>) -> Vec<Bad> {
     let outcome = end.ended.outcome()["deploymentStatus"].as_str();
     let says_promoted = outcome == Some("SUCCESSFUL");
     let serving = end.door.serving(end.target).await;
-    bad.extend(where_traffic_is(end, says_promoted, &serving));
+    let may_promote = end.scenario.path.may_promote();
+    if let Some((class, what)) = where_traffic_is(end.blue, may_promote, says_promoted, &serving) {
+        let what = format!("{what}; the execution ended {:?}", end.ended);
+        bad.push(Bad { class, what });
+    }
     for lock in end.world.locks().await {
         if lock.execution == end.execution.arn || lock.name.contains(&end.target.name) {
             bad.push(Bad {
@@ -62,26 +66,28 @@ pub(crate) async fn judge(end: &End<'_>) -> Vec<Bad> {
     bad
 }
 
-/// Whether all traffic is on blue, or on the green that the execution says it promoted.
-fn where_traffic_is(end: &End<'_>, says_promoted: bool, serving: &Serving) -> Option<Bad> {
-    let green = end.blue.map_or(1, |blue| {
+/// Whether all traffic is on blue, or on the green that the execution says it promoted; what is wrong
+/// where it is not. `may_promote`: whether green is good.
+fn where_traffic_is(
+    blue: Option<&str>,
+    may_promote: bool,
+    says_promoted: bool,
+    serving: &Serving,
+) -> Option<(Class, String)> {
+    let green = blue.map_or(1, |blue| {
         blue.parse::<u32>().expect("a version is a number") + 1
     });
-    let (class, what) = match (serving, says_promoted) {
-        (Serving::Split(how), _) => (Class::Stuck, how.clone()),
-        (_, true) if !end.scenario.path.may_promote() => (
-            Class::WrongVersion,
-            "a green that is bad was promoted".to_owned(),
-        ),
-        (Serving::One(version), true) if *version == green.to_string() => return None,
-        (Serving::One(version), false) if Some(version.as_str()) == end.blue => return None,
-        (Serving::None, false) if end.blue.is_none() => return None,
-        (other, _) => (Class::WrongVersion, format!("{other:?} serves")),
-    };
-    Some(Bad {
-        class,
-        what: format!("{what}; the execution ended {:?}", end.ended),
-    })
+    match (serving, says_promoted) {
+        (Serving::Split(how), _) => Some((Class::Stuck, how.clone())),
+        (_, true) if !may_promote => {
+            let what = "a green that is bad was promoted".to_owned();
+            Some((Class::WrongVersion, what))
+        }
+        (Serving::One(version), true) if *version == green.to_string() => None,
+        (Serving::One(version), false) if Some(version.as_str()) == blue => None,
+        (Serving::None, false) if blue.is_none() => None,
+        (other, _) => Some((Class::WrongVersion, format!("{other:?} serves"))),
+    }
 }
 
 /// What a broken invariant counts as.
@@ -94,5 +100,44 @@ fn class(invariant: Invariant) -> Class {
         | Invariant::NoDataIsNeverAPass
         | Invariant::Armed
         | Invariant::Told => Class::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traffic_is_where_the_execution_says() {
+        let one = |version: &str| Serving::One(version.into());
+        let class = |blue, may_promote, says_promoted, serving| {
+            where_traffic_is(blue, may_promote, says_promoted, &serving).map(|(class, _)| class)
+        };
+        let wrong = Some(Class::WrongVersion);
+        for (may_promote, says_promoted, serving, expected) in [
+            (true, true, one("4"), None),
+            (true, false, one("3"), None),
+            (true, true, one("3"), wrong),
+            (true, false, one("4"), wrong),
+            (true, false, one("2"), wrong),
+            (false, false, one("3"), None),
+            (false, true, one("4"), wrong),
+            (true, true, Serving::None, wrong),
+            (true, false, Serving::None, wrong),
+            (true, true, Serving::Split("50".into()), Some(Class::Stuck)),
+            (
+                false,
+                false,
+                Serving::Split("50".into()),
+                Some(Class::Stuck),
+            ),
+        ] {
+            let seen = class(Some("3"), may_promote, says_promoted, serving.clone());
+            assert_eq!(seen, expected, "{says_promoted} {serving:?}");
+        }
+        // A function that had never been released.
+        assert_eq!(class(None, true, true, one("1")), None);
+        assert_eq!(class(None, true, false, Serving::None), None);
+        assert_eq!(class(None, true, false, one("1")), wrong);
     }
 }

@@ -3,8 +3,16 @@
 //! A scenario runs once without a fault, and its calls are read from the log: those that our functions
 //! made, and those that Step Functions made to invoke them. Then it runs again for every call and
 //! every fault.
+//!
+//! All of them are some 22,000. The whole has, of a canary through an alias, every fault at every call
+//! on every path; of a canary through another door, every fault at the calls that the alias does not
+//! take on the same path; of the other strategies, every fault at the calls that neither of these makes;
+//! and of all that is left one fault at each call, another at each.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crossfade_tests::world::{Call, Fault};
 
@@ -14,6 +22,8 @@ use crate::{
     runner::{Injection, Seen, Source},
     scenario::{Path, Scenario, Strategy},
 };
+
+use tokio::sync::OnceCell;
 
 /// How long nothing is heard, seconds.
 const SILENCE: f64 = 30.0;
@@ -84,6 +94,14 @@ impl Wrong {
         site.caller != "states" || !matches!(self, Self::KilledBefore | Self::KilledAfter)
     }
 
+    /// Where it is tried again and again, ever further apart: by those that move the traffic, and by
+    /// rollback, forty times.
+    fn is_slow_at(self, site: &Site) -> bool {
+        let patient = ["lambda", "route53", "elbv2"].contains(&site.service.as_str());
+        let patient = patient && site.caller != "states";
+        self == Self::ThrottledForEver && (patient || site.caller.ends_with("-rollback"))
+    }
+
     /// The fault, at this call and, where it is for ever, at all that follow.
     fn at(self, site: &Site) -> Fault {
         let kind = match self {
@@ -127,16 +145,44 @@ fn scenarios() -> Vec<Scenario> {
     scenarios
 }
 
+/// The calls of a scenario, once it has been run without a fault; why not, where it did not go as it
+/// should.
+type Known = Arc<OnceCell<Result<Vec<Site>, String>>>;
+
 /// A source for each scenario.
 pub(crate) fn sources() -> Vec<Source> {
-    let sources = scenarios()
+    let all: Vec<(Scenario, Known)> = scenarios()
         .into_iter()
-        .map(|scenario| Source::new(scenario.name(), move |ground| list(scenario, ground)));
+        .map(|scenario| (scenario, Known::default()))
+        .collect();
+    let sources = all.iter().enumerate().map(|(nth, (scenario, known))| {
+        let (scenario, known) = (*scenario, Arc::clone(known));
+        let bases = scenario
+            .bases()
+            .into_iter()
+            .filter(|base| *base != scenario);
+        let bases: Vec<_> = bases
+            .filter_map(|base| all.iter().find(|(other, _)| *other == base).cloned())
+            .collect();
+        Source::new(scenario.name(), move |ground| async move {
+            let stack = ground.world.stack.name.clone();
+            let sites = known.get_or_init(|| clean(scenario, &ground)).await;
+            let mut usual = BTreeSet::new();
+            for (base, known) in bases {
+                let sites = known.get_or_init(|| clean(base, &ground)).await.clone();
+                usual.extend(sites?);
+            }
+            let sites = sites.clone()?;
+            let of = |(place, site)| injections(scenario, nth + place, site, &usual, &stack);
+            Ok(sites.iter().enumerate().flat_map(of).collect())
+        })
+    });
     sources.collect()
 }
 
-async fn list(scenario: Scenario, ground: Arc<Ground>) -> Result<Vec<Injection>, String> {
-    let clean = scenario.run(&ground, None).await;
+/// Runs it without a fault.
+async fn clean(scenario: Scenario, ground: &Ground) -> Result<Vec<Site>, String> {
+    let clean = scenario.run(ground, None).await;
     if let Some(bad) = clean.bad.first() {
         return Err(format!("without any fault: {}: {}", bad.class, bad.what));
     }
@@ -147,16 +193,34 @@ async fn list(scenario: Scenario, ground: Arc<Ground>) -> Result<Vec<Injection>,
     if promoted != scenario.path.may_promote() {
         return Err(format!("without any fault it ended {:?}", clean.ended));
     }
-    let stack = ground.world.stack.name.clone();
-    let mut injections = Vec::new();
-    for site in sites(&clean.calls, &stack) {
-        for wrong in Wrong::ALL {
-            if wrong.can_strike(&site) {
-                injections.push(injection(scenario, &site, wrong, &stack));
-            }
-        }
+    let mut sites = sites(&clean.calls, &ground.world.stack.name);
+    if scenario.path == Path::Retained {
+        // What comes before is as in any release.
+        sites.retain(|site| site.caller.ends_with("-prune"));
     }
-    Ok(injections)
+    Ok(sites)
+}
+
+/// All that can go wrong at a call. Where it is `usual`, the whole has one of them: the one whose turn
+/// it is.
+fn injections(
+    scenario: Scenario,
+    turn: usize,
+    site: &Site,
+    usual: &BTreeSet<Site>,
+    stack: &str,
+) -> Vec<Injection> {
+    let possible: Vec<_> = Wrong::ALL
+        .into_iter()
+        .filter(|wrong| wrong.can_strike(site))
+        .collect();
+    let its_turn = turn % possible.len();
+    let all = possible.into_iter().enumerate().map(|(nth, wrong)| {
+        injection(scenario, site, wrong, stack)
+            .chosen_if(!usual.contains(site) || nth == its_turn)
+            .slow_if(wrong.is_slow_at(site))
+    });
+    all.collect()
 }
 
 fn injection(scenario: Scenario, site: &Site, wrong: Wrong, stack: &str) -> Injection {
@@ -165,11 +229,9 @@ fn injection(scenario: Scenario, site: &Site, wrong: Wrong, stack: &str) -> Inje
     let site = site.clone();
     Injection::new(name, stratum, move |ground| async move {
         let ran = scenario.run(&ground, Some(wrong.at(&site))).await;
-        // What is broken without the fault having struck is broken all the same.
-        if ran.struck == 0 && ran.bad.is_empty() {
-            Seen::NotReached
-        } else {
-            Seen::Injected(ran.bad)
+        Seen {
+            injected: ran.struck > 0,
+            bad: ran.bad,
         }
     })
 }

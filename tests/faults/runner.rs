@@ -21,6 +21,10 @@ pub(crate) struct Injection {
     pub(crate) name: String,
     /// What a sample has as much of as of every other.
     pub(crate) stratum: String,
+    /// Whether it is one of the whole; the others run only where they are asked for.
+    is_chosen: bool,
+    /// Whether it takes minutes: samples have none of these.
+    is_slow: bool,
     run: Run,
 }
 
@@ -39,7 +43,25 @@ impl Injection {
         Self {
             name,
             stratum,
+            is_chosen: true,
+            is_slow: false,
             run: Box::new(move |ground| run(ground).boxed()),
+        }
+    }
+
+    /// Leaves it out of the whole, unless it is `chosen`.
+    pub(crate) fn chosen_if(self, chosen: bool) -> Self {
+        Self {
+            is_chosen: chosen,
+            ..self
+        }
+    }
+
+    /// Says whether it takes minutes.
+    pub(crate) fn slow_if(self, slow: bool) -> Self {
+        Self {
+            is_slow: slow,
+            ..self
         }
     }
 }
@@ -65,12 +87,12 @@ impl Source {
 }
 
 /// What came of an injection.
-#[derive(Clone, Debug)]
-pub(crate) enum Seen {
-    /// Its release took another way, and never came there: nothing was injected.
-    NotReached,
-    /// What it broke.
-    Injected(Vec<Bad>),
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Seen {
+    /// Whether it struck. A release may take another way, and never come there.
+    pub(crate) injected: bool,
+    /// What is broken.
+    pub(crate) bad: Vec<Bad>,
 }
 
 /// Something that may not be.
@@ -117,8 +139,12 @@ pub(crate) struct Options {
     seed: u64,
     /// Only those whose name is this, or begins with it.
     only: Option<String>,
+    /// Those too that the whole leaves out.
+    every: bool,
     /// Only count and name them.
     list: bool,
+    /// Tell how long each took.
+    times: bool,
     /// How many local AWSs.
     grounds: usize,
     /// How many releases at once on each.
@@ -139,7 +165,9 @@ impl Options {
             faults: number("FAULTS")?,
             seed: number("SEED")?.unwrap_or(1) as u64,
             only: text("ONLY"),
+            every: text("EVERY").is_some(),
             list: text("LIST").is_some(),
+            times: text("TIMES").is_some(),
             grounds: number("GROUNDS")?.unwrap_or(2).max(1),
             at_once: number("AT_ONCE")?.unwrap_or(24).max(1),
         })
@@ -199,9 +227,13 @@ pub(crate) async fn run(options: Options, sources: Vec<Source>) -> Result<bool, 
     for one in listed {
         injections.extend(one.map_err(|error| error.to_string())??);
     }
-    injections.retain(|injection| options.wants(&injection.name));
     let known = injections.len();
+    injections.retain(|injection| options.wants(&injection.name));
+    if options.only.is_none() && !options.every {
+        injections.retain(|injection| injection.is_chosen);
+    }
     if let Some(count) = options.faults {
+        injections.retain(|injection| !injection.is_slow);
         injections = sample(injections, count, options.seed);
     }
     println!(
@@ -220,24 +252,22 @@ pub(crate) async fn run(options: Options, sources: Vec<Source>) -> Result<bool, 
     let (began, total) = (Instant::now(), injections.len());
     let mut tally = Tally::default();
     let mut said = Instant::now();
-    let mut done = stream::iter(injections.into_iter().enumerate())
-        .map(|(nth, injection)| {
-            let ground = Arc::clone(&grounds[nth % grounds.len()]);
-            let Injection { name, run, .. } = injection;
-            tokio::spawn(async move {
-                let seen = AssertUnwindSafe(run(ground)).catch_unwind().await;
-                let seen = seen.unwrap_or_else(|_| {
-                    Seen::Injected(vec![Bad {
-                        class: Class::Other,
-                        what: "what looks at it broke; what broke is above".into(),
-                    }])
-                });
-                (name, seen)
+    // What takes minutes waits nearly all of the time, and must not keep the others from the machine.
+    let (slow, quick): (Vec<_>, Vec<_>) = injections.into_iter().partition(|one| one.is_slow);
+    let lane = |injections: Vec<Injection>| {
+        let grounds = grounds.clone();
+        stream::iter(injections.into_iter().enumerate())
+            .map(move |(nth, injection)| {
+                injected(Arc::clone(&grounds[nth % grounds.len()]), injection)
             })
-        })
-        .buffer_unordered(at_once);
+            .buffer_unordered(at_once)
+    };
+    let mut done = stream::select(lane(slow), lane(quick));
     while let Some(one) = done.next().await {
-        let (name, seen) = one.map_err(|error| error.to_string())?;
+        let (name, seen, took) = one;
+        if options.times {
+            println!("{:6.1} s  {name}", took.as_secs_f64());
+        }
         tally.add(&name, seen);
         if said.elapsed() >= SAY_EVERY {
             said = Instant::now();
@@ -249,6 +279,24 @@ pub(crate) async fn run(options: Options, sources: Vec<Source>) -> Result<bool, 
     println!("It took {:.0} s.\n", begun.elapsed().as_secs_f64());
     println!("{}", tally.line());
     Ok(tally.broken.is_empty())
+}
+
+/// Runs one on a task of its own.
+async fn injected(ground: Arc<Ground>, injection: Injection) -> (String, Seen, Duration) {
+    let Injection { name, run, .. } = injection;
+    let began = Instant::now();
+    let task = tokio::spawn(async move { AssertUnwindSafe(run(ground)).catch_unwind().await });
+    let seen = match task.await {
+        Ok(Ok(seen)) => seen,
+        Ok(Err(_)) | Err(_) => Seen {
+            injected: false,
+            bad: vec![Bad {
+                class: Class::Other,
+                what: "what looks at it broke; what broke is above".into(),
+            }],
+        },
+    };
+    (name, seen, began.elapsed())
 }
 
 /// What came of all.
@@ -263,11 +311,12 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, name: &str, seen: Seen) {
-        let Seen::Injected(bad) = seen else {
+        let Seen { injected, bad } = seen;
+        if injected {
+            self.injected += 1;
+        } else {
             self.not_reached += 1;
-            return;
-        };
-        self.injected += 1;
+        }
         let classes: BTreeSet<_> = bad.iter().map(|one| one.class).collect();
         for class in classes {
             *self.counts.entry(class).or_default() += 1;
@@ -364,7 +413,7 @@ mod tests {
 
     fn injection(stratum: &str, nth: usize) -> Injection {
         Injection::new(format!("{stratum} {nth}"), stratum.into(), |_| async {
-            Seen::NotReached
+            Seen::default()
         })
     }
 
@@ -394,15 +443,19 @@ mod tests {
             class,
             what: String::new(),
         };
+        let seen = |bad| Seen {
+            injected: true,
+            bad,
+        };
         let mut tally = Tally::default();
-        tally.add("a", Seen::Injected(Vec::new()));
-        tally.add("b", Seen::NotReached);
+        tally.add("a", seen(Vec::new()));
+        tally.add("b", Seen::default());
         assert!(tally.broken.is_empty());
         let twice = vec![bad(Class::Stuck), bad(Class::Stuck), bad(Class::LostLock)];
-        tally.add("c", Seen::Injected(twice));
+        tally.add("c", seen(twice));
         let line = "faults: 2 injected, 1 stuck, 0 wrong version, 1 lost locks, 0 versions deleted in error";
         assert_eq!(tally.line(), line);
-        tally.add("d", Seen::Injected(vec![bad(Class::Other)]));
+        tally.add("d", seen(vec![bad(Class::Other)]));
         assert!(
             tally
                 .line()

@@ -125,6 +125,15 @@ impl Scenario {
         format!("{}/{}/{}", strategy.name(), kind.name(), path.name())
     }
 
+    /// The scenarios that have what most releases of its path have, and of its kind of traffic.
+    pub(crate) fn bases(self) -> [Self; 2] {
+        [Kind::Alias, self.kind].map(|kind| Self {
+            strategy: Strategy::Canary,
+            kind,
+            path: self.path,
+        })
+    }
+
     /// Versions that are there before, of which the last one serves.
     const fn versions(self) -> u32 {
         match self.path {
@@ -195,6 +204,7 @@ impl Scenario {
         }
         if std::env::var_os("KEEP").is_none() {
             self.clean_up(&world, &target, &execution, alarm).await;
+            door.delete().await;
         }
         ran
     }

@@ -208,6 +208,32 @@ impl Alb {
         }
     }
 
+    /// Takes the load balancer and its groups away.
+    ///
+    /// # Panics
+    /// When something else needs them.
+    pub async fn delete(&self) {
+        let listener = self.client.describe_listeners();
+        let listener = listener.listener_arns(&self.listener).send().await;
+        let listener = listener.expect("the listener is there").listeners;
+        let balancer = listener
+            .and_then(|all| all.into_iter().next()?.load_balancer_arn)
+            .expect("it is told");
+        if let Some(rule) = &self.rule {
+            let gone = self.client.delete_rule().rule_arn(rule).send().await;
+            gone.expect("the rule can be deleted");
+        }
+        let gone = self.client.delete_listener().listener_arn(&self.listener);
+        gone.send().await.expect("the listener can be deleted");
+        let gone = self.client.delete_load_balancer();
+        let gone = gone.load_balancer_arn(balancer).send().await;
+        gone.expect("the load balancer can be deleted");
+        for group in [&self.blue, &self.green] {
+            let gone = self.client.delete_target_group().target_group_arn(group);
+            gone.send().await.expect("the group can be deleted");
+        }
+    }
+
     /// Has a group send its requests to a version or an alias, and to nothing else.
     pub async fn send_to(&self, group: &str, target: &Target, qualifier: &str) {
         for before in self.targets(group).await {

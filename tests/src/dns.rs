@@ -217,6 +217,31 @@ impl Dns {
         self.control.post("dns/health", &health).await;
     }
 
+    /// Takes the two records, their load balancers and the zone away.
+    ///
+    /// # Panics
+    /// When there are others in it.
+    pub async fn delete(&self) {
+        let gone = self.records().await.into_iter().map(|record| {
+            Change::builder()
+                .action(ChangeAction::Delete)
+                .resource_record_set(record)
+                .build()
+                .expect("all is said")
+        });
+        let batch = ChangeBatch::builder()
+            .set_changes(Some(gone.collect()))
+            .build()
+            .expect("all is said");
+        let change = self.client.change_resource_record_sets();
+        let change = change.hosted_zone_id(&self.zone).change_batch(batch);
+        change.send().await.expect("the records can be deleted");
+        self.blue.delete().await;
+        self.green.delete().await;
+        let gone = self.client.delete_hosted_zone().id(&self.zone).send();
+        gone.await.expect("the zone can be deleted");
+    }
+
     /// What the name servers answer: `blue`, `green`, or nothing.
     pub async fn resolve(&self) -> Option<String> {
         let query = json!({"name": self.name});

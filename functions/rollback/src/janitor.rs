@@ -49,7 +49,7 @@ impl Handler {
             .await
         {
             Ok(made_whole) => {
-                if !made_whole && status != "FAILED" {
+                if !made_whole && (status != "FAILED" || error == Some("RollbackFailed")) {
                     self.never_began(execution, application, reason, time)
                         .await?;
                 }
@@ -62,8 +62,8 @@ impl Handler {
         }
     }
 
-    /// Tells people of an execution that was ended from outside before it took its locks: nothing else
-    /// ever does. One that failed has told of that itself.
+    /// Tells people of an execution that ended before it took its locks: nothing else ever does. One
+    /// that failed has told of that itself, unless what tells could not be invoked either, or not tell.
     async fn never_began(
         &self,
         execution: &str,

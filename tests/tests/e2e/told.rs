@@ -9,7 +9,7 @@ use crossfade_tests::{
 use serde_json::{Value, json};
 
 use crate::{
-    case::{ALIAS, Case, Test, alone, canary, test},
+    case::{ALIAS, Case, Test, alone, canary, ended_after_minutes, test},
     promoted::promoted,
 };
 
@@ -21,6 +21,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("told_of_what_is_rejected_and_unchanged", nothing_done),
         test("told_of_what_is_stuck", stuck),
         test("events_that_cannot_be_read_are_kept", unreadable_events),
+        test("told_of_what_could_invoke_nothing", nothing_invoked),
         alone("told_late_or_never_endangers_nothing", cannot_tell),
     ]
 }
@@ -320,4 +321,23 @@ async fn unreadable_events(case: Case) {
         (kept.len() == 2).then_some(())
     })
     .await;
+}
+
+/// The state machine may invoke nothing, not even what tells people of failures.
+async fn nothing_invoked(case: Case) {
+    let target = case.blue().await;
+    let own = case.world.of_release(&case.name).await;
+    let denied = Fault::new("access-denied")
+        .on("lambda", "Invoke")
+        .by("states")
+        .of_release(&case.name);
+    let denied = own.fault(denied.always()).await;
+    let execution = case.start(&case.request(json!({}))).await;
+    let ended = ended_after_minutes(&execution).await;
+    assert_eq!(ended.error, "RollbackFailed", "{ended:?}");
+    own.mend(denied).await;
+    let told = case.told(&execution, "REJECTED").await;
+    assert!(told.message.contains("RollbackFailed"), "{}", told.message);
+    let alias = target.look(ALIAS).await.expect("the alias is there");
+    assert_eq!(alias.settled(), Some("1"), "{alias:?}");
 }
