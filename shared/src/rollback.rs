@@ -10,7 +10,7 @@ use chrono::SecondsFormat;
 use crate::{
     aws::{
         ledger::{Ledger, Record, Status, Why},
-        traffic::Traffic,
+        traffic::{Late, Traffic},
     },
     domain::{
         Timestamp,
@@ -87,6 +87,9 @@ pub fn outcome(
 
 /// Puts an open deployment's traffic back on blue. None when it has ended already.
 ///
+/// The ledger is told first, and then every alias is written to: a function that asks for leave finds
+/// none, and what one has decided on before does not apply any more. So the deployment can be closed.
+///
 /// # Errors
 /// [`Error::Transient`] when AWS did not answer for one of the targets; the others are on blue, and
 /// to run it again is safe.
@@ -95,33 +98,37 @@ pub async fn restore(
     ledger: &Ledger,
     execution: &str,
     why: &Why,
+    late: Late,
 ) -> Result<Option<Restored>, Error> {
     let Some(record) = ledger.tell_back(execution, why).await? else {
         return Ok(None);
     };
-    put_back(traffic, record, &BTreeSet::new()).await.map(Some)
+    put_back(traffic, record, &BTreeSet::new(), late)
+        .await
+        .map(Some)
 }
 
-/// The same for an execution that is over: what a function of it is still about to write does not
-/// apply any more.
-pub async fn restore_dead(
+/// The same for a caller that knows the targets: one write each, and whatever is not as it was when the
+/// caller's copy was made goes the slow way.
+pub async fn restore_known(
     traffic: &Traffic,
     ledger: &Ledger,
     execution: &str,
     why: &Why,
+    known: &Footprint,
 ) -> Result<Option<Restored>, Error> {
     let Some(record) = ledger.tell_back(execution, why).await? else {
         return Ok(None);
     };
-    if let Some(footprint) = &record.footprint {
-        traffic.fence(footprint).await?;
-    }
-    put_back(traffic, record, &BTreeSet::new()).await.map(Some)
+    let done = traffic.restore_at_once(known).await;
+    put_back(traffic, record, &done, Late::Possible)
+        .await
+        .map(Some)
 }
 
-/// The same for a caller that knows the targets: traffic and ledger are written at the same time,
-/// and traffic waits for nothing. Whatever is not as it was when the caller's copy was made goes the
-/// slow way, by what the ledger says.
+/// The same where every moment counts: traffic and ledger are written at the same time, and traffic
+/// waits for nothing. The deployment cannot be closed with that: a function may have read what was
+/// written here, and asked for leave before it was taken. Whoever closes it puts it back once more.
 pub async fn restore_at_once(
     traffic: &Traffic,
     ledger: &Ledger,
@@ -129,6 +136,10 @@ pub async fn restore_at_once(
     why: &Why,
     known: &Footprint,
 ) -> Result<Option<Restored>, Error> {
+    // `DeleteAlias` takes no revision: a promotion that comes in between would be undone unseen.
+    if known.makes_an_alias() {
+        return restore(traffic, ledger, execution, why, Late::Possible).await;
+    }
     let (told, done) = futures::join!(
         ledger.tell_back(execution, why),
         traffic.restore_at_once(known),
@@ -136,7 +147,9 @@ pub async fn restore_at_once(
     let Some(record) = told? else {
         return Ok(None);
     };
-    put_back(traffic, record, &done).await.map(Some)
+    put_back(traffic, record, &done, Late::Possible)
+        .await
+        .map(Some)
 }
 
 /// What became of taking a promoted deployment back.
@@ -182,6 +195,7 @@ pub async fn revert(
             ..record
         },
         &BTreeSet::new(),
+        Late::Possible,
     )
     .await?;
     close(ledger, &restored, why.at).await?;
@@ -234,6 +248,7 @@ async fn put_back(
     traffic: &Traffic,
     record: Record,
     done: &BTreeSet<FunctionName>,
+    late: Late,
 ) -> Result<Restored, Error> {
     // Where versions were never fixed, no traffic was moved.
     let Some(footprint) = &record.footprint else {
@@ -254,7 +269,7 @@ async fn put_back(
     let changed_outside = if left.functions.is_empty() && !done.is_empty() {
         Vec::new()
     } else {
-        traffic.restore(&left).await?.changed_outside
+        traffic.restore(&left, late).await?.changed_outside
     };
     Ok(Restored {
         record,

@@ -1344,6 +1344,82 @@ class Control(Bridged):
         # The next one has a process of its own.
         self.assertEqual(self.have_it_call("last"), {"status": 200})
 
+    def started(self, machine: str, token: str, nth: int) -> str:
+        start = {"stateMachineArn": machine, "name": f"{nth}-of-{token}", "input": "{}"}
+        return str(self.states.start_execution(**start)["executionArn"])
+
+    def test_a_call_that_is_late_and_an_execution_that_is_stopped_at_it(self) -> None:
+        self.caller()
+        token = self.release("token-7")
+        machine = self.machine({"W": {"Type": "Wait", "Seconds": 3000, "End": True}}, "W")
+        at = {"caller": self.name, "action": "UpdateAlias", "release": token, "seconds": 0.5}
+        for nth, (kind, stops, waits) in enumerate(
+            (("late", False, True), ("stop-before", True, False), ("stop-after", True, False), ("stop-late", True, True))
+        ):
+            arn = self.started(machine, token, nth)
+            self.aws.local("POST", "faults", {**at, "kind": kind})
+            began = time.monotonic()
+            self.assertEqual(self.have_it_call(kind, release=token)["status"], 200, kind)
+            self.assertEqual(time.monotonic() - began > 0.5, waits, kind)
+            self.assertEqual(self.description(), kind)
+            status = self.states.describe_execution(executionArn=arn)["status"]
+            self.assertEqual(status, "ABORTED" if stops else "RUNNING", kind)
+            self.states.stop_execution(executionArn=arn)
+
+    def test_what_happens_as_a_state_is_entered(self) -> None:
+        token = self.release("token-8")
+        self.function({"version": "x", "latencyMs": 700})
+        machine = self.machine(
+            {
+                "A": {"Type": "Pass", "Parameters": {"at.$": "$$.State.EnteredTime"}, "Next": "B"},
+                "B": {
+                    "Type": "Task",
+                    "Resource": self.arn(),
+                    "TimeoutSeconds": 30,
+                    "Catch": [{"ErrorEquals": ["States.Timeout"], "Next": "C", "ResultPath": "$.failure"}],
+                    "ResultPath": "$.said",
+                    "End": True,
+                },
+                "C": {"Type": "Pass", "End": True},
+            },
+            "A",
+        )
+        at = {"service": "states", "action": "EnterState", "release": token}
+        for nth, (kind, state, status) in enumerate(
+            (("stop", "B", "ABORTED"), ("time-out", "B", "TIMED_OUT"), ("task-time-out", "B", "SUCCEEDED"))
+        ):
+            self.aws.local("POST", "faults", {**at, "kind": kind, "resource": state, "seconds": 0.1})
+            end = self.ended(self.started(machine, token, nth))
+            self.assertEqual(end["status"], status, kind)
+            history = self.states.get_execution_history(executionArn=end["executionArn"])["events"]
+            entered = [e["stateEnteredEventDetails"]["name"] for e in history if "stateEnteredEventDetails" in e]
+            self.assertEqual(entered, ["A", "B", "C"] if kind == "task-time-out" else ["A", "B"], kind)
+        for nth, seconds in enumerate((3600, -3600)):
+            self.aws.local("DELETE", "faults")
+            self.aws.local("POST", "faults", {**at, "kind": "clock", "seconds": seconds, "times": None})
+            end = self.ended(self.started(machine, token, 10 + nth))
+            said = datetime.datetime.fromisoformat(json.loads(end["output"])["at"].replace("Z", "+00:00"))
+            self.assertAlmostEqual(said.timestamp() - time.time(), seconds, delta=30)
+
+    def test_what_happens_to_an_event(self) -> None:
+        token = self.release("token-9")
+        name = f"alarm-of-{token}"
+        url = self.queue_for({"source": ["aws.cloudwatch"], "detail": {"alarmName": [name]}})
+        event = {
+            "source": "aws.cloudwatch",
+            "detail-type": "CloudWatch Alarm State Change",
+            "detail": {"alarmName": name},
+        }
+        at = {"service": "events", "action": "Deliver", "resource": event["detail-type"], "release": token}
+        for kind, count in (("lose", 0), ("double", 2), ("late", 1), ("again", 2), ("clock", 1)):
+            self.aws.local("POST", "faults", {**at, "kind": kind, "seconds": -3600 if kind == "clock" else 0.5})
+            self.aws.local("POST", "events", event)
+            got = self.received(url, count + 1, 1.5)
+            self.assertEqual(len(got), count, kind)
+            if kind == "clock":
+                sent = datetime.datetime.fromisoformat(got[0]["time"].replace("Z", "+00:00"))
+                self.assertAlmostEqual(sent.timestamp() - time.time(), -3600, delta=30)
+
     def test_waiting_for_executions(self) -> None:
         token = self.release("token-5")
         machine = self.machine(

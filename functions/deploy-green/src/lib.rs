@@ -167,7 +167,9 @@ impl Handler {
             unanswered: None,
             answer: None,
         };
-        self.ledger.launch(&task.execution, &release).await?;
+        self.ledger
+            .launch(&task.execution, task.retries, &release)
+            .await?;
         let begun = Notice::started(&task.execution, task.now, &release);
         self.notifier.mention(&begun).await;
         tracing::info!(

@@ -1,7 +1,10 @@
 //! Taking the locks, from the dead too.
 
 use crossfade::{
-    aws::ledger::{Began, Begin, Status, Why},
+    aws::{
+        ledger::{Began, Begin, Status, Why},
+        traffic::Late,
+    },
     domain::{analysis::OnHoldTimeout, check::Evidence, names::FunctionName, weight::Weight},
     error::Error,
     rollback,
@@ -103,7 +106,7 @@ impl Handler {
             at: task.now,
         };
         if let Some(restored) =
-            rollback::restore_dead(&self.traffic, &self.ledger, holder, &why).await?
+            rollback::restore(&self.traffic, &self.ledger, holder, &why, Late::Possible).await?
         {
             rollback::close(&self.ledger, &restored, task.now).await?;
             let outcome = restored.outcome(restored.status());

@@ -60,6 +60,15 @@ impl Failure {
         self.error.is_none()
     }
 
+    /// Whether it is of a state before the first shift, and of no other: then no function can be about to
+    /// move traffic.
+    pub(crate) fn is_before_any_shift(&self) -> bool {
+        matches!(
+            self.error.as_deref(),
+            Some("ValidationFailed" | "MigrationFailed")
+        )
+    }
+
     /// The error's name in the contract. What the contract does not name is a rollback.
     pub(crate) fn name(&self) -> &'static str {
         let named = self

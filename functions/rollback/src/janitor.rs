@@ -2,7 +2,10 @@
 //! failed where nothing catches.
 
 use crossfade::{
-    aws::ledger::{Record, Status, Why},
+    aws::{
+        ledger::{Record, Status, Why},
+        traffic::Late,
+    },
     domain::{
         Timestamp, analysis::OnHoldTimeout, check::Evidence, names::Application,
         release::DeploymentStatus,
@@ -193,7 +196,7 @@ impl Handler {
             at,
         };
         let Some(restored) =
-            rollback::restore_dead(&self.traffic, &self.ledger, execution, &why).await?
+            rollback::restore(&self.traffic, &self.ledger, execution, &why, Late::Possible).await?
         else {
             return Ok(false);
         };

@@ -14,7 +14,7 @@ use crossfade::{
         executions::Executions,
         ledger::{Ledger, Why},
         notify::Notifier,
-        traffic::Traffic,
+        traffic::{Late, Traffic},
     },
     domain::{
         approval::{OnDenied, Word},
@@ -117,9 +117,18 @@ impl Handler {
             // do, while a train's aliases would take longer to be read than to be written.
             Some(release) if failure.is_none() => {
                 let known = release.footprint();
-                rollback::restore_at_once(traffic, ledger, execution, &why, &known).await?
+                rollback::restore_known(traffic, ledger, execution, &why, &known).await?
             }
-            _ => rollback::restore(traffic, ledger, execution, &why).await?,
+            _ => {
+                let unmoved = release.as_ref().is_none_or(|known| known.steps.is_empty())
+                    && failure.is_before_any_shift();
+                let late = if unmoved {
+                    Late::Impossible
+                } else {
+                    Late::Possible
+                };
+                rollback::restore(traffic, ledger, execution, &why, late).await?
+            }
         };
         let changed_outside = restored
             .as_ref()
@@ -296,7 +305,7 @@ impl Handler {
             return Ok(Err("none was ever promoted".into()));
         };
         if let Some(restored) =
-            rollback::restore(&self.traffic, &self.ledger, &execution, why).await?
+            rollback::restore(&self.traffic, &self.ledger, &execution, why, Late::Possible).await?
         {
             if let Some(token) = &restored.record.token {
                 let told = Error::DeploymentRolledBack(why.reason.clone());

@@ -339,12 +339,25 @@ impl Ledger {
     }
 
     /// Fixes the versions and arms the alarms: from here on, anyone can put traffic back.
-    pub async fn launch(&self, execution: &str, release: &Release) -> Result<(), Error> {
+    ///
+    /// Free to repeat by the same attempt and by later ones. What an earlier attempt says late, which
+    /// nobody waits for any more, does not replace what the execution goes on with.
+    pub async fn launch(
+        &self,
+        execution: &str,
+        attempt: u32,
+        release: &Release,
+    ) -> Result<(), Error> {
         let update = self
             .update(key(&deployment(execution), ONE))
-            .update_expression("SET #status = :inFlight, footprint = :footprint, weight = :weight")
-            .condition_expression("#status IN (:preparing, :inFlight)")
+            .update_expression(
+                "SET #status = :inFlight, footprint = :footprint, weight = :weight, attempt = :attempt",
+            )
+            .condition_expression(
+                "#status = :preparing OR (#status = :inFlight AND attempt <= :attempt)",
+            )
             .expression_attribute_values(":preparing", s(Status::Preparing.word()))
+            .expression_attribute_values(":attempt", n(i64::from(attempt)))
             .expression_attribute_values(":weight", n(0));
         self.moved(execution, release, update).await
     }
@@ -476,7 +489,8 @@ impl Ledger {
     }
 
     /// Ends a deployment: its row says how, and all that it held is given back. Free to repeat, and
-    /// never touches what another deployment holds by now.
+    /// never touches what another deployment holds by now. A promotion that is repeated changes nothing:
+    /// another may have been promoted since.
     ///
     /// A promoted deployment stays armed: its alarms are watched until its `retention` ends, and what
     /// it keeps is on record from the same moment.
@@ -510,7 +524,7 @@ impl Ledger {
         if status == Status::Promoted {
             // A deployment that was told to go back meanwhile is not promoted any more.
             update = update
-                .condition_expression("#status IN (:inFlight, :held, :status)")
+                .condition_expression("#status IN (:inFlight, :held)")
                 .expression_attribute_values(":inFlight", s(Status::InFlight.word()))
                 .expression_attribute_values(":held", s(Status::Held.word()))
                 .return_values_on_condition_check_failure(
@@ -560,7 +574,13 @@ impl Ledger {
             Ok(_) => Ok(()),
             Err(error) => Err(match cancelled(&error).as_deref() {
                 Some([]) => contended(),
-                Some([row, ..]) if row.contains_key("status") => told(Some(row)),
+                Some([row, ..]) if row.contains_key("status") => {
+                    let promoted = text(row, "status").as_deref() == Some(Status::Promoted.word());
+                    if promoted && status == Status::Promoted {
+                        return Ok(());
+                    }
+                    told(Some(row))
+                }
                 // A lock that is another's by now: ours was taken over, and with it the ending.
                 Some(_) => Error::DeploymentInProgress(
                     "another deployment has taken over the locks".into(),
@@ -894,6 +914,10 @@ fn instant(item: &Item, name: &str) -> Result<Option<Timestamp>, Error> {
 /// What a deployment that may not go on is told.
 fn told(row: Option<&Item>) -> Error {
     match row.map(record) {
+        // Nothing of it is to be put back.
+        Some(Ok(row)) if row.status == Status::Promoted => {
+            Error::Refused("the deployment has been promoted already".into())
+        }
         Some(Ok(row)) => {
             let reason = row
                 .why

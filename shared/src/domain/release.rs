@@ -140,6 +140,13 @@ pub struct Footprint {
 }
 
 impl Footprint {
+    /// Whether it makes an alias that there was not before, so that going back is deleting it.
+    #[must_use]
+    pub fn makes_an_alias(&self) -> bool {
+        let functions = &self.functions;
+        self.traffic == FrontDoor::Alias && functions.iter().any(|one| one.blue_version.is_none())
+    }
+
     /// The same, not knowing what the aliases' revisions are: they are read before they are written.
     #[must_use]
     pub fn unread(mut self) -> Self {

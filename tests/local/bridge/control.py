@@ -39,6 +39,14 @@ KINDS = (
 )
 _UNANSWERED_BEFORE = ("silence", "drop-before", "kill-before")
 _UNANSWERED_AFTER = ("drop-after", "kill-after")
+_ANSWERED = ("late", "stop-before", "stop-after", "stop-late")
+"""What leaves the call as it is: it is made late, or its release's execution is stopped right before, right
+after, or right before and the call is made late."""
+CALL_KINDS = (*KINDS, *_ANSWERED)
+STATE_KINDS = ("stop", "time-out", "task-time-out", "schedule", "clock")
+"""What can happen as a state is entered: action EnterState of service states, about the state's name."""
+EVENT_KINDS = ("lose", "double", "late", "again", "clock")
+"""What can happen to an event: action Deliver of service events, about its detail-type."""
 
 
 # ── Calls ────────────────────────────────────────────────────────────────────────────────────
@@ -137,8 +145,10 @@ class Faults:
         self._lock = threading.Lock()
 
     def add(self, data: dict[str, Any]) -> int:
-        if data.get("kind") not in KINDS:
-            raise ValueError(f"kind must be one of {', '.join(KINDS)}")
+        of_call = {"EnterState": STATE_KINDS, "Deliver": EVENT_KINDS}
+        kinds = of_call.get(data.get("action", ""), CALL_KINDS)
+        if data.get("kind") not in kinds:
+            raise ValueError(f"kind must be one of {', '.join(kinds)}")
         known = {"kind", "service", "action", "caller", "resource", "release", "times", "skip", "seconds"}
         if unknown := set(data) - known:
             raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}")
@@ -161,7 +171,13 @@ class Faults:
             return [asdict(f) for f in self._faults]
 
     def take(
-        self, service: str, action: str, caller: str | None, resource: str | None, release: str | None
+        self,
+        service: str,
+        action: str,
+        caller: str | None,
+        resource: str | None,
+        release: str | None,
+        kinds: tuple[str, ...] = CALL_KINDS,
     ) -> Fault | None:
         """The fault this call meets, counted; the first that matches and is not used up.
 
@@ -170,6 +186,9 @@ class Faults:
             return None
         with self._lock:
             for fault in self._faults:
+                # One that matches every call is not meant for what is none.
+                if fault.kind not in kinds or (kinds is not CALL_KINDS and fault.action is None):
+                    continue
                 if fault.service not in (None, service) or fault.action not in (None, action):
                     continue
                 if fault.caller not in (None, caller) or fault.release not in (None, release):
@@ -216,7 +235,9 @@ def internal_call(
     call = InternalCall()
     release = releases.named_in(said)
     fault = FAULTS.take(service, action, caller, resource, release)
-    if fault is not None:
+    if fault is not None and fault.kind in _ANSWERED:
+        time.sleep(fault.seconds if fault.kind == "late" else 0)
+    elif fault is not None:
         if fault.kind == "silence":
             time.sleep(fault.seconds)
         if fault.kind in _UNANSWERED_AFTER:
@@ -239,6 +260,13 @@ ROUTES: dict[tuple[str, str], Local] = {}
 """(method, path under /_local/) -> a function of (method, path, query, body), which answers with JSON.
 
 A coroutine function is awaited where all requests are served, and must not block."""
+
+
+STOP: Callable[[str], None] = lambda release: None
+"""Stops what runs of a release; `states` puts it here."""
+
+SCHEDULE: Callable[[], None] = lambda: None
+"""Fires all schedules; `events` puts it here."""
 
 
 LIMIT: Callable[[str, str, str, dict[str, str]], http1.Response | None] = lambda *call: None
@@ -269,6 +297,14 @@ async def handle(request: http1.Request, connection: http1.Connection) -> http1.
     release = serving or releases.named_in(request.target.encode(), request.body)
     owner = (release, serving is not None)
     fault = FAULTS.take(service, action, caller, resource, serving)
+    stops_after = False
+    if fault is not None and fault.kind in _ANSWERED:
+        if fault.kind in ("stop-before", "stop-late"):
+            await asyncio.to_thread(STOP, serving or "")
+        if fault.kind in ("late", "stop-late"):
+            await asyncio.sleep(fault.seconds)
+        stops_after = fault.kind == "stop-after"
+        fault = None
     if fault is not None:
         if fault.kind == "silence":
             await asyncio.sleep(fault.seconds)
@@ -297,6 +333,8 @@ async def handle(request: http1.Request, connection: http1.Connection) -> http1.
             and wire.error_of(answer, service) in _UNKNOWN_HERE
         ):
             answer = await asyncio.to_thread(_ask_moto, request) or answer
+    if stops_after:
+        await asyncio.to_thread(STOP, serving or "")
     if fault is not None:
         # What the service did, though its caller is never told.
         status = answer.status if answer is not None else 200

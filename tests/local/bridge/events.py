@@ -17,7 +17,7 @@ from ministack.core.responses import new_uuid, request_scope
 from ministack.services import eventbridge as eb
 from ministack.services import lambda_svc, sqs
 
-from . import control, functions, policies
+from . import control, functions, policies, releases
 
 logger = logging.getLogger("bridge.events")
 
@@ -72,13 +72,39 @@ def _matches(detail: Any, wanted: dict[str, Any]) -> bool:
 
 def _dispatch_event(event: dict[str, Any], view: Any = None) -> None:
     count, delay = _fate(event)
+    release = releases.named_in(str(event.get("Detail")).encode())
+    fault = control.FAULTS.take("events", "Deliver", "events", event.get("DetailType"), release, control.EVENT_KINDS)
+    if fault is not None:
+        if fault.kind == "clock":
+            event = {**event, "Time": int(event["Time"] + fault.seconds)}
+            view = eb._pattern_event_view(event)
+        elif fault.kind == "late":
+            delay += fault.seconds
+        elif fault.kind == "again":
+            _dispatch_later(fault.seconds, event, view)
+        else:
+            count = {"lose": 0, "double": 2}[fault.kind]
     for _ in range(count):
         if delay:
-            timer = threading.Timer(delay, contextvars.copy_context().run, args=(_original_dispatch_event, event, view))
-            timer.daemon = True
-            timer.start()
+            _dispatch_later(delay, event, view)
         else:
             _original_dispatch_event(event, view)
+
+
+def _dispatch_later(seconds: float, event: dict[str, Any], view: Any) -> None:
+    """An event on its way is at work for its release."""
+    release = releases.named_in(str(event.get("Detail")).encode())
+    releases.begins(release)
+
+    def deliver() -> None:
+        try:
+            _original_dispatch_event(event, view)
+        finally:
+            releases.ends(release)
+
+    timer = threading.Timer(seconds, contextvars.copy_context().run, args=(deliver,))
+    timer.daemon = True
+    timer.start()
 
 
 # ── Lambda targets ───────────────────────────────────────────────────────────────────────────
@@ -227,6 +253,12 @@ def _run_schedule(method: str, path: str, query: dict[str, str], body: Any) -> A
         raise ValueError(f"no scheduled rule is named {prefix}*")
     return {"rules": fired}
 
+
+def _fire_schedules() -> None:
+    _run_schedule("", "", {}, {"rule": ""})
+
+
+control.SCHEDULE = _fire_schedules
 
 _original_dispatch_event: Any = None
 _original_invoke_target: Any = None

@@ -19,13 +19,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from datetime import datetime, timedelta
 from typing import Any
 
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, new_uuid, request_scope
 from ministack.services import eventbridge, lambda_svc
 from ministack.services import stepfunctions as sfn
 
-from . import control
+from . import control, releases
 
 logger = logging.getLogger("bridge.states")
 
@@ -49,6 +50,8 @@ class Control:
         self.ended = threading.Event()
         self.lock = threading.Lock()
         self.tokens: set[str] = set()
+        self.hurry: float | None = None
+        """How long the first try of the next task may take, where a fault says so; not scaled."""
 
     def check(self) -> None:
         if self.ended.is_set():
@@ -287,6 +290,8 @@ def _walk(definition: dict[str, Any], machine: dict[str, Any], execution: dict[s
         sfn._add_event(
             execution, f"{kind}StateEntered", {"stateEnteredEventDetails": {"name": name, "input": json.dumps(data)}}
         )
+        _entered(name, execution, context, control_)
+        control_.check()
         if kind == "Succeed":
             data = sfn._apply_output_path(state, sfn._apply_input_path(state, data, context), context)
             following = None
@@ -312,6 +317,40 @@ def _walk(definition: dict[str, Any], machine: dict[str, Any], execution: dict[s
         sfn._add_event(execution, f"{kind}StateExited", {"stateExitedEventDetails": {"name": name, "output": text}})
         name = following
     return data
+
+
+def _entered(name: str, execution: dict[str, Any], context: dict[str, Any], control_: Control) -> None:
+    """What happens at this very moment, where a fault says so."""
+    control_.hurry = None
+    release = releases.named_in(str(execution["name"]).encode())
+    for kind in control.STATE_KINDS:
+        fault = control.FAULTS.take("states", "EnterState", "states", name, release, (kind,))
+        if fault is None:
+            continue
+        if kind == "stop":
+            _end(execution, "ABORTED")
+        elif kind == "time-out":
+            _end(execution, "TIMED_OUT")
+        elif kind == "task-time-out":
+            control_.hurry = fault.seconds
+        elif kind == "schedule":
+            control.SCHEDULE()
+        else:
+            context["State"]["EnteredTime"] = shifted(context["State"]["EnteredTime"], fault.seconds)
+
+
+def shifted(stamp: str, seconds: float) -> str:
+    """A time stamp of a clock that is off by so many seconds."""
+    at = datetime.fromisoformat(stamp.replace("Z", "+00:00")) + timedelta(seconds=seconds)
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _stop_release(token: str) -> None:
+    """Stops the executions of a release."""
+    with request_scope(os.environ["MINISTACK_ACCOUNT_ID"], os.environ["MINISTACK_REGION"]):
+        for execution in list(sfn._executions.values()):
+            if token and token in execution["name"]:
+                _end(execution, "ABORTED")
 
 
 def _scaled_sleep(seconds: float) -> None:
@@ -363,6 +402,9 @@ def _execute_task(state: dict[str, Any], data: Any, execution: dict[str, Any], c
             context["Task"] = {"Token": _new_token(execution["stateMachineArn"])}
         try:
             limit = _limit(state, "TimeoutSeconds", data, context)
+            hurry, control_.hurry = control_.hurry, None
+            if hurry is not None:
+                limit = hurry / wait_scale() if waits else hurry
             if jsonata:
                 arguments = sfn._apply_jsonata_arguments(state, data, context)
             else:
@@ -729,6 +771,7 @@ def _forget(token: str) -> None:
 
 
 control.FORGET.append(_forget)
+control.STOP = _stop_release
 
 _original_start_execution: Any = None
 _original_invoke_resource: Any = None

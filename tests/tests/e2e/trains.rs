@@ -41,6 +41,10 @@ pub(crate) fn tests() -> Vec<Test> {
             "train_stopped_in_the_middle_of_a_shift_is_whole",
             stopped_in_a_shift,
         ),
+        test(
+            "train_rolled_back_by_hand_in_the_middle_of_a_shift_is_whole",
+            rolled_back_by_hand_in_a_shift,
+        ),
         alone(
             "train_meets_an_alarm_in_the_middle_of_its_first_shift",
             alarm_in_a_shift,
@@ -281,31 +285,27 @@ async fn smoke_test_fails(case: Case) {
     assert_eq!(moved.count(), 0, "no alias was touched");
 }
 
-/// A function that is shifting goes on when its execution is stopped: whatever it writes late must
-/// not stay.
-async fn stopped_in_a_shift(case: Case) {
-    let train = healthy_train(&case).await;
-    let shift = case.world.stack.function("shift-traffic");
-    // One write gets no answer for a while and is then tried again, when all has been put back.
+/// A release of a train in whose shift one write gets no answer for a while, and is tried again when all
+/// has been put back.
+async fn slow_shift(case: &Case, train: &[Target]) -> Execution {
     let slow = Fault::new("silence")
         .on("lambda", "UpdateAlias")
-        .by(&shift)
+        .by(&case.world.stack.function("shift-traffic"))
         .about(&train[5].name);
     let slow = case.world.fault(slow.seconds(2.0)).await;
-    let request = request(
-        &case,
-        &train,
-        json!({"strategy": canary(&[(50, 3600), (100, 100)])}),
-    );
+    let strategy = canary(&[(50, 3600), (100, 100)]);
+    let request = request(case, train, json!({ "strategy": strategy }));
     let execution = case.start(&request).await;
     until("the shift that is slow", || async {
         (case.world.struck(slow).await > 0).then_some(())
     })
     .await;
-    execution.stop().await;
-    case.ledger_says(&execution, "ROLLED_BACK").await;
-    all_on_blue(&train).await;
-    // It is on a revision that is good no more: blue was written over blue.
+    execution
+}
+
+/// It is on a revision that is good no more: blue was written over blue.
+async fn late_write_is_refused(case: &Case, train: &[Target]) {
+    let shift = case.world.stack.function("shift-traffic");
     until("the write that comes late, and is refused", || async {
         let calls = case.world.calls(case.since).await;
         let late = calls.iter().any(|call| {
@@ -317,10 +317,34 @@ async fn stopped_in_a_shift(case: Case) {
         late.then_some(())
     })
     .await;
-    let written = written_by(&case, &train[5..], "shift-traffic").await;
+    let written = written_by(case, &train[5..], "shift-traffic").await;
     assert_eq!(written.len(), 0, "{written:?}");
+    all_on_blue(train).await;
+}
+
+/// A function that is shifting goes on when its execution is stopped: whatever it writes late must
+/// not stay.
+async fn stopped_in_a_shift(case: Case) {
+    let train = healthy_train(&case).await;
+    let execution = slow_shift(&case, &train).await;
+    execution.stop().await;
+    case.ledger_says(&execution, "ROLLED_BACK").await;
     all_on_blue(&train).await;
+    late_write_is_refused(&case, &train).await;
     assert_eq!(execution.wait().await.status, "ABORTED");
+}
+
+/// The same when a person asks for a rollback of it, and it goes on.
+async fn rolled_back_by_hand_in_a_shift(case: Case) {
+    let train = healthy_train(&case).await;
+    let execution = slow_shift(&case, &train).await;
+    let (_, ended) = case.release(&case.rollback()).await;
+    assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    late_write_is_refused(&case, &train).await;
+    let ended = execution.wait().await;
+    assert_eq!(ended.error, "DeploymentRolledBack", "{ended:?}");
+    case.ledger_says(&execution, "ROLLED_BACK").await;
+    all_on_blue(&train).await;
 }
 
 /// Blue is where the first shift comes from, and where an alarm leads back to: a shift must not take
@@ -391,7 +415,7 @@ async fn held_up(case: Case) {
     assert_eq!(cause["evidence"]["decidedBy"], "alarm", "{cause}");
     assert!(case.world.struck(throttled).await > 0);
     assert_eq!(
-        written_by(&case, &train, "rollback").await.len(),
+        written_by(&case, &train[..1], "rollback").await.len(),
         1,
         "the execution put back what the alarm could not"
     );
@@ -425,8 +449,8 @@ async fn throttled(case: Case) {
     assert!(refused > 0, "nothing was throttled: {calls:?}");
     assert_eq!(
         of_aliases().filter(|call| call.took_effect()).count(),
-        CARS,
-        "each alias is written once"
+        2 * CARS,
+        "each alias is put back once, and once more before the release is closed: nothing late applies"
     );
     assert_eq!(weights(&ended.cause), [50]);
 }

@@ -379,23 +379,35 @@ mod tests {
         domain::{analysis::OnHoldTimeout, release::Footprint, weight::Weight},
     };
 
-    /// DynamoDB, which takes everything and writes down what it was asked.
-    #[derive(Clone, Debug, Default)]
-    struct Table(Arc<Mutex<Vec<Value>>>);
+    /// DynamoDB, which writes down what it was asked, and answers everything alike.
+    #[derive(Clone, Debug)]
+    struct Table {
+        asked: Arc<Mutex<Vec<Value>>>,
+        answer: (u16, String),
+    }
 
     impl HttpConnector for Table {
         fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
             let body = request.body().bytes().expect("it is in memory");
             let asked = serde_json::from_slice(body).expect("it is JSON");
-            self.0.lock().expect("nobody panics with it").push(asked);
-            let status = 200.try_into().expect("it is a status");
-            HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from("{}"))))
+            let mut before = self.asked.lock().expect("nobody panics with it");
+            before.push(asked);
+            let (status, body) = self.answer.clone();
+            let status = status.try_into().expect("it is a status");
+            HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(body))))
         }
     }
 
-    /// A ledger, and what it asks DynamoDB.
+    /// A ledger, and what it asks DynamoDB, which takes everything.
     fn ledger() -> (Ledger, Table) {
-        let table = Table::default();
+        ledger_on(200, &json!({}))
+    }
+
+    fn ledger_on(status: u16, answer: &Value) -> (Ledger, Table) {
+        let table = Table {
+            asked: Arc::default(),
+            answer: (status, answer.to_string()),
+        };
         let connector = SharedHttpConnector::new(table.clone());
         let credentials = Credentials::new("a", "b", None, None, "test");
         let config = SdkConfig::builder()
@@ -466,7 +478,7 @@ mod tests {
             .end(&record, Status::Promoted, now, Some(kept))
             .await
             .unwrap();
-        let asked = table.0.lock().expect("nobody panics with it");
+        let asked = table.asked.lock().expect("nobody panics with it");
         asked
             .iter()
             .map(|asked| {
@@ -496,6 +508,40 @@ mod tests {
         assert_eq!(count(&asked[0], "PROMOTED#chat"), 1);
         assert_eq!(count(&asked[0], "RETENTIONS#chat"), 1);
         assert_eq!(count(&asked[0], "LOCK#"), 4);
+    }
+
+    /// What comes of ending a release whose row says so.
+    async fn ended_as(status: Status, row: &str) -> Result<(), Error> {
+        let text = |text: &str| json!({ "S": text });
+        let row = json!({
+            "execution": text("arn:x:42"), "application": text("chat"), "status": text(row),
+            "beganAt": text("2026-11-20T11:00:00Z"), "locks": text("[]"), "alarms": text("[]"),
+            "onHoldTimeout": text("\"rollBack\""),
+            "why": text(r#"{"reason": "an alarm fired", "at": "2026-11-20T11:30:00Z"}"#),
+        });
+        let (ledger, _) = ledger_on(
+            400,
+            &json!({
+                "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+                "CancellationReasons": [
+                    {"Code": "ConditionalCheckFailed", "Item": row}, {"Code": "None"},
+                ],
+            }),
+        );
+        let kept = Retention {
+            until: at("2026-11-21T11:00:00Z"),
+            keep_versions: None,
+        };
+        let now = at("2026-11-20T12:00:00Z");
+        ledger.end(&release(1, 0), status, now, Some(kept)).await
+    }
+
+    #[tokio::test]
+    async fn a_promotion_that_is_repeated_has_been_made() {
+        assert_eq!(ended_as(Status::Promoted, "PROMOTED").await, Ok(()));
+        let told = ended_as(Status::Promoted, "ROLLING_BACK").await;
+        let why = Error::DeploymentRolledBack("an alarm fired".into());
+        assert_eq!(told, Err(why));
     }
 
     #[tokio::test]

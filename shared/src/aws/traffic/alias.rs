@@ -16,7 +16,7 @@ use futures::{
     stream,
 };
 
-use super::{Moved, Observed, PutBack, Router, Serving, TURNS, alias_of};
+use super::{Late, Moved, Observed, PutBack, Router, Serving, TURNS, alias_of};
 use crate::{
     aws::{
         classify::{classify, is},
@@ -44,6 +44,25 @@ enum Written {
     Done(Alias),
     /// The revision is not the alias's any more: somebody wrote, and it may have been us.
     Stale,
+}
+
+/// Which way an alias is brought.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    /// To green, for as long as there is leave to.
+    Forth(Leave<'a>),
+    /// To blue.
+    Back(Late),
+}
+
+impl Way<'_> {
+    /// Whether an alias that is as wanted is left as it is.
+    fn ends_here(self) -> bool {
+        match self {
+            Self::Forth(_) | Self::Back(Late::Impossible) => true,
+            Self::Back(Late::Possible) => false,
+        }
+    }
 }
 
 /// Lambda's aliases.
@@ -80,16 +99,17 @@ impl Router for Aliases {
         .await
     }
 
-    /// A first release has no blue: its alias is deleted again.
-    async fn restore(&self, of: &Footprint) -> Result<PutBack, Error> {
+    /// A first release has no blue: its alias is deleted again. `UpdateAlias` gives a new revision even
+    /// when nothing changes (AWS-FACTS 1.2).
+    async fn restore(&self, of: &Footprint, late: Late) -> Result<PutBack, Error> {
         let each = of.functions.iter().map(|target| async move {
             let unread = Target {
                 revision_id: None,
                 ..target.clone()
             };
             let blue = target.routing(Weight::ZERO);
-            self.bring(&unread, blue, &target.ours(&of.plan), None)
-                .await
+            let way = Way::Back(late);
+            self.bring(&unread, blue, &target.ours(&of.plan), way).await
         });
         let done: Vec<Result<Target, Error>> = join_all(each).await;
         let mut back = PutBack {
@@ -104,29 +124,6 @@ impl Router for Aliases {
             }
         }
         Ok(back)
-    }
-
-    /// Writes blue over blue: `UpdateAlias` gives a new revision even when nothing changes (AWS-FACTS
-    /// 1.2).
-    async fn fence(&self, of: &Footprint) -> Result<(), Error> {
-        let each = of.functions.iter().map(|target| async move {
-            let Some(routing) = target.routing(Weight::ZERO) else {
-                return Ok(());
-            };
-            let (function, alias) = (&target.function_name, named(target)?);
-            if let Some(seen) = self.read(function, alias).await?
-                && seen.routes(&routing)
-            {
-                let update = AliasUpdate {
-                    routing,
-                    if_revision: seen.revision,
-                };
-                // Where it is stale by now, somebody has written; what is there is read again.
-                self.write(function, alias, &update).await?;
-            }
-            Ok(())
-        });
-        try_join_all(each).await.map(drop)
     }
 
     /// One call for each function, if its alias is still as the target's revision says: nothing is
@@ -242,7 +239,7 @@ impl Aliases {
                 if nth > 0 && nth.is_multiple_of(AT_ONCE) {
                     leave.still().await?;
                 }
-                self.bring(target, want, &before, Some(leave)).await
+                self.bring(target, want, &before, Way::Forth(leave)).await
             };
             let done = done.await;
             stopped.fetch_or(done.is_err(), Ordering::Relaxed);
@@ -338,7 +335,7 @@ impl Aliases {
         target: &Target,
         want: Option<Routing>,
         ours: &[Routing],
-        leave: Option<Leave<'_>>,
+        way: Way<'_>,
     ) -> Result<Target, Error> {
         let Some(want) = want else {
             return self.unmake(target, ours).await;
@@ -357,11 +354,12 @@ impl Aliases {
             let seen = self.read(function, alias).await?;
             // Perhaps a rollback, which leaves the alias as it was before the first shift. Asked after
             // the alias was read: whoever puts traffic back says so first, and then writes.
-            if let Some(leave) = leave {
+            if let Way::Forth(leave) = way {
                 leave.still().await?;
             }
             let Some(seen) = seen else {
-                if target.blue_version.is_some() {
+                // Only where there was none before the shift, it is made.
+                if !ours.is_empty() {
                     return Err(Error::ChangedOutside(format!("{function}:{alias} is gone")));
                 }
                 match self.create(function, alias, &target.green_version).await? {
@@ -373,7 +371,13 @@ impl Aliases {
                 Error::ChangedOutside(format!("{function}:{alias}: {conflict}"))
             })?;
             if decided.is_none() {
-                return proven(target, seen, &want);
+                if way.ends_here() {
+                    return proven(target, seen, &want);
+                }
+                decided = Some(AliasUpdate {
+                    routing: want.clone(),
+                    if_revision: seen.revision,
+                });
             }
         }
         Err(busy(function, alias))

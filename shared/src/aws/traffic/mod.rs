@@ -39,6 +39,16 @@ pub struct Moved {
     pub in_force: InForce,
 }
 
+/// Whether a function may still be about to write what was decided on before: one of an execution that
+/// is over, or one that Step Functions has given up and tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// It may.
+    Possible,
+    /// Nothing was decided on yet.
+    Impossible,
+}
+
 /// Traffic that was put back on blue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PutBack {
@@ -94,21 +104,14 @@ trait Router {
     -> Result<Moved, Error>;
 
     /// Puts all traffic back on blue, from every state that a deployment with this plan can have
-    /// caused. What is on blue is not written to.
+    /// caused.
+    ///
+    /// Where something may come late, what is on blue is written to as well, so that no write which was
+    /// decided on before applies any more; nothing where there are no revisions to do that with.
     ///
     /// # Errors
     /// [`Error::Transient`] when AWS did not answer for a part; the rest is on blue.
-    async fn restore(&self, of: &Footprint) -> Result<PutBack, Error>;
-
-    /// Has every write that was decided on until now not apply any more, where blue has all traffic
-    /// already: a function of an execution that is over may still be at work. Nothing where there are
-    /// no revisions to do it with.
-    ///
-    /// # Errors
-    /// [`Error::Transient`] when AWS did not answer.
-    async fn fence(&self, _of: &Footprint) -> Result<(), Error> {
-        Ok(())
-    }
+    async fn restore(&self, of: &Footprint, late: Late) -> Result<PutBack, Error>;
 
     /// Puts all traffic back on blue with as few calls as that takes while nothing has changed since
     /// the footprint was written. The functions for which that was so; the others are as they were,
@@ -232,13 +235,8 @@ impl Traffic {
     }
 
     /// See [`Router::restore`].
-    pub async fn restore(&self, of: &Footprint) -> Result<PutBack, Error> {
-        with!(self, &of.traffic, router => router.restore(of))
-    }
-
-    /// See [`Router::fence`].
-    pub async fn fence(&self, of: &Footprint) -> Result<(), Error> {
-        with!(self, &of.traffic, router => router.fence(of))
+    pub async fn restore(&self, of: &Footprint, late: Late) -> Result<PutBack, Error> {
+        with!(self, &of.traffic, router => router.restore(of, late))
     }
 
     /// See [`Router::restore_at_once`].

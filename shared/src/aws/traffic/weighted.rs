@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Moved, PutBack, Router, TURNS};
+use super::{Late, Moved, PutBack, Router, TURNS};
 use crate::{
     aws::ledger::Leave,
     domain::{
@@ -75,7 +75,7 @@ impl<W: Weighted> Router for W {
         self.shift(leave, of, from, Weight::FULL).await
     }
 
-    async fn restore(&self, of: &Footprint) -> Result<PutBack, Error> {
+    async fn restore(&self, of: &Footprint, _late: Late) -> Result<PutBack, Error> {
         let changed_outside = match bring(self, Weight::ZERO, &all_of(&of.plan)).await {
             Ok(_) => Vec::new(),
             Err(Error::ChangedOutside(what)) => vec![what],
@@ -89,7 +89,7 @@ impl<W: Weighted> Router for W {
 
     /// There are no revisions to rely on: it is read, written once, and read again.
     async fn restore_at_once(&self, of: &Footprint) -> BTreeSet<FunctionName> {
-        match self.restore(of).await {
+        match self.restore(of, Late::Impossible).await {
             Ok(back) if back.changed_outside.is_empty() => {
                 let names = back.functions.into_iter();
                 names.map(|target| target.function_name).collect()

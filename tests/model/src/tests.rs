@@ -1,0 +1,144 @@
+use crate::{
+    Model, Settings,
+    guard::Guard,
+    suite::{ALL, CALM, FIRST, TWO, tell},
+    world::Left,
+};
+
+#[test]
+fn no_order_of_writes_breaks_a_promise() {
+    let (mut states, mut depth) = (0, 0);
+    for (name, settings) in ALL {
+        let found = Model::new(*settings).check();
+        tell(&found);
+        assert!(found.violations.is_empty(), "{name}");
+        assert!(found.never.is_empty(), "{name}: {:?}", found.never);
+        states += found.states;
+        depth = depth.max(found.depth);
+    }
+    println!("model: {states} states, {depth} deep, 0 violations");
+}
+
+const fn left(faults: u8, alarms: u8, people: u8, strangers: u8) -> Left {
+    Left {
+        faults,
+        alarms,
+        people,
+        strangers,
+    }
+}
+
+/// Each guard, what has to happen so that it is missed, and the promises that are then broken.
+const GUARDS: &[(Guard, Left, &str)] = &[
+    (Guard::Lock, CALM, "one at a time"),
+    (Guard::Alive, CALM, "one at a time"),
+    (Guard::TakeOver, left(1, 0, 0, 0), "one at a time"),
+    (Guard::Revision, left(0, 0, 0, 1), "single writer"),
+    (Guard::Ours, left(0, 0, 0, 1), "single writer"),
+    (Guard::Leave, left(2, 0, 0, 0), "one at a time"),
+    (Guard::Recorded, left(1, 0, 0, 0), "one at a time"),
+    (Guard::Promotion, left(0, 1, 0, 0), "one at a time"),
+    (
+        Guard::PromotedOnce,
+        left(1, 0, 0, 0),
+        "the last is on record",
+    ),
+    (Guard::Attempt, left(1, 0, 0, 1), "single writer"),
+    (Guard::Unlock, left(2, 0, 0, 0), "one at a time"),
+    (Guard::Reopen, left(0, 0, 1, 0), "one at a time"),
+    (Guard::Fence, left(1, 0, 0, 0), "one at a time"),
+    (Guard::Janitor, left(1, 0, 0, 0), "eventually unlocked"),
+    (Guard::Validate, CALM, "proven"),
+];
+
+#[test]
+fn without_any_one_guard_a_promise_is_broken() {
+    let mut missing = Vec::new();
+    for (guard, left, promise) in GUARDS {
+        let settings = Settings {
+            weights: &[100],
+            left: *left,
+            without: Some(*guard),
+            ..TWO
+        };
+        let found = Model::new(settings).check();
+        let broken: Vec<_> = found.violations.iter().map(|(name, _)| *name).collect();
+        println!("without {guard:?}: {} states, {broken:?}", found.states);
+        if !broken.contains(promise) {
+            missing.push((guard, broken));
+        }
+    }
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// `CreateAlias` and `DeleteAlias` take no revision. What a function does late, which nobody waits for any
+/// more, cannot be had not apply; and of two that take a first release back, the slower one deletes the
+/// alias of the next.
+#[test]
+fn what_is_late_at_a_first_release_is_not_survived() {
+    let late = Settings {
+        late: true,
+        left: left(1, 0, 0, 0),
+        ..FIRST
+    };
+    let twice = Settings {
+        both: true,
+        left: left(0, 1, 0, 0),
+        ..FIRST
+    };
+    for settings in [late, twice] {
+        let found = Model::new(settings).check();
+        assert!(!found.violations.is_empty(), "{settings:?}");
+    }
+}
+
+/// The conditions that `world` mirrors, as the product has them.
+#[test]
+fn the_ledger_asks_what_the_model_asks() {
+    const LEDGER: &str = include_str!("../../../shared/src/aws/ledger.rs");
+    const PEOPLE: &str = include_str!("../../../shared/src/aws/ledger/people.rs");
+    const RETENTION: &str = include_str!("../../../shared/src/aws/ledger/retention.rs");
+    let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (who, text, asks) in [
+        (
+            "begin: a lock",
+            LEDGER,
+            "attribute_not_exists(pk) OR execution = :me",
+        ),
+        (
+            "begin: the row",
+            LEDGER,
+            "attribute_not_exists(pk) OR #status = :preparing",
+        ),
+        (
+            "launch",
+            LEDGER,
+            "#status = :preparing OR (#status = :inFlight AND attempt <= :attempt)",
+        ),
+        ("shifted", LEDGER, "\"#status IN (:inFlight, :held)\""),
+        (
+            "tell_back",
+            LEDGER,
+            "#status IN (:preparing, :inFlight, :held, :rollingBack)",
+        ),
+        (
+            "reopen",
+            LEDGER,
+            "#status IN (:promoted, :rollingBack) AND attribute_not_exists(retentionEndedAt)",
+        ),
+        ("reopen: the last", RETENTION, "execution = :last"),
+        (
+            "end of a promotion",
+            LEDGER,
+            "if status == Status::Promoted { // A deployment that was told to go back meanwhile is not promoted any more. update = update .condition_expression(\"#status IN (:inFlight, :held)\")",
+        ),
+        (
+            "leave",
+            LEDGER,
+            "Status::InFlight | Status::Held | Status::Promoted => Ok(())",
+        ),
+        ("ask", PEOPLE, "#status IN (:inFlight, :held)"),
+    ] {
+        assert!(squeezed(text).contains(asks), "{who}: {asks}");
+    }
+}
