@@ -272,7 +272,12 @@ impl Metrics {
         let (minutes, hours) =
             futures::try_join!(self.read(&minutes, day..to), self.read(&hours, begin..day))?;
         let asked_slow = slower_than_ms.is_some();
-        past_of(counted, asked_slow, (&minutes, day..to), (&hours, begin..day))
+        past_of(
+            counted,
+            asked_slow,
+            (&minutes, day..to),
+            (&hours, begin..day),
+        )
     }
 
     /// All pages of the answers to all queries, of the time `within`, epoch seconds.
@@ -361,8 +366,9 @@ pub fn past_of(
             *seen = seen.saturating_add(count(value));
         }
     })?;
-    let errors =
-        |[requests, errors, more, _]: [u64; 4]| (requests, errors.saturating_add(more).min(requests));
+    let errors = |[requests, errors, more, _]: [u64; 4]| {
+        (requests, errors.saturating_add(more).min(requests))
+    };
     let slow = |[requests, _, _, slow]: [u64; 4]| (requests, slow);
     Ok(counted
         .iter()
@@ -562,7 +568,10 @@ mod tests {
     #[test]
     fn points_that_nobody_asked_for_are_none() {
         let answers = [
-            answer("t0k0", &[(i64::MIN, 9.0), (60, 5.0), (120, 7.0), (i64::MAX, 9.0)]),
+            answer(
+                "t0k0",
+                &[(i64::MIN, 9.0), (60, 5.0), (120, 7.0), (i64::MAX, 9.0)],
+            ),
             answer("t0k1", &[(60, f64::NAN), (120, f64::INFINITY)]),
             answer("t7k0", &[(60, 1.0)]),
             answer("t0k99", &[(60, 1.0)]),

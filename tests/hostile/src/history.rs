@@ -5,7 +5,8 @@ use aws_sdk_sfn::{
     types::{
         ExecutionAbortedEventDetails, ExecutionFailedEventDetails, ExecutionStartedEventDetails,
         ExecutionSucceededEventDetails, ExecutionTimedOutEventDetails, HistoryEvent,
-        HistoryEventType, StateEnteredEventDetails, StateExitedEventDetails, TaskFailedEventDetails,
+        HistoryEventType, StateEnteredEventDetails, StateExitedEventDetails,
+        TaskFailedEventDetails,
     },
 };
 use serde::Deserialize;
@@ -120,7 +121,10 @@ pub fn history(bytes: &[u8]) {
     for (line, object) in told {
         let acts = |c: char| c.is_control() && c != '\n' && c != '\t';
         assert!(!line.contains(acts), "{line:?}");
-        assert!(object["at"].is_string() && object["event"].is_string(), "{object}");
+        assert!(
+            object["at"].is_string() && object["event"].is_string(),
+            "{object}"
+        );
         let read: Value = serde_json::from_str(&object.to_string()).expect("it is JSON");
         assert_eq!(read, object);
     }

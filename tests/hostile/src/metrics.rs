@@ -140,7 +140,10 @@ fn past(counted: &[Counted], answers: &[MetricDataResult], day: Range<i64>, befo
                 let Some(past) = past else { continue };
                 for share in [Some(past.errors), past.slow].into_iter().flatten() {
                     assert!(share.hits <= share.requests, "{share:?}");
-                    assert!(share.spread.is_finite() && share.stick.is_finite(), "{share:?}");
+                    assert!(
+                        share.spread.is_finite() && share.stick.is_finite(),
+                        "{share:?}"
+                    );
                 }
             }
         }
