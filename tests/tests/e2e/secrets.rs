@@ -91,7 +91,7 @@ async fn token(execution: &crossfade_tests::Execution, state: &str) -> String {
             .filter_map(|event| event.task_scheduled_event_details.as_ref());
         let given = scheduled
             .filter_map(|task| serde_json::from_str::<Value>(&task.parameters).ok())
-            .filter_map(|task| find(&task, "taskToken"));
+            .filter_map(|task| find(&task, "token"));
         given.last()
     })
     .await
@@ -117,7 +117,7 @@ async fn of_a_release(case: Case) {
     let answered = json!({"hookStatus": "SUCCEEDED", "seen": planted("hook-answer")});
     let hook = echo(&case, "hook", &[answered]).await;
     let path = format!("/{}?key={}", case.name, planted("health-url"));
-    case.suite().health.answer(&format!("/{}", case.name), 200);
+    case.suite().health.answer(&path, 200);
     let mut steps = canary(&[(10, 0), (50, 30), (100, 0)]);
     steps["approveBefore"] = json!(50);
     let mut request = case.request(json!({
@@ -227,19 +227,17 @@ async fn of_refused(case: Case) {
         assert_eq!(ended.error, "InvalidRequest", "{ended:?}");
     }
 
-    // A migration that fails tells why in its own words.
+    // A migration that fails.
     let part = case.part("mig");
     let _target = part.blue().await;
-    let migration = echo(
-        &part,
-        "mig",
-        &[json!({"status": "FAILED", "reason": secret(&case, "migration")})],
-    )
-    .await;
+    let name = format!("{}-mig", part.function_name());
+    let migration = Behaviour::failing("migration", 100.0);
+    let migration = Target::create(&case.suite().local, &name, migration).await;
     let mut request = part.request(json!({
         "migration": {"functionName": migration.name, "payload": {"password": secret(&case, "migration")}},
     }));
-    let (first, _) = part.release(&request).await;
+    let (first, ended) = part.release(&request).await;
+    assert_eq!(ended.error, "MigrationFailed", "{ended:?}");
     // One that is not there.
     request["migration"]["functionName"] = json!(format!("{}-none", migration.name));
     let (_, ended) = part.release(&request).await;
