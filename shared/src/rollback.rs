@@ -140,9 +140,10 @@ pub async fn restore_at_once(
     if known.makes_an_alias() {
         return restore(traffic, ledger, execution, why, Late::Possible).await;
     }
-    let (told, done) = futures::join!(
-        ledger.tell_back(execution, why),
+    // Traffic is asked for first: the other is sent while its answer is on its way.
+    let (done, told) = futures::join!(
         traffic.restore_at_once(known),
+        ledger.tell_back(execution, why),
     );
     let Some(record) = told? else {
         return Ok(None);

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crossfade_tests::Target;
+use crossfade_tests::{
+    Target,
+    figures::{Samples, count, median},
+};
 use serde_json::{Value, json};
 
 use crate::{
-    numbers::{Samples, median},
     rie::{Emulator, Program},
     stage::{ALIAS, Release, Seen, Stage, Wire, ask},
 };
@@ -58,8 +60,7 @@ impl Cold {
             .await;
         let page = stage.page_event();
         self.ours(stage, "approval", &page).await;
-        let mut door = Release::begin(stage, nth, false).await;
-        door.execution.push_str("-door");
+        let mut door = Release::begin(stage, &format!("{nth}-door"), false).await;
         door.state = stage.wire_request();
         let wired = self.ours(stage, "front-door", &door.task()).await;
         settle(stage, &mut door, wired).await;
@@ -75,7 +76,7 @@ impl Cold {
     }
 
     async fn promoted(&mut self, stage: &Stage, nth: usize) {
-        let mut release = Release::begin(stage, nth, true).await;
+        let mut release = Release::begin(stage, &format!("{nth}-promoted"), true).await;
         for name in ["deploy-green", "validate"] {
             let answer = self.ours(stage, name, &release.task()).await;
             release.goes_on(&answer);
@@ -98,11 +99,8 @@ impl Cold {
     }
 
     async fn rolled_back(&mut self, stage: &Stage, nth: usize, wire: Wire) {
-        let mut release = Release::begin(stage, nth, false).await;
-        release.execution.push_str(match wire {
-            Wire::Http => "-back",
-            Wire::Https => "-back-https",
-        });
+        let name = format!("{nth}-back-{wire:?}");
+        let mut release = Release::begin(stage, &name, false).await;
         let answer = self.ours(stage, "deploy-green", &release.task()).await;
         release.goes_on(&answer);
         let shift = stage.ours("shift-traffic", wire);
@@ -135,7 +133,7 @@ impl Cold {
         taken.ms.push(seen.took_ms);
         taken.cpu_ms.push(emulator.cpu_ms());
         taken.peak_mib.push(emulator.peak_kib() / 1024.0);
-        taken.calls.push(crate::numbers::count(seen.calls.len()));
+        taken.calls.push(count(seen.calls.len()));
         taken.calls_ms.push(seen.calls_ms());
         if which.0 == UPDATE_ALIAS {
             taken.to_blue_ms.push(seen.to_blue_ms());

@@ -1,13 +1,15 @@
 //! What is promised, as one number each.
 
-use std::{collections::BTreeMap, fs};
+use std::collections::BTreeMap;
 
-use crossfade_tests::{cost::Cost, paths};
-use serde_json::{Map, Value, json};
+use crossfade_tests::{
+    cost::Cost,
+    figures::{count, median, quantile, write},
+    paths,
+};
 
 use crate::{
     cold::{ALARM, Cold, NOTHING, PYTHON, UPDATE_ALIAS},
-    numbers::{count, median, quantile},
     release::{peers_calls, peers_states},
     size::Packages,
     stage::{FUNCTIONS, Wire},
@@ -226,15 +228,7 @@ impl Figures {
 
     /// Puts them into `target/bench.json`, beside what `make load` has put there.
     pub(crate) fn write(&self) {
-        let file = paths::target().join("bench.json");
-        let before = fs::read(&file).ok();
-        let before = before.and_then(|before| serde_json::from_slice(&before).ok());
-        let mut all: Map<String, Value> = before.unwrap_or_default();
-        for (key, value) in &self.all {
-            all.insert(key.clone(), json!((value * 1e6).round() / 1e6));
-        }
-        let text = serde_json::to_string_pretty(&all).expect("it is JSON");
-        fs::write(&file, text + "\n").expect("the target folder can be written");
+        write(&self.all);
     }
 
     /// One line for each promise.

@@ -8,7 +8,6 @@
 mod cold;
 mod figures;
 mod https;
-mod numbers;
 mod release;
 mod rie;
 mod size;

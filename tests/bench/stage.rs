@@ -20,8 +20,10 @@ use crate::{
 const PREFIX: &str = "bench-";
 /// The alias that is shifted.
 pub(crate) const ALIAS: &str = "live";
-/// The alarm that every release watches.
+/// The alarm of the releases that it takes back.
 const ALARM: &str = "bench-errors";
+/// The alarm of those that are promoted, which go on watching it for as long as blue is kept.
+const QUIET: &str = "bench-quiet";
 /// How long a bake is. Nothing waits for it: the clock is an input.
 const BAKE_SECONDS: u32 = 60;
 
@@ -77,7 +79,9 @@ impl Stage {
         };
         let hook = Target::create(&local, &named("hook"), hook).await;
         let api = Api::create(&local, Kind::Rest, &named("api"), &target).await;
-        world.make_alarm(ALARM).await;
+        for alarm in [ALARM, QUIET] {
+            world.make_alarm(alarm).await;
+        }
         let https = Https::start(&local).await;
         let mut stage = Self {
             local,
@@ -193,8 +197,9 @@ pub(crate) struct Release {
 }
 
 impl Release {
-    /// The nth release: of the version that does not serve. With a hook, or without.
-    pub(crate) async fn begin(stage: &Stage, nth: usize, hook: bool) -> Self {
+    /// A release of this name: of the version that does not serve. One that is going to be promoted has a
+    /// hook, and an alarm that does not fire.
+    pub(crate) async fn begin(stage: &Stage, name: &str, promoted: bool) -> Self {
         let serving = stage.target.look(ALIAS).await.expect("it is there");
         let serving = serving.settled().expect("no release is on its way");
         let green = if serving == "1" { "2" } else { "1" };
@@ -208,18 +213,19 @@ impl Release {
                 {"weight": 50, "bakeSeconds": BAKE_SECONDS}, {"weight": 100, "bakeSeconds": BAKE_SECONDS},
             ]},
             "analysis": {
-                "alarms": [ALARM], "minInvocations": 1, "settleSeconds": 0, "maxErrorRatePercent": 5,
+                "alarms": [if promoted { QUIET } else { ALARM }],
+                "minInvocations": 1, "settleSeconds": 0, "maxErrorRatePercent": 5,
                 "checkEverySeconds": BAKE_SECONDS, "maxBakeSeconds": BAKE_SECONDS,
                 "onInconclusive": "proceed",
             },
         });
-        if hook {
+        if promoted {
             request["hooks"] = json!({"beforeShift": {"functionName": stage.hook.name}});
         }
         let machine = &stage.world.stack.state_machine;
         let execution = machine.replace(":stateMachine:", ":execution:");
         Self {
-            execution: format!("{execution}:bench-{nth}"),
+            execution: format!("{execution}:{name}"),
             now: Utc::now(),
             state: request.clone(),
             request,
@@ -291,24 +297,11 @@ impl Seen {
         (self.blue().answered() - self.asked_at) * 1e3
     }
 
-    /// How many calls were made one after the other until the alias was written.
+    /// How many calls the write of the alias came after, and itself.
     pub(crate) fn calls_to_blue(&self) -> usize {
         let blue = self.blue();
-        let mut before: Vec<_> = self
-            .calls
-            .iter()
-            .filter(|call| call.answered() <= blue.time)
-            .collect();
-        before.sort_by(|a, b| a.time.total_cmp(&b.time));
-        // The longest chain of calls, each of which came after the one before was answered.
-        let (mut chain, mut until) = (1, f64::NEG_INFINITY);
-        for call in before {
-            if call.time >= until {
-                chain += 1;
-                until = call.answered();
-            }
-        }
-        chain
+        let before = |call: &&Call| call.status != 0 && call.answered() <= blue.time;
+        self.calls.iter().filter(before).count() + 1
     }
 
     /// How long at least one call was on its way, milliseconds.

@@ -1,12 +1,11 @@
 //! What was measured, as tables.
 
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
-use crossfade_tests::cost::Cost;
+use crossfade_tests::{cost::Cost, figures::median};
 
 use crate::{
     cold::{ALARM, Cold, NOTHING, PYTHON, Taken as One, UPDATE_ALIAS, Which},
     figures::measured,
-    numbers::median,
     release::{peers_calls, peers_invocations, peers_states},
     size::Packages,
     stage::Wire,

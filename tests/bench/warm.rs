@@ -1,8 +1,12 @@
 //! Warm: from an alarm's event to traffic on blue, by processes that have been there for a while.
 
+use crossfade_tests::{
+    figures::{Samples, count},
+    world::Fault,
+};
+
 use crate::{
     cold::{UPDATE_ALIAS, bare},
-    numbers::{Samples, count},
     rie::{Emulator, Program},
     stage::{Release, Seen, Stage, Wire, ask},
 };
@@ -55,8 +59,27 @@ impl Warm {
     pub(crate) async fn round(&mut self, stage: &Stage, nth: usize) {
         let event = bare(stage).await;
         let floor = ask(&stage.world, &mut self.update_alias, &event).await;
-        let mut release = Release::begin(stage, nth, false).await;
-        release.execution.push_str("-warm");
+        let seen = self.taken_back(stage, &format!("{nth}-warm")).await;
+        let query = seen.calls.iter().find(|call| call.action == "Query");
+        let query = query.expect("the ledger is asked who watches the alarm");
+        self.taken.query_ms.push(query.seconds * 1e3);
+        self.taken.floor_ms.push(floor.to_blue_ms());
+        self.taken.ours_ms.push(seen.to_blue_ms());
+        self.taken.calls_in_all.push(count(seen.calls.len()));
+        // The local AWS serves one call after the other, so of two that come at once either may seem to
+        // have waited for the other. Whether it did is seen when the ledger does not answer.
+        let silent = Fault::new("silence")
+            .on("dynamodb", "UpdateItem")
+            .seconds(0.3);
+        let fault = stage.world.fault(silent).await;
+        let seen = self.taken_back(stage, &format!("{nth}-silent")).await;
+        assert_eq!(stage.world.struck(fault).await, 1);
+        self.taken.calls.push(count(seen.calls_to_blue()));
+    }
+
+    /// What the checker does to a release in flight.
+    async fn taken_back(&mut self, stage: &Stage, name: &str) -> Seen {
+        let mut release = Release::begin(stage, name, false).await;
         for emulator in [&mut self.deploy_green, &mut self.shift_traffic] {
             let seen = ask(&stage.world, emulator, &release.task()).await;
             release.goes_on(&seen.answer);
@@ -64,16 +87,6 @@ impl Warm {
         let seen = ask(&stage.world, &mut self.check_alarms, &stage.alarm_event()).await;
         assert_eq!(seen.answer["rolledBack"], 1, "{}", seen.answer);
         ask(&stage.world, &mut self.rollback, &release.stopped()).await;
-        self.take(&floor, &seen);
-    }
-
-    fn take(&mut self, floor: &Seen, seen: &Seen) {
-        let query = seen.calls.iter().find(|call| call.action == "Query");
-        let query = query.expect("the ledger is asked who watches the alarm");
-        self.taken.query_ms.push(query.seconds * 1e3);
-        self.taken.floor_ms.push(floor.to_blue_ms());
-        self.taken.ours_ms.push(seen.to_blue_ms());
-        self.taken.calls.push(count(seen.calls_to_blue()));
-        self.taken.calls_in_all.push(count(seen.calls.len()));
+        seen
     }
 }

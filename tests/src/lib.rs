@@ -9,6 +9,8 @@ pub mod api;
 pub mod browser;
 pub mod cost;
 pub mod dns;
+pub mod figures;
+pub mod fleet;
 pub mod health;
 pub mod http;
 pub mod iam;
