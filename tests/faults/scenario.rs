@@ -21,7 +21,7 @@ use crate::{
 
 /// No release takes longer, whatever goes wrong in it: forty tries to put traffic back, each given up
 /// after seconds.
-const PATIENCE: Duration = Duration::from_secs(8 * 60);
+const PATIENCE: Duration = Duration::from_mins(12);
 
 /// How traffic goes to green.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
