@@ -104,6 +104,11 @@ lint: setup ## clippy, and the template
 sim: ## the judge against the rules of its peers, in worlds with and without a bad green
 	@cargo run --quiet -p crossfade-sim --bin sim -- $(RUNS) $(SEED)
 
+.PHONY: model
+model: ## two releases in every order of their writes: all states of the protocol (DEEP=1: for minutes)
+	@cargo build --quiet --workspace --bin model
+	@$(TARGET)/debug/model $(if $(DEEP),deep)
+
 .PHONY: fmt
 fmt: ## format the Rust code
 	@cargo fmt --all
