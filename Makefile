@@ -119,6 +119,11 @@ sim: ## the judge against the rules of its peers, in worlds with and without a b
 fuzz: ## what comes from outside, as a fuzzer makes it up: SECONDS=60 for each of five targets
 	@tests/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
 
+.PHONY: model
+model: ## two releases in every order of their writes: all states of the protocol (DEEP=1: for minutes)
+	@cargo build --quiet --workspace --bin model
+	@$(TARGET)/debug/model $(if $(DEEP),deep)
+
 .PHONY: fmt
 fmt: ## format the Rust code
 	@cargo fmt --all

@@ -103,9 +103,8 @@ pub async fn restore(
     let Some(record) = ledger.tell_back(execution, why).await? else {
         return Ok(None);
     };
-    put_back(traffic, record, &BTreeSet::new(), late)
-        .await
-        .map(Some)
+    let restored = put_back(traffic, record, &BTreeSet::new(), late).await?;
+    unless_ended(ledger, restored).await
 }
 
 /// The same for a caller that knows the targets: one write each, and whatever is not as it was when the
@@ -121,9 +120,8 @@ pub async fn restore_known(
         return Ok(None);
     };
     let done = traffic.restore_at_once(known).await;
-    put_back(traffic, record, &done, Late::Possible)
-        .await
-        .map(Some)
+    let restored = put_back(traffic, record, &done, Late::Possible).await?;
+    unless_ended(ledger, restored).await
 }
 
 /// The same where every moment counts: traffic and ledger are written at the same time, and traffic
@@ -148,9 +146,19 @@ pub async fn restore_at_once(
     let Some(record) = told? else {
         return Ok(None);
     };
-    put_back(traffic, record, &done, Late::Possible)
-        .await
-        .map(Some)
+    let restored = put_back(traffic, record, &done, Late::Possible).await?;
+    unless_ended(ledger, restored).await
+}
+
+/// Where traffic is not its own, the deployment may have been ended by who puts it back at the same time,
+/// and the traffic be the next deployment's: then there is nothing to say of it.
+async fn unless_ended(ledger: &Ledger, restored: Restored) -> Result<Option<Restored>, Error> {
+    if restored.changed_outside.is_empty() {
+        return Ok(Some(restored));
+    }
+    let now = ledger.get(&restored.record.execution).await?;
+    let is_open = now.is_some_and(|record| record.status.is_open());
+    Ok(is_open.then_some(restored))
 }
 
 /// What became of taking a promoted deployment back.

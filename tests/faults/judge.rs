@@ -27,7 +27,13 @@ pub(crate) struct End<'a> {
 pub(crate) async fn judge(end: &End<'_>) -> Vec<Bad> {
     let mut bad = Vec::new();
     let outcome = end.ended.outcome()["deploymentStatus"].as_str();
-    let says_promoted = outcome == Some("SUCCESSFUL");
+    let says_promoted = match end.ended.status.as_str() {
+        // What was ended from outside says nothing itself.
+        "ABORTED" | "TIMED_OUT" => {
+            end.world.deployment_status(&end.execution.arn).await == "PROMOTED"
+        }
+        _ => outcome == Some("SUCCESSFUL"),
+    };
     let serving = end.door.serving(end.target).await;
     let may_promote = end.scenario.path.may_promote();
     if let Some((class, what)) = where_traffic_is(end.blue, may_promote, says_promoted, &serving) {
@@ -91,7 +97,7 @@ fn where_traffic_is(
 }
 
 /// What a broken invariant counts as.
-fn class(invariant: Invariant) -> Class {
+pub(crate) fn class(invariant: Invariant) -> Class {
     match invariant {
         Invariant::Whole | Invariant::Proven => Class::WrongVersion,
         Invariant::OneAtATime => Class::LostLock,

@@ -8,6 +8,8 @@ mod door;
 mod ground;
 mod judge;
 mod matrix;
+mod moments;
+mod pairs;
 mod runner;
 mod scenario;
 
@@ -17,7 +19,10 @@ use crate::runner::{Options, Source};
 
 /// Everything that can be injected.
 fn sources() -> Vec<Source> {
-    matrix::sources()
+    let mut sources = matrix::sources();
+    sources.extend(moments::sources());
+    sources.push(pairs::source());
+    sources
 }
 
 #[tokio::main]

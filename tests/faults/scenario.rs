@@ -113,6 +113,8 @@ pub(crate) struct Ran {
     pub(crate) bad: Vec<Bad>,
     /// How its execution ended; none when it did not.
     pub(crate) ended: Option<Ended>,
+    /// The states that it entered, in order.
+    pub(crate) states: Vec<String>,
 }
 
 impl Scenario {
@@ -143,8 +145,9 @@ impl Scenario {
         }
     }
 
-    /// Runs it on a function of its own, with what goes wrong in it.
-    pub(crate) async fn run(self, ground: &Ground, fault: Option<Fault>) -> Ran {
+    /// Runs it on a function of its own, with what goes wrong in it. It struck as often as the part of it
+    /// that struck least.
+    pub(crate) async fn run(self, ground: &Ground, faults: impl IntoIterator<Item = Fault>) -> Ran {
         let token = Ground::token();
         let world = ground.world.of_release(&token).await;
         let target = self.function(ground, &token).await;
@@ -154,10 +157,11 @@ impl Scenario {
             Path::Alarm => Some(alarm(&world, &token).await),
             _ => None,
         };
-        let fault = match fault {
-            Some(fault) => Some(world.fault(fault.of_release(&token)).await),
-            None => None,
-        };
+        let (mut injected, mut late) = (Vec::new(), Duration::ZERO);
+        for fault in faults {
+            late = late.max(fault.late_by());
+            injected.push(world.fault(fault.of_release(&token)).await);
+        }
         let request = self.request(&token, &door, alarm.as_deref());
         let execution = world.start_as(&token, &request).await;
         let has_ended = self.play(ground, &world, &target, &door, &execution, alarm.as_deref());
@@ -165,21 +169,22 @@ impl Scenario {
 
         // From here on nothing goes wrong: what is still open is mended by who has been trying all the
         // time, and by the schedule.
-        let struck = match fault {
-            Some(fault) => {
-                let struck = world.struck(fault).await;
-                world.mend(fault).await;
-                struck
-            }
-            None => 0,
-        };
+        let mut struck = None;
+        for fault in injected {
+            let times = world.struck(fault).await;
+            struck = Some(struck.unwrap_or(times).min(times));
+            world.mend(fault).await;
+        }
         let mut ran = Ran {
             calls: Vec::new(),
-            struck,
+            struck: struck.unwrap_or_default(),
             bad: Vec::new(),
             ended: None,
+            states: execution.states_entered().await,
         };
         if has_ended {
+            // What is late may come now.
+            tokio::time::sleep(late).await;
             self.settle(&world, &execution).await;
             ran.calls = world.calls(0).await;
             ground.sweep().await;
@@ -210,7 +215,7 @@ impl Scenario {
     }
 
     /// The function to release.
-    async fn function(self, ground: &Ground, token: &str) -> Target {
+    pub(crate) async fn function(self, ground: &Ground, token: &str) -> Target {
         let target = Target::existing(&ground.local, &format!("{PREFIX}{token}"));
         let code = FunctionCode::builder()
             .s3_bucket(ARTIFACTS)
@@ -261,7 +266,7 @@ impl Scenario {
         target
     }
 
-    fn request(self, token: &str, door: &Door, alarm: Option<&str>) -> Value {
+    pub(crate) fn request(self, token: &str, door: &Door, alarm: Option<&str>) -> Value {
         let code = match self.path {
             Path::Verdict => Code::Bad,
             _ => Code::Green,

@@ -212,6 +212,13 @@ impl Run {
         self.ended.outcome()["deploymentStatus"] == "SUCCESSFUL"
     }
 
+    /// Whether its green has passed every gate and is on record as promoted, also where the execution was
+    /// ended from outside at that moment, and says nothing of it.
+    fn has_passed(&self) -> bool {
+        let finalized = self.visits_to("FinalizeDeployment").next().is_some();
+        self.is_promoted() || finalized && self.status() == "PROMOTED"
+    }
+
     /// The versions between which it moved a function's traffic.
     fn versions_of(&self, function: &str) -> Option<[&str; 2]> {
         let functions = self.released();
@@ -497,9 +504,13 @@ fn good_versions(target: &str, writes: &[Write], runs: &[Run]) -> BTreeSet<Strin
         }
     }
     // An execution that died has no outcome: what it found serving is in its first shift.
-    for function in runs.iter().flat_map(Run::released) {
-        if function["functionName"] == target {
-            good.extend(function["blueVersion"].as_str().map(str::to_owned));
+    for run in runs {
+        for function in run.released() {
+            if function["functionName"] == target {
+                good.extend(function["blueVersion"].as_str().map(str::to_owned));
+                let green = function["greenVersion"].as_str().map(str::to_owned);
+                good.extend(green.filter(|_| run.has_passed()));
+            }
         }
     }
     good
@@ -922,7 +933,8 @@ async fn told(world: &World, run: &Run, broken: &mut Vec<Broken>) {
     {
         fail(format!("ended {outcome}; people were told {said:?}"));
     }
-    if outcome.is_none() && last.status() != "ROLLED_BACK" && last.status() != "REJECTED" {
+    let passed = run.has_passed() && last.status() == "SUCCESSFUL";
+    if outcome.is_none() && !passed && !["ROLLED_BACK", "REJECTED"].contains(&last.status()) {
         fail(format!(
             "ended {}; people were told {said:?}",
             run.ended.status

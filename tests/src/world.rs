@@ -224,6 +224,14 @@ impl Fault {
         self.with("seconds", json!(seconds))
     }
 
+    /// How long a call that it strikes is late.
+    #[must_use]
+    pub fn late_by(&self) -> Duration {
+        let is_late = self.fields["kind"] == "late" || self.fields["kind"] == "stop-late";
+        let seconds = self.fields.get("seconds").and_then(Value::as_f64);
+        Duration::from_secs_f64(seconds.filter(|_| is_late).unwrap_or_default())
+    }
+
     fn with(mut self, name: &str, value: Value) -> Self {
         self.fields.insert(name.to_owned(), value);
         self

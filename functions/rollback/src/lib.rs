@@ -12,7 +12,7 @@ mod janitor;
 use crossfade::{
     aws::{
         executions::Executions,
-        ledger::{Ledger, Why},
+        ledger::{Ledger, Status, Why},
         notify::Notifier,
         traffic::{Late, Traffic},
     },
@@ -130,6 +130,10 @@ impl Handler {
                 rollback::restore(traffic, ledger, execution, &why, late).await?
             }
         };
+        let (restored, kept) = match restored {
+            None => self.promoted_before(task, &why).await?,
+            some => (some, None),
+        };
         let changed_outside = restored
             .as_ref()
             .map(|r| r.changed_outside.clone())
@@ -157,6 +161,15 @@ impl Handler {
             None => self.ledger.get(&task.execution).await?,
         };
         let (error, mut outcome) = match &record {
+            Some(record) if kept.is_some() => {
+                let mut outcome = rollback::outcome(record, DeploymentStatus::Held, &[]);
+                outcome.reason = format!(
+                    "green was promoted, and is not taken back: {}; it was to go back because: {}",
+                    kept.unwrap_or_default(),
+                    why.reason
+                );
+                ("DeploymentHeld", outcome)
+            }
             Some(record) => {
                 let error = failure.name_after(record, &why, !changed_outside.is_empty());
                 let status = failure::status(error, record, !changed_outside.is_empty());
@@ -197,6 +210,24 @@ impl Handler {
             undo,
             hook,
         })
+    }
+
+    /// Takes back what was promoted although its execution then failed: the answer that said so was lost.
+    /// In words, why it stays, where it does.
+    async fn promoted_before(
+        &self,
+        task: &Task,
+        why: &Why,
+    ) -> Result<(Option<Restored>, Option<String>), Error> {
+        let record = self.ledger.get(&task.execution).await?;
+        if record.is_none_or(|record| record.status != Status::Promoted) {
+            return Ok((None, None));
+        }
+        match rollback::revert(&self.traffic, &self.ledger, &task.execution, why).await {
+            Ok(Reverted::Done(restored)) => Ok((Some(*restored), None)),
+            Ok(Reverted::Not(not)) | Err(Error::DeploymentInProgress(not)) => Ok((None, Some(not))),
+            Err(error) => Err(error),
+        }
     }
 
     /// Leaves the traffic as it is, where blue cannot work with what the migration has changed and it is

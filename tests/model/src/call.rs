@@ -486,7 +486,7 @@ impl Call {
                         self.told = (self.job == Job::Alarm).then_some(true);
                         self.put_back(model, &row)
                     }
-                    None => self.not_open(model),
+                    None => self.not_open(model, state),
                 };
             }
             At::Close => return self.close(model, state),
@@ -533,8 +533,13 @@ impl Call {
     }
 
     /// The deployment is not open.
-    fn not_open(&mut self, model: &Model) -> Then {
+    fn not_open(&mut self, model: &Model, state: &State) -> Then {
         match self.job {
+            // The answer that said so was lost.
+            Job::Rollback { .. } if state.status(self.rel) == Some(Status::Promoted) => {
+                self.at = At::Revert;
+                Then::On
+            }
             Job::Person | Job::Alarm => {
                 self.at = At::Revert;
                 Then::On
