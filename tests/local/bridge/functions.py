@@ -38,7 +38,8 @@ from .routing import ROUTE, routed
 logger = logging.getLogger("bridge.functions")
 
 IDLE_SECONDS = 60.0
-IDLE_KEPT = 120
+IDLE_KEPT = int(os.environ.get("CROSSFADE_LOCAL_IDLE", "120"))
+"""How many idle processes are kept; more where many releases go on at once, or they start processes all the time."""
 
 Result = dict[str, Any]
 
