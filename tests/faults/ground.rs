@@ -16,8 +16,10 @@ use tokio::sync::{Mutex, watch};
 pub(crate) const PREFIX: &str = "it-";
 /// A minute of waiting takes 0.6 seconds.
 const WAIT_SCALE: f64 = 0.01;
+/// Each release has two of its own for a while, beside those that all share.
+const IDLE_PROCESSES: u32 = 400;
 /// No run of the schedule takes longer.
-const SWEEP: Duration = Duration::from_secs(120);
+const SWEEP: Duration = Duration::from_mins(10);
 
 /// Code that a function can be made of, which is in S3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +84,7 @@ impl Ground {
     pub(crate) async fn start() -> Result<Arc<Self>, String> {
         let options = Options {
             wait_scale: WAIT_SCALE,
+            idle_processes: Some(IDLE_PROCESSES),
             ..Options::default()
         };
         let local = tokio::task::spawn_blocking(move || LocalAws::start(options))

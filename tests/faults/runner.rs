@@ -169,7 +169,7 @@ impl Options {
             list: text("LIST").is_some(),
             times: text("TIMES").is_some(),
             grounds: number("GROUNDS")?.unwrap_or(2).max(1),
-            at_once: number("AT_ONCE")?.unwrap_or(24).max(1),
+            at_once: number("AT_ONCE")?.unwrap_or(20).max(1),
         })
     }
 
@@ -254,7 +254,7 @@ pub(crate) async fn run(options: Options, sources: Vec<Source>) -> Result<bool, 
     let mut said = Instant::now();
     // What takes minutes waits nearly all of the time, and must not keep the others from the machine.
     let (slow, quick): (Vec<_>, Vec<_>) = injections.into_iter().partition(|one| one.is_slow);
-    let lane = |injections: Vec<Injection>| {
+    let lane = |injections: Vec<Injection>, at_once: usize| {
         let grounds = grounds.clone();
         stream::iter(injections.into_iter().enumerate())
             .map(move |(nth, injection)| {
@@ -262,7 +262,7 @@ pub(crate) async fn run(options: Options, sources: Vec<Source>) -> Result<bool, 
             })
             .buffer_unordered(at_once)
     };
-    let mut done = stream::select(lane(slow), lane(quick));
+    let mut done = stream::select(lane(slow, at_once / 2), lane(quick, at_once));
     while let Some(one) = done.next().await {
         let (name, seen, took) = one;
         if options.times {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use aws_sdk_lambda::types::{Architecture, FunctionCode, Runtime};
 use crossfade_tests::{
     Ended, Execution, Target, World,
-    release::until,
+    release::{until, until_within},
     stack::ARTIFACTS,
     target::ROLE,
     world::{Call, Fault},
@@ -359,8 +359,9 @@ impl Scenario {
 
     /// Waits until what its end has set off is done: events, and the retention that follows.
     async fn settle(self, world: &World, execution: &Execution) {
-        // An event is on its way for a moment.
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        world
+            .wait_for(execution, "", 1, Duration::from_mins(1))
+            .await;
         if let Some(retention) = world.retention_of(execution).await {
             let patience = Duration::from_secs(120);
             let state = match self.path {
@@ -369,7 +370,8 @@ impl Scenario {
             };
             world.wait_for(&retention, state, 1, patience).await;
         }
-        until("the end of what the release's end has set off", || async {
+        let what = "the end of what the release's end has set off";
+        until_within(PATIENCE, what, || async {
             (world.at_work().await == 0).then_some(())
         })
         .await;

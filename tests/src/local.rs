@@ -26,6 +26,8 @@ pub struct Options {
     pub wait_scale: f64,
     /// Whether moto's Step Functions run beside it.
     pub moto: bool,
+    /// How many idle processes of functions are kept; the local AWS's own number when absent.
+    pub idle_processes: Option<u32>,
     /// Where state and logs go; a new folder in Cargo's target folder when absent.
     pub dir: Option<PathBuf>,
 }
@@ -36,6 +38,7 @@ impl Default for Options {
             port: None,
             wait_scale: 0.01,
             moto: false,
+            idle_processes: None,
             dir: None,
         }
     }
@@ -84,6 +87,9 @@ impl LocalAws {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(said);
+        if let Some(count) = options.idle_processes {
+            command.env("CROSSFADE_LOCAL_IDLE", count.to_string());
+        }
         if let Some(moto_port) = moto_port {
             command.args(["--moto-port", &moto_port.to_string()]);
         }

@@ -93,7 +93,8 @@ class Environment:
         variables["AWS_LAMBDA_LOG_GROUP_NAME"] = telemetry.log_group(self.config)
         variables["AWS_LAMBDA_INITIALIZATION_TYPE"] = "on-demand"
         reader, writer = os.pipe()
-        try:
+
+        def spawn() -> None:
             # Under ministack's lock: no fork may overlap the writing of another function's code.
             with lambda_svc._provided_code_lock:
                 self._process = subprocess.Popen(
@@ -105,6 +106,11 @@ class Environment:
                     stderr=writer,
                     start_new_session=True,
                 )
+            self.engine.processes.add(self._process.pid)
+
+        try:
+            # Off the loop, which serves all others: on a busy machine the child is long in coming.
+            await self.engine.loop.run_in_executor(None, spawn)
         except OSError as error:
             os.close(reader)
             raise StartFailed(
@@ -112,7 +118,6 @@ class Environment:
             ) from error
         finally:
             os.close(writer)
-        self.engine.processes.add(self._process.pid)
         self._output = reader
         os.set_blocking(reader, False)
         self.engine.loop.add_reader(reader, self._read_output)

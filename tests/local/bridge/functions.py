@@ -40,7 +40,8 @@ from .routing import ROUTE, routed
 logger = logging.getLogger("bridge.functions")
 
 IDLE_SECONDS = 60.0
-IDLE_KEPT = 120
+IDLE_KEPT = int(os.environ.get("CROSSFADE_LOCAL_IDLE", "120"))
+"""How many idle processes are kept; more where many releases go on at once, or they start processes all the time."""
 INVOCATIONS_KEPT = 100_000
 
 Result = dict[str, Any]

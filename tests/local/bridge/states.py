@@ -743,7 +743,8 @@ def _prefix(service: str) -> str:
 
 @control.route("GET", "executions/wait")
 async def _wait_for(method: str, path: str, query: dict[str, str], body: Any) -> Any:
-    """Answers when an execution has ended, or has entered a state so often; else after `seconds`."""
+    """Answers when an execution has ended and its event is on its way, or has entered a state so often;
+    else after `seconds`."""
     state, nth = query.get("state"), int(query.get("nth") or 1)
     until = time.monotonic() + float(query.get("seconds") or 30)
     with request_scope(os.environ["MINISTACK_ACCOUNT_ID"], os.environ["MINISTACK_REGION"]):
@@ -757,7 +758,8 @@ async def _wait_for(method: str, path: str, query: dict[str, str], body: Any) ->
             entered += (events[seen].get("stateEnteredEventDetails") or {}).get("name") == state
             seen += 1
         reached = state is not None and entered >= nth
-        if status != "RUNNING" or reached or time.monotonic() >= until:
+        over = status != "RUNNING" and query["arn"] not in _controls
+        if over or reached or time.monotonic() >= until:
             return {"status": status, "reached": reached}
         await asyncio.sleep(0.05)
 
