@@ -85,13 +85,16 @@ fn injections(scenario: Scenario, clean: &Ran, ground: &Ground) -> Vec<Injection
 fn injection(scenario: Scenario, what: &str, kind: &str, faults: Vec<Fault>) -> Injection {
     let name = format!("{} at {what}", scenario.name());
     let stratum = format!("{} at {kind}", scenario.name());
-    Injection::new(name, stratum, move |ground| async move {
+    let is_usual = scenario.strategy == Strategy::Canary && scenario.kind == Kind::Alias;
+    let injection = Injection::new(name, stratum, move |ground| async move {
         let ran = scenario.run(&ground, faults).await;
         Seen {
             injected: ran.struck > 0,
             bad: ran.bad,
         }
-    })
+    });
+    // What becomes of the event of a stop, and what the schedule does, is no matter of the door.
+    injection.chosen_if(is_usual || !kind.starts_with("stop-event") && kind != "schedule")
 }
 
 /// What happens as the nth of the states of this name is entered.

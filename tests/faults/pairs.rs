@@ -179,7 +179,7 @@ async fn run(ground: &Ground, first: &Write, second: &Write, late: f64) -> Seen 
             executions: vec![one.clone(), two.clone()],
             since,
         };
-        for broken in invariants::check(&ground.world, &scope).await {
+        for broken in invariants::check_within(&ground.world, &scope, judge::WHOLE_WITHIN).await {
             seen.bad.push(Bad {
                 class: judge::class(broken.invariant),
                 what: broken.to_string(),

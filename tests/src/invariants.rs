@@ -286,6 +286,11 @@ impl Run {
 
 /// Looks at everything. Returns what does not hold.
 pub async fn check(world: &World, scope: &Scope) -> Vec<Broken> {
+    check_within(world, scope, WHOLE_AFTER_STOP).await
+}
+
+/// The same where a full machine takes longer to make traffic whole after a stop: at most so many seconds.
+pub async fn check_within(world: &World, scope: &Scope, grace: f64) -> Vec<Broken> {
     let mut runs = Vec::new();
     for execution in &scope.executions {
         runs.push(Run::of(world, execution).await);
@@ -295,7 +300,7 @@ pub async fn check(world: &World, scope: &Scope) -> Vec<Broken> {
     for (target, alias) in &scope.targets {
         let writes = writes(&calls, &target.name, alias, &world.stack.name);
         let name = target.name.as_str();
-        whole(name, &writes, &runs, &mut broken);
+        whole(name, &writes, &runs, grace, &mut broken);
         proven(name, &writes, &runs, &mut broken);
         single_writer(name, &writes, &calls, &world.stack.name, &runs, &mut broken);
         let versions = target.versions().await;
@@ -430,7 +435,7 @@ fn writes(calls: &[Call], function: &str, alias: &str, stack: &str) -> Vec<Write
     writes
 }
 
-fn whole(target: &str, writes: &[Write], runs: &[Run], broken: &mut Vec<Broken>) {
+fn whole(target: &str, writes: &[Write], runs: &[Run], grace: f64, broken: &mut Vec<Broken>) {
     let good = good_versions(target, writes, runs);
     let theirs = writes.iter().any(|write| write.by.is_none());
     let mut moments = vec![(f64::INFINITY, "all has ended".to_owned())];
@@ -441,7 +446,7 @@ fn whole(target: &str, writes: &[Write], runs: &[Run], broken: &mut Vec<Broken>)
         }
         let grace = match run.ended.status.as_str() {
             "SUCCEEDED" | "FAILED" => 0.0,
-            _ => WHOLE_AFTER_STOP,
+            _ => grace,
         };
         let what = format!("{} ended {}, and {grace} s", run.arn, run.ended.status);
         moments.push((run.ended_at + grace, what));
@@ -1011,7 +1016,9 @@ mod tests {
         let split = write(12.0, US, "1", Some(("2", 0.1)));
         let back = write(13.0, US, "1", None);
         let rolled_back = [run("FAILED", "DeploymentRolledBack", "ROLLED_BACK")];
-        let seen = |writes: &[Write]| found(|broken| whole("f", writes, &rolled_back, broken));
+        let seen = |writes: &[Write]| {
+            found(|broken| whole("f", writes, &rolled_back, WHOLE_AFTER_STOP, broken))
+        };
         assert_eq!(seen(&[made.clone(), split.clone(), back]), []);
         assert_eq!(seen(&[made.clone(), split.clone()]), [Invariant::Whole; 2]);
         // A green that did not pass.
@@ -1035,7 +1042,7 @@ mod tests {
                 write(at, US, "1", None),
             ];
             assert_eq!(
-                found(|broken| whole("f", &writes, &stopped, broken)),
+                found(|broken| whole("f", &writes, &stopped, WHOLE_AFTER_STOP, broken)),
                 expected
             );
         }
@@ -1058,7 +1065,10 @@ mod tests {
             .is_empty()
         );
         held.input = json!({"onHoldTimeout": "leave"});
-        assert_eq!(found(|broken| whole("f", &writes, &[held], broken)), []);
+        assert_eq!(
+            found(|broken| whole("f", &writes, &[held], WHOLE_AFTER_STOP, broken)),
+            []
+        );
     }
 
     #[test]

@@ -287,12 +287,12 @@ async fn smoke_test_fails(case: Case) {
 
 /// A release of a train in whose shift one write gets no answer for a while, and is tried again when all
 /// has been put back.
-async fn slow_shift(case: &Case, train: &[Target]) -> Execution {
+async fn slow_shift(case: &Case, train: &[Target], seconds: f64) -> Execution {
     let slow = Fault::new("silence")
         .on("lambda", "UpdateAlias")
         .by(&case.world.stack.function("shift-traffic"))
         .about(&train[5].name);
-    let slow = case.world.fault(slow.seconds(2.0)).await;
+    let slow = case.world.fault(slow.seconds(seconds)).await;
     let strategy = canary(&[(50, 3600), (100, 100)]);
     let request = request(case, train, json!({ "strategy": strategy }));
     let execution = case.start(&request).await;
@@ -326,7 +326,7 @@ async fn late_write_is_refused(case: &Case, train: &[Target]) {
 /// not stay.
 async fn stopped_in_a_shift(case: Case) {
     let train = healthy_train(&case).await;
-    let execution = slow_shift(&case, &train).await;
+    let execution = slow_shift(&case, &train, 2.0).await;
     execution.stop().await;
     case.ledger_says(&execution, "ROLLED_BACK").await;
     all_on_blue(&train).await;
@@ -337,7 +337,7 @@ async fn stopped_in_a_shift(case: Case) {
 /// The same when a person asks for a rollback of it, and it goes on.
 async fn rolled_back_by_hand_in_a_shift(case: Case) {
     let train = healthy_train(&case).await;
-    let execution = slow_shift(&case, &train).await;
+    let execution = slow_shift(&case, &train, 7.0).await;
     let (_, ended) = case.release(&case.rollback()).await;
     assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
     late_write_is_refused(&case, &train).await;
