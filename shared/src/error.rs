@@ -49,10 +49,12 @@ impl Error {
     #[must_use]
     pub fn for_the_log(&self) -> Option<&str> {
         match self {
-            Self::InvalidRequest(_) | Self::ValidationFailed(_) | Self::MigrationFailed(_) => None,
+            Self::InvalidRequest(_)
+            | Self::ValidationFailed(_)
+            | Self::MigrationFailed(_)
+            | Self::DeploymentRolledBack(_) => None,
             Self::DeploymentInProgress(message)
             | Self::ChangedOutside(message)
-            | Self::DeploymentRolledBack(message)
             | Self::RollbackFailed(message)
             | Self::Refused(message)
             | Self::Transient(message) => Some(message),
@@ -66,5 +68,27 @@ impl From<Error> for Diagnostic {
             error_type: error.name().to_owned(),
             error_message: error.to_string(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_quote_a_payload_is_not_for_the_log() {
+        let secret = || "statusCode is \"s3cr3t\", not 200".to_owned();
+        for error in [
+            Error::InvalidRequest(secret()),
+            Error::ValidationFailed(secret()),
+            Error::MigrationFailed(secret()),
+            Error::DeploymentRolledBack(secret()),
+        ] {
+            assert_eq!(error.for_the_log(), None, "{}", error.name());
+            let told = Diagnostic::from(error.clone());
+            assert_eq!(told.error_message, secret(), "the execution is told all");
+        }
+        let busy = Error::Transient("Throttling: rate exceeded".to_owned());
+        assert_eq!(busy.for_the_log(), Some("Throttling: rate exceeded"));
     }
 }

@@ -1,10 +1,10 @@
 //! What all `main`s share: logs, and Lambda's loop.
 
-use std::future::Future;
+use std::{fmt, future::Future};
 
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::EnvFilter;
 
 use crate::error::Error;
 
@@ -18,7 +18,7 @@ where
     F: Future<Output = Result<T, Error>>,
     T: serde::Serialize,
 {
-    fmt()
+    tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_current_span(false)
@@ -33,10 +33,42 @@ where
             let result = Box::pin(done).await;
             if let Err(error) = &result {
                 let message = error.for_the_log();
-                tracing::warn!(error.name = error.name(), error.message = message, "Ended with an error.");
+                tracing::warn!(
+                    error.name = error.name(),
+                    error.message = message,
+                    "Ended with an error."
+                );
             }
-            result
+            result.map_err(Told)
         }
     }))
     .await
+}
+
+/// An error on its way to Lambda, whose runtime logs what `Debug` says of it: the name, and not what a
+/// request or an answer is quoted with.
+struct Told(Error);
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name())
+    }
+}
+
+impl From<Told> for Diagnostic {
+    fn from(Told(error): Told) -> Self {
+        error.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_runtime_is_told_all_and_logs_the_name() {
+        let told = Told(Error::InvalidRequest("strategy: \"s3cr3t\"".to_owned()));
+        assert_eq!(format!("{told:?}"), "InvalidRequest");
+        assert_eq!(Diagnostic::from(told).error_message, "strategy: \"s3cr3t\"");
+    }
 }

@@ -162,7 +162,6 @@ impl Handler {
             weight_percent = step.weight.percent(),
             verdict = ?verdict,
             decision = ?release.decision,
-            reason = release.reason,
             "Checked alarms."
         );
         Ok(release)

@@ -205,7 +205,6 @@ impl Handler {
         rollback::told_or_owed(&self.ledger, execution, told).await?;
         tracing::warn!(
             deployment.id = execution,
-            reason = outcome.reason,
             "Made traffic whole for a dead execution."
         );
         Ok(true)

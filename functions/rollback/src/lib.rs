@@ -178,7 +178,6 @@ impl Handler {
         tracing::info!(
             deployment.id = task.execution,
             error.name = error,
-            reason = outcome.reason,
             "Traffic is whole."
         );
         Ok(Ending {
@@ -209,11 +208,7 @@ impl Handler {
         let mut outcome = Outcome::of(release, DeploymentStatus::Held, reason);
         outcome.evidence = why.evidence.clone().beside(outcome.evidence);
         // People are told by the execution's end, as of each that is left held.
-        tracing::warn!(
-            deployment.id = task.execution,
-            reason = outcome.reason,
-            "Traffic stays as it is."
-        );
+        tracing::warn!(deployment.id = task.execution, "Traffic stays as it is.");
         Ok(Some(Ending {
             asked_for: false,
             error: "DeploymentHeld".into(),

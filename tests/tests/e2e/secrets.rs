@@ -25,7 +25,10 @@ fn secret(case: &Case, what: &str) -> String {
 async fn logged(case: &Case, texts: &[String]) -> (Vec<String>, u64) {
     let mut found = Vec::new();
     let mut lines = 0;
-    for prefix in ["/aws/lambda/crossfade-", "/aws/vendedlogs/states/crossfade-"] {
+    for prefix in [
+        "/aws/lambda/crossfade-",
+        "/aws/vendedlogs/states/crossfade-",
+    ] {
         let query = json!({"prefix": prefix, "contains": texts});
         let said = case.world.control.post("logs", &query).await;
         lines += said["lines"].as_u64().unwrap_or_default();
@@ -86,10 +89,10 @@ async fn token(execution: &crossfade_tests::Execution, state: &str) -> String {
         let scheduled = history
             .iter()
             .filter_map(|event| event.task_scheduled_event_details.as_ref());
-        let given = scheduled
+        let mut given = scheduled
             .filter_map(|task| serde_json::from_str::<Value>(&task.parameters).ok())
-            .filter_map(|task| find(&task, "taskToken"));
-        given.last()
+            .filter_map(|task| find(&task, "token"));
+        given.next_back()
     })
     .await
 }
@@ -114,7 +117,7 @@ async fn of_a_release(case: Case) {
     let answered = json!({"hookStatus": "SUCCEEDED", "seen": planted("hook-answer")});
     let hook = echo(&case, "hook", &[answered]).await;
     let path = format!("/{}?key={}", case.name, planted("health-url"));
-    case.suite().health.answer(&format!("/{}", case.name), 200);
+    case.suite().health.answer(&path, 200);
     let mut steps = canary(&[(10, 0), (50, 30), (100, 0)]);
     steps["approveBefore"] = json!(50);
     let mut request = case.request(json!({
@@ -198,7 +201,10 @@ async fn of_refused(case: Case) {
             json!([{"name": "t", "payload": {"password": payload}, "expect": wrong}]);
         let (_, ended) = part.release(&request).await;
         assert_eq!(ended.error, "ValidationFailed", "{ended:?}");
-        assert_eq!(target.look(ALIAS).await.map(|a| a.primary).as_deref(), Some("1"));
+        assert_eq!(
+            target.look(ALIAS).await.map(|a| a.primary).as_deref(),
+            Some("1")
+        );
         expect.push(ended.cause["reason"].clone());
     }
     let told = Value::from(expect).to_string();
@@ -221,14 +227,17 @@ async fn of_refused(case: Case) {
         assert_eq!(ended.error, "InvalidRequest", "{ended:?}");
     }
 
-    // A migration that fails tells why in its own words.
+    // A migration that fails.
     let part = case.part("mig");
     let _target = part.blue().await;
-    let migration = echo(&part, "mig", &[json!({"status": "FAILED", "reason": secret(&case, "migration")})]).await;
+    let name = format!("{}-mig", part.function_name());
+    let migration = Behaviour::failing("migration", 100.0);
+    let migration = Target::create(&case.suite().local, &name, migration).await;
     let mut request = part.request(json!({
         "migration": {"functionName": migration.name, "payload": {"password": secret(&case, "migration")}},
     }));
-    let (first, _) = part.release(&request).await;
+    let (first, ended) = part.release(&request).await;
+    assert_eq!(ended.error, "MigrationFailed", "{ended:?}");
     // One that is not there.
     request["migration"]["functionName"] = json!(format!("{}-none", migration.name));
     let (_, ended) = part.release(&request).await;
@@ -239,6 +248,10 @@ async fn of_refused(case: Case) {
         .map(|what| secret(&case, what))
         .chain([wrong.replace('-', "/")])
         .collect();
-    let marks = [first.arn.clone(), "ValidationFailed".into(), "InvalidRequest".into()];
+    let marks = [
+        first.arn.clone(),
+        "ValidationFailed".into(),
+        "InvalidRequest".into(),
+    ];
     are_not_logged(&case, &secrets, &marks).await;
 }
