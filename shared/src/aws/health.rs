@@ -191,14 +191,14 @@ mod tests {
     async fn a_host_that_is_not_listed_is_not_asked() {
         let analysis: Analysis = serde_json::from_value(json!({"healthChecks": [
             {"route53HealthCheckId": "abc"},
-            {"url": "https://169.254.169.254/latest/meta-data"},
+            {"url": "https://10.0.0.1/latest/meta-data"},
         ]}))
         .unwrap();
         let forbidden = forbidden(&analysis);
         assert_eq!(
             forbidden,
             [
-                "analysis.healthChecks[1].url: host 169.254.169.254 is not allowed; list it in the stack's parameter HealthCheckHosts"
+                "analysis.healthChecks[1].url: host 10.0.0.1 is not allowed; list it in the stack's parameter HealthCheckHosts"
             ]
         );
         let checks = HealthChecks::new(&SdkConfig::builder().build());

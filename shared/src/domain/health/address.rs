@@ -14,6 +14,34 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
+/// Whether an address is no server's that a health check could mean, whoever lists it: one of the
+/// machine's own neighbourhood (link-local: credentials are to be had there), of AWS's services on each
+/// machine, of nobody, or of many at once.
+#[must_use]
+pub(super) fn is_nobodys(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_nobodys_v4(address),
+        IpAddr::V6(address) => {
+            if let Some(inside) = embedded(address) {
+                return is_nobodys_v4(inside);
+            }
+            let [first, second, ..] = address.segments();
+            address.is_unspecified()
+                || address.is_multicast()
+                || address.is_unicast_link_local()
+                // Metadata, time and names of EC2.
+                || (first, second) == (0xfd00, 0xec2)
+        }
+    }
+}
+
+fn is_nobodys_v4(address: Ipv4Addr) -> bool {
+    address.octets()[0] == 0
+        || address.is_link_local()
+        || address.is_multicast()
+        || address.is_broadcast()
+}
+
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     let special = a == 0 // This network.

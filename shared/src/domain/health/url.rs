@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
+use super::address::is_nobodys;
 use crate::domain::{
     bounds::quoted,
     names::{NameError, ensure, name},
@@ -40,6 +41,16 @@ fn check_url(text: &str) -> Result<(), NameError> {
     }
     if url.fragment().is_some() {
         return refused("has a fragment, which no server is sent; give the URL without");
+    }
+    let address = match url.host() {
+        Some(Host::Ipv4(address)) => Some(address.into()),
+        Some(Host::Ipv6(address)) => Some(address.into()),
+        Some(Host::Domain(_)) | None => None,
+    };
+    if address.is_some_and(is_nobodys) {
+        return refused(
+            "is of an address that no server of yours has: the machine's own, AWS's, or many at once",
+        );
     }
     // What a URL may be written as and is not: what is shown is what is asked.
     if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '\\') {
@@ -142,6 +153,22 @@ mod tests {
             ("https://green.example.com\\@127.0.0.1/", "user"),
             ("https://green.example.com\\.evil.com/", "backslash"),
             ("https://green.example.com/a b", "space"),
+            // Link-local, however it is written.
+            ("https://169.254.169.254/latest/", "address"),
+            ("https://2852039166/latest/", "address"),
+            ("https://0xa9fea9fe/", "address"),
+            ("https://0251.0376.0251.0376/", "address"),
+            ("https://169.16689662/", "address"),
+            ("https://[::ffff:169.254.169.254]/", "address"),
+            ("https://[::ffff:a9fe:a9fe]/", "address"),
+            ("https://[64:ff9b::169.254.170.2]/", "address"),
+            ("https://[fd00:ec2::254]/", "address"),
+            ("https://[fe80::1]/", "address"),
+            ("https://\u{ff11}69.254.169.254/", "address"),
+            ("https://0/", "address"),
+            ("https://[::]/", "address"),
+            ("https://255.255.255.255/", "address"),
+            ("https://[ff02::1]/", "address"),
         ] {
             let error = wrong.parse::<HealthUrl>().expect_err(wrong).to_string();
             assert!(error.contains(says), "{wrong}: {error}");

@@ -103,17 +103,27 @@ impl Deserr<Problems> for Code {
 pub struct S3Bucket(String);
 name!(S3Bucket, check_bucket);
 
-/// An S3 object's key: 1 to 1024 bytes.
+/// An S3 object's key: 1 to 1024 bytes, without control characters, and without `.` or `..` between
+/// slashes, which some programs take for another place.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(extend("minLength" = 1, "maxLength" = 1024, "examples" = ["chat/42.zip"]))]
+#[schemars(extend(
+    "minLength" = 1,
+    "maxLength" = 1024,
+    "not" = { "pattern": "(^|[/\\\\])\\.\\.?([/\\\\]|$)|[\\u0000-\\u001f\\u007f-\\u009f]" },
+    "examples" = ["chat/42.zip"]
+))]
 pub struct S3Key(String);
 name!(S3Key, check_key);
 
 /// An S3 object's version: 1 to 1024 bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(extend("minLength" = 1, "maxLength" = 1024))]
+#[schemars(extend(
+    "minLength" = 1,
+    "maxLength" = 1024,
+    "pattern" = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$"
+))]
 pub struct S3ObjectVersion(String);
 name!(S3ObjectVersion, check_object_version);
 
@@ -121,7 +131,9 @@ name!(S3ObjectVersion, check_object_version);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 #[schemars(extend(
-    "pattern" = "^[0-9]{12}\\.dkr\\.ecr\\.[a-z0-9-]+\\.amazonaws\\.[a-z.]+/[a-z0-9][a-z0-9._/-]{1,255}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})$",
+    "pattern" = "^[0-9]{12}\\.dkr\\.ecr\\.[a-z0-9-]+\\.amazonaws\\.(com|com\\.cn|eu)/[a-z0-9][a-z0-9._/-]{1,255}(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}|@sha256:[0-9a-f]{64})$",
+    // No two marks of the repository's side by side, and none at its end.
+    "not" = { "pattern": "/[^:@]*[._/-]([._/-]|[:@])" },
     "examples" = ["123456789012.dkr.ecr.eu-west-1.amazonaws.com/chat:42"]
 ))]
 pub struct ImageUri(String);
@@ -152,6 +164,18 @@ fn check_bucket(text: &str) -> Result<(), NameError> {
 fn check_key(text: &str) -> Result<(), NameError> {
     ensure((1..=1024).contains(&text.len()), || {
         format!("{} is not an object key; use 1 to 1024 bytes", quoted(text))
+    })?;
+    ensure(!text.chars().any(char::is_control), || {
+        format!("{} has a control character in it", quoted(text))
+    })?;
+    let elsewhere = text
+        .split(['/', '\\'])
+        .any(|part| part == "." || part == "..");
+    ensure(!elsewhere, || {
+        format!(
+            "{} leads to another place; give the key without \".\" and \"..\"",
+            quoted(text)
+        )
     })
 }
 
@@ -161,6 +185,9 @@ fn check_object_version(text: &str) -> Result<(), NameError> {
             "{} is not an object version; use 1 to 1024 bytes",
             quoted(text)
         )
+    })?;
+    ensure(!text.chars().any(char::is_control), || {
+        format!("{} has a control character in it", quoted(text))
     })
 }
 
@@ -196,8 +223,8 @@ fn is_image(text: &str) -> bool {
         && account.bytes().all(|b| b.is_ascii_digit())
         && !region.is_empty()
         && region.bytes().all(|b| lower_or_digit(b) || b == b'-')
-        && !domain.is_empty()
-        && domain.bytes().all(|b| b.is_ascii_lowercase() || b == b'.');
+        // Of AWS's own partitions: anybody may have any other.
+        && ["com", "com.cn", "eu"].contains(&domain);
     let (repository, reference) = match image.split_once('@') {
         Some((repository, digest)) => (
             repository,
@@ -217,10 +244,11 @@ fn is_image(text: &str) -> bool {
             None => return false,
         },
     };
+    // As ECR has it: parts with slashes between, each of words with one mark between.
+    let word = |word: &str| !word.is_empty() && word.bytes().all(lower_or_digit);
     let repository = (2..=256).contains(&repository.len())
-        && repository.bytes().next().is_some_and(lower_or_digit)
         && repository
-            .bytes()
-            .all(|b| lower_or_digit(b) || b"._/-".contains(&b));
+            .split('/')
+            .all(|part| part.split(['.', '_', '-']).all(word));
     host && repository && reference
 }
