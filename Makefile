@@ -100,6 +100,10 @@ lint: setup ## clippy, and the template
 sim: ## the judge against the rules of its peers, in worlds with and without a bad green
 	@cargo run --quiet -p crossfade-sim --bin sim -- $(RUNS) $(SEED)
 
+.PHONY: fuzz
+fuzz: ## what comes from outside, as a fuzzer makes it up: SECONDS=60 for each of five targets
+	@tests/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
+
 .PHONY: fmt
 fmt: ## format the Rust code
 	@cargo fmt --all

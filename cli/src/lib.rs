@@ -24,6 +24,7 @@ mod which;
 
 use std::{io::stdout, process::ExitCode};
 
+use aws_sdk_sfn::types::HistoryEvent;
 use clap::{CommandFactory, Parser};
 use serde_json::json;
 
@@ -36,6 +37,21 @@ use self::{
     screen::Screen,
     trouble::Trouble,
 };
+
+/// What an execution's history says, as `crossfade watch` shows it: each line for people, and the
+/// object for programs.
+#[must_use]
+pub fn told(history: &[HistoryEvent]) -> Vec<(String, serde_json::Value)> {
+    let mut story = story::Story::default();
+    history
+        .iter()
+        .filter_map(|event| story.tell(runs::event(event)))
+        .map(|told| {
+            let object = serde_json::to_value(&told).unwrap_or_default();
+            (screen::harmless(&told.line()).into_owned(), object)
+        })
+        .collect()
+}
 
 /// Does what the command line says.
 #[must_use]

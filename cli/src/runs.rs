@@ -198,7 +198,8 @@ impl Runs {
     }
 }
 
-fn event(event: &HistoryEvent) -> Event {
+/// What matters here of an event.
+pub(crate) fn event(event: &HistoryEvent) -> Event {
     Event {
         id: event.id,
         at: timestamp(&event.timestamp),

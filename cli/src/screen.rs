@@ -1,6 +1,7 @@
 //! What is shown: a bar with lines above it on a terminal, lines alone elsewhere, or JSON.
 
 use std::{
+    borrow::Cow,
     env,
     io::{IsTerminal, Write, stderr, stdout},
     time::Duration,
@@ -62,7 +63,7 @@ impl Screen {
         if self.json {
             self.object(told);
         } else {
-            self.line(&format!("{}  {}", told.at.format("%H:%M:%SZ"), told.text));
+            self.line(&told.line());
         }
     }
 
@@ -90,6 +91,7 @@ impl Screen {
 
     /// A line about the watching itself, beside what is shown.
     pub(crate) fn aside(&self, line: &str) {
+        let line = harmless(line);
         // With nobody to read it, it does not matter that it cannot be written.
         let write = || drop(writeln!(stderr(), "{line}"));
         match &self.bar {
@@ -106,11 +108,43 @@ impl Screen {
     }
 
     fn line(&self, line: &str) {
+        let line = harmless(line);
         // A reader that has gone, as `head` does, is no reason to stop watching: the exit code counts.
         let write = || drop(writeln!(stdout(), "{line}"));
         match &self.bar {
             Some(bar) => bar.suspend(write),
             None => write(),
         }
+    }
+}
+
+/// Text as a terminal can show it: requests, answers and errors are anybody's, and what would move the
+/// cursor or change a title is told and not done.
+pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
+    let acts = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(acts) {
+        return Cow::Borrowed(text);
+    }
+    let shown = text.chars().map(|c| {
+        if acts(c) {
+            c.escape_default().to_string()
+        } else {
+            c.to_string()
+        }
+    });
+    Cow::Owned(shown.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_act_on_is_shown() {
+        assert_eq!(harmless("p99 is\n\t7 ms, é"), "p99 is\n\t7 ms, é");
+        assert_eq!(
+            harmless("fine\u{1b}]0;hacked\u{7}\r\u{9b}2J"),
+            "fine\\u{1b}]0;hacked\\u{7}\\r\\u{9b}2J"
+        );
     }
 }

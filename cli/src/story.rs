@@ -160,6 +160,13 @@ pub(crate) struct Happening {
     pub(crate) exit_code: Option<u8>,
 }
 
+impl Happening {
+    /// In a line for people.
+    pub(crate) fn line(&self) -> String {
+        format!("{}  {}", self.at.format("%H:%M:%SZ"), self.text)
+    }
+}
+
 /// How a release stands between two happenings.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Now {

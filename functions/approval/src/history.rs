@@ -63,7 +63,8 @@ pub(crate) struct History {
 
 /// The first moment that is looked at.
 pub(crate) fn beginning(began_at: Timestamp, now: Timestamp) -> Timestamp {
-    began_at.max(now - LONGEST).min(now)
+    let longest = now.checked_sub_signed(LONGEST).unwrap_or(now);
+    began_at.max(longest).min(now)
 }
 
 impl History {

@@ -56,19 +56,22 @@ struct Http {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
-    status_code: u16,
-    headers: BTreeMap<&'static str, String>,
+    /// HTTP's status.
+    pub status_code: u16,
+    /// Names are in lower case.
+    pub headers: BTreeMap<&'static str, String>,
+    /// The page.
     #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<String>,
+    pub body: Option<String>,
 }
 
 /// What a link names: a release, and the nonce that lets its bearer answer.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Link {
+pub struct Link {
     /// The execution's name.
-    pub(crate) release: String,
+    pub release: String,
     /// The secret.
-    pub(crate) nonce: Nonce,
+    pub nonce: Nonce,
 }
 
 /// What somebody wants. Looking decides nothing: programs that scan mail follow links.

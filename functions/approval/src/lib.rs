@@ -11,12 +11,16 @@ mod form;
 mod history;
 mod http;
 mod page;
-#[cfg(test)]
-mod sample;
+#[cfg(any(test, feature = "sample"))]
+pub mod sample;
 mod shown;
 mod view;
+mod visit;
 
-pub use crate::http::Response;
+pub use crate::{
+    http::{Link, Response},
+    visit::rehearse,
+};
 
 use std::time::Duration;
 
@@ -33,9 +37,9 @@ use maud::Markup;
 use serde_json::Value;
 
 use crate::{
-    form::Form,
-    http::{Link, Request, Wanted, answer},
-    view::{Open, View, open, standing},
+    http::answer,
+    view::standing,
+    visit::{Decided, Taken, Visit},
 };
 
 /// How long CloudWatch may take. A person waits, and can decide without.
@@ -71,86 +75,56 @@ impl Handler {
     /// # Errors
     /// [`Error::InvalidRequest`] when it is invoked by anything else.
     pub async fn handle(&self, payload: Value) -> Result<Response, Error> {
-        let request: Request = serde_json::from_value(payload).map_err(|_| {
-            Error::InvalidRequest("this function answers requests of its URL only".into())
-        })?;
-        let now = Timestamp::from_timestamp_millis(request.context.time_epoch)
-            .ok_or_else(|| Error::InvalidRequest("the request has no time".into()))?;
-        let wanted = Wanted::of(&request);
-        let head = matches!(wanted, Wanted::Look { head: true, .. });
-        let said = match wanted {
-            Wanted::Look {
-                link: Some(link), ..
-            } => self.look(&link, now).await,
-            Wanted::Answer(Some((link, form))) => self.decide(&link, &form, now).await,
-            Wanted::Look { link: None, .. } | Wanted::Answer(None) => Ok((403, page::gone())),
-            Wanted::Other => Ok((405, page::gone())),
+        let visit = Visit::parse(payload)?;
+        let said = match visit.link() {
+            Some(link) => self.receive(&visit, link).await,
+            None => Ok(visit.turned_away()),
         };
         let (status, page) = said.unwrap_or_else(|error| {
             // An error's text may quote what was sent, so only its name is told.
             tracing::warn!(error.name = error.name(), "AWS did not answer.");
             (503, page::trouble())
         });
-        Ok(answer(status, page, head))
+        Ok(answer(status, page, visit.head()))
     }
 
-    async fn look(&self, link: &Link, now: Timestamp) -> Result<(u16, Markup), Error> {
-        let record = self.ledger.get(&self.execution(link)).await?;
-        let (Some(record), Some(Open { asked, .. })) = (&record, open(record.as_ref(), link, now))
-        else {
-            return Ok((403, page::gone()));
-        };
-        let series = self.counted(record, now).await;
-        let view = View::of(record, asked, link, series.as_deref(), now);
-        Ok((200, page::ask(&view, &Form::default(), None)))
-    }
-
-    async fn decide(
-        &self,
-        link: &Link,
-        form: &Form,
-        now: Timestamp,
-    ) -> Result<(u16, Markup), Error> {
+    async fn receive(&self, visit: &Visit, link: &Link) -> Result<(u16, Markup), Error> {
         let execution = self.execution(link);
         let record = self.ledger.get(&execution).await?;
-        let (Some(record), Some(Open { asked, token })) =
-            (&record, open(record.as_ref(), link, now))
-        else {
-            return Ok((403, page::gone()));
-        };
-        let answer = match form.check(asked.kind) {
-            Ok(answer) => answer,
-            Err(mistakes) => {
-                let series = self.counted(record, now).await;
-                let view = View::of(record, asked, link, series.as_deref(), now);
-                return Ok((422, page::ask(&view, form, Some(&mistakes))));
+        match visit.decide(link, record.as_ref()) {
+            Decided::Gone => Ok((403, page::gone())),
+            Decided::Show(shown) => {
+                let series = self.counted(shown.record, visit.now).await;
+                Ok(shown.page(series.as_deref()))
             }
-        };
-        let application = record.application.to_string();
-        match self.executions.answer(token, &answer).await? {
+            Decided::Take(taken) => self.take(&execution, &taken).await,
+        }
+    }
+
+    async fn take(&self, execution: &str, taken: &Taken<'_>) -> Result<(u16, Markup), Error> {
+        match self.executions.answer(taken.token, &taken.answer).await? {
             Answering::Taken => {
                 tracing::info!(deployment.id = execution, "A person has answered.");
                 // The answer counts all the same, and the token is of no use any more.
-                if let Err(error) = self.ledger.answered(&execution, asked).await {
+                if let Err(error) = self.ledger.answered(execution, taken.asked).await {
                     tracing::warn!(
                         deployment.id = execution,
                         error.name = error.name(),
                         "The link could not be taken back."
                     );
                 }
-                let means = asked.meaning(answer.decision);
-                let page = page::taken(&application, &link.release, &answer, &means, now);
-                Ok((200, page))
+                Ok(taken.page())
             }
             Answering::TooLate => {
                 let status = self
                     .ledger
-                    .get(&execution)
+                    .get(execution)
                     .await?
-                    .map_or(record.status, |now| now.status);
+                    .map_or(taken.record.status, |now| now.status);
+                let application = taken.record.application.to_string();
                 Ok((
                     409,
-                    page::too_late(&application, &link.release, standing(status)),
+                    page::too_late(&application, &taken.link.release, standing(status)),
                 ))
             }
         }

@@ -1,4 +1,4 @@
-//! A release that asks, for tests.
+//! A release that asks, for tests and for programs that try the page.
 
 use chrono::TimeDelta;
 use crossfade::{
@@ -18,18 +18,30 @@ use serde_json::json;
 
 use crate::http::Link;
 
-pub(crate) fn now() -> Timestamp {
+/// The moment of all of it.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn now() -> Timestamp {
     "2026-11-21T03:12:40Z".parse().unwrap()
 }
 
-pub(crate) fn link() -> Link {
+/// The link that opens it.
+#[must_use]
+pub fn link() -> Link {
     Link {
         release: "chat-2026-11-21-42".to_owned(),
         nonce: Nonce::from_random([7; 32]),
     }
 }
 
-pub(crate) fn asked(kind: AskedKind) -> Asked {
+/// What is asked.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn asked(kind: AskedKind) -> Asked {
     let evidence = json!({
         "judge": {
             "decidedBy": "enoughSeen", "reason": "", "minutes": 14,
@@ -54,7 +66,12 @@ pub(crate) fn asked(kind: AskedKind) -> Asked {
     }
 }
 
-pub(crate) fn record(asked: Asked) -> Record {
+/// The release's row.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn record(asked: Asked) -> Record {
     let began_at = now() - TimeDelta::minutes(17);
     let step = |weight: u8, minutes: i64| StepTaken {
         weight: Weight::try_from(weight).unwrap(),
@@ -95,7 +112,8 @@ pub(crate) fn record(asked: Asked) -> Record {
 }
 
 /// What both versions did in each minute.
-pub(crate) fn series() -> Vec<Vec<Minute>> {
+#[must_use]
+pub fn series() -> Vec<Vec<Minute>> {
     let began = now().timestamp() / 60 * 60 - 17 * 60;
     let minutes = (0..17_u64).zip((began..).step_by(60)).map(|(nth, start)| {
         let all = 3000 + nth * 97 % 230;

@@ -1,11 +1,17 @@
 //! CloudWatch: alarm states and counts of each colour's requests.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Range,
+};
 
 use aws_sdk_cloudwatch::{
     Client,
     primitives::DateTime,
-    types::{AlarmType, Dimension, Metric, MetricDataQuery, MetricStat, StateValue, StatusCode},
+    types::{
+        AlarmType, Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, StateValue,
+        StatusCode,
+    },
 };
 
 use chrono::TimeDelta;
@@ -123,6 +129,14 @@ const READ: [(Colour, Series); 11] = [
     (Colour::Blue, Series::Slow),
 ];
 
+/// What is read of blue's past.
+const PAST: [Series; 4] = [
+    Series::Requests,
+    Series::Errors,
+    Series::MoreErrors,
+    Series::Slow,
+];
+
 /// How far back blue is read a minute at a time: a day.
 const PAST_MINUTES: TimeDelta = TimeDelta::days(1);
 
@@ -207,8 +221,6 @@ impl Metrics {
         slower_than_ms: Option<u32>,
         watch: Watch,
     ) -> Result<Vec<Vec<Minute>>, Error> {
-        let mut minutes: Vec<BTreeMap<i64, Minute>> =
-            counted.iter().map(|_| BTreeMap::new()).collect();
         let queries: Vec<_> = counted
             .iter()
             .enumerate()
@@ -225,28 +237,9 @@ impl Metrics {
                     })
             })
             .collect();
-        self.read(
-            &queries,
-            watch.from,
-            watch.through + i64::from(PERIOD),
-            |(index, kind), start, value| {
-                let (Some(minutes), Some(one), Some((colour, series))) =
-                    (minutes.get_mut(index), counted.get(index), READ.get(kind))
-                else {
-                    return;
-                };
-                let minute = minutes.entry(start).or_insert_with(|| Minute {
-                    start,
-                    ..Minute::default()
-                });
-                set(minute, *colour, *series, one.publisher, value);
-            },
-        )
-        .await?;
-        Ok(minutes
-            .into_iter()
-            .map(|minutes| minutes.into_values().map(whole).collect())
-            .collect())
+        let within = watch.from..watch.through + i64::from(PERIOD);
+        let answers = self.read(&queries, within.clone()).await?;
+        minutes_of(counted, &answers, within)
     }
 
     /// What blue showed before the release, for each of `counted`: the last day by the minute, and the
@@ -257,19 +250,13 @@ impl Metrics {
         slower_than_ms: Option<u32>,
         now: Timestamp,
     ) -> Result<Vec<Option<BluePast>>, Error> {
-        const KINDS: [Series; 4] = [
-            Series::Requests,
-            Series::Errors,
-            Series::MoreErrors,
-            Series::Slow,
-        ];
         let queries = |period: i32| -> Vec<MetricDataQuery> {
             counted
                 .iter()
                 .enumerate()
                 .filter_map(|(index, one)| Some((index, one, one.past.as_ref()?)))
                 .flat_map(|(index, one, past)| {
-                    KINDS.iter().enumerate().filter_map(move |(kind, series)| {
+                    PAST.iter().enumerate().filter_map(move |(kind, series)| {
                         let asked = (*series, one.publisher, slower_than_ms);
                         query((index, kind), asked, past, period)
                     })
@@ -281,98 +268,157 @@ impl Metrics {
         let day = day - day % i64::from(HOUR);
         let begin = day - PAST_DAYS.num_seconds();
 
-        let mut by_minute: Vec<BTreeMap<i64, [u64; 4]>> =
-            counted.iter().map(|_| BTreeMap::new()).collect();
-        let mut earlier = vec![[0_u64; 4]; counted.len()];
         let (minutes, hours) = (queries(PERIOD), queries(HOUR));
-        futures::try_join!(
-            self.read(&minutes, day, to, |(index, kind), start, value| {
-                if let Some(minute) = by_minute.get_mut(index)
-                    && let Some(seen) = minute.entry(start).or_default().get_mut(kind)
-                {
-                    *seen = count(value);
-                }
-            }),
-            self.read(&hours, begin, day, |(index, kind), _, value| {
-                if let Some(seen) = earlier
-                    .get_mut(index)
-                    .and_then(|counts| counts.get_mut(kind))
-                {
-                    *seen = seen.saturating_add(count(value));
-                }
-            }),
-        )?;
-        let errors = |[requests, errors, more, _]: [u64; 4]| {
-            (requests, errors.saturating_add(more).min(requests))
-        };
-        let slow = |[requests, _, _, slow]: [u64; 4]| (requests, slow);
-        Ok(counted
-            .iter()
-            .zip(by_minute)
-            .zip(earlier)
-            .map(|((one, by_minute), earlier)| {
-                one.past.as_ref()?;
-                let share = |hits: &dyn Fn([u64; 4]) -> (u64, u64)| {
-                    // Minutes without requests are minutes too: unevenness is measured along the clock.
-                    let first = by_minute.keys().next().copied().unwrap_or(to);
-                    let all: Vec<_> = (first..to)
-                        .step_by(60)
-                        .map(|start| by_minute.get(&start).map_or((0, 0), |counts| hits(*counts)))
-                        .collect();
-                    PastShare::from_minutes(&all, hits(earlier))
-                };
-                Some(BluePast {
-                    errors: share(&errors),
-                    slow: slower_than_ms.map(|_| share(&slow)),
-                })
-            })
-            .collect())
+        let (minutes, hours) =
+            futures::try_join!(self.read(&minutes, day..to), self.read(&hours, begin..day))?;
+        let asked_slow = slower_than_ms.is_some();
+        past_of(
+            counted,
+            asked_slow,
+            (&minutes, day..to),
+            (&hours, begin..day),
+        )
     }
 
-    /// Reads all pages of all queries from `from` to `to`, epoch seconds, and hands each point on:
-    /// which series and kind its query was of, when its period began, and its value.
+    /// All pages of the answers to all queries, of the time `within`, epoch seconds.
     async fn read(
         &self,
         queries: &[MetricDataQuery],
-        from: i64,
-        to: i64,
-        mut take: impl FnMut((usize, usize), i64, f64),
-    ) -> Result<(), Error> {
-        if from >= to {
-            return Ok(());
+        within: Range<i64>,
+    ) -> Result<Vec<MetricDataResult>, Error> {
+        let mut answers = Vec::new();
+        if within.is_empty() {
+            return Ok(answers);
         }
         for part in queries.chunks(QUERIES) {
             let mut pages = self
                 .client
                 .get_metric_data()
                 .set_metric_data_queries(Some(part.to_vec()))
-                .start_time(DateTime::from_secs(from))
-                .end_time(DateTime::from_secs(to))
+                .start_time(DateTime::from_secs(within.start))
+                .end_time(DateTime::from_secs(within.end))
                 .into_paginator()
                 .send();
             while let Some(answer) = pages.next().await {
                 let answer = answer.map_err(|error| classify("GetMetricData", &error))?;
-                for result in answer.metric_data_results() {
-                    if !matches!(
-                        result.status_code(),
-                        Some(StatusCode::Complete | StatusCode::PartialData) | None
-                    ) {
-                        return Err(Error::Transient(format!(
-                            "GetMetricData: {:?}",
-                            result.status_code()
-                        )));
-                    }
-                    let Some(of) = result.id().and_then(asked) else {
-                        continue;
-                    };
-                    for (start, value) in result.timestamps().iter().zip(result.values()) {
-                        take(of, start.secs(), *value);
-                    }
-                }
+                answers.extend(answer.metric_data_results.unwrap_or_default());
             }
         }
-        Ok(())
+        Ok(answers)
     }
+}
+
+/// What `answers` say that both colours did, a minute each, for each of `counted`. Points outside of
+/// the time that was asked for, `within`, are none of it.
+///
+/// # Errors
+/// [`Error::Transient`] when CloudWatch could not answer one of the queries.
+pub fn minutes_of(
+    counted: &[Counted],
+    answers: &[MetricDataResult],
+    within: Range<i64>,
+) -> Result<Vec<Vec<Minute>>, Error> {
+    let mut minutes: Vec<BTreeMap<i64, Minute>> = counted.iter().map(|_| BTreeMap::new()).collect();
+    points(answers, &within, |(index, kind), start, value| {
+        let (Some(minutes), Some(one), Some((colour, series))) =
+            (minutes.get_mut(index), counted.get(index), READ.get(kind))
+        else {
+            return;
+        };
+        let minute = minutes.entry(start).or_insert_with(|| Minute {
+            start,
+            ..Minute::default()
+        });
+        set(minute, *colour, *series, one.publisher, value);
+    })?;
+    Ok(minutes
+        .into_iter()
+        .map(|minutes| minutes.into_values().map(whole).collect())
+        .collect())
+}
+
+/// What `answers` say of blue's past, for each of `counted`: of the last day, by the minute, and of the
+/// days before, by the hour, each with the time that was asked for. None without a blue.
+///
+/// # Errors
+/// [`Error::Transient`] when CloudWatch could not answer one of the queries.
+pub fn past_of(
+    counted: &[Counted],
+    asked_slow: bool,
+    (minutes, day): (&[MetricDataResult], Range<i64>),
+    (hours, before): (&[MetricDataResult], Range<i64>),
+) -> Result<Vec<Option<BluePast>>, Error> {
+    let mut by_minute: Vec<BTreeMap<i64, [u64; 4]>> =
+        counted.iter().map(|_| BTreeMap::new()).collect();
+    let mut earlier = vec![[0_u64; 4]; counted.len()];
+    points(minutes, &day, |(index, kind), start, value| {
+        if let Some(minute) = by_minute.get_mut(index)
+            && let Some(seen) = minute.entry(start).or_default().get_mut(kind)
+        {
+            *seen = count(value);
+        }
+    })?;
+    points(hours, &before, |(index, kind), _, value| {
+        if let Some(seen) = earlier
+            .get_mut(index)
+            .and_then(|counts| counts.get_mut(kind))
+        {
+            *seen = seen.saturating_add(count(value));
+        }
+    })?;
+    let errors = |[requests, errors, more, _]: [u64; 4]| {
+        (requests, errors.saturating_add(more).min(requests))
+    };
+    let slow = |[requests, _, _, slow]: [u64; 4]| (requests, slow);
+    Ok(counted
+        .iter()
+        .zip(by_minute)
+        .zip(earlier)
+        .map(|((one, by_minute), earlier)| {
+            one.past.as_ref()?;
+            let share = |hits: &dyn Fn([u64; 4]) -> (u64, u64)| {
+                // Minutes without requests are minutes too: unevenness is measured along the clock.
+                let first = by_minute.keys().next().copied().unwrap_or(day.end);
+                let all: Vec<_> = (first..day.end)
+                    .step_by(60)
+                    .map(|start| by_minute.get(&start).map_or((0, 0), |counts| hits(*counts)))
+                    .collect();
+                PastShare::from_minutes(&all, hits(earlier))
+            };
+            Some(BluePast {
+                errors: share(&errors),
+                slow: asked_slow.then(|| share(&slow)),
+            })
+        })
+        .collect())
+}
+
+/// Hands on each point `within` the time that was asked for: which series and kind its query was of,
+/// when its period began, and its value.
+fn points(
+    answers: &[MetricDataResult],
+    within: &Range<i64>,
+    mut take: impl FnMut((usize, usize), i64, f64),
+) -> Result<(), Error> {
+    for result in answers {
+        if !matches!(
+            result.status_code(),
+            Some(StatusCode::Complete | StatusCode::PartialData) | None
+        ) {
+            return Err(Error::Transient(format!(
+                "GetMetricData: {:?}",
+                result.status_code()
+            )));
+        }
+        let Some(of) = result.id().and_then(asked) else {
+            continue;
+        };
+        let points = result.timestamps().iter().zip(result.values());
+        for (start, value) in points.filter(|(start, _)| within.contains(&start.secs())) {
+            take(of, start.secs(), *value);
+        }
+    }
+    Ok(())
 }
 
 /// A query, whose id names the series and the kind that it asks for; none for what the publisher has
@@ -497,6 +543,59 @@ mod tests {
         }
         let quick = slow(Publisher::LoadBalancer, Some(250)).unwrap();
         assert_eq!(quick.1, "TC(0.25:)");
+    }
+
+    fn answer(id: &str, points: &[(i64, f64)]) -> MetricDataResult {
+        let (starts, values): (Vec<_>, Vec<_>) = points.iter().copied().unzip();
+        MetricDataResult::builder()
+            .id(id)
+            .set_timestamps(Some(starts.into_iter().map(DateTime::from_secs).collect()))
+            .set_values(Some(values))
+            .status_code(StatusCode::Complete)
+            .build()
+    }
+
+    fn counted() -> Counted {
+        Counted {
+            name: "chat".to_owned(),
+            publisher: Publisher::Function,
+            blue: Some(Vec::new()),
+            green: Vec::new(),
+            past: Some(Vec::new()),
+        }
+    }
+
+    #[test]
+    fn points_that_nobody_asked_for_are_none() {
+        let answers = [
+            answer(
+                "t0k0",
+                &[(i64::MIN, 9.0), (60, 5.0), (120, 7.0), (i64::MAX, 9.0)],
+            ),
+            answer("t0k1", &[(60, f64::NAN), (120, f64::INFINITY)]),
+            answer("t7k0", &[(60, 1.0)]),
+            answer("t0k99", &[(60, 1.0)]),
+            answer("odd", &[(60, 1.0)]),
+        ];
+        let minutes = minutes_of(&[counted()], &answers, 60..180).unwrap();
+        let seen: Vec<_> = minutes[0]
+            .iter()
+            .map(|minute| (minute.start, minute.green.invocations, minute.green.errors))
+            .collect();
+        // More errors than requests are as many.
+        assert_eq!(seen, [(60, 5, 0), (120, 7, 7)]);
+
+        let hours = [answer("t0k0", &[(i64::MIN, 1.0)])];
+        let past = past_of(&[counted()], false, (&answers, 60..180), (&hours, 0..60)).unwrap();
+        assert_eq!(past[0].as_ref().map(|past| past.errors.requests), Some(12));
+    }
+
+    #[test]
+    fn an_answer_that_is_none_is_asked_for_again() {
+        let mut failed = answer("t0k0", &[]);
+        failed.status_code = Some(StatusCode::InternalError);
+        let error = minutes_of(&[counted()], &[failed], 60..180).unwrap_err();
+        assert_eq!(error.name(), "Transient");
     }
 
     #[test]

@@ -1,0 +1,37 @@
+//! What EventBridge delivers.
+
+use crossfade::wire::events::Event;
+use serde_json::Value;
+
+/// An event, as JSON.
+///
+/// # Panics
+/// When something is taken for what it is not.
+pub fn event(bytes: &[u8]) {
+    let Ok(input) = serde_json::from_slice::<Value>(bytes) else {
+        return;
+    };
+    match Event::parse(input.clone()) {
+        Err(error) => crate::has_a_stable_name(&error),
+        Ok(Event::AlarmFired { name, .. }) => {
+            assert_eq!(input["detail"]["state"]["value"], "ALARM");
+            assert_eq!(input["detail"]["alarmName"], name.as_ref());
+        }
+        Ok(Event::ExecutionEnded {
+            execution,
+            status,
+            application,
+            ..
+        }) => {
+            assert!(["FAILED", "TIMED_OUT", "ABORTED"].contains(&status.as_str()));
+            assert_eq!(input["detail"]["executionArn"], execution.as_str());
+            if let Some(application) = application {
+                let asked = input["detail"]["input"].as_str().unwrap_or_default();
+                let asked: Value = serde_json::from_str(asked).expect("it named an application");
+                assert_eq!(asked["application"], application.as_ref());
+            }
+        }
+        Ok(Event::Tick { .. }) => assert_eq!(input["source"], "aws.events"),
+        Ok(Event::Other) => {}
+    }
+}
