@@ -37,8 +37,8 @@ fn beyond(request: &ReleaseRequest, prefix: &str) -> Vec<String> {
         .into_iter()
         .filter_map(|(path, callee)| Some((path.to_owned(), callee?.to_string())));
     let released = request.functions.iter().enumerate();
-    let released = released
-        .map(|(index, one)| (format!("functions[{index}]"), one.function_name.to_string()));
+    let released =
+        released.map(|(index, one)| (format!("functions[{index}]"), one.function_name.to_string()));
     let wrong = released
         .chain(called)
         .filter(|(_, function)| !function.starts_with(prefix));
