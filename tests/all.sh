@@ -18,6 +18,7 @@ deny() {
     if ! cargo deny --version >/dev/null 2>&1; then
         python tests/deny.py
         echo "deny: cargo-deny is not installed: advisories were not looked at"
+        audit
         return
     fi
     cargo deny --log-level error check bans licenses sources
@@ -25,6 +26,18 @@ deny() {
         cargo deny --log-level error check advisories
     else
         echo "deny: the advisories cannot be had from here: not looked at"
+    fi
+    audit
+}
+# The same advisories once more, by their own tool, where it is there and can have them: neither is
+# installed or waited for here.
+audit() {
+    if ! cargo audit --version >/dev/null 2>&1; then
+        echo "audit: cargo-audit is not installed: not run"
+    elif ! cargo audit --quiet --json >"$logs/audit.json" 2>/dev/null && [ ! -s "$logs/audit.json" ]; then
+        echo "audit: the advisories cannot be had from here: not run"
+    else
+        cargo audit --quiet --no-fetch
     fi
 }
 # Unit and contract tests; the schema's is among them. The end-to-end suite has a stage of its own:

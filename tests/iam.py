@@ -144,6 +144,62 @@ def documented(service: str, operation: str) -> str:
 # ── The comparison ───────────────────────────────────────────────────────────────────────────
 
 
+class Comparison(NamedTuple):
+    """What the suites did against what is granted."""
+
+    functions: set[str]
+    machines: set[str]
+    used: set[Grant]
+    beyond: list[str]
+    """Used and not granted, and refused therefore."""
+    unused: list[str]
+    """Granted and never used: actions, whole statements, and resources where a statement lists several."""
+    other: list[str]
+    """What ran is not what is granted now."""
+
+
+def compare(granted: list[Statement], records: list[dict[str, Any]]) -> Comparison:
+    found = Comparison(set(), set(), set(), [], [], [])
+    patterns: dict[tuple[str, str, int], set[str]] = defaultdict(set)
+    ran: dict[tuple[str, str, int], dict[str, Any]] = {}
+    refused: dict[tuple[str, str, str], list[str]] = {}
+    for record in records:
+        logical = {role["role"]: role["logicalId"] for role in record["roles"]}
+        for role in record["roles"]:
+            name = role["logicalId"]
+            (found.machines if "StateMachine" in name else found.functions).add(name)
+            for policy, document in role["policies"].items():
+                for index, statement in enumerate(as_list(document["Statement"])):
+                    ran[name, policy, index] = statement
+        for one in record["used"]:
+            key = logical[one["role"]], one["policy"], one["statement"]
+            found.used.add(Grant(*key, one["action"]))
+            patterns[key].add(one["pattern"])
+        for one in record["refused"]:
+            refused[logical[one["role"]], one["action"], one["why"]] = one["resources"]
+    found.beyond.extend(
+        sorted(f"{action} ({role}): {why}, {', '.join(on)}" for (role, action, why), on in refused.items())
+    )
+
+    left = dict(ran)
+    for statement in granted:
+        key = statement.role, statement.policy, statement.index
+        with_ = left.pop(key, None)
+        if with_ is None or tuple(as_list(with_["Action"])) != statement.actions or with_.get("Sid", "") != statement.sid:
+            found.other.append(f"{statement} is not what the suites ran with: run them again")
+            continue
+        never = [action for action in statement.actions if Grant(*key, action) not in found.used]
+        found.unused.extend(f"{action} ({statement})" for action in never)
+        if len(never) == len(statement.actions):
+            found.unused.append(f"all of {statement}")
+        # One resource may be many, where it is a parameter's list; of many each must be used.
+        elif len(statement.resources) > 1:
+            idle = sorted(set(as_list(with_["Resource"])) - patterns[key])
+            found.unused.extend(f"resource {pattern} ({statement})" for pattern in idle)
+    found.other.extend(f"{' '.join(map(str, key))} was deployed, and is in the template no more" for key in left)
+    return found
+
+
 def main(files: list[str]) -> int:
     records = [json.loads(Path(file).read_text()) for file in files]
     if not records:
@@ -151,70 +207,21 @@ def main(files: list[str]) -> int:
         return 1
     template = translated()
     granted = statements(template)
-    problems: list[str] = []
-    used: set[Grant] = set()
-    patterns: dict[tuple[str, str, int], set[str]] = defaultdict(set)
-    deployed: dict[tuple[str, str, int], tuple[str, list[str], list[str]]] = {}
-    functions, machines = set(), set()
-    not_granted: dict[tuple[str, str, str], list[str]] = {}
-    for record in records:
-        logical = {}
-        for role in record["roles"]:
-            name = logical[role["role"]] = role["logicalId"]
-            (machines if "StateMachine" in name else functions).add(name)
-            for policy, document in role["policies"].items():
-                for index, statement in enumerate(as_list(document["Statement"])):
-                    deployed[name, policy, index] = (
-                        statement.get("Sid", ""),
-                        as_list(statement["Action"]),
-                        as_list(statement["Resource"]),
-                    )
-        for one in record["used"]:
-            role = logical[one["role"]]
-            used.add(Grant(role, one["policy"], one["statement"], one["action"]))
-            patterns[role, one["policy"], one["statement"]].add(one["pattern"])
-        for one in record["refused"]:
-            role = logical[one["role"]]
-            not_granted[role, one["action"], one["why"]] = one["resources"]
-
-    ran_with = dict(deployed)
-    # What ran is what is granted now, and nothing is left out by a condition.
-    for statement in granted:
-        ran = deployed.pop((statement.role, statement.policy, statement.index), None)
-        if ran is None or ran[0] != statement.sid or ran[1] != list(statement.actions):
-            problems.append(f"{statement} is not what the suites ran with: run them again")
-    for role, policy, index in deployed:
-        problems.append(f"{role} {policy} {index} was deployed, and the template has no such statement any more")
-
-    unused = []
-    grants = {Grant(s.role, s.policy, s.index, action): s for s in granted for action in s.actions}
-    for grant, statement in grants.items():
-        if grant not in used:
-            unused.append(f"{grant.action} ({statement})")
-    for statement in granted:
-        key = statement.role, statement.policy, statement.index
-        if not any(Grant(*key, action) in used for action in statement.actions):
-            unused.append(f"all of {statement}")
-        # One resource may be many, where it is a parameter's list; of many each must be used.
-        if len(statement.resources) > 1 and key in ran_with:
-            left = set(ran_with[key][2]) - patterns[key]
-            unused += [f"resource {pattern} ({statement})" for pattern in left]
-    unused.sort()
-
-    beyond = sorted(f"{action} ({role}): {why}, {', '.join(on)}" for (role, action, why), on in not_granted.items())
-    inline = {grant for grant in used if grant in grants}
+    found = compare(granted, records)
+    grants = {Grant(s.role, s.policy, s.index, action) for s in granted for action in s.actions}
     print(
-        f"iam: {len(functions)} functions, {len(inline)} actions used, {len(grants)} granted, "
-        f"{len(beyond)} used but not granted, {len(unused)} granted but never used"
+        f"iam: {len(found.functions)} functions, {len(found.used & grants)} actions used, {len(grants)} granted, "
+        f"{len(found.beyond)} used but not granted, {len(found.unused)} granted but never used"
     )
     print(
-        f"     ({len(machines)} state machines are among them; an action counts once for each statement of each "
-        f"role: {len(granted)} statements, {len({a for s in granted for a in s.actions})} different actions)"
+        f"     ({len(found.machines)} state machines are compared too; an action counts once for each statement of each "
+        f"role: {len(granted)} statements, {len({grant.action for grant in grants})} different actions)"
     )
-    for title, lines in (("used but not granted", beyond), ("granted but never used", unused)):
+    for title, lines in (("used but not granted", found.beyond), ("granted but never used", found.unused)):
         for line in lines:
             print(f"  {title}: {line}")
 
+    problems = list(found.other)
     stars: dict[tuple[str, str | None], list[str]] = defaultdict(list)
     for statement in granted:
         if "*" in statement.resources:
@@ -229,7 +236,7 @@ def main(files: list[str]) -> int:
     print(f"iam: SAM attaches AWS's own policies by itself: {attached}")
     for problem in problems:
         print(f"  PROBLEM: {problem}")
-    return 1 if beyond or unused or problems else 0
+    return 1 if found.beyond or found.unused or problems else 0
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ use crate::{LocalAws, dns, paths};
 /// The bucket that releases take code from.
 pub const ARTIFACTS: &str = "crossfade-artifacts";
 
-
 /// A deployed stack: its outputs.
 #[derive(Clone, Debug)]
 pub struct Stack {

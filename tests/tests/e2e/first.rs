@@ -109,7 +109,9 @@ async fn promoted_too_late(case: Case) {
     let look = Fault::new("silence")
         .on("lambda", "GetAlias")
         .by(&case.world.stack.function("rollback"));
-    case.world.fault(look.about(&target.name).seconds(8.0)).await;
+    case.world
+        .fault(look.about(&target.name).seconds(8.0))
+        .await;
     let execution = case.start(&case.request(json!({}))).await;
     until("the record is slow", || async {
         (case.world.struck(record).await > 0).then_some(())

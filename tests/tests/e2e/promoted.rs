@@ -17,7 +17,10 @@ pub(crate) fn tests() -> Vec<Test> {
         test("promoted_first_release", first_release),
         test("promoted_from_latest", alias_on_latest),
         test("promoted_code_from_s3", code_from_s3),
-        test("promoted_code_of_an_older_object_version", code_of_a_version),
+        test(
+            "promoted_code_of_an_older_object_version",
+            code_of_a_version,
+        ),
         test("promoted_code_from_an_image", code_from_an_image),
         test("promoted_given_version", given_version),
         test("promoted_two_functions_together", two_functions),

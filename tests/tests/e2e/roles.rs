@@ -59,7 +59,15 @@ fn refusal<T, E: ProvideErrorMetadata>(done: Result<T, SdkError<E>>) -> Option<S
 }
 
 /// Everything that could be done to a function, by name: why each was refused.
-async fn try_all(lambda: &Client, name: &str, qualified: &str) -> Vec<(&'static str, Option<String>)> {
+#[expect(
+    clippy::disallowed_methods,
+    reason = "that it is refused is what is tested"
+)]
+async fn try_all(
+    lambda: &Client,
+    name: &str,
+    qualified: &str,
+) -> Vec<(&'static str, Option<String>)> {
     macro_rules! tried {
         ($($call:ident $(.$field:ident($value:expr))*;)+) => {
             vec![$((stringify!($call), refusal(lambda.$call()$(.$field($value))*.send().await)),)+]

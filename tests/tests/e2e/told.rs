@@ -293,7 +293,9 @@ async fn unreadable_events(case: Case) {
         control.put_event(source, kind, detail).await;
     }
     let sqs = aws_sdk_sqs::Client::new(&case.suite().local.config());
-    let queues = sqs.list_queues().queue_name_prefix("crossfade-FailedEvents");
+    let queues = sqs
+        .list_queues()
+        .queue_name_prefix("crossfade-FailedEvents");
     let queues = queues.send().await.expect("queues are listed").queue_urls;
     let [queue] = queues.unwrap_or_default().try_into().expect("there is one");
     let kept = Mutex::new(BTreeSet::new());
@@ -302,9 +304,18 @@ async fn unreadable_events(case: Case) {
         let received = received.max_number_of_messages(10).visibility_timeout(1);
         let messages = received.send().await.expect("the queue is there").messages;
         let mut kept = kept.lock().expect("nobody panics with it");
-        for body in messages.unwrap_or_default().iter().filter_map(|one| one.body()) {
+        for body in messages
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|one| one.body())
+        {
             let marks = [&alarm, &execution].map(|detail| detail["mark"].as_str());
-            kept.extend(marks.into_iter().flatten().filter(|mark| body.contains(*mark)));
+            kept.extend(
+                marks
+                    .into_iter()
+                    .flatten()
+                    .filter(|mark| body.contains(*mark)),
+            );
         }
         (kept.len() == 2).then_some(())
     })
