@@ -59,6 +59,10 @@ fn refusal<T, E: ProvideErrorMetadata>(done: Result<T, SdkError<E>>) -> Option<S
 }
 
 /// Everything that could be done to a function, by name: why each was refused.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "that it is refused is what is tested"
+)]
 async fn try_all(
     lambda: &Client,
     name: &str,

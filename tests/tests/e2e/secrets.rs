@@ -89,10 +89,10 @@ async fn token(execution: &crossfade_tests::Execution, state: &str) -> String {
         let scheduled = history
             .iter()
             .filter_map(|event| event.task_scheduled_event_details.as_ref());
-        let given = scheduled
+        let mut given = scheduled
             .filter_map(|task| serde_json::from_str::<Value>(&task.parameters).ok())
             .filter_map(|task| find(&task, "token"));
-        given.last()
+        given.next_back()
     })
     .await
 }

@@ -21,17 +21,17 @@ pub fn is_public(address: IpAddr) -> bool {
 pub(super) fn is_nobodys(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_nobodys_v4(address),
-        IpAddr::V6(address) => match embedded(address) {
-            Some(inside) => is_nobodys_v4(inside),
-            None => {
-                let [first, second, ..] = address.segments();
-                address.is_unspecified()
-                    || address.is_multicast()
-                    || address.is_unicast_link_local()
-                    // Metadata, time and names of EC2.
-                    || (first, second) == (0xfd00, 0xec2)
+        IpAddr::V6(address) => {
+            if let Some(inside) = embedded(address) {
+                return is_nobodys_v4(inside);
             }
-        },
+            let [first, second, ..] = address.segments();
+            address.is_unspecified()
+                || address.is_multicast()
+                || address.is_unicast_link_local()
+                // Metadata, time and names of EC2.
+                || (first, second) == (0xfd00, 0xec2)
+        }
     }
 }
 
