@@ -129,9 +129,10 @@ pub async fn restore_at_once(
     why: &Why,
     known: &Footprint,
 ) -> Result<Option<Restored>, Error> {
-    let (told, done) = futures::join!(
-        ledger.tell_back(execution, why),
+    // Traffic is asked for first: the other is sent while its answer is on its way.
+    let (done, told) = futures::join!(
         traffic.restore_at_once(known),
+        ledger.tell_back(execution, why),
     );
     let Some(record) = told? else {
         return Ok(None);

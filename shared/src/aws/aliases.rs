@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{
     classify::{classify, is},
+    lazy::{Lazy, lazy},
     pace,
 };
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
 /// Aliases and their policies.
 #[derive(Clone, Debug)]
 pub struct Aliases {
-    client: Client,
+    client: Lazy<Client>,
 }
 
 impl Aliases {
@@ -28,7 +29,7 @@ impl Aliases {
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
-            client: pace::lambda(config),
+            client: lazy(config, pace::lambda),
         }
     }
 

@@ -3,7 +3,10 @@
 use aws_sdk_sfn::{Client, types::ExecutionStatus};
 use chrono::TimeDelta;
 
-use super::classify::{classify, is};
+use super::{
+    classify::{classify, is},
+    lazy::{Lazy, lazy},
+};
 use crate::{
     domain::{Timestamp, approval::Answer},
     error::Error,
@@ -55,7 +58,7 @@ pub enum Answering {
 /// The deployment state machine's executions.
 #[derive(Clone, Debug)]
 pub struct Executions {
-    client: Client,
+    client: Lazy<Client>,
 }
 
 impl Executions {
@@ -63,7 +66,7 @@ impl Executions {
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
-            client: Client::new(config),
+            client: lazy(config, Client::new),
         }
     }
 

@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::{
     classify::{classify, is},
+    lazy::{Lazy, lazy},
     pace,
 };
 use crate::{
@@ -112,7 +113,7 @@ pub enum Called {
 /// Lambda's control plane and the invocation of versions.
 #[derive(Clone, Debug)]
 pub struct Functions {
-    client: Client,
+    client: Lazy<Client>,
 }
 
 impl Functions {
@@ -120,7 +121,7 @@ impl Functions {
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
-            client: pace::lambda(config),
+            client: lazy(config, pace::lambda),
         }
     }
 

@@ -52,7 +52,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use self::migrations::Claim;
 pub use self::retention::{Holder, Retention};
-use super::classify::classify;
+use super::{
+    classify::classify,
+    lazy::{Lazy, lazy},
+};
 use crate::{
     domain::{
         Timestamp,
@@ -267,7 +270,7 @@ impl Leave<'_> {
 /// The ledger's table.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    client: Client,
+    client: Lazy<Client>,
     table: String,
 }
 
@@ -288,7 +291,7 @@ impl Ledger {
     #[must_use]
     pub fn at(config: &aws_config::SdkConfig, table: String) -> Self {
         Self {
-            client: Client::new(config),
+            client: lazy(config, Client::new),
             table,
         }
     }

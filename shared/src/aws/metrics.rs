@@ -10,7 +10,10 @@ use aws_sdk_cloudwatch::{
 
 use chrono::TimeDelta;
 
-use super::classify::classify;
+use super::{
+    classify::classify,
+    lazy::{Lazy, lazy},
+};
 use crate::{
     domain::{
         Timestamp,
@@ -32,7 +35,7 @@ const PERIOD: i32 = 60;
 /// CloudWatch's alarms and metrics.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    client: Client,
+    client: Lazy<Client>,
 }
 
 /// What is read of a colour, a query each.
@@ -137,7 +140,7 @@ impl Metrics {
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
-            client: Client::new(config),
+            client: lazy(config, Client::new),
         }
     }
 

@@ -6,6 +6,7 @@ pub mod classify;
 pub mod executions;
 pub mod functions;
 pub mod health;
+pub mod lazy;
 pub mod ledger;
 pub mod metrics;
 pub mod notify;
@@ -26,7 +27,7 @@ use aws_sdk_lambda::config::SharedCredentialsProvider;
 use aws_smithy_async::{rt::sleep::TokioSleep, time::SystemTimeSource};
 use aws_smithy_http_client::{
     Builder,
-    tls::{Provider, rustls_provider::CryptoMode},
+    tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
 
 /// What all clients share: one connection pool, one TLS stack, and region and credentials from
@@ -45,8 +46,17 @@ pub fn config(pace: Pace) -> SdkConfig {
         .connect_timeout(Duration::from_secs(3))
         .read_timeout(Duration::from_secs(8))
         .build();
+    let endpoint = env::var("AWS_ENDPOINT_URL").ok();
+    // To read the system's root certificates takes longer than all else before the first answer, and
+    // an endpoint in the clear needs none.
+    let clear = endpoint
+        .as_ref()
+        .is_some_and(|url| url.starts_with("http://"));
+    let roots = TrustStore::empty().with_native_roots(!clear);
+    let tls = TlsContext::builder().with_trust_store(roots).build();
     let client = Builder::new()
         .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(tls.expect("a trust store is all there is to it"))
         .build_https();
     let mut config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
@@ -59,7 +69,7 @@ pub fn config(pace: Pace) -> SdkConfig {
         .time_source(SystemTimeSource::new())
         .retry_config(RetryConfig::standard().with_max_attempts(pace::ATTEMPTS))
         .timeout_config(timeouts);
-    config.set_endpoint_url(env::var("AWS_ENDPOINT_URL").ok());
+    config.set_endpoint_url(endpoint);
     config.set_app_name(
         env::var("AWS_SDK_UA_APP_ID")
             .ok()

@@ -8,7 +8,10 @@ use aws_sdk_sns::types::MessageAttributeValue;
 use serde_json::json;
 use tokio::time::timeout;
 
-use super::classify::classify;
+use super::{
+    classify::classify,
+    lazy::{Lazy, lazy},
+};
 use crate::{
     emf::{Line, Metric},
     error::Error,
@@ -22,8 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Where people and programs listen.
 #[derive(Clone, Debug)]
 pub struct Notifier {
-    sns: aws_sdk_sns::Client,
-    events: aws_sdk_eventbridge::Client,
+    sns: Lazy<aws_sdk_sns::Client>,
+    events: Lazy<aws_sdk_eventbridge::Client>,
     people: String,
     chat: String,
 }
@@ -39,8 +42,8 @@ impl Notifier {
         let set =
             |name: &str| env::var(name).unwrap_or_else(|_| panic!("{name} is set by the template"));
         Self {
-            sns: aws_sdk_sns::Client::new(config),
-            events: aws_sdk_eventbridge::Client::new(config),
+            sns: lazy(config, aws_sdk_sns::Client::new),
+            events: lazy(config, aws_sdk_eventbridge::Client::new),
             people: set("NOTIFICATION_TOPIC"),
             chat: set("CHAT_TOPIC"),
         }

@@ -7,6 +7,7 @@ use aws_sdk_lambda::{
 
 use super::{
     classify::{classify, is},
+    lazy::{Lazy, lazy},
     pace,
 };
 use crate::{
@@ -29,7 +30,7 @@ pub enum Deleted {
 /// The versions of functions.
 #[derive(Clone, Debug)]
 pub struct Versions {
-    client: Client,
+    client: Lazy<Client>,
 }
 
 impl Versions {
@@ -37,7 +38,7 @@ impl Versions {
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
-            client: pace::lambda(config),
+            client: lazy(config, pace::lambda),
         }
     }
 

@@ -2,7 +2,10 @@
 
 use aws_sdk_apigatewayv2::{Client, types::ProtocolType};
 use crossfade::{
-    aws::classify::{classify, is},
+    aws::{
+        classify::{classify, is},
+        lazy::{Lazy, lazy},
+    },
     domain::wiring::{Api, ApiId, Integration, Kind, Operations, Stage},
     error::Error,
 };
@@ -12,13 +15,13 @@ use super::export::operations;
 
 #[derive(Clone, Debug)]
 pub(super) struct Http {
-    client: Client,
+    client: Lazy<Client>,
 }
 
 impl Http {
     pub(super) fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
-            client: Client::new(config),
+            client: lazy(config, Client::new),
         }
     }
 

@@ -5,7 +5,10 @@ use aws_sdk_apigateway::{
     types::{Op, PatchOperation},
 };
 use crossfade::{
-    aws::classify::{classify, is},
+    aws::{
+        classify::{classify, is},
+        lazy::{Lazy, lazy},
+    },
     domain::wiring::{Api, ApiId, Integration, Kind, Operations, Stage},
     error::Error,
 };
@@ -15,13 +18,13 @@ use super::export::operations;
 
 #[derive(Clone, Debug)]
 pub(super) struct Rest {
-    client: Client,
+    client: Lazy<Client>,
 }
 
 impl Rest {
     pub(super) fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
-            client: Client::new(config),
+            client: lazy(config, Client::new),
         }
     }
 

@@ -405,7 +405,7 @@ mod tests {
             .http_client(http_client_fn(move |_, _| connector.clone()))
             .build();
         let ledger = Ledger {
-            client: aws_sdk_dynamodb::Client::new(&config),
+            client: crate::aws::lazy::lazy(&config, aws_sdk_dynamodb::Client::new),
             table: "ledger".into(),
         };
         (ledger, table)

@@ -21,6 +21,7 @@ use crate::{
     aws::{
         classify::{classify, is},
         functions::version,
+        lazy::{Lazy, lazy},
         ledger::Leave,
         pace,
     },
@@ -49,7 +50,7 @@ enum Written {
 /// Lambda's aliases.
 #[derive(Clone, Debug)]
 pub(super) struct Aliases {
-    client: Client,
+    client: Lazy<Client>,
 }
 
 impl Router for Aliases {
@@ -144,7 +145,7 @@ impl Aliases {
     /// A client on `config`.
     pub(super) fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
-            client: pace::lambda(config),
+            client: lazy(config, pace::lambda),
         }
     }
 
