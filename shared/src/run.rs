@@ -1,10 +1,13 @@
 //! What all `main`s share: logs, and Lambda's loop.
 
-use std::future::Future;
+use std::{env, future::Future};
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::Value;
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing::Level;
+use tracing_subscriber::{
+    filter::Targets, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::error::Error;
 
@@ -18,14 +21,18 @@ where
     F: Future<Output = Result<T, Error>>,
     T: serde::Serialize,
 {
-    fmt()
+    let lines = fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(false)
-        .with_target(false)
-        .with_env_filter(
-            EnvFilter::try_from_env("LOG_LEVEL").unwrap_or_else(|_| EnvFilter::new("info")),
-        )
+        .with_target(false);
+    let wanted = env::var("LOG_LEVEL")
+        .ok()
+        .and_then(|told| told.parse().ok());
+    let wanted = wanted.unwrap_or_else(|| Targets::new().with_default(Level::INFO));
+    tracing_subscriber::registry()
+        .with(wanted)
+        .with(lines)
         .init();
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| {
         let done = handle(event.payload);
