@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -123,11 +123,18 @@ impl Drop for HealthServer {
 }
 
 /// An authority's certificate, and what a server for loopback needs that it vouches for.
-fn certified() -> (String, ServerConfig) {
+///
+/// # Panics
+/// When a key cannot be made.
+#[must_use]
+pub fn certified() -> (String, ServerConfig) {
     let key = KeyPair::generate().expect("a key can be made");
     let mut params = CertificateParams::new(Vec::new()).expect("no names are no wrong ones");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+    // Called other than what it signs, which some clients would take for signed by itself.
+    let name = &mut params.distinguished_name;
+    name.push(DnType::CommonName, "an authority of the tests");
     let authority = params.self_signed(&key).expect("it signs itself");
     let issuer = Issuer::new(params, key);
     let names = vec!["127.0.0.1".to_owned(), "localhost".to_owned()];

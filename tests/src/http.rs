@@ -8,16 +8,22 @@ use tokio::{
 
 /// What came back.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
+pub struct Answer {
+    /// The status.
+    pub status: u16,
     /// Names in lower case.
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 impl Answer {
     /// The body as JSON.
-    pub(crate) fn json(&self) -> Value {
+    ///
+    /// # Panics
+    /// When it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| {
             panic!("no JSON ({error}): {}", String::from_utf8_lossy(&self.body))
         })
@@ -25,7 +31,7 @@ impl Answer {
 }
 
 /// Sends `body` to `http://address/path`. A header `host` is sent instead of the address.
-pub(crate) async fn send(
+pub async fn send(
     address: &str,
     method: &str,
     path: &str,
@@ -57,6 +63,21 @@ pub(crate) async fn send(
     })
 }
 
+/// A body that came in chunks, put together; none when it is not whole.
+fn joined(mut chunks: &[u8]) -> Option<Vec<u8>> {
+    let mut whole = Vec::new();
+    loop {
+        let end = chunks.windows(2).position(|two| two == b"\r\n")?;
+        let size = std::str::from_utf8(&chunks[..end]).ok()?;
+        let size = usize::from_str_radix(size.split(';').next()?.trim(), 16).ok()?;
+        if size == 0 {
+            return Some(whole);
+        }
+        whole.extend_from_slice(chunks.get(end + 2..end + 2 + size)?);
+        chunks = chunks.get(end + 2 + size + 2..)?;
+    }
+}
+
 /// Whether all has come that the answer's head promises.
 fn is_whole(answer: &[u8]) -> bool {
     parse(answer).is_some_and(|seen| {
@@ -76,9 +97,34 @@ fn parse(answer: &[u8]) -> Option<Answer> {
         let (name, value) = line.split_once(':')?;
         Some((name.to_ascii_lowercase(), value.trim().to_owned()))
     });
+    let headers: Vec<_> = headers.collect();
+    let body = &answer[end + 4..];
+    let chunked = |(name, value): &(String, String)| {
+        name == "transfer-encoding" && value.eq_ignore_ascii_case("chunked")
+    };
     Some(Answer {
         status,
-        headers: headers.collect(),
-        body: answer[end + 4..].to_vec(),
+        body: if headers.iter().any(chunked) {
+            joined(body)?
+        } else {
+            body.to_vec()
+        },
+        headers,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_may_come_in_chunks() {
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let whole = format!("{head}5\r\n{{\"a\":\r\nA;x=y\r\n\"1234567\"}}\r\n0\r\n\r\n");
+        let answer = parse(whole.as_bytes()).expect("it is whole");
+        assert_eq!(answer.json(), serde_json::json!({"a": "1234567"}));
+        for part in [&whole[..head.len()], &whole[..whole.len() - 8]] {
+            assert!(parse(part.as_bytes()).is_none(), "{part:?}");
+        }
+    }
 }

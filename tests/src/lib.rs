@@ -7,9 +7,12 @@
 pub mod alb;
 pub mod api;
 pub mod browser;
+pub mod cost;
 pub mod dns;
+pub mod figures;
+pub mod fleet;
 pub mod health;
-mod http;
+pub mod http;
 pub mod invariants;
 pub mod listener;
 pub mod local;

@@ -106,6 +106,9 @@ pub struct Call {
     /// What a write to Lambda's control plane asked for.
     #[serde(default)]
     pub asked: Option<Value>,
+    /// How long its answer took, seconds.
+    #[serde(default)]
+    pub seconds: f64,
 }
 
 impl Call {
@@ -115,12 +118,42 @@ impl Call {
         (200..300).contains(&self.status)
     }
 
+    /// When it was answered, seconds since 1970.
+    #[must_use]
+    pub fn answered(&self) -> f64 {
+        self.time + self.seconds
+    }
+
     /// Whether it changes anything.
     #[must_use]
     pub fn writes(&self) -> bool {
         const READS: [&str; 5] = ["Get", "List", "Describe", "Query", "BatchGet"];
         !READS.iter().any(|read| self.action.starts_with(read))
     }
+}
+
+/// One invocation of a function, as the local AWS saw it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Invocation {
+    /// When it was asked for, seconds since 1970.
+    pub time: f64,
+    /// The function.
+    pub function: String,
+    /// Whether a process was started for it.
+    pub cold: bool,
+    /// How long that start took, milliseconds.
+    pub init_ms: f64,
+    /// How long the answer took after that, milliseconds.
+    pub duration_ms: f64,
+    /// What the start took of a CPU, milliseconds.
+    pub init_cpu_ms: f64,
+    /// What the answer took of a CPU, milliseconds.
+    pub cpu_ms: f64,
+    /// The function's memory, MB.
+    pub memory_mb: u32,
+    /// Whether the function failed.
+    pub error: bool,
 }
 
 /// What to do to calls that match.
@@ -477,6 +510,26 @@ impl World {
             *counts.entry(call.caller.unwrap_or_default()).or_default() += 1;
         }
         counts
+    }
+
+    /// How many functions ran so far: a place in the list of invocations.
+    pub async fn invoked(&self) -> u64 {
+        self.control.get("health").await["invocations"]
+            .as_u64()
+            .expect("it counts invocations")
+    }
+
+    /// The invocations of our functions since a place in the list, in the order of their ends.
+    pub async fn invocations(&self, since: u64) -> Vec<Invocation> {
+        let mut said = self
+            .control
+            .get(&format!("invocations?since={since}"))
+            .await;
+        let all: Vec<Invocation> = serde_json::from_value(said["invocations"].take())
+            .expect("invocations are as README.md says");
+        let ours = format!("{}-", self.stack.name);
+        let ours = |one: &Invocation| one.function.starts_with(&ours);
+        all.into_iter().filter(ours).collect()
     }
 
     /// Has something go wrong. Returns its number.

@@ -1,69 +1,68 @@
 //! What a release costs, counted: states entered and AWS calls made.
 
-use crossfade_tests::Behaviour;
-use serde_json::json;
+use crossfade_tests::cost;
 
 use crate::{
-    case::{Case, Test, alone, canary},
+    case::{ALIAS, Case, Test, alone, test},
     promoted::{promoted, weights},
 };
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![alone("cost_of_1_3_and_10_steps", cost)]
+    vec![
+        alone("cost_of_1_3_and_10_steps", cost_of_steps),
+        test("packages_are_small", packages),
+    ]
 }
 
-async fn cost(case: Case) {
+/// What a cold start has to load.
+async fn packages(case: Case) {
+    const MOST: i64 = 4_000_000;
+    let client = aws_sdk_lambda::Client::new(&case.suite().local.config());
+    let listed = client.list_functions().into_paginator().items().send();
+    let listed = listed.collect::<Result<Vec<_>, _>>().await;
+    let ours = format!("{}-", case.world.stack.name);
+    let mut sizes: Vec<_> = listed
+        .expect("functions can be listed")
+        .into_iter()
+        .filter_map(|one| Some((one.function_name?, one.code_size)))
+        .filter(|(name, _)| name.starts_with(&ours))
+        .collect();
+    sizes.sort();
+    assert!(sizes.len() >= 10, "{sizes:?}");
+    assert!(
+        sizes.iter().all(|(_, size)| (1..=MOST).contains(size)),
+        "{sizes:?}"
+    );
+}
+
+async fn cost_of_steps(case: Case) {
     let target = case.blue().await;
     let alarm = case.alarm().await;
     let users = case.users(&target, 60.0);
-    for (nth, n) in [1u8, 3, 10].into_iter().enumerate() {
-        // One check a bake, with everything that a release can have: an alarm, thresholds, code from
-        // S3 and a smoke test.
-        let steps: Vec<_> = (1..=n)
-            .map(|step| (100 / n * step + u8::from(step == n) * (100 % n), 80))
-            .collect();
-        let mut request = case.request(json!({
-            "strategy": canary(&steps),
-            // However late the users' numbers come, no bake is extended.
-            "analysis": {"alarms": [alarm], "maxErrorRatePercent": 5, "checkEverySeconds": 80,
-                "maxBakeSeconds": 80, "onInconclusive": "proceed"},
-        }));
-        let function = &mut request["functions"][0];
-        function["code"] = target
-            .upload(Behaviour::healthy(&format!("green-{n}")))
-            .await;
-        function["smokeTests"] = json!([{"name": "health", "expect": {"statusCode": 200}}]);
-        let since = case.world.now().await;
-        let (execution, ended) = case.release(&request).await;
+    for (nth, n) in cost::STEPS.into_iter().enumerate() {
+        let request = cost::request(&case.application(), &target, ALIAS, &alarm, n).await;
+        let (execution, ended, cost) = cost::release(&case.world, &request).await;
+        case.watch(&execution);
         promoted(&target, &ended, &(nth + 2).to_string()).await;
-        assert_eq!(weights(&ended.output).len(), usize::from(n));
-        let visits = execution.states_entered().await;
+        let n = usize::from(n);
+        assert_eq!(weights(&ended.output).len(), n);
+        let visits = &cost.states;
         let checks = visits
             .iter()
             .filter(|state| *state == "CheckAlarms")
             .count();
-        assert_eq!(checks, usize::from(n), "one check a bake: {visits:?}");
-        let states = visits.len();
-        let mut by_caller = case.world.calls_by_caller(since).await;
-        // The retention is an execution of its own, which has begun by then.
-        by_caller.remove(&case.world.stack.function("prune"));
-        let calls: usize = by_caller.values().sum();
+        assert_eq!(checks, n, "one check a bake: {visits:?}");
+        let (states, calls) = (visits.len(), cost.calls.len());
         println!("cost: N={n}: {states} states, {calls} calls");
-        let n = usize::from(n);
         assert!(states <= 4 * n + 10, "{states} states: {visits:?}");
-        let made: Vec<_> = case
-            .world
-            .our_calls(since)
-            .await
-            .into_iter()
-            .map(|call| call.action)
-            .collect();
+        let made: Vec<_> = cost.calls.iter().map(|call| &call.action).collect();
         assert!(
             // Each step, the beginning and the end are told by mail, in the channel and as an event: 8 a
             // step and 23. On a busy machine the SDK tries a call or two again, whose connection was
             // closed.
             calls <= 8 * n + 25,
-            "{calls} calls: {by_caller:?}: {made:?}"
+            "{calls} calls: {:?}: {made:?}",
+            cost.by_caller()
         );
     }
     drop(users);
