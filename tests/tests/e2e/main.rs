@@ -12,6 +12,7 @@ mod front_door;
 mod health;
 mod hooks;
 mod judged;
+mod load;
 mod migrations;
 mod moto;
 mod page;
@@ -48,5 +49,6 @@ fn main() -> std::process::ExitCode {
         faults::tests(),
         refused::tests(),
         cost::tests(),
+        load::tests(),
     ])
 }
