@@ -96,11 +96,15 @@ screens: browser programs ## pictures of the approval page and of the demo's tim
 .PHONY: floor
 floor: build
 	@cargo lambda build $(QUIETLY) --release --bins $(LAMBDA_OPTIONS) --lambda-dir $(TARGET)/bench \
-		$(patsubst functions/%,-p %,$(wildcard functions/*)) -p bench-floor
+		$(patsubst functions/%/Cargo.toml,-p %,$(wildcard functions/*/Cargo.toml)) -p bench-floor
 
 .PHONY: bench
 bench: floor programs ## times, memory, sizes, calls and states, side by side: six minutes (ROUNDS=12)
 	@$(TARGET)/debug/bench $(ROUNDS)
+
+.PHONY: load
+load: programs ## five hundred releases in flight, and all their alarms in one second (MOST=500)
+	@$(TARGET)/debug/load $(MOST)
 
 .PHONY: test
 test: browser ## everything that CI runs

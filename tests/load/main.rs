@@ -78,8 +78,8 @@ async fn main() -> ExitCode {
     let mut all = Vec::new();
     let mut ended = Vec::new();
     let mut pace = 0.5;
-    for (size, times) in SIZES {
-        let size = size.min(most);
+    for (nth, (size, times)) in SIZES.into_iter().enumerate() {
+        let (size, last) = (size.min(most), nth == SIZES.len() - 1);
         println!("{size} in flight, {times} times.");
         let mut seen = Seen {
             in_flight: size,
@@ -87,11 +87,11 @@ async fn main() -> ExitCode {
         };
         for _ in 0..times {
             let begun = Instant::now();
-            let ships = launch(&fleet, &world, size, size == most, pace).await;
+            let ships = launch(&fleet, &world, size, last, pace).await;
             pace = begun.elapsed().as_secs_f64() / count(size);
             afresh(&local, &world).await;
             seen.add(&Storm::over(&world, &ships, STORM).await);
-            end(&world, &ships, size == most).await;
+            end(&world, &ships, last).await;
             ended.extend(ships);
         }
         all.push(seen);

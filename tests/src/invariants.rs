@@ -176,6 +176,22 @@ struct Run {
 }
 
 impl Run {
+    /// Whether both may touch the same resource. What only names an application may be about any.
+    fn meets(&self, other: &Self) -> bool {
+        let functions = |run: &Self| -> Option<Vec<String>> {
+            let functions = run.input["functions"].as_array()?;
+            let name = |one: &Value| Some(one["functionName"].as_str()?.to_owned());
+            functions.iter().map(name).collect()
+        };
+        let (Some(mine), Some(theirs)) = (functions(self), functions(other)) else {
+            return true;
+        };
+        let doors = [self, other].map(|run| run.input.get("traffic"));
+        self.input["application"] == other.input["application"]
+            || mine.iter().any(|name| theirs.contains(name))
+            || doors[0].is_some() && doors[1].is_some()
+    }
+
     async fn of(world: &World, execution: &Execution) -> Self {
         let ended = execution.wait().await;
         let history = execution.history().await;
@@ -778,6 +794,7 @@ async fn one_at_a_time(world: &World, runs: &[Run], broken: &mut Vec<Broken>) {
             if let (Some(one_at), Some(other_at)) = (one.window(), other.window())
                 && one_at.0 < other_at.1
                 && other_at.0 < one_at.1
+                && one.meets(other)
             {
                 fail(format!(
                     "{} and {} shifted at the same time",

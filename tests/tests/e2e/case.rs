@@ -302,9 +302,14 @@ impl Case {
 
     pub(crate) async fn function_called(&self, name: &str, behaviour: Behaviour) -> Target {
         let target = Target::create(&self.suite().local, name, behaviour).await;
+        self.also(&target);
+        target
+    }
+
+    /// Has the invariants checked for a function too.
+    pub(crate) fn also(&self, target: &Target) {
         let mut targets = self.begun.targets.lock().expect("nobody panics with it");
         targets.push((target.clone(), ALIAS.to_owned()));
-        target
     }
 
     /// Has the invariants checked for a door too.

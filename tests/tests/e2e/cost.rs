@@ -3,12 +3,36 @@
 use crossfade_tests::cost;
 
 use crate::{
-    case::{ALIAS, Case, Test, alone},
+    case::{ALIAS, Case, Test, alone, test},
     promoted::{promoted, weights},
 };
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![alone("cost_of_1_3_and_10_steps", cost_of_steps)]
+    vec![
+        alone("cost_of_1_3_and_10_steps", cost_of_steps),
+        test("packages_are_small", packages),
+    ]
+}
+
+/// What a cold start has to load.
+async fn packages(case: Case) {
+    const MOST: i64 = 4_000_000;
+    let client = aws_sdk_lambda::Client::new(&case.suite().local.config());
+    let listed = client.list_functions().into_paginator().items().send();
+    let listed = listed.collect::<Result<Vec<_>, _>>().await;
+    let ours = format!("{}-", case.world.stack.name);
+    let mut sizes: Vec<_> = listed
+        .expect("functions can be listed")
+        .into_iter()
+        .filter_map(|one| Some((one.function_name?, one.code_size)))
+        .filter(|(name, _)| name.starts_with(&ours))
+        .collect();
+    sizes.sort();
+    assert!(sizes.len() >= 10, "{sizes:?}");
+    assert!(
+        sizes.iter().all(|(_, size)| (1..=MOST).contains(size)),
+        "{sizes:?}"
+    );
 }
 
 async fn cost_of_steps(case: Case) {

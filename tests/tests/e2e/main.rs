@@ -13,6 +13,7 @@ mod front_door;
 mod health;
 mod hooks;
 mod judged;
+mod load;
 mod migrations;
 mod moto;
 mod page;
@@ -54,5 +55,6 @@ fn main() -> std::process::ExitCode {
         roles::tests(),
         secrets::tests(),
         cost::tests(),
+        load::tests(),
     ])
 }
