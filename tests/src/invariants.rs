@@ -1077,6 +1077,7 @@ mod tests {
                 "f",
                 &writes,
                 &[run("FAILED", "DeploymentHeld", "HELD")],
+                WHOLE_AFTER_STOP,
                 broken
             ))
             .is_empty()
@@ -1111,7 +1112,10 @@ mod tests {
         let made = [write(1.0, Some("crossfade-front-door"), "1", None)];
         assert_eq!(found(|broken| proven("f", &made, &[], broken)), []);
         let runs = [run("SUCCEEDED", "", "SUCCESSFUL")];
-        assert_eq!(found(|broken| whole("f", &made, &runs, broken)), []);
+        assert_eq!(
+            found(|broken| whole("f", &made, &runs, WHOLE_AFTER_STOP, broken)),
+            []
+        );
         let other = [write(1.0, US, "1", None)];
         assert_eq!(
             found(|broken| proven("f", &other, &[], broken)),
