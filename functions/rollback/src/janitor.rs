@@ -98,10 +98,13 @@ impl Handler {
         failed: &Error,
         time: Timestamp,
     ) -> Result<(), Error> {
-        Line::new(time).measure(Metric::Stuck, 1.0).write();
-        let Some(record) = self.ledger.get(execution).await? else {
+        // It may be over all the same: by the schedule, which came between, or by a write whose answer
+        // was lost.
+        let record = self.ledger.get(execution).await?;
+        let Some(record) = record.filter(|record| record.status.is_open()) else {
             return Ok(());
         };
+        Line::new(time).measure(Metric::Stuck, 1.0).write();
         let mut outcome = rollback::outcome(&record, DeploymentStatus::Held, &[]);
         outcome.reason = format!(
             "traffic could not be put back on blue, and is tried again every 5 minutes: {failed}; it was to go back because: {}",

@@ -22,6 +22,10 @@ pub(crate) fn tests() -> Vec<Test> {
         test("told_of_what_is_stuck", stuck),
         test("events_that_cannot_be_read_are_kept", unreadable_events),
         test("told_of_what_could_invoke_nothing", nothing_invoked),
+        test(
+            "told_that_it_is_over_and_not_that_it_is_stuck",
+            over_and_not_stuck,
+        ),
         alone("told_late_or_never_endangers_nothing", cannot_tell),
     ]
 }
@@ -338,6 +342,38 @@ async fn nothing_invoked(case: Case) {
     own.mend(denied).await;
     let told = case.told(&execution, "REJECTED").await;
     assert!(told.message.contains("RollbackFailed"), "{}", told.message);
+    let alias = target.look(ALIAS).await.expect("the alias is there");
+    assert_eq!(alias.settled(), Some("1"), "{alias:?}");
+}
+
+/// Traffic is put back and the deployment closed, and no answer tells so to the function that does it.
+async fn over_and_not_stuck(case: Case) {
+    let target = case.blue().await;
+    let own = case.world.of_release(&case.name).await;
+    let request = case.request(json!({
+        "strategy": canary(&[(50, 3600), (100, 0)]), "analysis": {"checkEverySeconds": 3600},
+    }));
+    let execution = case.start(&request).await;
+    execution.wait_for_state("Bake", 1).await;
+    let lost = Fault::new("drop-after")
+        .on("dynamodb", "TransactWriteItems")
+        .by(&case.world.stack.function("rollback"))
+        .of_release(&case.name);
+    let lost = own.fault(lost.always()).await;
+    execution.stop().await;
+    case.ledger_says(&execution, "ROLLED_BACK").await;
+    until("the end of the last try", || async {
+        (own.at_work().await == 0).then_some(())
+    })
+    .await;
+    assert!(own.struck(lost).await >= 3, "each try lost its answer");
+    own.mend(lost).await;
+    let told = case.world.notifications(&execution.arn).await;
+    let said: Vec<_> = told.iter().map(|mail| mail.status().to_owned()).collect();
+    assert!(
+        said.iter().all(|status| status == "ROLLED_BACK"),
+        "{said:?}"
+    );
     let alias = target.look(ALIAS).await.expect("the alias is there");
     assert_eq!(alias.settled(), Some("1"), "{alias:?}");
 }
