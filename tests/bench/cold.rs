@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     rie::{Emulator, Program},
-    stage::{ALIAS, Release, Seen, Stage, Wire, ask},
+    stage::{ALIAS, Release, Seen, Stage, Wire, alarm_event, ask, page_event},
 };
 
 /// What is measured: a program, and how it reaches AWS.
@@ -58,7 +58,7 @@ impl Cold {
         let nothing = Program::bootstrap(NOTHING);
         self.run(stage, (NOTHING, Wire::Http), &nothing, &json!({}))
             .await;
-        let page = stage.page_event();
+        let page = page_event();
         self.ours(stage, "approval", &page).await;
         let mut door = Release::begin(stage, &format!("{nth}-door"), false).await;
         door.state = stage.wire_request();
@@ -110,9 +110,7 @@ impl Cold {
             .answer;
         release.goes_on(&answer);
         let check = stage.ours("check-alarms", wire);
-        let seen = self
-            .run(stage, (ALARM, wire), &check, &stage.alarm_event())
-            .await;
+        let seen = self.run(stage, (ALARM, wire), &check, &alarm_event()).await;
         assert_eq!(seen.answer["rolledBack"], 1, "{}", seen.answer);
         let taken = self.taken.entry((ALARM, wire)).or_default();
         taken.to_blue_ms.push(seen.to_blue_ms());

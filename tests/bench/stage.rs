@@ -140,42 +140,6 @@ impl Stage {
         self.https.handshake_ms().await
     }
 
-    /// The alarm's event, as EventBridge delivers it.
-    pub(crate) fn alarm_event(&self) -> Value {
-        json!({
-            "version": "0",
-            "id": "c4c1c1c9-6542-e61b-6ef0-8c4d36933a92",
-            "detail-type": "CloudWatch Alarm State Change",
-            "source": "aws.cloudwatch",
-            "account": "000000000000",
-            "time": Utc::now().to_rfc3339(),
-            "region": "us-east-1",
-            "resources": [format!("arn:aws:cloudwatch:us-east-1:000000000000:alarm:{ALARM}")],
-            "detail": {
-                "alarmName": ALARM,
-                "state": {"value": "ALARM", "reason": "Threshold Crossed: 3 datapoints were over it"},
-                "previousState": {"value": "OK", "reason": "all is well"},
-                "configuration": {},
-            },
-        })
-    }
-
-    /// A request of the approval page's URL whose link is none any more.
-    #[allow(clippy::unused_self)] // As the others.
-    pub(crate) fn page_event(&self) -> Value {
-        let nonce = "A".repeat(43);
-        json!({
-            "version": "2.0",
-            "rawQueryString": format!("release=bench-0&nonce={nonce}"),
-            "headers": {"accept": "text/html"},
-            "requestContext": {
-                "timeEpoch": Utc::now().timestamp_millis(),
-                "http": {"method": "GET", "path": "/"},
-            },
-            "isBase64Encoded": false,
-        })
-    }
-
     /// A wish to have the API call the alias, which it does already from the second time on.
     pub(crate) fn wire_request(&self) -> Value {
         json!({
@@ -184,6 +148,41 @@ impl Stage {
             "frontDoor": {"type": "apiGateway", "apiId": self.api.id, "stage": STAGES[0], "alias": ALIAS},
         })
     }
+}
+
+/// The alarm's event, as EventBridge delivers it.
+pub(crate) fn alarm_event() -> Value {
+    json!({
+        "version": "0",
+        "id": "c4c1c1c9-6542-e61b-6ef0-8c4d36933a92",
+        "detail-type": "CloudWatch Alarm State Change",
+        "source": "aws.cloudwatch",
+        "account": "000000000000",
+        "time": Utc::now().to_rfc3339(),
+        "region": "us-east-1",
+        "resources": [format!("arn:aws:cloudwatch:us-east-1:000000000000:alarm:{ALARM}")],
+        "detail": {
+            "alarmName": ALARM,
+            "state": {"value": "ALARM", "reason": "Threshold Crossed: 3 datapoints were over it"},
+            "previousState": {"value": "OK", "reason": "all is well"},
+            "configuration": {},
+        },
+    })
+}
+
+/// A request of the approval page's URL whose link is none any more.
+pub(crate) fn page_event() -> Value {
+    let nonce = "A".repeat(43);
+    json!({
+        "version": "2.0",
+        "rawQueryString": format!("release=bench-0&nonce={nonce}"),
+        "headers": {"accept": "text/html"},
+        "requestContext": {
+            "timeEpoch": Utc::now().timestamp_millis(),
+            "http": {"method": "GET", "path": "/"},
+        },
+        "isBase64Encoded": false,
+    })
 }
 
 /// One release.

@@ -8,7 +8,7 @@ use crossfade_tests::{
 use crate::{
     cold::{UPDATE_ALIAS, bare},
     rie::{Emulator, Program},
-    stage::{Release, Seen, Stage, Wire, ask},
+    stage::{Release, Seen, Stage, Wire, alarm_event, ask},
 };
 
 /// The functions that a release needs, each in its process.
@@ -84,7 +84,7 @@ impl Warm {
             let seen = ask(&stage.world, emulator, &release.task()).await;
             release.goes_on(&seen.answer);
         }
-        let seen = ask(&stage.world, &mut self.check_alarms, &stage.alarm_event()).await;
+        let seen = ask(&stage.world, &mut self.check_alarms, &alarm_event()).await;
         assert_eq!(seen.answer["rolledBack"], 1, "{}", seen.answer);
         ask(&stage.world, &mut self.rollback, &release.stopped()).await;
         seen

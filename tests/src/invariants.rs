@@ -1153,6 +1153,7 @@ mod tests {
             resource: Some("f".into()),
             error: None,
             asked: Some(asked),
+            seconds: 0.0,
         };
         for (asked, expected) in [
             (json!({"RevisionId": "r"}), vec![]),
@@ -1207,6 +1208,7 @@ mod tests {
             resource: Some("f".into()),
             error: None,
             asked: Some(asked),
+            seconds: 0.0,
         };
         let query = qualifier.map_or(json!({}), |version| json!({"Qualifier": version}));
         [
