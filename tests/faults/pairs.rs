@@ -201,9 +201,7 @@ async fn run(ground: &Ground, first: &Write, second: &Write, late: f64) -> Seen 
                 retention.stop().await;
             }
         }
-        let deleted = target.lambda().delete_function();
-        let deleted = deleted.function_name(&target.name).send().await;
-        deleted.expect("the function can be deleted");
+        target.delete().await;
         world.forget().await;
         theirs.forget().await;
     }

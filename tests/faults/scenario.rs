@@ -378,10 +378,6 @@ impl Scenario {
     }
 
     /// Leaves nothing that would take time from those that come later.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the whole function goes, which is the test's own"
-    )]
     async fn clean_up(
         self,
         world: &World,
@@ -397,9 +393,7 @@ impl Scenario {
             let done = world.cloudwatch.delete_alarms().alarm_names(alarm).send();
             done.await.expect("the alarm can be deleted");
         }
-        let deleted = target.lambda().delete_function();
-        let deleted = deleted.function_name(&target.name).send().await;
-        deleted.expect("the function can be deleted");
+        target.delete().await;
         world.forget().await;
     }
 }

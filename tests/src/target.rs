@@ -233,6 +233,20 @@ impl Target {
         self.updated().await;
     }
 
+    /// Deletes all of it: it is the test's own.
+    ///
+    /// # Panics
+    /// When Lambda refuses.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the whole function goes, which is the test's own"
+    )]
+    pub async fn delete(&self) {
+        let deleted = self.lambda().delete_function();
+        let deleted = deleted.function_name(&self.name).send().await;
+        deleted.expect("the function can be deleted");
+    }
+
     /// Publishes `$LATEST`. Returns the version.
     pub async fn publish(&self) -> String {
         self.client

@@ -119,12 +119,7 @@ impl Handler {
         self.traffic.stage(&door, &mut functions).await?;
 
         let past = self.past(&mut door, &functions, &request, task.now).await?;
-        let new = functions.iter().all(|target| target.blue_version.is_none());
-        let plan = if door == FrontDoor::Alias && new {
-            first_release(&request.plan())
-        } else {
-            request.plan()
-        };
+        let plan = plan(&request, &door, &functions);
         let release = Release {
             application: request.application.clone(),
             started_at: task.now,
@@ -371,6 +366,16 @@ fn preflight(analysis: &Analysis, readings: &[Reading]) -> Result<Vec<AlarmName>
             )))
         }
         PreexistingAlarms::Refuse | PreexistingAlarms::Ignore => Ok(firing),
+    }
+}
+
+/// The steps: those of the request, where there is a blue to share traffic with.
+fn plan(request: &ReleaseRequest, door: &FrontDoor, functions: &[Target]) -> Plan {
+    let new = functions.iter().all(|target| target.blue_version.is_none());
+    if *door == FrontDoor::Alias && new {
+        first_release(&request.plan())
+    } else {
+        request.plan()
     }
 }
 

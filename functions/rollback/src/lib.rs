@@ -111,25 +111,9 @@ impl Handler {
         {
             return Ok(ending);
         }
-        let (traffic, ledger, execution) = (&self.traffic, &self.ledger, &task.execution);
-        let restored = match &release {
-            // Nothing has failed: a moment ago traffic was as the state says, and one write each will
-            // do, while a train's aliases would take longer to be read than to be written.
-            Some(release) if failure.is_none() => {
-                let known = release.footprint();
-                rollback::restore_known(traffic, ledger, execution, &why, &known).await?
-            }
-            _ => {
-                let unmoved = release.as_ref().is_none_or(|known| known.steps.is_empty())
-                    && failure.is_before_any_shift();
-                let late = if unmoved {
-                    Late::Impossible
-                } else {
-                    Late::Possible
-                };
-                rollback::restore(traffic, ledger, execution, &why, late).await?
-            }
-        };
+        let restored = self
+            .put_back(task, release.as_ref(), &failure, &why)
+            .await?;
         let (restored, kept) = match restored {
             None => self.promoted_before(task, &why).await?,
             some => (some, None),
@@ -210,6 +194,32 @@ impl Handler {
             undo,
             hook,
         })
+    }
+
+    /// Puts the traffic of an execution that failed or goes back on blue; none where it has ended already.
+    async fn put_back(
+        &self,
+        task: &Task,
+        release: Option<&Release>,
+        failure: &Failure,
+        why: &Why,
+    ) -> Result<Option<Restored>, Error> {
+        let (traffic, ledger, execution) = (&self.traffic, &self.ledger, &task.execution);
+        if let Some(release) = release
+            && failure.is_none()
+        {
+            // Nothing has failed: a moment ago traffic was as the state says, and one write each will
+            // do, while a train's aliases would take longer to be read than to be written.
+            let known = release.footprint();
+            return rollback::restore_known(traffic, ledger, execution, why, &known).await;
+        }
+        let unmoved = release.is_none_or(|known| known.steps.is_empty());
+        let late = if unmoved && failure.is_before_any_shift() {
+            Late::Impossible
+        } else {
+            Late::Possible
+        };
+        rollback::restore(traffic, ledger, execution, why, late).await
     }
 
     /// Takes back what was promoted although its execution then failed: the answer that said so was lost.

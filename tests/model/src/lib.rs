@@ -44,6 +44,10 @@ use crate::{
 const TRIES: u8 = 4;
 
 /// What is checked.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a thing that may be there or not"
+)]
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
     /// How many functions a release has.

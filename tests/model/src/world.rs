@@ -78,6 +78,10 @@ impl Hash for Word {
 }
 
 /// A deployment's row, with what the alarm's copy of it says: both are written in one transaction.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an attribute of the row"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Row {
     /// Where it is.
@@ -478,10 +482,8 @@ impl State {
                 return Err(Refusal::Row);
             }
         }
-        if self.lock.is_some_and(|holder| holder != rel) {
-            if !model.lacks(Guard::Unlock) {
-                return Err(Refusal::Lock);
-            }
+        if self.lock.is_some_and(|holder| holder != rel) && !model.lacks(Guard::Unlock) {
+            return Err(Refusal::Lock);
         }
         self.lock = None;
         if let Some(row) = &mut self.rows[rel as usize] {
