@@ -1153,7 +1153,6 @@ mod tests {
             resource: Some("f".into()),
             error: None,
             asked: Some(asked),
-            seconds: 0.0,
         };
         for (asked, expected) in [
             (json!({"RevisionId": "r"}), vec![]),
@@ -1208,7 +1207,6 @@ mod tests {
             resource: Some("f".into()),
             error: None,
             asked: Some(asked),
-            seconds: 0.0,
         };
         let query = qualifier.map_or(json!({}), |version| json!({"Qualifier": version}));
         [
