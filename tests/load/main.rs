@@ -168,19 +168,33 @@ async fn under_limits(
     seen
 }
 
-/// What of the design's invariants does not hold, of all releases.
+/// What of the design's invariants does not hold, of every release of a hundred of the functions: each
+/// is looked up among all that was ever logged and told, which takes as long as there is of that.
 async fn whole(world: &World, ended: &[Ship], since: u64) -> Vec<String> {
-    println!("Checking the invariants of {} releases.", ended.len());
+    const LOOKED_AT: usize = 100;
     let mut targets: Vec<_> = ended.iter().map(|ship| &ship.target).collect();
     targets.sort_by(|a, b| a.name.cmp(&b.name));
     targets.dedup_by(|a, b| a.name == b.name);
+    let every = targets.len().div_ceil(LOOKED_AT);
+    let targets: Vec<_> = targets.into_iter().step_by(every).cloned().collect();
+    let is_one = |ship: &&Ship| targets.iter().any(|one| one.name == ship.target.name);
+    let executions: Vec<_> = ended
+        .iter()
+        .filter(is_one)
+        .map(|ship| ship.execution.clone())
+        .collect();
+    println!(
+        "Checking the invariants of {} releases of {}.",
+        executions.len(),
+        ended.len()
+    );
     let scope = Scope {
         targets: targets
             .into_iter()
-            .map(|target| (target.clone(), ALIAS.to_owned()))
+            .map(|target| (target, ALIAS.to_owned()))
             .collect(),
         doors: Vec::new(),
-        executions: ended.iter().map(|ship| ship.execution.clone()).collect(),
+        executions,
         since,
     };
     let broken = invariants::check(world, &scope).await;
