@@ -99,7 +99,7 @@ floor: build
 		$(patsubst functions/%/Cargo.toml,-p %,$(wildcard functions/*/Cargo.toml)) -p bench-floor
 
 .PHONY: bench
-bench: floor programs ## times, memory, sizes, calls and states, side by side: six minutes (ROUNDS=12)
+bench: floor programs ## times, memory, sizes, calls and states, side by side: a minute (ROUNDS=12)
 	@$(TARGET)/debug/bench $(ROUNDS)
 
 .PHONY: load
