@@ -6,13 +6,14 @@ use crossfade_tests::{
     cost::Cost,
     figures::{count, median, quantile, write},
     paths,
+    stack::FUNCTIONS,
 };
 
 use crate::{
     cold::{ALARM, Cold, NOTHING, PYTHON, UPDATE_ALIAS},
     release::{peers_calls, peers_states},
     size::Packages,
-    stage::{FUNCTIONS, Wire},
+    stage::Wire,
     warm::Taken,
 };
 

@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, process::Command};
 
-use crossfade_tests::paths;
+use crossfade_tests::{paths, stack::FUNCTIONS};
 
-use crate::stage::{FUNCTIONS, Stage};
+use crate::stage::Stage;
 
 /// The size of each package, in millions of bytes.
 pub(crate) type Packages = BTreeMap<String, f64>;

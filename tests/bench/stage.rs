@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crossfade_tests::{
     Api, Behaviour, LocalAws, Stack, Target, World,
     api::{Kind, STAGES},
+    stack::FUNCTIONS,
     world::Call,
 };
 use serde_json::{Value, json};
@@ -47,20 +48,6 @@ pub(crate) struct Stage {
     https: Https,
     variables: BTreeMap<String, Vec<(String, String)>>,
 }
-
-/// Crossfade's functions.
-pub(crate) const FUNCTIONS: [&str; 10] = [
-    "approval",
-    "check-alarms",
-    "deploy-green",
-    "finalize",
-    "front-door",
-    "hooks",
-    "prune",
-    "rollback",
-    "shift-traffic",
-    "validate",
-];
 
 impl Stage {
     /// Deploys the stack, and makes a function with two versions, an API and a hook.

@@ -2,12 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use aws_sdk_lambda::types::{Architecture, FunctionCode, Runtime};
+use aws_sdk_lambda::types::FunctionCode;
 use crossfade_tests::{
     Ended, Execution, Target, World,
     release::{until, until_within},
     stack::ARTIFACTS,
-    target::ROLE,
     world::{Call, Fault},
 };
 use serde_json::{Value, json};
@@ -216,28 +215,11 @@ impl Scenario {
 
     /// The function to release.
     pub(crate) async fn function(self, ground: &Ground, token: &str) -> Target {
-        let target = Target::existing(&ground.local, &format!("{PREFIX}{token}"));
         let code = FunctionCode::builder()
             .s3_bucket(ARTIFACTS)
             .s3_key(Code::Blue.key())
             .build();
-        target
-            .lambda()
-            .create_function()
-            .function_name(&target.name)
-            .runtime(Runtime::Providedal2023)
-            .architectures(if cfg!(target_arch = "aarch64") {
-                Architecture::Arm64
-            } else {
-                Architecture::X8664
-            })
-            .handler("bootstrap")
-            .role(ROLE)
-            .timeout(10)
-            .code(code)
-            .send()
-            .await
-            .expect("the function can be made");
+        let target = Target::of_code(&ground.local, &format!("{PREFIX}{token}"), code).await;
         for number in 1..=self.versions() {
             if number > 1 {
                 // A description is configuration, and what differs is another version.

@@ -9,6 +9,20 @@ use crate::{LocalAws, dns, paths};
 /// The bucket that releases take code from.
 pub const ARTIFACTS: &str = "crossfade-artifacts";
 
+/// Crossfade's functions.
+pub const FUNCTIONS: [&str; 10] = [
+    "approval",
+    "check-alarms",
+    "deploy-green",
+    "finalize",
+    "front-door",
+    "hooks",
+    "prune",
+    "rollback",
+    "shift-traffic",
+    "validate",
+];
+
 /// A deployed stack: its outputs.
 #[derive(Clone, Debug)]
 pub struct Stack {

@@ -170,10 +170,20 @@ pub struct Invoked {
 impl Target {
     /// Makes a function whose `$LATEST` behaves so.
     pub async fn create(local: &LocalAws, name: &str, behaviour: Behaviour) -> Self {
-        let target = Self::existing(local, name);
         let code = FunctionCode::builder()
             .zip_file(Blob::new(behaviour.package()))
             .build();
+        let target = Self::of_code(local, name, code).await;
+        target.updated().await;
+        target
+    }
+
+    /// Makes a function of this code, which may take a moment to be there.
+    ///
+    /// # Panics
+    /// When Lambda refuses.
+    pub async fn of_code(local: &LocalAws, name: &str, code: FunctionCode) -> Self {
+        let target = Self::existing(local, name);
         target
             .client
             .create_function()
@@ -191,7 +201,6 @@ impl Target {
             .send()
             .await
             .expect("the function can be made");
-        target.updated().await;
         target
     }
 

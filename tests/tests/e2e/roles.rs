@@ -6,7 +6,7 @@ use aws_sdk_lambda::{
     error::{ProvideErrorMetadata, SdkError},
     primitives::Blob,
 };
-use crossfade_tests::{Behaviour, Target, iam};
+use crossfade_tests::{Behaviour, Target, iam, stack::FUNCTIONS};
 use serde_json::json;
 
 use crate::{
@@ -21,20 +21,6 @@ pub(crate) fn tests() -> Vec<Test> {
         test("release_outside_the_prefix_is_refused", release),
     ]
 }
-
-/// All functions of the stack.
-const FUNCTIONS: [&str; 10] = [
-    "approval",
-    "check-alarms",
-    "deploy-green",
-    "finalize",
-    "front-door",
-    "hooks",
-    "prune",
-    "rollback",
-    "shift-traffic",
-    "validate",
-];
 
 /// Lambda's client with one function's role.
 async fn acting_as(case: &Case, function: &str) -> Client {
