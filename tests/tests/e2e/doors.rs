@@ -543,11 +543,9 @@ async fn prods_timeline(case: Case) {
     assert_eq!(counts.total().errors, 0, "{:?}", counts.by_version);
 }
 
-/// Blue to green, then green to blue: the roles swap.
-async fn there_and_back(case: Case) {
-    let door = Door::make(&case, Kind::Zone, Behaviour::healthy("second")).await;
-    let users = door.users(&case, 40.0);
-    let request = door.request(&case, json!({"strategy": steps(None)}));
+/// Two releases, the second of which finds the roles swapped.
+async fn released_twice(case: &Case, door: &Door) {
+    let request = door.request(case, json!({"strategy": steps(None)}));
     for (share, version, next) in [(1.0, "2", "third"), (0.0, "3", "fourth")] {
         let (_, ended) = case.release(&request).await;
         assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
@@ -555,6 +553,13 @@ async fn there_and_back(case: Case) {
         door.share_is(share).await;
         door.target().update(Behaviour::healthy(next)).await;
     }
+}
+
+/// Blue to green, then green to blue: the roles swap.
+async fn there_and_back(case: Case) {
+    let door = Door::make(&case, Kind::Zone, Behaviour::healthy("second")).await;
+    let users = door.users(&case, 40.0);
+    released_twice(&case, &door).await;
     let target = door.target();
     let (blue, green) = (
         target.look("live-blue").await.unwrap(),
@@ -572,18 +577,11 @@ async fn there_and_back(case: Case) {
 /// The same through two groups: what the idle one had before is taken out of it.
 async fn groups_there_and_back(case: Case, kind: Kind) {
     let door = Door::make(&case, kind, Behaviour::healthy("second")).await;
-    let Door::Balancer(target, alb) = &door else {
+    let Door::Balancer(_, alb) = &door else {
         unreachable!("made so")
     };
     let users = door.users(&case, 40.0);
-    let request = door.request(&case, json!({"strategy": steps(None)}));
-    for (share, version, next) in [(1.0, "2", "third"), (0.0, "3", "fourth")] {
-        let (_, ended) = case.release(&request).await;
-        assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
-        assert_eq!(ended.output["functions"][0]["greenVersion"], version);
-        door.share_is(share).await;
-        target.update(Behaviour::healthy(next)).await;
-    }
+    released_twice(&case, &door).await;
     until("users are served by the third", || async {
         (users.so_far().of("3").requests > 20).then_some(())
     })

@@ -52,6 +52,11 @@ async fn asked(case: &Case, more: Value) -> (Target, Execution, Page) {
 /// The page that people were sent to when the execution waited in `state`, after so many other links.
 async fn page_of(case: &Case, execution: &Execution, state: &str, nth: usize) -> Page {
     execution.wait_for_state(state, 1).await;
+    link(case, execution, nth).await
+}
+
+/// The page of the link that people got, after so many others.
+pub(crate) async fn link(case: &Case, execution: &Execution, nth: usize) -> Page {
     let link = until("people get a link", || async {
         let told = case.world.notifications(&execution.arn).await;
         let mut links = told.iter().filter_map(Notification::link);

@@ -1,10 +1,11 @@
 //! What users hand in may be secret: payloads, tokens, links. Nothing of it is in any log.
 
-use crossfade_tests::{Behaviour, Page, Target, release::until, world::Notification};
+use crossfade_tests::{Behaviour, Target, release::until};
 use serde_json::{Value, json};
 
 use crate::{
     case::{ALIAS, Case, Test, canary, merge, test},
+    page::link,
     promoted::promoted,
 };
 
@@ -68,17 +69,6 @@ fn echoes(version: &str) -> Behaviour {
         echo: true,
         ..Behaviour::healthy(version)
     }
-}
-
-/// The newest link that people got, and its nonce; after so many others.
-async fn link(case: &Case, execution: &crossfade_tests::Execution, nth: usize) -> Page {
-    let link = until("people get a link", || async {
-        let told = case.world.notifications(&execution.arn).await;
-        let mut links = told.iter().filter_map(Notification::link);
-        links.nth(nth).map(str::to_owned)
-    })
-    .await;
-    Page::of(&case.suite().local, &link)
 }
 
 /// The token that a state handed to its function.
