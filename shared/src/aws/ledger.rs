@@ -27,31 +27,32 @@
 //! `expiresAt` only sweeps up what has ended; it is compared nowhere (AWS-FACTS 8).
 
 mod migrations;
+mod owed;
 mod people;
+mod record;
 mod retention;
+mod rows;
 mod wirings;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::{
     Client,
-    error::SdkError,
-    operation::{
-        transact_write_items::{
-            TransactWriteItemsError, builders::TransactWriteItemsFluentBuilder,
-        },
-        update_item::UpdateItemError,
-    },
+    operation::transact_write_items::builders::TransactWriteItemsFluentBuilder,
     types::{
-        AttributeValue, Delete, KeysAndAttributes, Put, ReturnValue,
-        ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
-        error::ConditionalCheckFailedException,
+        Delete, KeysAndAttributes, Put, ReturnValue, ReturnValuesOnConditionCheckFailure,
+        TransactWriteItem, Update,
     },
 };
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use self::migrations::Claim;
+pub use self::record::{Record, Status, Watch, Why};
+use self::record::{application_lock, lock_names, record, told};
 pub use self::retention::{Holder, Retention};
+use self::rows::{
+    Item, ONE, RUNNING, cancelled, contended, deployment, failed_condition, failed_first, instant,
+    json, key, lock, n, parsed, promoted, required, s, text, watched, write_put,
+};
 use super::{
     classify::classify,
     lazy::{Lazy, lazy},
@@ -60,10 +61,8 @@ use crate::{
     domain::{
         Timestamp,
         analysis::OnHoldTimeout,
-        approval::{Asked, Wish},
-        check::Evidence,
         names::{AlarmName, Application, FunctionName},
-        release::{Footprint, Release, StepTaken},
+        release::Release,
         weight::Weight,
     },
     error::Error,
@@ -73,133 +72,6 @@ use crate::{
 /// How long an ended deployment's row is kept, seconds: 90 days, as long as Step Functions keeps
 /// its execution.
 const KEEP_SECONDS: i64 = 90 * 24 * 3600;
-
-/// Where a deployment is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString)]
-#[strum(serialize_all = "SCREAMING_SNAKE_CASE")]
-pub enum Status {
-    /// The locks are taken; no traffic has moved.
-    Preparing,
-    /// Versions are fixed; traffic may be split.
-    InFlight,
-    /// Stopped at a weight, waiting for a person.
-    Held,
-    /// Told to go back to blue.
-    RollingBack,
-    /// Ended: blue has all traffic.
-    RolledBack,
-    /// Ended: green has all traffic, and blue is kept ready.
-    Promoted,
-    /// Ended before any traffic moved.
-    Rejected,
-    /// Ended: green was blue already, or there was a front door to wire only.
-    Unchanged,
-}
-
-impl Status {
-    fn word(self) -> &'static str {
-        self.into()
-    }
-
-    /// Whether the deployment still holds its locks.
-    #[must_use]
-    pub fn is_open(self) -> bool {
-        match self {
-            Self::Preparing | Self::InFlight | Self::Held | Self::RollingBack => true,
-            Self::RolledBack | Self::Promoted | Self::Rejected | Self::Unchanged => false,
-        }
-    }
-}
-
-/// Why a deployment was told to go back.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Why {
-    /// In words and numbers.
-    pub reason: String,
-    /// The numbers.
-    #[serde(default)]
-    pub evidence: Evidence,
-    /// When it was decided.
-    pub at: Timestamp,
-}
-
-/// A deployment's row.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Record {
-    /// The execution's ARN.
-    pub execution: String,
-    /// The application.
-    pub application: Application,
-    /// Where it is.
-    pub status: Status,
-    /// When it took its locks.
-    pub began_at: Timestamp,
-    /// The names of its locks.
-    pub locks: Vec<String>,
-    /// The alarms that it watches.
-    pub alarms: Vec<AlarmName>,
-    /// Its targets and plan, once fixed.
-    pub footprint: Option<Footprint>,
-    /// The weight last recorded.
-    pub weight: Weight,
-    /// The steps taken so far.
-    pub steps: Vec<StepTaken>,
-    /// The token that ends its wait for a person.
-    pub token: Option<String>,
-    /// What that person is asked.
-    pub asked: Option<Box<Asked>>,
-    /// What a person wishes of it, until its next look.
-    pub wish: Option<Wish>,
-    /// What it does when nobody ends its hold.
-    pub on_hold_timeout: OnHoldTimeout,
-    /// Why it goes back, once told to.
-    pub why: Option<Why>,
-    /// Until when blue is kept ready, once promoted.
-    pub retain_until: Option<Timestamp>,
-    /// When that time was over.
-    pub retention_ended_at: Option<Timestamp>,
-    /// The release of the application that was promoted after it.
-    pub superseded_by: Option<String>,
-}
-
-impl Record {
-    /// The row that a release in flight has.
-    #[must_use]
-    pub fn of(execution: &str, release: &Release) -> Self {
-        let functions: Vec<_> = release.locked().collect();
-        Self {
-            execution: execution.to_owned(),
-            application: release.application.clone(),
-            status: Status::InFlight,
-            began_at: release.started_at,
-            locks: lock_names(&release.application, &functions, &release.traffic.locks()),
-            alarms: release.analysis.alarms.clone(),
-            footprint: Some(release.footprint()),
-            weight: release.weight(),
-            steps: release.steps.clone(),
-            token: None,
-            asked: None,
-            wish: None,
-            on_hold_timeout: release.hold.on_timeout,
-            why: None,
-            retain_until: None,
-            retention_ended_at: None,
-            superseded_by: None,
-        }
-    }
-}
-
-/// A deployment that watches an alarm: all that a rollback needs, so that it costs no other call.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Watch {
-    /// The execution's ARN.
-    pub execution: String,
-    /// Its targets and plan, as of the last shift.
-    pub footprint: Footprint,
-    /// Until when it watches, where it has been promoted; none while it is in flight.
-    pub retain_until: Option<Timestamp>,
-}
 
 /// A deployment that wants to begin.
 #[derive(Clone, Copy, Debug)]
@@ -273,8 +145,6 @@ pub struct Ledger {
     client: Lazy<Client>,
     table: String,
 }
-
-type Item = HashMap<String, AttributeValue>;
 
 impl Ledger {
     /// The table named by the environment's `LEDGER_TABLE`.
@@ -640,44 +510,6 @@ impl Ledger {
             .collect()
     }
 
-    /// Leaves it to the schedule to tell people of a deployment that has ended.
-    pub async fn owe(&self, execution: &str) -> Result<(), Error> {
-        let row = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(key(RUNNING, execution)))
-            .item("owed", AttributeValue::Bool(true));
-        row.send()
-            .await
-            .map(drop)
-            .map_err(|error| classify("writing to the ledger", &error))
-    }
-
-    /// Whether people have not been told of a deployment that has ended.
-    pub async fn owes(&self, execution: &str) -> Result<bool, Error> {
-        let got = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key(RUNNING, execution)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| classify("reading the ledger", &error))?;
-        Ok(got.item.is_some_and(|row| row.contains_key("owed")))
-    }
-
-    /// They have been.
-    pub async fn paid(&self, execution: &str) -> Result<(), Error> {
-        let row = self.client.delete_item().table_name(&self.table);
-        row.set_key(Some(key(RUNNING, execution)))
-            .send()
-            .await
-            .map(drop)
-            .map_err(|error| classify("writing to the ledger", &error))
-    }
-
     /// The execution that holds an application, or, when none does, the one that was promoted last.
     pub async fn latest(&self, application: &Application) -> Result<Option<String>, Error> {
         let holder = key(&lock(&application_lock(application)), ONE);
@@ -781,229 +613,5 @@ impl Ledger {
         }
         let delete = delete.build().expect("table and key are given");
         TransactWriteItem::builder().delete(delete).build()
-    }
-}
-
-/// Every lock's name: the application's, each function's and the front door's. A function is locked
-/// whole, for its `$LATEST` is shared by all its aliases.
-fn lock_names(
-    application: &Application,
-    functions: &[&FunctionName],
-    doors: &[String],
-) -> Vec<String> {
-    let functions: BTreeSet<_> = functions
-        .iter()
-        .map(|name| format!("function/{name}"))
-        .collect();
-    std::iter::once(application_lock(application))
-        .chain(functions)
-        .chain(doors.iter().cloned())
-        .collect()
-}
-
-fn application_lock(application: &Application) -> String {
-    format!("application/{application}")
-}
-
-const RUNNING: &str = "RUNNING";
-const ONE: &str = "-";
-
-fn lock(name: &str) -> String {
-    format!("LOCK#{name}")
-}
-
-fn deployment(execution: &str) -> String {
-    format!("DEPLOYMENT#{execution}")
-}
-
-fn watched(alarm: &AlarmName) -> String {
-    format!("ALARM#{alarm}")
-}
-
-fn promoted(application: &Application) -> String {
-    format!("PROMOTED#{application}")
-}
-
-fn key(pk: &str, sk: &str) -> Item {
-    HashMap::from([("pk".to_owned(), s(pk)), ("sk".to_owned(), s(sk))])
-}
-
-fn s(text: &str) -> AttributeValue {
-    AttributeValue::S(text.to_owned())
-}
-
-fn n(number: i64) -> AttributeValue {
-    AttributeValue::N(number.to_string())
-}
-
-fn json<T: Serialize>(value: &T) -> AttributeValue {
-    AttributeValue::S(
-        serde_json::to_string(value).expect("strings, numbers and lists always serialise"),
-    )
-}
-
-fn write_put(put: aws_sdk_dynamodb::types::builders::PutBuilder) -> TransactWriteItem {
-    TransactWriteItem::builder()
-        .put(put.build().expect("table and item are given"))
-        .build()
-}
-
-fn text(item: &Item, name: &str) -> Option<String> {
-    item.get(name).and_then(|value| value.as_s().ok()).cloned()
-}
-
-fn required(item: &Item, name: &str) -> Result<String, Error> {
-    text(item, name).ok_or_else(|| Error::Refused(format!("a row of the ledger has no {name}")))
-}
-
-fn parsed<T: DeserializeOwned>(item: &Item, name: &str) -> Result<T, Error> {
-    serde_json::from_str(&required(item, name)?).map_err(|error| {
-        Error::Refused(format!(
-            "a row of the ledger has no readable {name}: {error}"
-        ))
-    })
-}
-
-fn optional<T: DeserializeOwned>(item: &Item, name: &str) -> Result<Option<T>, Error> {
-    if item.contains_key(name) {
-        parsed(item, name).map(Some)
-    } else {
-        Ok(None)
-    }
-}
-
-fn record(item: &Item) -> Result<Record, Error> {
-    let unreadable =
-        |what: &str| Error::Refused(format!("a row of the ledger has no readable {what}"));
-    let status = required(item, "status")?
-        .parse()
-        .map_err(|_| unreadable("status"))?;
-    let application = Application::try_from(required(item, "application")?)
-        .map_err(|_| unreadable("application"))?;
-    let weight = item
-        .get("weight")
-        .and_then(|value| value.as_n().ok()?.parse::<u8>().ok())
-        .and_then(|percent| Weight::try_from(percent).ok())
-        .unwrap_or(Weight::ZERO);
-    Ok(Record {
-        execution: required(item, "execution")?,
-        application,
-        status,
-        began_at: instant(item, "beganAt")?.ok_or_else(|| unreadable("beganAt"))?,
-        locks: parsed(item, "locks")?,
-        alarms: parsed(item, "alarms")?,
-        footprint: optional(item, "footprint")?,
-        weight,
-        steps: optional(item, "steps")?.unwrap_or_default(),
-        token: text(item, "token"),
-        asked: optional(item, "asked")?,
-        wish: optional(item, "wish")?,
-        on_hold_timeout: parsed(item, "onHoldTimeout")?,
-        why: optional(item, "why")?,
-        retain_until: instant(item, "retainUntil")?,
-        retention_ended_at: instant(item, "retentionEndedAt")?,
-        superseded_by: text(item, "supersededBy"),
-    })
-}
-
-fn instant(item: &Item, name: &str) -> Result<Option<Timestamp>, Error> {
-    let read = |time: String| {
-        time.parse()
-            .map_err(|_| Error::Refused(format!("a row of the ledger has no readable {name}")))
-    };
-    text(item, name).map(read).transpose()
-}
-
-/// What a deployment that may not go on is told.
-fn told(row: Option<&Item>) -> Error {
-    match row.map(record) {
-        // Nothing of it is to be put back.
-        Some(Ok(row)) if row.status == Status::Promoted => {
-            Error::Refused("the deployment has been promoted already".into())
-        }
-        Some(Ok(row)) => {
-            let reason = row
-                .why
-                .map_or_else(|| "it has ended".to_owned(), |why| why.reason);
-            Error::DeploymentRolledBack(reason)
-        }
-        Some(Err(error)) => error,
-        None => Error::DeploymentRolledBack("the ledger does not know this deployment".into()),
-    }
-}
-
-/// The rows that made a transaction's conditions fail: an empty list when it only collided with
-/// another one, none when it failed otherwise.
-fn cancelled<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<Vec<Item>> {
-    match error.as_service_error()? {
-        TransactWriteItemsError::TransactionCanceledException(cancelled) => {
-            let reasons = cancelled.cancellation_reasons();
-            let conditions: Vec<_> = reasons
-                .iter()
-                .filter(|r| r.code() == Some("ConditionalCheckFailed"))
-                .collect();
-            let conflict = reasons
-                .iter()
-                .any(|r| r.code() == Some("TransactionConflict"));
-            (!conditions.is_empty() || conflict)
-                .then(|| conditions.iter().filter_map(|r| r.item.clone()).collect())
-        }
-        _ => None,
-    }
-}
-
-/// Whether one of a transaction's first `count` conditions failed.
-fn failed_first<R>(error: &SdkError<TransactWriteItemsError, R>, count: usize) -> bool {
-    match error.as_service_error() {
-        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => cancelled
-            .cancellation_reasons()
-            .iter()
-            .take(count)
-            .any(|reason| reason.code() == Some("ConditionalCheckFailed")),
-        _ => false,
-    }
-}
-
-fn contended() -> Error {
-    Error::Transient("another transaction is writing to the same rows of the ledger".into())
-}
-
-fn failed_condition<R>(
-    error: &SdkError<UpdateItemError, R>,
-) -> Option<&ConditionalCheckFailedException> {
-    match error.as_service_error()? {
-        UpdateItemError::ConditionalCheckFailedException(failed) => Some(failed),
-        _ => None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_function_is_locked_once_whatever_its_aliases() {
-        let chat = Application::try_from("chat".to_owned()).unwrap();
-        let name = FunctionName::try_from("f".to_owned()).unwrap();
-        assert_eq!(
-            lock_names(&chat, &[&name, &name], &["rule/r".into()]),
-            ["application/chat", "function/f", "rule/r"]
-        );
-    }
-
-    #[test]
-    fn a_status_is_read_as_it_is_written() {
-        for status in [
-            Status::Preparing,
-            Status::InFlight,
-            Status::Held,
-            Status::RollingBack,
-            Status::RolledBack,
-            Status::Promoted,
-            Status::Rejected,
-            Status::Unchanged,
-        ] {
-            assert_eq!(status.word().parse(), Ok(status));
-        }
     }
 }

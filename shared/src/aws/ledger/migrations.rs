@@ -1,7 +1,10 @@
 //! Which migrations have been run: a row for each direction of a release, written before the function
 //! is invoked, and completed with what came of it.
 
-use super::{Item, KEEP_SECONDS, Ledger, json, key, n, optional, s, text};
+use super::{
+    KEEP_SECONDS, Ledger,
+    rows::{Item, json, key, n, optional, s, text},
+};
 use crate::{
     aws::classify::{classify, is},
     domain::{

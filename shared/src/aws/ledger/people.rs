@@ -5,7 +5,11 @@ use aws_sdk_dynamodb::{
     types::ReturnValuesOnConditionCheckFailure,
 };
 
-use super::{Ledger, ONE, Status, deployment, failed_condition, json, key, s, told};
+use super::{
+    Ledger,
+    record::{Status, told},
+    rows::{ONE, deployment, failed_condition, json, key, s},
+};
 use crate::{
     aws::classify::classify,
     domain::approval::{Asked, Wish},

@@ -16,9 +16,12 @@ use chrono::TimeDelta;
 use futures::future::try_join_all;
 
 use super::{
-    Item, Ledger, ONE, Record, Status, cancelled, contended, deployment, failed_condition,
-    failed_first, instant, json, key, lock, n, parsed, promoted, required, s, text, watched,
-    write_put,
+    Ledger,
+    record::{Record, Status},
+    rows::{
+        Item, ONE, cancelled, contended, deployment, failed_condition, failed_first, instant, json,
+        key, lock, n, parsed, promoted, required, s, text, watched, write_put,
+    },
 };
 use crate::{
     aws::classify::classify,

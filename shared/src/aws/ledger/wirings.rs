@@ -1,6 +1,9 @@
 //! How front doors were before they were wired: a row for each stage and function of an API.
 
-use super::{Ledger, json, key, parsed, s};
+use super::{
+    Ledger,
+    rows::{json, key, parsed, s},
+};
 use crate::{
     aws::classify::classify,
     domain::{

@@ -1,0 +1,143 @@
+//! How rows are named, written and read, and what a refused write says.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::{
+    error::SdkError,
+    operation::{transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
+    types::{
+        AttributeValue, TransactWriteItem, builders::PutBuilder,
+        error::ConditionalCheckFailedException,
+    },
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    domain::{
+        Timestamp,
+        names::{AlarmName, Application},
+    },
+    error::Error,
+};
+
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+pub(super) const RUNNING: &str = "RUNNING";
+pub(super) const ONE: &str = "-";
+
+pub(super) fn lock(name: &str) -> String {
+    format!("LOCK#{name}")
+}
+
+pub(super) fn deployment(execution: &str) -> String {
+    format!("DEPLOYMENT#{execution}")
+}
+
+pub(super) fn watched(alarm: &AlarmName) -> String {
+    format!("ALARM#{alarm}")
+}
+
+pub(super) fn promoted(application: &Application) -> String {
+    format!("PROMOTED#{application}")
+}
+
+pub(super) fn key(pk: &str, sk: &str) -> Item {
+    HashMap::from([("pk".to_owned(), s(pk)), ("sk".to_owned(), s(sk))])
+}
+
+pub(super) fn s(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+pub(super) fn n(number: i64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+pub(super) fn json<T: Serialize>(value: &T) -> AttributeValue {
+    AttributeValue::S(
+        serde_json::to_string(value).expect("strings, numbers and lists always serialise"),
+    )
+}
+
+pub(super) fn write_put(put: PutBuilder) -> TransactWriteItem {
+    TransactWriteItem::builder()
+        .put(put.build().expect("table and item are given"))
+        .build()
+}
+
+pub(super) fn text(item: &Item, name: &str) -> Option<String> {
+    item.get(name).and_then(|value| value.as_s().ok()).cloned()
+}
+
+pub(super) fn required(item: &Item, name: &str) -> Result<String, Error> {
+    text(item, name).ok_or_else(|| Error::Refused(format!("a row of the ledger has no {name}")))
+}
+
+pub(super) fn parsed<T: DeserializeOwned>(item: &Item, name: &str) -> Result<T, Error> {
+    serde_json::from_str(&required(item, name)?).map_err(|error| {
+        Error::Refused(format!(
+            "a row of the ledger has no readable {name}: {error}"
+        ))
+    })
+}
+
+pub(super) fn optional<T: DeserializeOwned>(item: &Item, name: &str) -> Result<Option<T>, Error> {
+    if item.contains_key(name) {
+        parsed(item, name).map(Some)
+    } else {
+        Ok(None)
+    }
+}
+
+pub(super) fn instant(item: &Item, name: &str) -> Result<Option<Timestamp>, Error> {
+    let read = |time: String| {
+        time.parse()
+            .map_err(|_| Error::Refused(format!("a row of the ledger has no readable {name}")))
+    };
+    text(item, name).map(read).transpose()
+}
+
+/// The rows that made a transaction's conditions fail: an empty list when it only collided with
+/// another one, none when it failed otherwise.
+pub(super) fn cancelled<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<Vec<Item>> {
+    match error.as_service_error()? {
+        TransactWriteItemsError::TransactionCanceledException(cancelled) => {
+            let reasons = cancelled.cancellation_reasons();
+            let conditions: Vec<_> = reasons
+                .iter()
+                .filter(|r| r.code() == Some("ConditionalCheckFailed"))
+                .collect();
+            let conflict = reasons
+                .iter()
+                .any(|r| r.code() == Some("TransactionConflict"));
+            (!conditions.is_empty() || conflict)
+                .then(|| conditions.iter().filter_map(|r| r.item.clone()).collect())
+        }
+        _ => None,
+    }
+}
+
+/// Whether one of a transaction's first `count` conditions failed.
+pub(super) fn failed_first<R>(error: &SdkError<TransactWriteItemsError, R>, count: usize) -> bool {
+    match error.as_service_error() {
+        Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => cancelled
+            .cancellation_reasons()
+            .iter()
+            .take(count)
+            .any(|reason| reason.code() == Some("ConditionalCheckFailed")),
+        _ => false,
+    }
+}
+
+pub(super) fn contended() -> Error {
+    Error::Transient("another transaction is writing to the same rows of the ledger".into())
+}
+
+pub(super) fn failed_condition<R>(
+    error: &SdkError<UpdateItemError, R>,
+) -> Option<&ConditionalCheckFailedException> {
+    match error.as_service_error()? {
+        UpdateItemError::ConditionalCheckFailedException(failed) => Some(failed),
+        _ => None,
+    }
+}
