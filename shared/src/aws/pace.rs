@@ -11,7 +11,7 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -20,7 +20,7 @@ use aws_sdk_lambda::{
     Client,
     config::{
         Builder, ConfigBag, Intercept, RuntimeComponents,
-        interceptors::FinalizerInterceptorContextRef,
+        interceptors::{BeforeSerializationInterceptorContextRef, FinalizerInterceptorContextRef},
         retry::{RetryConfig, RetryPartition, TokenBucket},
     },
     error::BoxError,
@@ -35,16 +35,22 @@ use aws_smithy_runtime_api::client::{
     orchestrator::HttpRequest,
     retries::RequestAttempts,
 };
+use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use tokio::time::{Instant, sleep};
 
 /// How often a call is tried that gets no answer, or a wrong one: each try may take 8 seconds.
 pub(super) const ATTEMPTS: u32 = 3;
 
-/// How often a call to Lambda is tried that is throttled. With [`MAX_BACKOFF`] this takes 6 seconds
-/// on average and 12 at the most, besides the turns that it waits for: every handler has more.
-const ATTEMPTS_IF_THROTTLED: u32 = 6;
+/// For how long calls to Lambda are tried again while every one of them is throttled. As long as some get
+/// through, the others go on: of 50 calls where others leave us 5 a second, the last is served after 10
+/// seconds, however often it was refused until then.
+const PATIENCE: Duration = Duration::from_secs(6);
+/// How often a call to Lambda is tried at the very most, throttled: patience ends before. The SDK adds up
+/// what each of them may take, before every attempt.
+const ATTEMPTS_IF_THROTTLED: u32 = 100;
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
-const MAX_BACKOFF: Duration = Duration::from_secs(4);
+/// Short, for the gate keeps many calls apart, and a few may be tried often.
+const MAX_BACKOFF: Duration = Duration::from_secs(2);
 
 /// How much of the account's control plane is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,7 +243,7 @@ pub fn lambda(config: &SdkConfig) -> Client {
         .with_initial_backoff(FIRST_BACKOFF)
         .with_max_backoff(MAX_BACKOFF);
     // The SDK's quota of retries would run out in the middle of a throttled release, and a warm
-    // process would begin the next one without. The gate and the attempts are limits enough.
+    // process would begin the next one without. The gate and our patience are limits enough.
     let unlimited = RetryPartition::custom("lambda")
         .token_bucket(TokenBucket::unlimited())
         .build();
@@ -245,19 +251,55 @@ pub fn lambda(config: &SdkConfig) -> Client {
         Builder::from(config)
             .retry_config(retries)
             .retry_partition(unlimited)
-            .interceptor(PatientWithThrottles)
+            .interceptor(PatientWithThrottles::default())
             .build(),
     )
 }
 
-/// Ends the attempts early at what is no throttle: there, each may take long.
-#[derive(Debug)]
-struct PatientWithThrottles;
+/// Ends the attempts: after [`PATIENCE`] where they were throttled, and after [`ATTEMPTS`] at anything
+/// else, where each may take long.
+#[derive(Debug, Default)]
+struct PatientWithThrottles {
+    /// When a call of this client last came through.
+    came_through: Mutex<Option<Instant>>,
+}
+
+/// When a call's first attempt began.
+#[derive(Clone, Copy, Debug)]
+struct Began(Instant);
+
+impl Storable for Began {
+    type Storer = StoreReplace<Self>;
+}
+
+impl PatientWithThrottles {
+    /// Whether nothing has come through for so long that it is given up.
+    fn is_over(&self, began: Option<&Began>) -> bool {
+        let came_through = *self.lock();
+        let since = began.map(|began| began.0).max(came_through);
+        since.is_none_or(|since| since.elapsed() >= PATIENCE)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.came_through
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 #[dyn_dispatch_hint]
 impl Intercept for PatientWithThrottles {
     fn name(&self) -> &'static str {
         "PatientWithThrottles"
+    }
+
+    fn read_before_execution(
+        &self,
+        _: &BeforeSerializationInterceptorContextRef<'_>,
+        bag: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        bag.interceptor_state().store_put(Began(Instant::now()));
+        Ok(())
     }
 
     fn read_after_attempt(
@@ -272,10 +314,13 @@ impl Intercept for PatientWithThrottles {
         let made = bag
             .load::<RequestAttempts>()
             .map_or(0, RequestAttempts::attempts);
-        if !throttled
-            && made >= ATTEMPTS
-            && let Some(retries) = bag.load::<RetryConfig>().cloned()
-        {
+        let is_last = if throttled {
+            self.is_over(bag.load::<Began>())
+        } else {
+            *self.lock() = Some(Instant::now());
+            made >= ATTEMPTS
+        };
+        if is_last && let Some(retries) = bag.load::<RetryConfig>().cloned() {
             bag.interceptor_state()
                 .store_put(retries.with_max_attempts(made));
         }
@@ -442,19 +487,55 @@ mod tests {
         }
     }
 
-    /// A service that answers every call with one status, and counts them.
+    /// A service that takes so many calls a second, answers them with one status, throttles all others,
+    /// and counts all of them.
     #[derive(Clone, Debug)]
     struct Service {
+        takes: Option<Arc<Mutex<Bucket>>>,
         status: u16,
+        opened: Instant,
         calls: Arc<AtomicU32>,
+    }
+
+    impl Service {
+        fn new(status: u16) -> Self {
+            Self {
+                takes: None,
+                status,
+                opened: Instant::now(),
+                calls: Arc::default(),
+            }
+        }
+
+        /// One call at a time, and no more than these.
+        fn takes(per_second: u32) -> Self {
+            Self {
+                takes: Some(Arc::new(Mutex::new(Bucket::new(1, per_second)))),
+                ..Self::new(200)
+            }
+        }
+
+        fn is_full(&self) -> bool {
+            let Some(takes) = &self.takes else {
+                return false;
+            };
+            let mut bucket = takes.lock().expect("nobody panics with it");
+            let mut next = *bucket;
+            let is_full = !next.take(self.opened.elapsed()).is_zero();
+            if !is_full {
+                *bucket = next;
+            }
+            is_full
+        }
     }
 
     impl HttpConnector for Service {
         fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
             self.calls.fetch_add(1, Ordering::Relaxed);
-            let status = self.status.try_into().expect("it is a status");
-            let mut answer = HttpResponse::new(status, SdkBody::from("{}"));
-            if self.status == 429 {
+            let status = if self.is_full() { 429 } else { self.status };
+            let code = status.try_into().expect("it is a status");
+            let mut answer = HttpResponse::new(code, SdkBody::from("{}"));
+            if status == 429 {
                 let headers = answer.headers_mut();
                 headers.insert("x-amzn-errortype", "TooManyRequestsException");
             }
@@ -462,13 +543,8 @@ mod tests {
         }
     }
 
-    /// A client of Lambda, and how often Lambda was called.
-    fn client(status: u16, pace: Pace) -> (Client, Arc<AtomicU32>) {
-        let calls = Arc::<AtomicU32>::default();
-        let service = Service {
-            status,
-            calls: Arc::clone(&calls),
-        };
+    fn client(service: &Service, pace: Pace) -> Client {
+        let service = service.clone();
         let inner = http_client_fn(move |_, _| SharedHttpConnector::new(service.clone()));
         let credentials = Credentials::new("a", "b", None, None, "test");
         let config = SdkConfig::builder()
@@ -478,58 +554,89 @@ mod tests {
             .sleep_impl(TokioSleep::new())
             .http_client(paced(inner, pace))
             .build();
-        (lambda(&config), calls)
+        lambda(&config)
+    }
+
+    /// Reads an alias.
+    async fn read(client: &Client) -> bool {
+        let read = client.get_alias().function_name("f").name("live").send();
+        read.await.is_ok()
+    }
+
+    /// Reads so many aliases at once. How many of them were read.
+    async fn read_all(client: &Client, aliases: usize) -> usize {
+        let reads = (0..aliases).map(|_| read(client));
+        let read = futures::future::join_all(reads).await;
+        read.into_iter().filter(|done| *done).count()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_throttle_is_met_with_more_patience_than_silence() {
-        for (status, tries) in [
-            (200, 1),
-            (404, 1),
-            (500, ATTEMPTS),
-            (429, ATTEMPTS_IF_THROTTLED),
-        ] {
-            let (client, calls) = client(status, Pace::Release);
-            let begun = Instant::now();
-            let _ = client
-                .get_alias()
-                .function_name("f")
-                .name("live")
-                .send()
-                .await;
-            assert_eq!(calls.load(Ordering::Relaxed), tries, "{status}");
-            assert!(begun.elapsed() < Duration::from_secs(12), "{status}");
+    async fn what_is_no_throttle_is_tried_a_few_times() {
+        for (status, tries) in [(200, 1), (404, 1), (500, ATTEMPTS)] {
+            let service = Service::new(status);
+            read(&client(&service, Pace::Release)).await;
+            assert_eq!(service.calls.load(Ordering::Relaxed), tries, "{status}");
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn every_call_waits_its_turn_and_every_retry_too() {
-        let (client, calls) = client(429, Pace::Release);
+    async fn a_throttle_is_waited_out_for_as_long_as_patience_lasts() {
+        let service = Service::new(429);
         let begun = Instant::now();
-        let reads = (0..50).map(|_| client.get_alias().function_name("f").name("live").send());
-        futures::future::join_all(reads).await;
-        let calls = calls.load(Ordering::Relaxed);
-        assert_eq!(calls, 50 * ATTEMPTS_IF_THROTTLED);
-        let most = 5.0 + 10.0 * begun.elapsed().as_secs_f64();
+        assert!(!read(&client(&service, Pace::Release)).await);
+        let tries = service.calls.load(Ordering::Relaxed);
+        assert!(tries > ATTEMPTS, "{tries}");
+        let most = PATIENCE + MAX_BACKOFF;
         assert!(
-            f64::from(calls) <= most + 1.0,
-            "{calls} in {:?}",
-            begun.elapsed()
-        );
-        assert!(
-            begun.elapsed() < Duration::from_secs(45),
+            (PATIENCE..=most).contains(&begun.elapsed()),
             "{:?}",
             begun.elapsed()
         );
     }
 
     #[tokio::test(start_paused = true)]
+    async fn where_others_leave_a_little_all_get_through() {
+        for (pace, per_second) in [
+            (Pace::Rollback, 5),
+            (Pace::Rollback, 1),
+            (Pace::Release, 3),
+            (Pace::Cleanup, 2),
+        ] {
+            let service = Service::takes(per_second);
+            let begun = Instant::now();
+            assert_eq!(read_all(&client(&service, pace), 50).await, 50, "{pace:?}");
+            let least = 50.0 / f64::from(per_second);
+            assert!(
+                begun.elapsed().as_secs_f64() < 2.0 * least + 3.0,
+                "{pace:?}: {:?}",
+                begun.elapsed()
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_call_waits_its_turn_and_every_retry_too() {
+        let service = Service::new(429);
+        let begun = Instant::now();
+        assert_eq!(read_all(&client(&service, Pace::Release), 50).await, 0);
+        let calls = f64::from(service.calls.load(Ordering::Relaxed));
+        let most = 5.0 + 10.0 * begun.elapsed().as_secs_f64();
+        assert!(calls <= most + 1.0, "{calls} in {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < PATIENCE * 3,
+            "given up: {:?}",
+            begun.elapsed()
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn invocations_do_not_wait() {
-        let (client, calls) = client(200, Pace::Release);
+        let service = Service::new(200);
+        let client = client(&service, Pace::Release);
         let begun = Instant::now();
         let calls_of_users = (0..100).map(|_| client.invoke().function_name("f").send());
         futures::future::join_all(calls_of_users).await;
-        assert_eq!(calls.load(Ordering::Relaxed), 100);
+        assert_eq!(service.calls.load(Ordering::Relaxed), 100);
         assert_eq!(begun.elapsed(), Duration::ZERO);
     }
 }
