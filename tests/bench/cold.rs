@@ -23,8 +23,10 @@ pub(crate) struct Taken {
     pub(crate) cpu_ms: Samples,
     pub(crate) peak_mib: Samples,
     pub(crate) calls: Samples,
-    /// For how long calls were on their way.
+    /// For how long calls were served.
     pub(crate) calls_ms: Samples,
+    /// How many calls came one after the other.
+    pub(crate) turns: Samples,
     /// From the event until traffic was on blue, where it was put there.
     pub(crate) to_blue_ms: Samples,
 }
@@ -35,6 +37,8 @@ pub(crate) struct Cold {
     pub(crate) taken: BTreeMap<Which, Taken>,
     /// A TLS handshake by itself.
     pub(crate) handshake_ms: Samples,
+    /// A bare round trip, without the time in which it is served.
+    pub(crate) wire_ms: f64,
 }
 
 /// The function in Rust that does nothing.
@@ -73,6 +77,7 @@ impl Cold {
             self.run(stage, (UPDATE_ALIAS, wire), &bare, &event).await;
         }
         self.handshake_ms.push(stage.handshake_ms().await);
+        self.wire_ms = stage.wire_ms;
     }
 
     async fn promoted(&mut self, stage: &Stage, nth: usize) {
@@ -133,6 +138,7 @@ impl Cold {
         taken.peak_mib.push(emulator.peak_kib() / 1024.0);
         taken.calls.push(count(seen.calls.len()));
         taken.calls_ms.push(seen.calls_ms());
+        taken.turns.push(count(seen.turns(stage.wire_ms)));
         if which.0 == UPDATE_ALIAS {
             taken.to_blue_ms.push(seen.to_blue_ms());
         }
@@ -144,12 +150,17 @@ impl Cold {
         &self.taken[&(name, wire)]
     }
 
-    /// The least that a function can take that makes the same calls: a process that does nothing, and
-    /// the time in which calls were on their way; and the handshake, where there is one.
+    /// The least that a function can take that makes the same calls: a process that does nothing, the
+    /// bare round trips of those calls, and the handshake where there is one.
     pub(crate) fn floor_ms(&self, name: &'static str, wire: Wire) -> f64 {
+        let turns = median(&self.of(name, wire).turns);
+        self.served_ms(name, wire) + turns * self.wire_ms
+    }
+
+    /// The same as if calls took no longer than they are served.
+    pub(crate) fn served_ms(&self, name: &'static str, wire: Wire) -> f64 {
         let handshake = match wire {
             Wire::Http => 0.0,
-            Wire::Https if self.of(name, wire).calls_ms.is_empty() => 0.0,
             Wire::Https => median(&self.handshake_ms),
         };
         median(&self.of(NOTHING, Wire::Http).ms) + median(&self.of(name, wire).calls_ms) + handshake

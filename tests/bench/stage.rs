@@ -1,12 +1,17 @@
 //! A release played by hand: the bench is the state machine, and hands each function what its state
 //! would. So each can be measured by itself, on what really comes before it.
 
-use std::{collections::BTreeMap, time::SystemTime};
+use std::{
+    collections::BTreeMap,
+    time::{Instant, SystemTime},
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use crossfade_tests::{
     Api, Behaviour, LocalAws, Stack, Target, World,
     api::{Kind, STAGES},
+    figures::{Samples, median},
+    http::Connection,
     stack::FUNCTIONS,
     world::Call,
 };
@@ -46,6 +51,8 @@ pub(crate) struct Stage {
     pub(crate) api: Api,
     hook: Target,
     https: Https,
+    /// What a bare round trip takes besides the time in which it is served, milliseconds.
+    pub(crate) wire_ms: f64,
     variables: BTreeMap<String, Vec<(String, String)>>,
 }
 
@@ -77,13 +84,52 @@ impl Stage {
             api,
             hook,
             https,
+            wire_ms: 0.0,
             variables: BTreeMap::new(),
         };
+        stage.wire_ms = stage.wire_ms().await;
         for name in FUNCTIONS {
             let given = stage.variables_of(name).await;
             stage.variables.insert(name.to_owned(), given);
         }
         stage
+    }
+
+    /// From the first byte of a call to the last of its answer, over a connection that is open already
+    /// and with nothing to sign or to understand, less the time in which the local AWS served it.
+    async fn wire_ms(&self) -> f64 {
+        /// Enough for a median that stays.
+        const ROUND_TRIPS: usize = 100;
+        let address = self.local.endpoint();
+        let address = address.trim_start_matches("http://");
+        let mut connection = Connection::open(address).await.expect("it listens");
+        let path = format!("/2015-03-31/functions/{}/aliases/{ALIAS}", self.target.name);
+        let scope = "AWS4-HMAC-SHA256 Credential=test/20261127/us-east-1/lambda/aws4_request, \
+            SignedHeaders=host, Signature=0";
+        let since = self.world.now().await;
+        let mut took = Samples::new();
+        for _ in 0..ROUND_TRIPS {
+            let begun = Instant::now();
+            let answer = connection
+                .send("GET", &path, &[("authorization", scope)], b"")
+                .await;
+            took.push(begun.elapsed().as_secs_f64() * 1e3);
+            assert_eq!(answer.expect("it answers").status, 200);
+        }
+        let calls = self.world.calls(since).await;
+        let served = calls.iter().filter(|call| call.action == "GetAlias");
+        let served: Samples = served.map(|call| call.seconds * 1e3).collect();
+        assert_eq!(
+            served.len(),
+            ROUND_TRIPS,
+            "nobody else calls now: {calls:?}"
+        );
+        let besides: Samples = took
+            .iter()
+            .zip(served)
+            .map(|(all, served)| all - served)
+            .collect();
+        median(&besides)
     }
 
     async fn variables_of(&self, name: &str) -> Vec<(String, String)> {
@@ -298,6 +344,17 @@ impl Seen {
             until = until.max(call.answered());
         }
         sum * 1e3
+    }
+
+    /// How many calls came one after the other: later than the answer of the one before could be there
+    /// and the call be here. What came sooner was sent beside it.
+    pub(crate) fn turns(&self, wire_ms: f64) -> usize {
+        let (mut turns, mut until) = (0, f64::NEG_INFINITY);
+        for call in &self.calls {
+            turns += usize::from(call.time >= until + wire_ms / 1e3);
+            until = until.max(call.answered());
+        }
+        turns
     }
 
     fn blue(&self) -> &Call {

@@ -20,11 +20,12 @@ pub(crate) fn functions(packages: &Packages, cold: &Cold) -> Table {
         "time",
         "/ Python",
         "/ floor",
+        "/ served",
         "CPU",
         "/ Python",
         "memory",
         "/ Python",
-        "calls",
+        "calls one after the other",
     ]);
     let rows = measured().map(|name| (name, Wire::Http));
     let rest = [
@@ -51,10 +52,12 @@ fn row(packages: &Packages, cold: &Cold, (name, wire): Which) -> Vec<String> {
             format!("{:.3}", median(of(taken)) / median(of(python)))
         }
     };
-    let floor = if [NOTHING, PYTHON].contains(&name) {
-        String::new()
-    } else {
-        format!("{:.2}", median(&taken.ms) / cold.floor_ms(name, wire))
+    let vs_floor = |floor_ms: fn(&Cold, &'static str, Wire) -> f64| {
+        if [NOTHING, PYTHON].contains(&name) {
+            String::new()
+        } else {
+            format!("{:.2}", median(&taken.ms) / floor_ms(cold, name, wire))
+        }
     };
     let package = packages.get(name).map(|size| format!("{size:.2} MB"));
     let by = match wire {
@@ -66,12 +69,13 @@ fn row(packages: &Packages, cold: &Cold, (name, wire): Which) -> Vec<String> {
         package.unwrap_or_default(),
         format!("{:.1} ms", median(&taken.ms)),
         vs(|one| &one.ms),
-        floor,
+        vs_floor(Cold::floor_ms),
+        vs_floor(Cold::served_ms),
         format!("{:.1} ms", median(&taken.cpu_ms)),
         vs(|one| &one.cpu_ms),
         format!("{:.1} MiB", median(&taken.peak_mib)),
         vs(|one| &one.peak_mib),
-        format!("{:.0}", median(&taken.calls)),
+        format!("{:.0} in {:.0}", median(&taken.calls), median(&taken.turns)),
     ]
 }
 
@@ -83,7 +87,7 @@ pub(crate) fn rollback(cold: &Cold, warm: &Taken) -> Table {
         "one bare UpdateAlias",
         "ratio",
     ]);
-    let call = median(&warm.query_ms);
+    let call = median(&warm.query_ms) + cold.wire_ms;
     let mut add = |what: &str, ours: f64, floor: f64| {
         table.add_row([
             what.to_owned(),
@@ -94,8 +98,12 @@ pub(crate) fn rollback(cold: &Cold, warm: &Taken) -> Table {
     };
     let (ours, floor) = (median(&warm.ours_ms), median(&warm.floor_ms));
     add("warm", ours, floor);
-    add("warm, without one call", ours - call, floor);
-    add("warm, the floor with one call more", ours, floor + call);
+    add("warm, without one bare round trip", ours - call, floor);
+    add(
+        "warm, the floor with one bare round trip more",
+        ours,
+        floor + call,
+    );
     for (what, wire) in [("cold", Wire::Http), ("cold, TLS", Wire::Https)] {
         let to_blue = |name| median(&cold.of(name, wire).to_blue_ms);
         add(what, to_blue(ALARM), to_blue(UPDATE_ALIAS));

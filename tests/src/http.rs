@@ -1,4 +1,4 @@
-//! The smallest HTTP client that does: one request a connection, to loopback.
+//! The smallest HTTP client that does, to loopback.
 
 use serde_json::Value;
 use tokio::{
@@ -38,29 +38,68 @@ pub async fn send(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> std::io::Result<Answer> {
-    let mut stream = TcpStream::connect(address).await?;
-    let mut head = format!(
-        "{method} {path} HTTP/1.1\r\nconnection: close\r\ncontent-length: {}\r\n",
-        body.len()
-    );
-    if !headers.iter().any(|(name, _)| *name == "host") {
-        head.extend(["host: ", address, "\r\n"]);
+    let headers: Vec<_> = headers
+        .iter()
+        .copied()
+        .chain([("connection", "close")])
+        .collect();
+    Connection::open(address)
+        .await?
+        .send(method, path, &headers, body)
+        .await
+}
+
+/// A connection that takes one request after the other.
+#[derive(Debug)]
+pub struct Connection {
+    address: String,
+    stream: TcpStream,
+}
+
+impl Connection {
+    /// Connects to an address, such as `127.0.0.1:4566`.
+    pub async fn open(address: &str) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            address: address.to_owned(),
+            stream,
+        })
     }
-    for (name, value) in headers {
-        head.extend([*name, ": ", *value, "\r\n"]);
+
+    /// Sends a request, in one write, and waits for its answer. A header `host` is sent instead of the
+    /// address.
+    pub async fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> std::io::Result<Answer> {
+        let mut head = format!(
+            "{method} {path} HTTP/1.1\r\ncontent-length: {}\r\n",
+            body.len()
+        );
+        if !headers.iter().any(|(name, _)| *name == "host") {
+            head.extend(["host: ", &self.address, "\r\n"]);
+        }
+        for (name, value) in headers {
+            head.extend([*name, ": ", *value, "\r\n"]);
+        }
+        head.push_str("\r\n");
+        self.stream
+            .write_all(&[head.as_bytes(), body].concat())
+            .await?;
+        let mut answer = Vec::new();
+        // Some servers, a browser's driver among them, keep the connection whatever they are asked.
+        while !is_whole(&answer) && self.stream.read_buf(&mut answer).await? > 0 {}
+        parse(&answer).ok_or_else(|| {
+            std::io::Error::other(format!(
+                "{method} {path}: no HTTP answer: {:?}",
+                String::from_utf8_lossy(&answer)
+            ))
+        })
     }
-    head.push_str("\r\n");
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(body).await?;
-    let mut answer = Vec::new();
-    // Some servers, a browser's driver among them, keep the connection whatever they are asked.
-    while !is_whole(&answer) && stream.read_buf(&mut answer).await? > 0 {}
-    parse(&answer).ok_or_else(|| {
-        std::io::Error::other(format!(
-            "{method} {path}: no HTTP answer: {:?}",
-            String::from_utf8_lossy(&answer)
-        ))
-    })
 }
 
 /// A body that came in chunks, put together; none when it is not whole.
