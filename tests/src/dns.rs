@@ -217,10 +217,8 @@ impl Dns {
         self.control.post("dns/health", &health).await;
     }
 
-    /// Takes the two records, their load balancers and the zone away.
-    ///
-    /// # Panics
-    /// When there are others in it.
+    /// Takes the two records and their load balancers away. The zone stays: others may be in it, and the
+    /// next one that is made there finds it.
     pub async fn delete(&self) {
         let gone = self.records().await.into_iter().map(|record| {
             Change::builder()
@@ -238,8 +236,6 @@ impl Dns {
         change.send().await.expect("the records can be deleted");
         self.blue.delete().await;
         self.green.delete().await;
-        let gone = self.client.delete_hosted_zone().id(&self.zone).send();
-        gone.await.expect("the zone can be deleted");
     }
 
     /// What the name servers answer: `blue`, `green`, or nothing.
