@@ -90,7 +90,7 @@ impl Handler {
         if let Some(record) = &record
             && record.status == Status::Held
             && record.on_hold_timeout == OnHoldTimeout::Leave
-            && ended.1.as_deref() == Some("DeploymentHeld")
+            && ended.error.as_deref() == Some("DeploymentHeld")
         {
             return Err(Error::DeploymentInProgress(format!(
                 "{holder} left the traffic held; end it first with {{\"action\":\"rollback\",\"application\":\"{}\"}}",
@@ -100,7 +100,7 @@ impl Handler {
         let why = Why {
             reason: format!(
                 "its execution ended {} without making traffic whole",
-                ended.0
+                ended.status
             ),
             evidence: Evidence::default(),
             at: task.now,
@@ -116,12 +116,12 @@ impl Handler {
         tracing::warn!(
             deployment.id = task.execution,
             holder,
-            status = ended.0,
+            status = ended.status,
             "Took over a dead holder's locks."
         );
         Ok(format!(
             "took over the locks of {holder}, which ended {}; its traffic was put back first",
-            ended.0
+            ended.status
         ))
     }
 }

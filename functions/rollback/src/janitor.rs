@@ -146,36 +146,34 @@ impl Handler {
             self.ledger.get(execution)
         )?;
         let began = record.map_or(time, |record| record.began_at);
-        let Some((status, error)) = now.ended(began, time) else {
+        let Some(end) = now.ended(began, time) else {
             return Ok(false);
         };
-        let reason = format!("the execution ended {status} without making traffic whole");
+        let reason = format!(
+            "the execution ended {} without making traffic whole",
+            end.status
+        );
         let done = self
-            .make_whole(execution, error.as_deref(), reason, time)
+            .make_whole(execution, end.error.as_deref(), reason, time)
             .await?;
         if !done && self.ledger.owes(execution).await? {
-            self.tell_late(execution, time).await?;
+            self.tell_late(execution, end.said.as_deref(), time).await?;
         }
         Ok(done)
     }
 
-    /// Tells of a deployment that has been closed when nobody could be told.
-    async fn tell_late(&self, execution: &str, at: Timestamp) -> Result<(), Error> {
+    /// Tells of a deployment that has been closed when nobody could be told, what its execution said.
+    async fn tell_late(
+        &self,
+        execution: &str,
+        said: Option<&str>,
+        at: Timestamp,
+    ) -> Result<(), Error> {
         if let Some(record) = self.ledger.get(execution).await? {
-            let status = match record.status {
-                Status::Promoted => DeploymentStatus::Successful,
-                Status::Rejected => DeploymentStatus::Rejected,
-                Status::Unchanged => DeploymentStatus::NoChange,
-                Status::RolledBack => DeploymentStatus::RolledBack,
-                // Opened again since: whoever did that tells.
-                Status::Preparing | Status::InFlight | Status::Held | Status::RollingBack => {
-                    return Ok(());
-                }
+            // Opened again since: whoever did that tells.
+            let Some(outcome) = owed(&record, said) else {
+                return Ok(());
             };
-            let mut outcome = rollback::outcome(&record, status, &[]);
-            if record.status == Status::Promoted {
-                outcome.reason = "green has all traffic".into();
-            }
             self.notifier
                 .tell(&Notice::ended(execution, at, &outcome))
                 .await?;
@@ -230,5 +228,105 @@ impl Handler {
         Ok(record.filter(|record| {
             record.status == Status::Held && record.on_hold_timeout == OnHoldTimeout::Leave
         }))
+    }
+}
+
+/// What people have not been told of a deployment: what its execution said last, or where that is of
+/// something else (a promotion that has been taken back since), what the ledger knows. None while the
+/// deployment is open.
+fn owed(record: &Record, said: Option<&str>) -> Option<Outcome> {
+    let status = match record.status {
+        Status::Promoted => DeploymentStatus::Successful,
+        Status::Rejected => DeploymentStatus::Rejected,
+        Status::Unchanged => DeploymentStatus::NoChange,
+        Status::RolledBack => DeploymentStatus::RolledBack,
+        Status::Preparing | Status::InFlight | Status::Held | Status::RollingBack => return None,
+    };
+    // Of what did not come to be the execution knows better how: the ledger has all as rolled back
+    // whose versions were fixed.
+    let came_to_be = |status| match status {
+        DeploymentStatus::Successful | DeploymentStatus::NoChange => true,
+        DeploymentStatus::RolledBack | DeploymentStatus::Rejected | DeploymentStatus::Held => false,
+    };
+    let said = said.and_then(|said| serde_json::from_str::<Outcome>(said).ok());
+    if let Some(said) = said.filter(|said| came_to_be(said.deployment_status) == came_to_be(status))
+    {
+        return Some(said);
+    }
+    let mut outcome = rollback::outcome(record, status, &[]);
+    if record.status == Status::Promoted {
+        outcome.reason = "green has all traffic".into();
+    }
+    Some(outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use crossfade::{
+        domain::{names::Application, weight::Weight},
+        wire::outcome::Outcome,
+    };
+
+    use super::*;
+
+    fn record(status: Status) -> Record {
+        let at: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+        Record {
+            execution: "arn:aws:states:eu-west-1:1:execution:crossfade:42".into(),
+            application: Application::try_from("chat".to_owned()).unwrap(),
+            status,
+            began_at: at,
+            locks: Vec::new(),
+            alarms: Vec::new(),
+            footprint: None,
+            weight: Weight::ZERO,
+            steps: Vec::new(),
+            token: None,
+            asked: None,
+            wish: None,
+            on_hold_timeout: OnHoldTimeout::RollBack,
+            why: Some(Why {
+                reason: "the ledger's reason".into(),
+                evidence: Evidence::default(),
+                at,
+            }),
+            retain_until: None,
+            retention_ended_at: None,
+            superseded_by: None,
+        }
+    }
+
+    #[test]
+    fn people_are_told_late_what_the_execution_said_unless_that_is_over() {
+        use DeploymentStatus::{NoChange, Rejected, RolledBack, Successful};
+        for (row, said, told) in [
+            (Status::Rejected, Some(RolledBack), RolledBack),
+            (Status::RolledBack, Some(Rejected), Rejected),
+            (Status::Promoted, Some(Successful), Successful),
+            (Status::Unchanged, Some(NoChange), NoChange),
+            // Taken back since it was promoted.
+            (Status::RolledBack, Some(Successful), RolledBack),
+            // Promoted, and stopped before it could say so.
+            (Status::Promoted, None, Successful),
+            (Status::Rejected, None, Rejected),
+        ] {
+            let record = record(row);
+            let said_outcome = said.map(|status| Outcome {
+                reason: "the execution's".into(),
+                ..rollback::outcome(&record, status, &[])
+            });
+            let text = said_outcome.as_ref().map(Outcome::to_cause);
+            let owed = owed(&record, text.as_deref()).unwrap();
+            assert_eq!(owed.deployment_status, told, "{row:?} {said:?}");
+            let is_its_word = owed.reason == "the execution's";
+            assert_eq!(is_its_word, said == Some(told), "{row:?} {said:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_open_is_told_by_who_closes_it_and_what_cannot_be_read_says_nothing() {
+        assert_eq!(owed(&record(Status::RollingBack), Some("{}")), None);
+        let stopped = owed(&record(Status::RolledBack), Some("stopped by hand")).unwrap();
+        assert_eq!(stopped.reason, "the ledger's reason");
     }
 }

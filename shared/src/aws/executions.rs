@@ -18,30 +18,38 @@ pub enum Execution {
     /// It runs: it will find by itself what the ledger tells it.
     Running,
     /// It has ended.
-    Ended {
-        /// Such as `ABORTED`.
-        status: String,
-        /// The error that it failed with, where there is one.
-        error: Option<String>,
-    },
+    Ended(End),
     /// Step Functions does not know it: it ended more than 90 days ago, its state machine is gone,
     /// or it began so lately that this answer is older (answers are eventually consistent).
     Unknown,
 }
 
+/// How an execution ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// Such as `ABORTED`.
+    pub status: String,
+    /// The error that it failed with, where there is one.
+    pub error: Option<String>,
+    /// What it said last: its output, or its error's cause.
+    pub said: Option<String>,
+}
+
 impl Execution {
-    /// How it ended, and the error's name; none while it may be running. `began` and `now` tell the
-    /// long gone from the just begun.
+    /// How it ended; none while it may be running. `began` and `now` tell the long gone from the just
+    /// begun.
     #[must_use]
-    pub fn ended(self, began: Timestamp, now: Timestamp) -> Option<(String, Option<String>)> {
+    pub fn ended(self, began: Timestamp, now: Timestamp) -> Option<End> {
         /// Far longer than an answer of Step Functions can be old.
         const SETTLED: TimeDelta = TimeDelta::minutes(15);
         match self {
             Self::Running => None,
-            Self::Ended { status, error } => Some((status, error)),
-            Self::Unknown => {
-                (now - began > SETTLED).then(|| ("unknown to Step Functions".to_owned(), None))
-            }
+            Self::Ended(end) => Some(end),
+            Self::Unknown => (now - began > SETTLED).then(|| End {
+                status: "unknown to Step Functions".to_owned(),
+                error: None,
+                said: None,
+            }),
         }
     }
 }
@@ -80,10 +88,11 @@ impl Executions {
             .await
         {
             Ok(now) if now.status == ExecutionStatus::Running => Ok(Execution::Running),
-            Ok(now) => Ok(Execution::Ended {
+            Ok(now) => Ok(Execution::Ended(End {
                 status: now.status.as_str().to_owned(),
                 error: now.error,
-            }),
+                said: now.output.or(now.cause),
+            })),
             Err(error) if is(&error, "ExecutionDoesNotExist") => Ok(Execution::Unknown),
             Err(error) => Err(classify("DescribeExecution", &error)),
         }

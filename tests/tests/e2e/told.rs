@@ -27,6 +27,7 @@ pub(crate) fn tests() -> Vec<Test> {
             over_and_not_stuck,
         ),
         alone("told_late_or_never_endangers_nothing", cannot_tell),
+        alone("told_late_what_the_execution_said", late_and_the_same),
     ]
 }
 
@@ -277,6 +278,36 @@ async fn cannot_tell(case: Case) {
         took.as_secs_f64()
     );
     assert!(took.as_secs() < 60, "{took:?}");
+}
+
+/// SNS refuses while a release ends. The schedule tells people later, and the same that the execution
+/// says: that it went back, although the ledger had no versions of it yet.
+async fn late_and_the_same(case: Case) {
+    let target = case.blue_and(Behaviour::healthy("green")).await;
+    let world = &case.world;
+    let mut faults = Vec::new();
+    for (caller, service, action) in [
+        ("deploy-green", "lambda", "PublishVersion"),
+        ("rollback", "sns", "Publish"),
+    ] {
+        let denied = Fault::new("access-denied").on(service, action);
+        let denied = denied.by(&world.stack.function(caller)).always();
+        faults.push(world.fault(denied).await);
+    }
+    let (execution, ended) = case.release(&case.request(json!({}))).await;
+    assert_eq!(ended.error, "DeploymentRolledBack", "{ended:?}");
+    for fault in faults {
+        assert!(world.struck(fault).await > 0);
+        world.mend(fault).await;
+    }
+    assert_eq!(world.notifications(&execution.arn).await.len(), 0);
+    case.ledger_says(&execution, "REJECTED").await;
+    world.run_schedule().await;
+    let told = case.told(&execution, "ROLLED_BACK").await;
+    assert!(told.message.contains("PublishVersion"), "{}", told.message);
+    assert_eq!(world.notifications(&execution.arn).await.len(), 1);
+    case.alias_is(&target, "on blue", |alias| alias.settled() == Some("1"))
+        .await;
 }
 
 /// What a function has failed on three times is in the queue that an alarm of the stack watches.
