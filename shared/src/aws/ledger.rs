@@ -465,16 +465,8 @@ impl Ledger {
 
     /// A deployment's row; none when it took no locks.
     pub async fn get(&self, execution: &str) -> Result<Option<Record>, Error> {
-        let got = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key(&deployment(execution), ONE)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| classify("reading the ledger", &error))?;
-        got.item.as_ref().map(record).transpose()
+        let row = self.row(key(&deployment(execution), ONE)).await?;
+        row.as_ref().map(record).transpose()
     }
 
     /// A deployment's leave to move traffic to green.
@@ -541,6 +533,18 @@ impl Ledger {
             found.and_then(|item| text(item, "execution"))
         };
         Ok(by("LOCK#").or_else(|| by("PROMOTED#")))
+    }
+
+    async fn row(&self, key: Item) -> Result<Option<Item>, Error> {
+        self.client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key))
+            .consistent_read(true)
+            .send()
+            .await
+            .map(|got| got.item)
+            .map_err(|error| classify("reading the ledger", &error))
     }
 
     async fn query(&self, pk: &str) -> Result<Vec<Item>, Error> {

@@ -71,16 +71,8 @@ impl Ledger {
         execution: &str,
         direction: Direction,
     ) -> Result<Option<Claim>, Error> {
-        let got = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(row(execution, direction)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| classify("reading the ledger", &error))?;
-        got.item.as_ref().map(claimed).transpose()
+        let row = self.row(row(execution, direction)).await?;
+        row.as_ref().map(claimed).transpose()
     }
 
     /// Says what came of the migration that `attempt` has run.

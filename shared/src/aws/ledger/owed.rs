@@ -26,16 +26,8 @@ impl Ledger {
 
     /// Whether people have not been told of a deployment that has ended.
     pub async fn owes(&self, execution: &str) -> Result<bool, Error> {
-        let got = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key(RUNNING, execution)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| classify("reading the ledger", &error))?;
-        Ok(got.item.is_some_and(|row| row.contains_key("owed")))
+        let row = self.row(key(RUNNING, execution)).await?;
+        Ok(row.is_some_and(|row| row.contains_key("owed")))
     }
 
     /// They have been.

@@ -144,16 +144,10 @@ impl Ledger {
 
     /// The deployment that holds a function's lock, if one does.
     pub async fn holder(&self, function: &FunctionName) -> Result<Option<Holder>, Error> {
-        let got = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key(&lock(&format!("function/{function}")), ONE)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| classify("reading the ledger", &error))?;
-        let Some(row) = got.item else { return Ok(None) };
+        let row = self
+            .row(key(&lock(&format!("function/{function}")), ONE))
+            .await?;
+        let Some(row) = row else { return Ok(None) };
         let execution = required(&row, "execution")?;
         let record = self.get(&execution).await?;
         Ok(Some(Holder { execution, record }))
@@ -161,16 +155,8 @@ impl Ledger {
 
     /// The release of an application that was promoted last, whoever holds the application now.
     pub async fn promoted_last(&self, application: &Application) -> Result<Option<String>, Error> {
-        let got = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(key(&promoted(application), ONE)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| classify("reading the ledger", &error))?;
-        Ok(got.item.and_then(|row| text(&row, "execution")))
+        let row = self.row(key(&promoted(application), ONE)).await?;
+        Ok(row.and_then(|row| text(&row, "execution")))
     }
 
     /// Ends the retention of all releases of the application that were promoted before this one:
