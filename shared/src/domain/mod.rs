@@ -16,6 +16,7 @@ pub mod migration;
 pub mod names;
 pub mod nonce;
 pub mod plan;
+pub mod policy;
 pub mod release;
 pub mod resources;
 pub mod retention;
