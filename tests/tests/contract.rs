@@ -439,6 +439,9 @@ fn every_choice_finds_what_it_looks_at() {
     );
     let unchanged = json!({"deploymentStatus": "NO_CHANGE"});
     assert_eq!(choose("AnythingToRelease", unchanged), "NothingToRelease");
+    let mut reached = checked("bakeOn");
+    reached["idleWaitSeconds"] = json!(120);
+    assert_eq!(choose("AnythingToRelease", reached), "AwaitIdle");
 
     let mut promoted = checked("promote");
     assert_eq!(

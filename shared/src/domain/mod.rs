@@ -17,6 +17,7 @@ pub mod names;
 pub mod nonce;
 pub mod plan;
 pub mod policy;
+pub mod reachable;
 pub mod release;
 pub mod resources;
 pub mod retention;

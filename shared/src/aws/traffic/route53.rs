@@ -251,7 +251,7 @@ pub(super) async fn stage(
 }
 
 /// The alias behind a record: `production` and `blue` make `production-blue`.
-fn colour(alias: &AliasName, identifier: &SetIdentifier) -> Result<AliasName, Error> {
+pub(super) fn colour(alias: &AliasName, identifier: &SetIdentifier) -> Result<AliasName, Error> {
     let name = format!("{alias}-{identifier}");
     AliasName::try_from(name).map_err(|error| Error::InvalidRequest(error.to_string()))
 }
