@@ -115,8 +115,9 @@ const STATES_OF_A_LOOK: u64 = 3;
 const STATES_OF_AN_APPROVAL: u64 = 2;
 /// States of a front door that is as it should be: WireFrontDoor, FrontDoorReady.
 const STATES_OF_A_FRONT_DOOR: u64 = 2;
-/// States of a retention: SupersedeOlder, KeepBlue, PlanCleanup, PruneVersions, MoreToPrune, RetentionOver.
-const STATES_OF_A_RETENTION: u64 = 6;
+/// States of a retention: SupersedeOlder, KeepBlue, LetRequestsEnd, PlanCleanup, PruneVersions, MoreToPrune,
+/// RetentionOver.
+const STATES_OF_A_RETENTION: u64 = 7;
 /// Turns of the wait for DNS after a shift: a minute until Route 53 has it in force, asked every 10
 /// seconds, and once more for resolvers to forget.
 const TURNS_OF_DNS: u64 = 7;

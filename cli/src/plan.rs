@@ -171,7 +171,7 @@ mod tests {
                 "after approval"
             ]
         );
-        assert_eq!(rows[7], ["states entered", "74, and 6 of the retention"]);
+        assert_eq!(rows[7], ["states entered", "74, and 7 of the retention"]);
         assert!(shown.contains("cost            $0.00"), "{shown}");
     }
 

@@ -9,7 +9,11 @@ use crossfade::{
         metrics::Metrics,
         traffic::{Serving, Traffic},
     },
-    domain::check::{AlarmState, Reading},
+    domain::{
+        check::{AlarmState, Reading},
+        front_door::FrontDoor,
+        reachable::admit,
+    },
     error::Error,
     wire::request::{Code, PreexistingAlarms, ReleaseRequest},
 };
@@ -56,6 +60,7 @@ impl Preflight {
                         .push(format!("{}: {serves}", asked.function_name));
                 }
                 seen.warnings.extend(observed.warnings);
+                seen.reachable(aws, &traffic, &observed.door, request).await;
             }
             Err(
                 error @ (Error::ChangedOutside(_)
@@ -84,6 +89,39 @@ impl Preflight {
             seen.stack(request, &stack.parameters);
         }
         seen
+    }
+
+    /// What can reach the idle side, and is waited for, refused or accepted.
+    async fn reachable(
+        &mut self,
+        aws: &Aws,
+        traffic: &Traffic,
+        door: &FrontDoor,
+        request: &ReleaseRequest,
+    ) {
+        if *door == FrontDoor::Alias {
+            return;
+        }
+        let ways = async {
+            let ledger: Ledger = aws.ledger().await?;
+            Ok::<_, Trouble>(traffic.reachable(&ledger, door, &request.functions).await?)
+        };
+        match ways.await {
+            Ok(ways) => {
+                let admitted = admit(&ways, request.traffic.accepts(), crate::watch::now());
+                self.problems.extend(admitted.refused);
+                self.warnings.extend(admitted.warnings);
+                if admitted.wait_seconds > 0 {
+                    self.warnings.push(format!(
+                        "waits {} s before green is validated, until nobody reaches the idle side",
+                        admitted.wait_seconds
+                    ));
+                }
+            }
+            Err(trouble) => self.warnings.push(format!(
+                "could not read what reaches the idle side: {trouble}"
+            )),
+        }
     }
 
     fn unread(&mut self, what: &str, error: Error) {

@@ -471,6 +471,7 @@ impl Story {
         let name = state.map_or("", |state| state.name.as_str());
         let doing = match name {
             "" | "Route" | "DeployGreen" | "AnythingToRelease" => "making green".to_owned(),
+            "AwaitIdle" => "waiting until nobody reaches the idle side".to_owned(),
             "ValidateGreen" => "proving green".to_owned(),
             "AwaitApproval" => "waits for approval".to_owned(),
             "Hold" => "held".to_owned(),

@@ -1212,6 +1212,22 @@ class Gap8DynamoDb(Bridged):
         self.assertEqual(caught.exception.response["Item"]["n"], {"N": "1"})
 
 
+class DurableExecutions(Bridged):
+    def test_a_running_execution_is_listed_by_its_version(self) -> None:
+        self.function({"version": "1"}, {"version": "2"}, DurableConfig={"ExecutionTimeout": 600})
+        self.aws.local("POST", "durable/executions", {"functionName": self.name, "version": "1"})
+
+        def running(version: str) -> int:
+            found = self.lambda_.list_durable_executions_by_function(
+                FunctionName=self.name, Qualifier=version, Statuses=["RUNNING"]
+            )
+            return len(found["DurableExecutions"])
+
+        self.assertEqual((running("1"), running("2")), (1, 0))
+        listed = self.lambda_.list_versions_by_function(FunctionName=self.name)["Versions"]
+        self.assertTrue(all("DurableConfig" in version for version in listed))
+
+
 class Control(Bridged):
     def test_calls_name_their_caller(self) -> None:
         self.function({"version": "1"})

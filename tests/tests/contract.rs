@@ -439,6 +439,9 @@ fn every_choice_finds_what_it_looks_at() {
     );
     let unchanged = json!({"deploymentStatus": "NO_CHANGE"});
     assert_eq!(choose("AnythingToRelease", unchanged), "NothingToRelease");
+    let mut reached = checked("bakeOn");
+    reached["idleWaitSeconds"] = json!(120);
+    assert_eq!(choose("AnythingToRelease", reached), "AwaitIdle");
 
     let mut promoted = checked("promote");
     assert_eq!(
@@ -643,6 +646,10 @@ fn the_retention_reads_what_is_written() {
         .expect("it is a path");
     let until = at(&state, path).and_then(Value::as_str);
     assert_eq!(until, Some("2026-11-22T12:00:00Z"), "Step Functions' form");
+    // Nothing that served within the last ten minutes is deleted (REAL-AWS L4).
+    assert_eq!(states["KeepBlue"]["Next"], "LetRequestsEnd");
+    assert_eq!(states["LetRequestsEnd"]["Seconds"], 600);
+    assert_eq!(states["LetRequestsEnd"]["Next"], "PlanCleanup");
     for (more, next) in [(true, "PlanCleanup"), (false, "RetentionOver")] {
         let state = json!(Retention {
             more,

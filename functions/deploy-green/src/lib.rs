@@ -31,6 +31,7 @@ use crossfade::{
         migration::{Migration, Phase},
         names::{AlarmName, FunctionName},
         plan::{Plan, Step},
+        reachable::{self, Admitted},
         release::{DeploymentStatus, Hold, Position, Release, Target},
         retention::name_of,
         weight::Weight,
@@ -95,6 +96,8 @@ impl Handler {
         )?;
         let mut door = observed.door;
         warnings.extend(observed.warnings);
+        let reachable = self.out_of_reach(&request, &door, task.now).await?;
+        warnings.extend(reachable.warnings);
         warnings.extend(bypasses.into_iter().flatten());
         let preexisting_alarms = preflight(&request.analysis, &readings)?;
         self.nobody_needs_what_goes(&request, task.now).await?;
@@ -128,6 +131,7 @@ impl Handler {
             past,
             plan,
             traffic: door,
+            idle_wait_seconds: reachable.wait_seconds,
             propagation: None,
             analysis: request.analysis.clone(),
             preexisting_alarms,
@@ -155,6 +159,7 @@ impl Handler {
             reason: String::new(),
             evidence: Evidence {
                 override_freeze: by.cloned(),
+                accepted_reachable: reachable.accepted,
                 ..Evidence::default()
             },
             answers: Vec::new(),
@@ -175,6 +180,32 @@ impl Handler {
             "Made green."
         );
         Ok(json!(release))
+    }
+
+    /// Says how long it takes until nobody reaches the idle side, who would be served by green before its
+    /// first weight.
+    ///
+    /// # Errors
+    /// [`Error::ValidationFailed`] for what does not end within [`reachable::MOST_WAIT_SECONDS`] and is not
+    /// accepted.
+    async fn out_of_reach(
+        &self,
+        request: &ReleaseRequest,
+        door: &FrontDoor,
+        now: Timestamp,
+    ) -> Result<Admitted, Error> {
+        let ways = self
+            .traffic
+            .reachable(&self.ledger, door, &request.functions)
+            .await?;
+        let admitted = reachable::admit(&ways, request.traffic.accepts(), now);
+        if admitted.refused.is_empty() {
+            return Ok(admitted);
+        }
+        Err(Error::ValidationFailed(format!(
+            "the idle side can be reached: {}",
+            admitted.refused.join("; ")
+        )))
     }
 
     /// A migration that takes away what older versions needed waits until none of them is kept: blue of

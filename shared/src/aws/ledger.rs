@@ -14,12 +14,13 @@
 //! | how is this deployment                            | GetItem             | `DEPLOYMENT#…`                       |
 //! | which deployments have not ended, or are untold of| Query `RUNNING`     | one row a deployment                 |
 //! | who holds this application, what was promoted last| BatchGetItem        | `LOCK#application/…`, `PROMOTED#…`   |
-//! | end a deployment, and give back all its locks     | TransactWriteItems  | all of the above; promoted: `RETAINED#…` each, `RETENTIONS#…` |
+//! | end a deployment, and give back all its locks     | TransactWriteItems  | all of the above; promoted: `RETAINED#…` each, `RETENTIONS#…`; moved: `SPLITTER#…` |
 //! | open a promoted one again, to take it back        | TransactWriteItems  | `LOCK#…` each, `DEPLOYMENT#…`, `RUNNING`, `PROMOTED#…` |
 //! | which versions of a function are promised         | Query `RETAINED#function` | one row a promoted release     |
 //! | which retentions of an application are open       | Query `RETENTIONS#application` | one row each              |
 //! | which versions are about to be deleted            | Query `DOOMED#function` | one row a cleanup                |
 //! | has a migration been run, and what came of it     | PutItem, GetItem, UpdateItem | `MIGRATION#…`, a row a direction |
+//! | when did a splitter's weights move last           | GetItem             | `SPLITTER#lock`                      |
 //! | how was an API before its stages were wired       | Query `FRONTDOOR#id`| one row a stage and function         |
 //!
 //! The table's keys are `pk` (what) and `sk` (which: an execution's ARN, or `-`). Locks name their
@@ -32,6 +33,7 @@ mod people;
 mod record;
 mod retention;
 mod rows;
+mod splitters;
 mod wirings;
 
 use std::collections::BTreeSet;
@@ -436,6 +438,7 @@ impl Ledger {
                 .item("execution", s(&record.execution));
             items.push(write_put(put));
         }
+        items.extend(self.moved_splitters(record, status, now));
         if let Some(retention) = retention {
             items.push(self.open_retention(record));
             let promises = self.promises_of(record, retention);

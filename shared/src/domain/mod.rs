@@ -16,6 +16,8 @@ pub mod migration;
 pub mod names;
 pub mod nonce;
 pub mod plan;
+pub mod policy;
+pub mod reachable;
 pub mod release;
 pub mod resources;
 pub mod retention;

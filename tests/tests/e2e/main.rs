@@ -19,6 +19,7 @@ mod moto;
 mod page;
 mod people;
 mod promoted;
+mod reachable;
 mod refused;
 mod retention;
 mod roles;
@@ -51,6 +52,7 @@ fn main() -> std::process::ExitCode {
         front_door::tests(),
         faults::tests(),
         first::tests(),
+        reachable::tests(),
         refused::tests(),
         roles::tests(),
         secrets::tests(),

@@ -426,6 +426,8 @@ mod tests {
             .collect();
         let footprint: Footprint = serde_json::from_value(json!({
             "functions": targets, "plan": {"steps": [{"weight": 100, "bakeSeconds": 0}]},
+            "traffic": {"type": "route53", "hostedZoneId": "Z1", "recordName": "api.example.com",
+                "recordType": "A", "blue": "blue", "green": "green", "dnsSeconds": 60},
         }))
         .unwrap();
         let application: Application = "chat".parse().unwrap();
@@ -497,6 +499,22 @@ mod tests {
         assert_eq!(count(&asked[0], "PROMOTED#chat"), 1);
         assert_eq!(count(&asked[0], "RETENTIONS#chat"), 1);
         assert_eq!(count(&asked[0], "LOCK#"), 4);
+        let splitter = "SPLITTER#record/Z1/api.example.com/A";
+        assert_eq!(count(&asked[0], splitter), 1, "{asked:?}");
+    }
+
+    #[test]
+    fn records_when_weights_were_moved_only_where_they_were() {
+        let (ledger, _) = ledger();
+        let now = at("2026-11-20T12:00:00Z");
+        let rows = |record: &Record, status| ledger.moved_splitters(record, status, now).len();
+        let mut record = release(1, 0);
+        assert_eq!(rows(&record, Status::Promoted), 1);
+        assert_eq!(rows(&record, Status::RolledBack), 1);
+        assert_eq!(rows(&record, Status::Rejected), 0);
+        assert_eq!(rows(&record, Status::Unchanged), 0);
+        record.footprint = None;
+        assert_eq!(rows(&record, Status::RolledBack), 0);
     }
 
     /// What comes of ending a release whose row says so.

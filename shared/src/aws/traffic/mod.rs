@@ -7,6 +7,7 @@
 
 mod alb;
 mod alias;
+mod reachable;
 mod route53;
 mod weighted;
 

@@ -223,7 +223,7 @@ impl Weighted for Pair<'_> {
     }
 }
 
-fn unnamed(error: NameError) -> Error {
+pub(super) fn unnamed(error: NameError) -> Error {
     Error::InvalidRequest(error.to_string())
 }
 
