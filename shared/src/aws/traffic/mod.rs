@@ -9,6 +9,8 @@ mod alias;
 mod route53;
 mod weighted;
 
+pub use self::alb::GroupTarget;
+
 use std::{collections::BTreeSet, sync::OnceLock};
 
 use aws_config::SdkConfig;
@@ -19,6 +21,7 @@ use crate::{
         front_door::FrontDoor,
         names::{AliasName, FunctionName, Version},
         release::{Footprint, InForce, Target},
+        resources::TargetGroupArn,
         routing::Alias,
         weight::Weight,
     },
@@ -192,6 +195,11 @@ impl Traffic {
                 Box::pin(alb::observe(self.elb(), &self.aliases, alb, functions)).await
             }
         }
+    }
+
+    /// Reads what is registered in a load balancer's group, and how it is.
+    pub async fn targets(&self, group: &TargetGroupArn) -> Result<Vec<GroupTarget>, Error> {
+        Box::pin(alb::health(self.elb(), group)).await
     }
 
     /// Makes green reachable while it has no share, and says how it is then called.
