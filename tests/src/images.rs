@@ -7,7 +7,7 @@ use crate::{LocalAws, yaml::python};
 /// Pushes an image with a tag, into a repository that is made for it where there is none.
 pub fn push(local: &LocalAws, repository: &str, tag: &str) {
     let asked = json!({"endpoint": local.endpoint(), "repository": repository, "tag": tag});
-    python(
+    let pushed = python(
         "import json, sys, boto3\n\
          asked = json.loads(sys.argv[1])\n\
          ecr = boto3.client('ecr', endpoint_url=asked['endpoint'], region_name='us-east-1',\n\
@@ -21,4 +21,5 @@ pub fn push(local: &LocalAws, repository: &str, tag: &str) {
          print('null')",
         &[asked.to_string()],
     );
+    assert!(pushed.is_null(), "{pushed}");
 }
