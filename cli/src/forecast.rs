@@ -214,6 +214,12 @@ fn calls(
         count(request.functions.iter().filter(|function| {
             matches!(function.code, Some(Code::S3 { .. } | Code::Image { .. }))
         }));
+    let zips = count(
+        request
+            .functions
+            .iter()
+            .filter(|function| matches!(function.code, Some(Code::S3 { .. }))),
+    );
     let existing = count(
         request
             .functions
@@ -241,7 +247,8 @@ fn calls(
     // The beginning, each shift, each question and the end are told: by mail, in the channel, as an event.
     let notices = 2 + shifts + approvals;
     let mut calls = BTreeMap::from([
-        ("cloudwatch DescribeAlarms", alarms * (1 + looks)),
+        // Before the locks are taken, under them, and at each look.
+        ("cloudwatch DescribeAlarms", alarms * (2 + looks)),
         ("cloudwatch GetMetricData", judged + 2 * functions.min(1)),
         // The locks, the versions, each shift, the end.
         ("dynamodb TransactWriteItems", 3 + shifts),
@@ -249,14 +256,19 @@ fn calls(
         ("dynamodb GetItem", looks),
         ("dynamodb Query", existing),
         ("lambda GetAlias", functions),
-        // $LATEST once it is updated, green once it is active, and blue.
-        ("lambda GetFunction", 2 * published + existing + functions),
+        // Whether it exists; $LATEST once it is updated, green once it is active, and blue.
+        (
+            "lambda GetFunction",
+            functions + 2 * published + 2 * existing + functions,
+        ),
         ("lambda GetPolicy", functions),
         ("lambda Invoke", invocations),
         ("lambda ListEventSourceMappings", functions),
         ("lambda ListFunctionUrlConfigs", functions),
         ("lambda PublishVersion", published),
         ("lambda UpdateFunctionCode", uploads),
+        ("s3 GetObject", zips),
+        ("ecr BatchGetImage", uploads - zips),
         ("events PutEvents", notices),
         ("sns Publish", 2 * notices),
     ]);

@@ -50,8 +50,7 @@ pub(crate) async fn plan(
     if let Some(preflight) = &preflight {
         screen.say(&found(preflight));
     }
-    let is_free = preflight.is_none_or(|preflight| preflight.problems.is_empty());
-    Ok(if is_free { Exit::Done } else { Exit::Rejected })
+    Ok(preflight.map_or(Exit::Done, |preflight| preflight.exit()))
 }
 
 fn lines(request: &ReleaseRequest, forecast: &Forecast) -> String {
@@ -116,8 +115,18 @@ fn found(preflight: &Preflight) -> String {
             lines.extend(found.iter().map(|one| format!("  {one}")));
         }
     }
+    if !preflight.could_not_tell.is_empty() {
+        lines.push(String::new());
+        let unknown = preflight.could_not_tell.iter();
+        lines.extend(unknown.map(|one| format!("could not tell: {one}")));
+    }
     if preflight.problems.is_empty() {
-        lines.push("\nnothing is in the way".to_owned());
+        let end = if preflight.could_not_tell.is_empty() {
+            "\nnothing is in the way"
+        } else {
+            "\nnothing is known to be in the way, but not everything could be read"
+        };
+        lines.push(end.to_owned());
     }
     lines.join("\n")
 }

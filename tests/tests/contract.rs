@@ -659,6 +659,26 @@ fn the_retention_reads_what_is_written() {
     }
 }
 
+/// A parameter that is a list of up to five stands in no ARN as it is: one with a comma would grant nothing.
+#[test]
+fn grants_each_entry_of_the_lists() {
+    let text = fs::read_to_string(paths::repository().join("template.yaml")).expect("it is there");
+    for parameter in ["TargetFunctionPrefix", "ArtifactBucket", "ImageRepositoryPrefix"] {
+        let pattern = &template()["Parameters"][parameter]["AllowedPattern"];
+        let pattern = pattern.as_str().unwrap_or_default();
+        assert!(pattern.contains("{0,4}"), "{parameter}: {pattern}");
+        let repeated = vec![format!("${{{parameter}}}"); 5].join(",");
+        for index in 0..5 {
+            let entry = format!("!Select [{index}, !Split [\",\", !Sub \"{repeated}\"]]");
+            assert_eq!(text.matches(&entry).count(), 1, "{entry}");
+        }
+        for line in text.lines().filter(|line| line.contains("arn:")) {
+            let alone = line.replace(&repeated, "");
+            assert!(!alone.contains(&format!("${{{parameter}}}")), "{line}");
+        }
+    }
+}
+
 /// Lints a definition as a template has it inline; returns what is wrong with it.
 fn lint(name: &str, definition: &Value) -> String {
     let template = json!({

@@ -9,7 +9,7 @@ use aws_sdk_lambda::{
     error::{ProvideErrorMetadata, SdkError},
     operation::get_function::GetFunctionOutput,
     primitives::Blob,
-    types::{DeadLetterConfig, LogType, State},
+    types::{DeadLetterConfig, LogType, PackageType, State},
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
@@ -20,7 +20,10 @@ use super::{
     pace,
 };
 use crate::{
-    domain::names::{Callee, FunctionName, Version},
+    domain::{
+        admission::{Found, Package, Settings},
+        names::{Callee, FunctionName, Version},
+    },
     error::Error,
     wire::request::Code,
 };
@@ -53,6 +56,15 @@ pub struct Configuration {
 }
 
 impl Configuration {
+    /// Returns what a version must share with another to share an alias's traffic with it.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        Settings {
+            role: self.role.clone(),
+            dead_letter: self.dead_letter.clone(),
+        }
+    }
+
     fn of(
         code_sha256: Option<String>,
         revision: Option<String>,
@@ -281,6 +293,32 @@ impl Functions {
             .await
             .map_err(|error| classify(&format!("GetFunction of {function}"), &error))?;
         configuration(now)
+    }
+
+    /// Describes a function, or what it has under a qualifier; none where that does not exist.
+    pub async fn look(
+        &self,
+        function: &str,
+        qualifier: Option<&str>,
+    ) -> Result<Option<Found>, Error> {
+        let got = self
+            .client
+            .get_function()
+            .function_name(function)
+            .set_qualifier(qualifier.map(str::to_owned))
+            .send()
+            .await;
+        let now = match got {
+            Ok(now) => now,
+            Err(error) if is(&error, "ResourceNotFoundException") => return Ok(None),
+            Err(error) => return Err(classify(&format!("GetFunction of {function}"), &error)),
+        };
+        let package = match now.configuration().and_then(|it| it.package_type()) {
+            Some(PackageType::Image) => Package::Image,
+            _ => Package::Zip,
+        };
+        let settings = configuration(now)?.settings();
+        Ok(Some(Found { package, settings }))
     }
 
     /// What calls the function past every alias, a sentence each: event sources, URLs and

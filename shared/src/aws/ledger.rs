@@ -49,7 +49,7 @@ use aws_sdk_dynamodb::{
 
 pub use self::migrations::Claim;
 pub use self::record::{Record, Status, Watch, Why};
-use self::record::{application_lock, lock_names, record, told};
+use self::record::{record, told};
 pub use self::retention::{Holder, Retention};
 use self::rows::{
     Item, ONE, RUNNING, cancelled, contended, deployment, failed_condition, failed_first, instant,
@@ -62,6 +62,7 @@ use super::{
 use crate::{
     domain::{
         Timestamp,
+        admission::{lock_names, of_application},
         analysis::OnHoldTimeout,
         names::{AlarmName, Application, FunctionName},
         release::Release,
@@ -505,9 +506,37 @@ impl Ledger {
             .collect()
     }
 
+    /// Reads which executions hold some of these locks. 100 locks at the most, which is more than a release has.
+    pub async fn holding(&self, locks: &[String]) -> Result<BTreeSet<String>, Error> {
+        let keys = locks.iter().map(|name| key(&lock(name), ONE));
+        let keys = KeysAndAttributes::builder()
+            .set_keys(Some(keys.collect()))
+            .consistent_read(true)
+            .build()
+            .expect("keys are given");
+        let got = self
+            .client
+            .batch_get_item()
+            .request_items(&self.table, keys)
+            .send()
+            .await
+            .map_err(|error| classify("reading the ledger", &error))?;
+        if got.unprocessed_keys().is_some_and(|keys| !keys.is_empty()) {
+            return Err(Error::Transient("the ledger answered in part".into()));
+        }
+        let rows = got
+            .responses()
+            .into_iter()
+            .flat_map(|tables| tables.values());
+        Ok(rows
+            .flatten()
+            .filter_map(|row| text(row, "execution"))
+            .collect())
+    }
+
     /// The execution that holds an application, or, when none does, the one that was promoted last.
     pub async fn latest(&self, application: &Application) -> Result<Option<String>, Error> {
-        let holder = key(&lock(&application_lock(application)), ONE);
+        let holder = key(&lock(&of_application(application)), ONE);
         let last = key(&promoted(application), ONE);
         let keys = KeysAndAttributes::builder()
             .set_keys(Some(vec![holder, last]))

@@ -1,6 +1,7 @@
 //! Releases for real: each test starts executions of the deployed state machine, and asserts on what
 //! the local AWS then says. At its end each checks the design's invariants.
 
+mod admission;
 mod approval;
 mod case;
 mod cli;
@@ -33,6 +34,7 @@ fn main() -> std::process::ExitCode {
     // The longest first.
     case::run(vec![
         judged::tests(),
+        admission::tests(),
         doors::tests(),
         retention::tests(),
         trains::tests(),

@@ -461,6 +461,37 @@ fn qualifier_of<'a>(arn: &'a str, function: &FunctionName) -> Option<&'a str> {
     qualifier.filter(|_| name == function.as_ref())
 }
 
+/// Describes a target of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupTarget {
+    /// Its id.
+    pub id: String,
+    /// Whether the load balancer would send it requests.
+    pub healthy: bool,
+}
+
+/// Reads what is registered in a group, and how it is.
+pub(super) async fn health(
+    client: &Client,
+    group: &TargetGroupArn,
+) -> Result<Vec<GroupTarget>, Error> {
+    let health = client
+        .describe_target_health()
+        .target_group_arn(group.as_ref())
+        .send()
+        .await
+        .map_err(|error| classify("DescribeTargetHealth", &error))?;
+    let each = health.target_health_descriptions().iter();
+    Ok(each
+        .filter_map(|one| {
+            Some(GroupTarget {
+                id: one.target()?.id()?.to_owned(),
+                healthy: one.target_health()?.state() == Some(&TargetHealthStateEnum::Healthy),
+            })
+        })
+        .collect())
+}
+
 /// The ids of what is registered in a group, in order.
 async fn targets(client: &Client, group: &TargetGroupArn) -> Result<Vec<String>, Error> {
     let health = client

@@ -11,6 +11,8 @@ mod reachable;
 mod route53;
 mod weighted;
 
+pub use self::alb::GroupTarget;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::OnceLock,
@@ -24,6 +26,7 @@ use crate::{
         front_door::FrontDoor,
         names::{AliasName, FunctionName, Version},
         release::{Footprint, InForce, Target},
+        resources::TargetGroupArn,
         routing::Alias,
         weight::Weight,
     },
@@ -273,6 +276,11 @@ impl Traffic {
                 Box::pin(alb::observe(self.elb(), &self.aliases, alb, functions)).await
             }
         }
+    }
+
+    /// Reads what is registered in a load balancer's group, and how it is.
+    pub async fn targets(&self, group: &TargetGroupArn) -> Result<Vec<GroupTarget>, Error> {
+        Box::pin(alb::health(self.elb(), group)).await
     }
 
     /// See [`Router::stage`].
