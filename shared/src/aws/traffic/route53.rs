@@ -15,7 +15,7 @@ use crate::{
     aws::classify::classify,
     domain::{
         front_door::{FrontDoor, Layers, Records},
-        names::AliasName,
+        names::{NameError, derived},
         release::{CalledAs, InForce, Target},
         resources::{RecordName, RecordType, SetIdentifier},
         shares::Shares,
@@ -183,7 +183,7 @@ pub(super) async fn observe(
     };
 
     let each = functions.iter().map(|asked| async move {
-        let alias = colour(alias_of(asked)?, blue)?;
+        let alias = derived::colour(alias_of(asked)?, blue).map_err(unnamed)?;
         let serving = aliases.serving(&asked.function_name, &alias).await?;
         if serving.seen.is_none() {
             return Err(Error::ValidationFailed(format!(
@@ -234,7 +234,7 @@ pub(super) async fn stage(
             .alias
             .as_ref()
             .ok_or_else(|| Error::Refused(format!("{} has no alias", target.function_name)))?;
-        let green = colour(alias, &records.green)?;
+        let green = derived::colour(alias, &records.green).map_err(unnamed)?;
         aliases
             .point(&target.function_name, &green, &target.green_version)
             .await?;
@@ -250,10 +250,8 @@ pub(super) async fn stage(
     try_join_all(each).await.map(drop)
 }
 
-/// The alias behind a record: `production` and `blue` make `production-blue`.
-fn colour(alias: &AliasName, identifier: &SetIdentifier) -> Result<AliasName, Error> {
-    let name = format!("{alias}-{identifier}");
-    AliasName::try_from(name).map_err(|error| Error::InvalidRequest(error.to_string()))
+fn unnamed(error: NameError) -> Error {
+    Error::InvalidRequest(error.to_string())
 }
 
 /// All weighted records of a name and type. The list is positioned at them, and goes on after them.
