@@ -1605,6 +1605,19 @@ class Control(Bridged):
         self.aws.local("POST", "events", event)
         got = self.received(url, 1)[0]
         self.assertEqual((got["id"], got["detail"], got["account"]), ("the-id", {"alarmName": self.name}, ACCOUNT))
+        # What another account or Region forwards keeps its own, and a rule can tell.
+        forwarded = [{**event, "account": "111122223333"}, {**event, "region": "eu-north-1"}]
+        for other in forwarded:
+            self.aws.local("POST", "events", other)
+            got = self.received(url, 1)[0]
+            self.assertEqual(
+                (got["account"], got["region"]), (other.get("account", ACCOUNT), other.get("region", REGION))
+            )
+        self.queue_for({"account": [ACCOUNT], "region": [REGION], "detail": {"alarmName": [self.name]}})
+        for one in (*forwarded, event):
+            self.aws.local("POST", "events", one)
+        got = self.received(url, 2, 0.5)
+        self.assertEqual([(one["account"], one["region"]) for one in got], [(ACCOUNT, REGION)])
         self.events.put_rule(Name=f"{self.name}-often", ScheduleExpression="rate(5 minutes)")
         self.events.put_targets(
             Rule=f"{self.name}-often", Targets=[{"Id": "q", "Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{self.name}"}]

@@ -388,6 +388,17 @@ impl Target {
         })
     }
 
+    /// The policy of the function, or of an alias or a version; none where there is none.
+    pub async fn policy(&self, qualifier: Option<&str>) -> Option<Value> {
+        let call = self.client.get_policy().function_name(&self.name);
+        let told = call
+            .set_qualifier(qualifier.map(str::to_owned))
+            .send()
+            .await;
+        let policy = told.ok()?.policy?;
+        Some(serde_json::from_str(&policy).expect("a policy is JSON"))
+    }
+
     /// The ARN of a version or an alias.
     #[must_use]
     pub fn arn(&self, qualifier: &str) -> String {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crossfade::{
     domain::{
-        names::AliasName,
+        names::{AliasName, derived::deployment_description},
         routing::Primary,
         wiring::{Ask, Kind, LATEST_ALIAS, Write},
     },
@@ -35,11 +35,11 @@ impl Handler {
                     .set_variable(api, stage, name, value.as_deref())
                     .await
             }
-            Write::SetUri {
-                integration, uri, ..
-            } => self.gateway.set_uri(api, integration, uri).await,
+            Write::SetUri { kind, id, uri, .. } => {
+                self.gateway.set_uri(api, (*kind, id), uri).await
+            }
             Write::Deploy(stage) => {
-                let why = format!("Crossfade: {function} and its alias {}", ask.alias);
+                let why = deployment_description(function, &ask.alias);
                 self.gateway.deploy(api, stage, &why).await
             }
             Write::Forbid(permit) => self.aliases.forbid(function, permit).await,

@@ -27,7 +27,10 @@ use crate::{
     aws::classify::classify,
     domain::{
         Timestamp,
-        names::{Application, FunctionName},
+        names::{
+            Application, FunctionName,
+            derived::keys::{doomed, retained, retentions},
+        },
         retention::{Promise, Span},
     },
     error::Error,
@@ -307,18 +310,6 @@ impl Ledger {
         }
         Ok(versions)
     }
-}
-
-fn retained(function: &FunctionName) -> String {
-    format!("RETAINED#{function}")
-}
-
-fn retentions(application: &Application) -> String {
-    format!("RETENTIONS#{application}")
-}
-
-fn doomed(function: &FunctionName) -> String {
-    format!("DOOMED#{function}")
 }
 
 /// What cannot be read is an error, and not a promise less.

@@ -12,34 +12,13 @@ use aws_sdk_dynamodb::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{
-    domain::{
-        Timestamp,
-        names::{AlarmName, Application},
-    },
-    error::Error,
-};
+pub(super) use crate::domain::names::derived::keys::{deployment, lock, promoted, watched};
+use crate::{domain::Timestamp, error::Error};
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
 pub(super) const RUNNING: &str = "RUNNING";
 pub(super) const ONE: &str = "-";
-
-pub(super) fn lock(name: &str) -> String {
-    format!("LOCK#{name}")
-}
-
-pub(super) fn deployment(execution: &str) -> String {
-    format!("DEPLOYMENT#{execution}")
-}
-
-pub(super) fn watched(alarm: &AlarmName) -> String {
-    format!("ALARM#{alarm}")
-}
-
-pub(super) fn promoted(application: &Application) -> String {
-    format!("PROMOTED#{application}")
-}
 
 pub(super) fn key(pk: &str, sk: &str) -> Item {
     HashMap::from([("pk".to_owned(), s(pk)), ("sk".to_owned(), s(sk))])

@@ -22,7 +22,7 @@ use crate::{
     aws::classify::{classify, is},
     domain::{
         front_door::{Colour, Forward, ForwardAt, FrontDoor},
-        names::{AliasName, FunctionName, Version},
+        names::{AliasName, FunctionName, Version, derived},
         release::{InForce, Target},
         resources::TargetGroupArn,
         routing::Primary,
@@ -376,13 +376,12 @@ async fn permit(
     function: &FunctionName,
     version: &Version,
 ) -> Result<(), Error> {
-    let id = group.as_ref().rsplit('/').next().unwrap_or_default();
     let added = aliases
         .client()
         .add_permission()
         .function_name(function.as_ref())
         .qualifier(version.as_ref())
-        .statement_id(format!("crossfade-{id}"))
+        .statement_id(derived::target_group_statement(group))
         .action("lambda:InvokeFunction")
         .principal("elasticloadbalancing.amazonaws.com")
         .source_arn(group.as_ref())

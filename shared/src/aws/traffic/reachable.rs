@@ -21,7 +21,7 @@ use crate::{
     domain::{
         Timestamp,
         front_door::{Forward, ForwardAt, FrontDoor, Layer, Records},
-        names::{AliasName, FunctionName},
+        names::{AliasName, FunctionName, derived},
         policy::{Allowed, allowed},
         reachable::Way,
         resources::{ListenerArn, RuleArn},
@@ -238,7 +238,7 @@ async fn of_records(
     let mut ways: Vec<_> = resolvers.collect();
     let behind = records.layer.as_ref().map(|layers| &layers.green);
     let each = functions.iter().map(|asked| async move {
-        let alias = colour_alias(super::alias_of(asked)?, &records.green).map_err(unnamed)?;
+        let alias = derived::colour(super::alias_of(asked)?, &records.green).map_err(unnamed)?;
         of_alias(aliases, &asked.function_name, &alias, behind).await
     });
     ways.extend(try_join_all(each).await?.into_iter().flatten());

@@ -14,8 +14,8 @@ use super::{Observed, Serving, alias::Aliases, alias_of, weighted::Weighted};
 use crate::{
     aws::classify::classify,
     domain::{
-        front_door::{Colour, FrontDoor, Layers, Records, colour_alias},
-        names::{AliasName, FunctionName, NameError, Version},
+        front_door::{Colour, FrontDoor, Layers, Records},
+        names::{AliasName, FunctionName, NameError, Version, derived},
         release::{InForce, Target},
         resources::{RecordName, RecordType, SetIdentifier},
         routing::Primary,
@@ -282,8 +282,8 @@ pub(super) async fn observe(
 
     let each = functions.iter().map(|asked| async move {
         let of = alias_of(asked)?;
-        let alias = colour_alias(of, blue).map_err(unnamed)?;
-        let idle = colour_alias(of, green).map_err(unnamed)?;
+        let alias = derived::colour(of, blue).map_err(unnamed)?;
+        let idle = derived::colour(of, green).map_err(unnamed)?;
         let (serving, idle) = futures::try_join!(
             aliases.serving(&asked.function_name, &alias),
             aliases.serving(&asked.function_name, &idle),

@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::problem::{Problem, Problems};
 use super::traffic::Behind;
 use crate::domain::bounds::quoted;
-use crate::domain::names::AliasName;
+use crate::domain::names::{AliasName, derived::ALIAS};
+use crate::domain::resources::SetIdentifier;
 use crate::domain::strategy::Planned;
 use crate::domain::wiring::LATEST_ALIAS;
 
@@ -22,6 +23,7 @@ pub(super) fn broken(request: &Value) -> Vec<Problem> {
     functions_fit_the_door(request, functions, &mut problems);
     records_can_be_told_apart(&request["traffic"], &mut problems);
     groups_can_be_told_apart(&request["traffic"], &mut problems);
+    colours_are_aliases(&request["traffic"], functions, &mut problems);
     each_function_once(functions, &mut problems);
     for (index, function) in functions.iter().enumerate() {
         let at = format!("functions[{index}]");
@@ -231,6 +233,41 @@ fn records_can_be_told_apart(traffic: &Value, problems: &mut Vec<Problem>) {
             ));
         }
         _ => {}
+    }
+}
+
+/// Behind each record is an alias of each function, whose name is made of both.
+fn colours_are_aliases(traffic: &Value, functions: &[Value], problems: &mut Vec<Problem>) {
+    if traffic["type"] != "route53" {
+        return;
+    }
+    let given: Vec<SetIdentifier> = items(&traffic["setIdentifiers"])
+        .iter()
+        .filter_map(read)
+        .collect();
+    let identifiers = if traffic["setIdentifiers"].is_null() {
+        ["blue", "green"]
+            .map(|name| name.parse().expect("it is one"))
+            .to_vec()
+    } else {
+        given
+    };
+    for (index, function) in functions.iter().enumerate() {
+        let Some(alias) = read::<AliasName>(&function["alias"]) else {
+            continue;
+        };
+        for identifier in &identifiers {
+            let length = alias.as_ref().len() + 1 + identifier.as_ref().len();
+            if length > ALIAS {
+                problems.push(problem(
+                    format!("functions[{index}].alias"),
+                    format!(
+                        "makes an alias of {length} characters with set identifier {}; an alias has at most {ALIAS}: shorten one of them",
+                        quoted(identifier.as_ref())
+                    ),
+                ));
+            }
+        }
     }
 }
 
