@@ -16,6 +16,7 @@ use crate::{
     domain::{
         Timestamp,
         names::{AlarmName, Application},
+        weight::Weight,
     },
     error::Error,
 };
@@ -51,6 +52,11 @@ pub(super) fn s(text: &str) -> AttributeValue {
 
 pub(super) fn n(number: i64) -> AttributeValue {
     AttributeValue::N(number.to_string())
+}
+
+/// A weight, in percent.
+pub(super) fn percent(weight: Weight) -> AttributeValue {
+    AttributeValue::N(weight.percent().to_string())
 }
 
 pub(super) fn json<T: Serialize>(value: &T) -> AttributeValue {

@@ -22,7 +22,7 @@ use crate::{
         names::{AliasName, FunctionName, Version},
         release::{InForce, Target},
         resources::TargetGroupArn,
-        shares::Shares,
+        shares::{Scale, Shares},
     },
     error::Error,
     wire::request::{Alb, FunctionRequest},
@@ -46,6 +46,7 @@ impl<'a> Pair<'a> {
 
 impl Weighted for Pair<'_> {
     type Seen = Vec<Action>;
+    const SCALE: Scale = Scale::Groups;
 
     fn shown(&self) -> String {
         self.forward.at.lock()

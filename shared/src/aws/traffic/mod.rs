@@ -20,6 +20,7 @@ use crate::{
         names::{AliasName, FunctionName, Version},
         release::{Footprint, InForce, Target},
         routing::Alias,
+        shares::rounded,
         weight::Weight,
     },
     error::Error,
@@ -177,7 +178,7 @@ impl Traffic {
     /// [`Error::ValidationFailed`] where the release does not fit what stands there.
     pub async fn observe(&self, request: &ReleaseRequest) -> Result<Observed, Error> {
         let functions = &request.functions;
-        match &request.traffic {
+        let mut observed = match &request.traffic {
             Asked::Alias => Box::pin(self.aliases.observe(functions)).await,
             Asked::Route53(records) => {
                 Box::pin(route53::observe(
@@ -191,7 +192,11 @@ impl Traffic {
             Asked::Alb(alb) => {
                 Box::pin(alb::observe(self.elb(), &self.aliases, alb, functions)).await
             }
+        }?;
+        if let Some(scale) = request.traffic.scale() {
+            observed.warnings.extend(rounded(&request.plan(), scale));
         }
+        Ok(observed)
     }
 
     /// Makes green reachable while it has no share, and says how it is then called.

@@ -18,7 +18,7 @@ use crate::{
         names::AliasName,
         release::{CalledAs, InForce, Target},
         resources::{RecordName, RecordType, SetIdentifier},
-        shares::Shares,
+        shares::{Scale, Shares},
     },
     error::Error,
     wire::request::{FunctionRequest, Route53},
@@ -61,6 +61,7 @@ pub(super) struct Both {
 
 impl Weighted for Pair<'_> {
     type Seen = Both;
+    const SCALE: Scale = Scale::Records;
 
     fn shown(&self) -> String {
         format!(

@@ -8,7 +8,7 @@ use crate::{
     domain::{
         names::FunctionName,
         release::{Footprint, InForce},
-        shares::{Shares, all_of, reconcile},
+        shares::{Scale, Shares, all_of, reconcile},
         weight::Weight,
     },
     error::Error,
@@ -18,6 +18,9 @@ use crate::{
 pub(super) trait Weighted {
     /// What was read, and what a write resends beside the weights.
     type Seen;
+
+    /// What the weights are whole numbers of.
+    const SCALE: Scale;
 
     /// Where it is, for messages.
     fn shown(&self) -> String;
@@ -37,7 +40,7 @@ async fn bring<W: Weighted>(door: &W, want: Weight, ours: &[Weight]) -> Result<I
     let mut written = None;
     for _ in 0..TURNS {
         let (shares, seen) = door.read().await?;
-        let decided = reconcile(shares, want, ours)
+        let decided = reconcile(shares, want, ours, W::SCALE)
             .map_err(|conflict| Error::ChangedOutside(format!("{} is {conflict}", door.shown())))?;
         match decided {
             None => return Ok(written.unwrap_or_else(|| door.already())),

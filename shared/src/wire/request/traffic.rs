@@ -10,6 +10,7 @@ use crate::domain::front_door::{ForwardAt, Layer, record_lock};
 use crate::domain::resources::{
     HostedZoneId, ListenerArn, RecordName, RecordType, RuleArn, SetIdentifier, TargetGroupArn,
 };
+use crate::domain::shares::Scale;
 use crate::domain::strategy::tagged;
 
 /// What stands before the functions and splits the traffic.
@@ -244,6 +245,17 @@ impl Alb {
 }
 
 impl Traffic {
+    /// Returns what the weights are whole numbers of; none for an alias, which takes every weight as it
+    /// is.
+    #[must_use]
+    pub fn scale(&self) -> Option<Scale> {
+        match self {
+            Self::Alias => None,
+            Self::Route53(_) => Some(Scale::Records),
+            Self::Alb(_) => Some(Scale::Groups),
+        }
+    }
+
     /// The names of the locks that a release through this door takes beside its functions'.
     #[must_use]
     pub fn locks(&self) -> Vec<String> {
