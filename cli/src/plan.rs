@@ -62,7 +62,7 @@ fn lines(request: &ReleaseRequest, forecast: &Forecast) -> String {
     for (index, step) in forecast.steps.iter().enumerate() {
         table.add_row([
             (index + 1).to_string(),
-            step.weight.to_string(),
+            step.on_green(),
             format!("+{}", span(step.after_seconds)),
             seconds(step.bake_seconds),
             seconds(step.longest_seconds),

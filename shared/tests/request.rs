@@ -233,6 +233,32 @@ fn prod_asks_a_person_before_the_last_step() {
 }
 
 #[test]
+fn accepts_weights_in_steps_of_a_tenth() {
+    for tenths in 1..1000u16 {
+        let percent = f64::from(tenths) / 10.0;
+        let mut request = minimal();
+        request["strategy"] = json!({ "type": "canary", "approveBefore": percent, "steps": [
+            { "weight": percent, "bakeSeconds": 60 }, { "weight": 100, "bakeSeconds": 0 }] });
+        let plan = release(&request).plan();
+        assert_eq!(plan.steps()[0].weight.tenths(), tenths);
+        assert!(plan.needs_approval(0) && validator().is_valid(&request));
+        // What is written has no digit that the request had not.
+        let written = serde_json::to_value(&plan).unwrap().to_string();
+        let digits = match tenths % 10 {
+            0 => format!("{}", tenths / 10),
+            tenth => format!("{}.{tenth}", tenths / 10),
+        };
+        let step = format!("{{\"bakeSeconds\":60,\"weight\":{digits}}}");
+        assert!(written.contains(&step), "{written}");
+        let finer = f64::from(tenths).mul_add(10.0, 5.0) / 100.0;
+        request["strategy"]["steps"][0]["weight"] = json!(finer);
+        let found = problems(&request).to_string();
+        let told = format!("strategy.steps[0].weight: must be a number from 0 to 100 in steps of 0.1, not {finer}");
+        assert!(found.starts_with(&told), "{found}");
+    }
+}
+
+#[test]
 fn a_step_may_bake_three_times_as_long_unless_told() {
     let release = release(&read("events/canary.json"));
     assert_eq!(
@@ -440,7 +466,7 @@ fn no_nesting_exhausts_the_stack() {
 // --- parser and schema, value by value --------------------------------------------------------
 
 /// What only the parser knows: rules between fields, and sizes in bytes.
-const RULES: [&str; 8] = [
+const RULES: [&str; 9] = [
     "same function",
     "is the same as",
     "must rise",
@@ -449,6 +475,7 @@ const RULES: [&str; 8] = [
     "needs a smoke test",
     "strategy's longest bake",
     "bytes",
+    "in steps of 0.1",
 ];
 
 fn assert_agree(schema: &Validator, request: &Value) {
@@ -502,6 +529,16 @@ fn make_full() -> Vec<Value> {
             json!({ "type": "linear", "stepWeight": 20, "intervalSeconds": 5, "bakeSeconds": 9,
                     "approveBefore": 40 }),
         ),
+        with(
+            "strategy",
+            json!({ "type": "linear", "stepWeight": 33.3, "intervalSeconds": 5, "approveBefore": 99.9 }),
+        ),
+        with(
+            "strategy",
+            json!({ "type": "canary", "approveBefore": 2.5, "steps": [
+                { "weight": 0.1, "bakeSeconds": 60 }, { "weight": 2.5, "bakeSeconds": 60 },
+                { "weight": 100, "bakeSeconds": 0 }] }),
+        ),
         code(json!({ "s3Bucket": "artifacts", "s3Key": "k", "s3ObjectVersion": "v" })),
         code(json!({ "imageUri": format!("{image}@sha256:{}", "0a".repeat(32)) })),
         code(json!({ "version": "42" })),
@@ -537,7 +574,7 @@ fn probes() -> Vec<Value> {
         json!({ "x": 1 }), json!({ "type": "alias" }), json!({ "": 1 }),
         json!({ "/a/b~0": 1 }), json!({ "a": 1 }), json!({ "~": 1 }), json!({ "/~2": 1 }),
         json!(["a", "a"]), json!(["a", "b"]), json!(-1), json!(-0.0), json!(0.5), json!(10.0),
-        json!(10.5), json!(1e10), json!(1e300), json!(u64::MAX), json!(i64::MIN),
+        json!(10.5), json!(0.1), json!(0.05), json!(99.9), json!(100.1), json!(0.1 + 0.2), json!(1e10), json!(1e300), json!(u64::MAX), json!(i64::MIN),
     ];
     // Both sides of every bound there is.
     for bound in [

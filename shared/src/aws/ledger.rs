@@ -53,7 +53,7 @@ use self::record::{record, told};
 pub use self::retention::{Holder, Retention};
 use self::rows::{
     Item, ONE, RUNNING, cancelled, contended, deployment, failed_condition, failed_first, instant,
-    json, key, lock, n, parsed, promoted, required, s, text, watched, write_put,
+    json, key, lock, n, parsed, percent, promoted, required, s, text, watched, write_put,
 };
 use super::{
     classify::classify,
@@ -258,7 +258,7 @@ impl Ledger {
             .condition_expression("#status IN (:inFlight, :held)")
             .expression_attribute_names("#token", "token")
             .expression_attribute_values(":held", s(Status::Held.word()))
-            .expression_attribute_values(":weight", n(i64::from(u8::from(weight))))
+            .expression_attribute_values(":weight", percent(weight))
             .expression_attribute_values(":steps", json(&release.steps));
         self.moved(execution, release, update).await
     }

@@ -154,7 +154,7 @@ pub(super) fn record(item: &Item) -> Result<Record, Error> {
         .map_err(|_| unreadable("application"))?;
     let weight = item
         .get("weight")
-        .and_then(|value| value.as_n().ok()?.parse::<u8>().ok())
+        .and_then(|value| value.as_n().ok()?.parse::<f64>().ok())
         .and_then(|percent| Weight::try_from(percent).ok())
         .unwrap_or(Weight::ZERO);
     Ok(Record {

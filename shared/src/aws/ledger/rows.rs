@@ -13,7 +13,10 @@ use aws_sdk_dynamodb::{
 use serde::{Serialize, de::DeserializeOwned};
 
 pub(super) use crate::domain::names::derived::keys::{deployment, lock, promoted, watched};
-use crate::{domain::Timestamp, error::Error};
+use crate::{
+    domain::{Timestamp, weight::Weight},
+    error::Error,
+};
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
@@ -30,6 +33,11 @@ pub(super) fn s(text: &str) -> AttributeValue {
 
 pub(super) fn n(number: i64) -> AttributeValue {
     AttributeValue::N(number.to_string())
+}
+
+/// A weight, in percent.
+pub(super) fn percent(weight: Weight) -> AttributeValue {
+    AttributeValue::N(weight.percent().to_string())
 }
 
 pub(super) fn json<T: Serialize>(value: &T) -> AttributeValue {

@@ -26,7 +26,7 @@ use crate::{
         release::{InForce, Target},
         resources::TargetGroupArn,
         routing::Primary,
-        shares::Shares,
+        shares::{Scale, Shares},
         side::{Content, Side},
     },
     error::Error,
@@ -110,6 +110,7 @@ impl<'a> Pair<'a> {
 impl Weighted for Pair<'_> {
     type Place = ForwardAt;
     type Seen = Vec<Action>;
+    const SCALE: Scale = Scale::Groups;
 
     fn places(&self) -> Vec<ForwardAt> {
         self.forward.places()

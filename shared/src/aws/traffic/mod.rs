@@ -28,6 +28,7 @@ use crate::{
         release::{Footprint, InForce, Target},
         resources::TargetGroupArn,
         routing::Alias,
+        shares::rounded,
         weight::Weight,
     },
     error::Error,
@@ -261,7 +262,7 @@ impl Traffic {
     /// [`Error::ValidationFailed`] where the release does not fit what stands there.
     pub async fn observe(&self, request: &ReleaseRequest) -> Result<Observed, Error> {
         let functions = &request.functions;
-        match &request.traffic {
+        let mut observed = match &request.traffic {
             Asked::Alias => Box::pin(self.aliases.observe(functions)).await,
             Asked::Route53(records) => {
                 Box::pin(route53::observe(
@@ -275,7 +276,11 @@ impl Traffic {
             Asked::Alb(alb) => {
                 Box::pin(alb::observe(self.elb(), &self.aliases, alb, functions)).await
             }
+        }?;
+        if let Some(scale) = request.traffic.scale() {
+            observed.warnings.extend(rounded(&request.plan(), scale));
         }
+        Ok(observed)
     }
 
     /// Reads what is registered in a load balancer's group, and how it is.

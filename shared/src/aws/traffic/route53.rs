@@ -19,7 +19,7 @@ use crate::{
         release::{InForce, Target},
         resources::{RecordName, RecordType, SetIdentifier},
         routing::Primary,
-        shares::Shares,
+        shares::{Scale, Shares},
         side::{Content, Side},
     },
     error::Error,
@@ -111,6 +111,7 @@ pub(super) struct Both {
 impl Weighted for Pair<'_> {
     type Place = ();
     type Seen = Both;
+    const SCALE: Scale = Scale::Records;
 
     fn places(&self) -> Vec<()> {
         vec![()]

@@ -11,6 +11,7 @@ use crate::domain::reachable::WayName;
 use crate::domain::resources::{
     HostedZoneId, ListenerArn, RecordName, RecordType, RuleArn, SetIdentifier, TargetGroupArn,
 };
+use crate::domain::shares::Scale;
 use crate::domain::strategy::tagged;
 
 /// What stands before the functions and splits the traffic.
@@ -293,6 +294,17 @@ impl Traffic {
             Self::Alias => &[],
             Self::Route53(records) => &records.accept_reachable,
             Self::Alb(alb) => &alb.accept_reachable,
+        }
+    }
+
+    /// Returns what the weights are whole numbers of; none for an alias, which takes every weight as it
+    /// is.
+    #[must_use]
+    pub fn scale(&self) -> Option<Scale> {
+        match self {
+            Self::Alias => None,
+            Self::Route53(_) => Some(Scale::Records),
+            Self::Alb(_) => Some(Scale::Groups),
         }
     }
 
