@@ -1163,6 +1163,102 @@ class Gap8Lambda(Bridged):
         self.assertEqual(sums, {"t": 1, "i": 1})
 
 
+class Gap8Readiness(Bridged):
+    """Versions that cannot serve yet, tenants, streams, and what is reported of a start."""
+
+    def state_is(self, version: str, state: str) -> bool:
+        config = self.lambda_.get_function_configuration(FunctionName=self.name, Qualifier=version)
+        return bool(config["State"] == state)
+
+    def tail(self, version: str = "1") -> str:
+        return base64.b64decode(self.invoke(version, LogType="Tail")["LogResult"]).decode()
+
+    def test_an_idle_version_is_woken_by_an_invocation(self) -> None:
+        self.function({"version": "1"})
+        for code, status in (("CodeArtifactUserPendingException", 409), ("ResourceNotReadyException", 502)):
+            asked = {"function": self.name, "version": "1", "state": "Inactive", "seconds": 0.5, "code": code}
+            self.aws.local("POST", "versions/state", asked)
+            time.sleep(0.6)
+            self.assertTrue(self.state_is("1", "Inactive"))
+            self.refused(code, status, self.invoke, "1")
+            self.assertTrue(self.state_is("1", "Pending"))
+            self.refused("ResourceConflictException", 409, self.invoke, "1")
+            self.assertTrue(eventually(lambda: self.state_is("1", "Active")))
+            self.assertNotIn("FunctionError", self.invoke("1"))
+
+    def test_a_failed_version_stays_so(self) -> None:
+        self.function({"version": "1"})
+        asked = {"function": self.name, "version": "1", "state": "Failed", "reason": "No.", "reasonCode": "ImageDeleted"}
+        self.aws.local("POST", "versions/state", asked)
+        config = self.lambda_.get_function_configuration(FunctionName=self.name, Qualifier="1")
+        self.assertEqual((config["State"], config["StateReason"]), ("Failed", "No."))
+        self.refused("ResourceConflictException", 409, self.invoke, "1")
+
+    def test_a_version_with_a_snapshot_is_pending_and_reports_its_restoration(self) -> None:
+        self.function({"version": "1"})
+        self.aws.local("POST", "versions/state", {"function": self.name, "snapStart": True})
+        self.lambda_.update_function_code(FunctionName=self.name, ZipFile=package(version="2", initMs=60))
+        self.settled()
+        self.lambda_.publish_version(FunctionName=self.name)
+        self.assertTrue(self.state_is("2", "Pending"))
+        self.weigh("2")
+        self.refused("SnapStartNotReadyException", 409, self.invoke)
+        self.assertTrue(eventually(lambda: self.state_is("2", "Active")))
+        self.assertRegex(self.tail("2"), r"Restore Duration: ([6-9]\d|\d{3,})\.\d+ ms")
+        self.assertNotIn("Restore", self.tail("2"))
+
+    def test_a_version_in_a_vpc_is_pending(self) -> None:
+        vpc = {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+        self.function({"version": "1"}, VpcConfig=vpc)
+        self.assertTrue(self.state_is("1", "Pending"))
+        self.refused("ResourceConflictException", 409, self.invoke, "1")
+        self.assertTrue(eventually(lambda: self.state_is("1", "Active")))
+
+    def test_reports_as_json_and_hides_them_at_warn(self) -> None:
+        self.function({"version": "1"}, LoggingConfig={"LogFormat": "JSON", "SystemLogLevel": "INFO"})
+        report = json.loads(self.tail().splitlines()[-1])
+        self.assertEqual(report["type"], "platform.report")
+        self.assertIn("initDurationMs", report["record"]["metrics"])
+        self.lambda_.update_function_configuration(
+            FunctionName=self.name, LoggingConfig={"LogFormat": "JSON", "SystemLogLevel": "WARN"}
+        )
+        self.settled()
+        self.assertEqual(self.lambda_.publish_version(FunctionName=self.name)["Version"], "2")
+        self.assertNotIn("platform.report", self.tail("2"))
+
+    def test_a_function_that_isolates_tenants_takes_a_tenant(self) -> None:
+        self.function({"version": "1"}, TenancyConfig={"TenantIsolationMode": "PER_TENANT"})
+        self.assertIn(
+            "Add a valid tenant ID", self.refused("InvalidParameterValueException", 400, self.invoke, "1")
+        )
+        self.assertNotIn("FunctionError", self.invoke("1", TenantId="blue"))
+
+    def test_a_streamed_answer_has_a_prelude(self) -> None:
+        self.function({"version": "1", "stream": True, "statusCode": 201, "body": "hello"})
+        prelude, separator, body = self.invoke("1")["Payload"].read().partition(b"\0" * 8)
+        self.assertEqual((json.loads(prelude)["statusCode"], len(separator), body), (201, 8, b"hello"))
+
+    def test_the_account_takes_so_many_at_a_time(self) -> None:
+        self.function({"version": "1", "latencyMs": 700})
+        self.aws.local("POST", "limits", {"concurrentExecutions": 2})
+        try:
+            limit = self.lambda_.get_account_settings()["AccountLimit"]
+            self.assertEqual(limit["UnreservedConcurrentExecutions"], 2)
+
+            def code() -> str:
+                try:
+                    self.invoke("1")
+                except ClientError as error:
+                    return str(error.response["Error"]["Code"])
+                return ""
+
+            with concurrent.futures.ThreadPoolExecutor(4) as pool:
+                codes = [done.result() for done in [pool.submit(code) for _ in range(4)]]
+            self.assertEqual(codes.count("TooManyRequestsException"), 2, codes)
+        finally:
+            self.aws.local("DELETE", "limits")
+
+
 class Gap8DynamoDb(Bridged):
     def table(self) -> str:
         self.dynamodb.create_table(
