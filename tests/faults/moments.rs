@@ -50,6 +50,9 @@ fn scenarios() -> Vec<Scenario> {
             scenarios.push(of(Strategy::Canary, kind, path));
         }
     }
+    for kind in [Kind::Route53, Kind::Alb] {
+        scenarios.push(of(Strategy::AllAtOnce, kind, Path::RejectedAlarm));
+    }
     for strategy in [Strategy::AllAtOnce, Strategy::BlueGreen, Strategy::Linear] {
         scenarios.push(of(strategy, Kind::Alias, Path::Promoted));
         scenarios.push(of(strategy, Kind::Alias, Path::Alarm));
@@ -206,6 +209,8 @@ fn of_events(scenario: Scenario) -> Vec<Injection> {
     let events: &[(&str, &str)] = match scenario.path {
         Path::Alarm => &[("alarm", ALARM), ("status", STATUS)],
         Path::Verdict => &[("status", STATUS)],
+        // The alarm of one that was promoted is the release's before.
+        Path::RejectedAlarm | Path::RejectedByHand => &[("status", STATUS)],
         Path::Promoted | Path::First | Path::Retained | Path::Approval => &[],
     };
     let mut all = Vec::new();

@@ -20,6 +20,7 @@ mod page;
 mod people;
 mod promoted;
 mod refused;
+mod rejected;
 mod retention;
 mod roles;
 mod rolled_back;
@@ -33,6 +34,7 @@ fn main() -> std::process::ExitCode {
     case::run(vec![
         judged::tests(),
         doors::tests(),
+        rejected::tests(),
         retention::tests(),
         trains::tests(),
         windows::tests(),
