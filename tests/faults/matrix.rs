@@ -192,9 +192,7 @@ pub(crate) fn sources() -> Vec<Source> {
 /// Runs it without a fault.
 async fn clean(scenario: Scenario, ground: &Ground) -> Result<Vec<Site>, String> {
     let clean = scenario.run(ground, None).await;
-    if let Some(bad) = clean.bad.first() {
-        return Err(format!("without any fault: {}: {}", bad.class, bad.what));
-    }
+    clean.is_good()?;
     let promoted = clean
         .ended
         .as_ref()

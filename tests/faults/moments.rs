@@ -67,9 +67,7 @@ pub(crate) fn sources() -> Vec<Source> {
             format!("{} at", scenario.name()),
             move |ground| async move {
                 let clean = scenario.run(&ground, None).await;
-                if let Some(bad) = clean.bad.first() {
-                    return Err(format!("without any fault: {}: {}", bad.class, bad.what));
-                }
+                clean.is_good()?;
                 Ok(injections(scenario, &clean, &ground))
             },
         )

@@ -59,9 +59,7 @@ impl Write {
 pub(crate) fn source() -> Source {
     Source::new("pairs/alias".into(), move |ground| async move {
         let clean = SCENARIO.run(&ground, None).await;
-        if let Some(bad) = clean.bad.first() {
-            return Err(format!("without any fault: {}: {}", bad.class, bad.what));
-        }
+        clean.is_good()?;
         let ours = format!("{}-", ground.world.stack.name);
         let mut counts: BTreeMap<(String, String), u32> = BTreeMap::new();
         let mut writes = Vec::new();

@@ -129,6 +129,20 @@ pub(crate) struct Ran {
     pub(crate) states: Vec<String>,
 }
 
+impl Ran {
+    /// Whether nothing is broken, of one that ran without a fault; what is, else.
+    pub(crate) fn is_good(&self) -> Result<(), String> {
+        if self.bad.is_empty() {
+            return Ok(());
+        }
+        let bad = self.bad.iter();
+        let bad: Vec<_> = bad
+            .map(|bad| format!("{}: {}", bad.class, bad.what))
+            .collect();
+        Err(format!("without any fault: {}", bad.join("\n  ")))
+    }
+}
+
 impl Scenario {
     pub(crate) fn name(self) -> String {
         let Self {

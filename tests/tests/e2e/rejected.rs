@@ -356,12 +356,7 @@ async fn stopped_early(case: Case, kind: Kind) {
         stopped_at(&case, &door, state, entered).await;
     }
     door.target().update(Behaviour::healthy("third")).await;
-    for state in [
-        "ValidateGreen",
-        "ApprovalFirst",
-        "BeforeShift",
-        "ShiftTraffic",
-    ] {
+    for state in ["ValidateGreen", "ApprovalFirst", "ShiftTraffic"] {
         let entered = Fault::new("stop").on("states", "EnterState").about(state);
         stopped_at(&case, &door, &format!("{state} of a healthy one"), entered).await;
     }
