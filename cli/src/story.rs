@@ -394,8 +394,13 @@ impl Story {
                 Some(told)
             }
             ("RollbackDeployment", _) => {
-                let reason = output["outcome"]["reason"].as_str();
-                let text = format!("blue has all traffic; {}", reason.unwrap_or_default());
+                let outcome = &output["outcome"];
+                let reason = outcome["reason"].as_str().unwrap_or_default();
+                if outcome["deploymentStatus"] == "HELD" {
+                    let text = format!("traffic is not on blue; {reason}");
+                    return Some(self.happening(at, Kind::RollingBack, text));
+                }
+                let text = format!("blue has all traffic{}; {reason}", serving(outcome));
                 let mut told = self.happening(at, Kind::RollingBack, text);
                 told.weight = Some(Weight::ZERO);
                 Some(told)
@@ -547,6 +552,22 @@ fn said(cause: &str) -> String {
         (Some(message), _) => said(message),
         (None, Some(reason)) => reason.to_owned(),
         (None, None) => cause.to_owned(),
+    }
+}
+
+/// The versions that serve, as they were read, in brackets; nothing where none was read.
+fn serving(outcome: &Value) -> String {
+    let functions = outcome["functions"].as_array().into_iter().flatten();
+    let versions: Vec<_> = functions
+        .filter_map(|one| {
+            let (name, version) = (one["functionName"].as_str()?, one["serving"].as_str()?);
+            Some(format!("{name}: version {version}"))
+        })
+        .collect();
+    if versions.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", versions.join(", "))
     }
 }
 
@@ -704,6 +725,26 @@ mod tests {
             ]
         );
         assert!(story.ended.is_some());
+    }
+
+    #[test]
+    fn tells_which_version_serves_after_a_way_back() {
+        let ended = |outcome: serde_json::Value| {
+            let (_, lines) = told(vec![
+                entered("RollbackDeployment", json!({})),
+                exited("RollbackDeployment", json!({ "outcome": outcome })),
+            ]);
+            lines.last().cloned().unwrap_or_default()
+        };
+        let functions = json!([{"functionName": "chat", "serving": "1"}, {"functionName": "shop"}]);
+        assert_eq!(
+            ended(json!({"reason": "late", "functions": functions})),
+            "blue has all traffic (chat: version 1); late"
+        );
+        assert_eq!(
+            ended(json!({"reason": "no blue", "deploymentStatus": "HELD"})),
+            "traffic is not on blue; no blue"
+        );
     }
 
     #[test]

@@ -3,18 +3,17 @@
 //! Safe to run twice, twice at once, and late: the ledger says whether a deployment is still open,
 //! and [`reconcile`](crate::domain::routing::reconcile) writes only over states that are its own.
 
-use std::collections::BTreeSet;
+use std::ops::Deref;
 
 use chrono::SecondsFormat;
 
 use crate::{
     aws::{
         ledger::{Ledger, Record, Status, Why},
-        traffic::{Late, Traffic},
+        traffic::{AtOnce, Late, Serves, Traffic},
     },
     domain::{
         Timestamp,
-        names::FunctionName,
         release::{DeploymentStatus, Footprint},
         retention::name_of,
     },
@@ -27,11 +26,73 @@ use crate::{
 pub struct Restored {
     /// Its row, with the reason that came first.
     pub record: Record,
-    /// Where somebody else had moved the traffic: their value stands. A sentence each.
+    /// Where somebody else had moved the traffic, so that their value stands, and where blue could not
+    /// be put back, so that nothing was moved. A sentence each.
     pub changed_outside: Vec<String>,
+    /// What serves now, as it was read after the last write.
+    pub serves: Serves,
+    /// What people should know. A sentence each.
+    pub notes: Vec<String>,
+    /// Whether green has had weight.
+    served: bool,
+}
+
+/// A deployment whose traffic is on blue and whose idle side holds what it held before: it can be
+/// closed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settled(Restored);
+
+impl Settled {
+    /// A deployment that an earlier state has settled, and kept the locks of.
+    #[must_use]
+    pub fn before(record: Record) -> Self {
+        Self(Restored::untouched(record))
+    }
+}
+
+impl Deref for Settled {
+    type Target = Restored;
+
+    fn deref(&self) -> &Restored {
+        &self.0
+    }
 }
 
 impl Restored {
+    fn untouched(record: Record) -> Self {
+        Self {
+            served: !record.steps.is_empty(),
+            record,
+            changed_outside: Vec::new(),
+            serves: Serves::default(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Puts back what the idle side held when the release began: green may be reached there by sticky
+    /// clients, other rules and late resolvers. Free to repeat.
+    ///
+    /// Where traffic is not ours any more, the idle side may be serving, and is left as it is.
+    ///
+    /// # Errors
+    /// [`Error::Transient`] when AWS did not answer. What it refuses is told instead.
+    pub async fn settle(mut self, traffic: &Traffic) -> Result<Settled, Error> {
+        if let Some(footprint) = &self.record.footprint
+            && self.changed_outside.is_empty()
+        {
+            let notes = traffic.unstage(footprint, self.served).await?;
+            for note in &notes {
+                tracing::warn!(
+                    deployment.id = self.record.execution,
+                    note,
+                    "Idle side not put back."
+                );
+            }
+            self.notes.extend(notes);
+        }
+        Ok(Settled(self))
+    }
+
     /// How it stands: where somebody else's value stands, a person has to look.
     #[must_use]
     pub fn status(&self) -> DeploymentStatus {
@@ -45,7 +106,10 @@ impl Restored {
     /// The outcome as far as the ledger knows it.
     #[must_use]
     pub fn outcome(&self, status: DeploymentStatus) -> Outcome {
-        outcome(&self.record, status, &self.changed_outside)
+        let mut outcome = outcome(&self.record, status, &self.changed_outside);
+        outcome.serves(&self.serves.versions, &self.serves.by);
+        outcome.warnings.clone_from(&self.notes);
+        outcome
     }
 }
 
@@ -79,6 +143,7 @@ pub fn outcome(
         steps: record.steps.clone(),
         answers: Vec::new(),
         warnings: Vec::new(),
+        served_by: Vec::new(),
         retain_until: None,
         front_door: None,
         hook: None,
@@ -103,7 +168,7 @@ pub async fn restore(
     let Some(record) = ledger.tell_back(execution, why).await? else {
         return Ok(None);
     };
-    let restored = put_back(traffic, record, &BTreeSet::new(), late).await?;
+    let restored = put_back(traffic, record, AtOnce::default(), late).await?;
     unless_ended(ledger, restored).await
 }
 
@@ -120,7 +185,7 @@ pub async fn restore_known(
         return Ok(None);
     };
     let done = traffic.restore_at_once(known).await;
-    let restored = put_back(traffic, record, &done, Late::Possible).await?;
+    let restored = put_back(traffic, record, done, Late::Possible).await?;
     unless_ended(ledger, restored).await
 }
 
@@ -146,7 +211,7 @@ pub async fn restore_at_once(
     let Some(record) = told? else {
         return Ok(None);
     };
-    let restored = put_back(traffic, record, &done, Late::Possible).await?;
+    let restored = put_back(traffic, record, done, Late::Possible).await?;
     unless_ended(ledger, restored).await
 }
 
@@ -165,7 +230,7 @@ async fn unless_ended(ledger: &Ledger, restored: Restored) -> Result<Option<Rest
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reverted {
     /// Its traffic is on blue.
-    Done(Box<Restored>),
+    Done(Box<Settled>),
     /// It is not, and nothing was touched: why, in words.
     Not(String),
 }
@@ -203,12 +268,13 @@ pub async fn revert(
             why: Some(why.clone()),
             ..record
         },
-        &BTreeSet::new(),
+        AtOnce::default(),
         Late::Possible,
     )
     .await?;
-    close(ledger, &restored, why.at).await?;
-    Ok(Reverted::Done(Box::new(restored)))
+    let settled = restored.settle(traffic).await?;
+    close(ledger, &settled, why.at).await?;
+    Ok(Reverted::Done(Box::new(settled)))
 }
 
 /// Whether blue of a deployment is still kept for it; why not, in words.
@@ -256,44 +322,45 @@ pub fn blue_is_kept(record: &Record, at: Timestamp) -> Option<Timestamp> {
 async fn put_back(
     traffic: &Traffic,
     record: Record,
-    done: &BTreeSet<FunctionName>,
+    done: AtOnce,
     late: Late,
 ) -> Result<Restored, Error> {
+    let mut restored = Restored::untouched(record);
     // Where versions were never fixed, no traffic was moved.
-    let Some(footprint) = &record.footprint else {
-        return Ok(Restored {
-            record,
-            changed_outside: Vec::new(),
-        });
+    let Some(footprint) = &restored.record.footprint else {
+        return Ok(restored);
     };
     let left = Footprint {
         functions: footprint
             .functions
             .iter()
-            .filter(|target| !done.contains(&target.function_name))
+            .filter(|target| !done.functions.contains(&target.function_name))
             .cloned()
             .collect(),
         ..footprint.clone()
     };
-    let changed_outside = if left.functions.is_empty() && !done.is_empty() {
-        Vec::new()
-    } else {
-        traffic.restore(&left, late).await?.changed_outside
-    };
-    Ok(Restored {
-        record,
-        changed_outside,
-    })
+    let is_done = left.functions.is_empty() && !done.functions.is_empty();
+    restored.served |= done.moved;
+    restored.serves = done.serves;
+    restored.notes = done.notes;
+    if !is_done {
+        let back = traffic.restore(&left, late, restored.served).await?;
+        restored.changed_outside = back.changed_outside;
+        restored.served |= back.moved;
+        restored.serves.extend(back.serves);
+        restored.notes.extend(back.notes);
+    }
+    Ok(restored)
 }
 
 /// Closes a deployment whose traffic has been put back: its locks are free again, and its row says
 /// how it ended.
-pub async fn close(ledger: &Ledger, restored: &Restored, now: Timestamp) -> Result<(), Error> {
-    let status = match restored.record.footprint {
+pub async fn close(ledger: &Ledger, settled: &Settled, now: Timestamp) -> Result<(), Error> {
+    let status = match settled.record.footprint {
         Some(_) => Status::RolledBack,
         None => Status::Rejected,
     };
-    ledger.end(&restored.record, status, now, None).await
+    ledger.end(&settled.record, status, now, None).await
 }
 
 /// Where people could not be told of what has been closed, leaves that to the schedule: nothing would

@@ -9,7 +9,7 @@ use crossfade::{
     },
     domain::{
         Timestamp,
-        front_door::FrontDoor,
+        front_door::{Colour, FrontDoor},
         names::Version,
         release::{CalledAs, Target},
         routing::{Alias, Primary},
@@ -82,9 +82,17 @@ impl Handler {
                     Some(alias) => Some(alias.to_string()),
                     None => blue.as_ref().map(ToString::to_string),
                 },
-                green: green.to_string(),
+                green: match (door, &asked.alias) {
+                    (FrontDoor::Route53(records), Some(alias)) => records
+                        .alias(Colour::Green, alias)
+                        .map_err(|error| Error::InvalidRequest(error.to_string()))?
+                        .to_string(),
+                    _ => green.to_string(),
+                },
             }),
         };
+        // What is written is the door: an alias's revision has no part in it.
+        let revision_id = revision_id.filter(|_| *door == FrontDoor::Alias);
         let prepared = Prepared {
             target: Target {
                 function_name: function.clone(),

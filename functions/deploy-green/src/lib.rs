@@ -115,8 +115,8 @@ impl Handler {
                 .nothing_to_release(&task, &request, &same, warnings)
                 .await;
         }
-        let (mut functions, left_out) = moving(&door, changed, same, &mut warnings);
-        self.traffic.stage(&door, &mut functions).await?;
+        let (functions, left_out) = moving(&door, changed, same, &mut warnings);
+        self.traffic.ready(&door, &functions).await?;
 
         let past = self.past(&mut door, &functions, &request, task.now).await?;
         let plan = plan(&request, &door, &functions);
@@ -249,6 +249,7 @@ impl Handler {
             steps: Vec::new(),
             answers: Vec::new(),
             warnings: few(warnings),
+            served_by: Vec::new(),
             retain_until: None,
             front_door: None,
             hook: None,

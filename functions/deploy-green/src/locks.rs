@@ -108,8 +108,9 @@ impl Handler {
         if let Some(restored) =
             rollback::restore(&self.traffic, &self.ledger, holder, &why, Late::Possible).await?
         {
-            rollback::close(&self.ledger, &restored, task.now).await?;
-            let outcome = restored.outcome(restored.status());
+            let settled = restored.settle(&self.traffic).await?;
+            rollback::close(&self.ledger, &settled, task.now).await?;
+            let outcome = settled.outcome(settled.status());
             let ended = Notice::ended(holder, task.now, &outcome);
             self.notifier.tell(&ended).await?;
         }

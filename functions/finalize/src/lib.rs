@@ -57,12 +57,13 @@ impl Handler {
             _ => release.footprint().unread(),
         };
         let leave = self.ledger.leave(&task.execution);
-        release.functions = match self.traffic.promote(leave, &known, from).await {
-            Ok(moved) => moved.functions,
+        let moved = match self.traffic.promote(leave, &known, from).await {
+            Ok(moved) => moved,
             Err(error) => {
                 return Err(explain(&self.ledger, &task.execution, task.retries, error).await);
             }
         };
+        release.functions = moved.functions;
 
         if let Some(last) = release.steps.last_mut() {
             last.ended_at.get_or_insert(task.now);
@@ -88,6 +89,7 @@ impl Handler {
         let reason = format!("green has all traffic; {}", release.reason);
         let mut outcome = Outcome::of(&release, DeploymentStatus::Successful, reason);
         outcome.retain_until = Some(until);
+        outcome.serves(&moved.serves.versions, &moved.serves.by);
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         if let Err(untold) = self.notifier.tell(&ended).await {
             // Green has all traffic, and that is on record: an execution that failed now would say

@@ -281,6 +281,7 @@ impl Handler {
             steps: Vec::new(),
             answers: Vec::new(),
             warnings: progress.warnings,
+            served_by: Vec::new(),
             retain_until: None,
             front_door: Some(FrontDoorOutcome {
                 api_id: order.api_id.clone(),

@@ -16,7 +16,7 @@ use crossfade::{
         release::{DeploymentStatus, Release},
     },
     error::Error,
-    rollback::{self, Restored},
+    rollback::{self, Settled},
     wire::{
         notice::Notice,
         outcome::Ending,
@@ -127,11 +127,9 @@ impl Handler {
             }
         }
         if let Some(record) = record.filter(|record| record.status.is_open()) {
-            let restored = Restored {
-                record,
-                changed_outside: Vec::new(),
-            };
-            rollback::close(&self.ledger, &restored, task.now).await?;
+            // The state before this one has put traffic and the idle side back.
+            let settled = Settled::before(record);
+            rollback::close(&self.ledger, &settled, task.now).await?;
         }
         ending.undo = false;
         ending.cause = ending.outcome.to_cause();

@@ -201,11 +201,12 @@ impl Handler {
         else {
             return Ok(false);
         };
-        let outcome = restored.outcome(restored.status());
+        let settled = restored.settle(&self.traffic).await?;
+        let outcome = settled.outcome(settled.status());
         let ended = Notice::ended(execution, at, &outcome);
         // Before it is closed: once it is, a repeat of this finds nothing to do, nor to tell.
         let told = self.notifier.tell(&ended).await;
-        rollback::close(&self.ledger, &restored, at).await?;
+        rollback::close(&self.ledger, &settled, at).await?;
         rollback::told_or_owed(&self.ledger, execution, told).await?;
         tracing::warn!(
             deployment.id = execution,

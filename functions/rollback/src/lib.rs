@@ -25,7 +25,7 @@ use crossfade::{
     },
     emf,
     error::Error,
-    rollback::{self, Restored, Reverted},
+    rollback::{self, Restored, Reverted, Settled},
     wire::{
         events::Event,
         notice::Notice,
@@ -114,24 +114,24 @@ impl Handler {
         let restored = self
             .put_back(task, release.as_ref(), &failure, &why)
             .await?;
-        let (restored, kept) = match restored {
+        let (settled, kept) = match restored {
             None => self.promoted_before(task, &why).await?,
-            some => (some, None),
+            Some(restored) => (Some(restored.settle(&self.traffic).await?), None),
         };
-        let changed_outside = restored
+        let changed_outside = settled
             .as_ref()
-            .map(|r| r.changed_outside.clone())
+            .map(|settled| settled.changed_outside.clone())
             .unwrap_or_default();
         // The migration is run back under the locks: nobody else's may run meanwhile.
         let undone = release.as_ref().is_some_and(Release::is_undone);
-        let undo = undone && restored.is_some() && changed_outside.is_empty();
-        if let Some(restored) = &restored {
+        let undo = undone && settled.is_some() && changed_outside.is_empty();
+        if let Some(settled) = &settled {
             // What came first is what traffic was put back for, and perhaps by.
-            if restored.record.why.as_ref() == Some(&why) {
-                emf::time_to_blue(&restored.record.application, task.now);
+            if settled.record.why.as_ref() == Some(&why) {
+                emf::time_to_blue(&settled.record.application, task.now);
             }
             if !undo {
-                rollback::close(&self.ledger, restored, task.now).await?;
+                rollback::close(&self.ledger, settled, task.now).await?;
             }
         }
         let hook = release
@@ -139,8 +139,8 @@ impl Handler {
             .filter(|release| !release.steps.is_empty() && changed_outside.is_empty())
             .and_then(|release| release.hooks.after_rollback.as_ref())
             .map(|hook| HookRun::due(HookPoint::AfterRollback, hook));
-        let record = match restored {
-            Some(Restored { record, .. }) => Some(record),
+        let record = match &settled {
+            Some(settled) => Some(settled.record.clone()),
             // Closed already, by the janitor or by this state's first try; or it never began.
             None => self.ledger.get(&task.execution).await?,
         };
@@ -157,7 +157,11 @@ impl Handler {
             Some(record) => {
                 let error = failure.name_after(record, &why, !changed_outside.is_empty());
                 let status = failure::status(error, record, !changed_outside.is_empty());
-                (error, rollback::outcome(record, status, &changed_outside))
+                let outcome = settled.as_ref().map_or_else(
+                    || rollback::outcome(record, status, &changed_outside),
+                    |settled| settled.outcome(status),
+                );
+                (error, outcome)
             }
             None => (failure.name(), nothing_begun(&task.state, &why)),
         };
@@ -167,7 +171,8 @@ impl Handler {
                 last.ended_at.get_or_insert(task.now);
             }
             outcome.answers = release.answers;
-            outcome.warnings = release.warnings;
+            let notes = std::mem::replace(&mut outcome.warnings, release.warnings);
+            outcome.warnings.extend(notes);
             outcome.evidence = outcome.evidence.beside(release.evidence);
         }
         let ended = Notice::ended(&task.execution, task.now, &outcome);
@@ -228,13 +233,13 @@ impl Handler {
         &self,
         task: &Task,
         why: &Why,
-    ) -> Result<(Option<Restored>, Option<String>), Error> {
+    ) -> Result<(Option<Settled>, Option<String>), Error> {
         let record = self.ledger.get(&task.execution).await?;
         if record.is_none_or(|record| record.status != Status::Promoted) {
             return Ok((None, None));
         }
         match rollback::revert(&self.traffic, &self.ledger, &task.execution, why).await {
-            Ok(Reverted::Done(restored)) => Ok((Some(*restored), None)),
+            Ok(Reverted::Done(settled)) => Ok((Some(*settled), None)),
             Ok(Reverted::Not(not)) | Err(Error::DeploymentInProgress(not)) => Ok((None, Some(not))),
             Err(error) => Err(error),
         }
@@ -349,11 +354,12 @@ impl Handler {
             }
             // A living execution closes it itself, so that its graph shows what happened.
             let now = self.executions.describe(&execution).await?;
-            if now.ended(restored.record.began_at, why.at).is_some() {
-                rollback::close(&self.ledger, &restored, why.at).await?;
+            if now.ended(restored.record.began_at, why.at).is_none() {
+                return Ok(Ok(restored.outcome(restored.status())));
             }
-            let status = restored.status();
-            return Ok(Ok(restored.outcome(status)));
+            let settled = restored.settle(&self.traffic).await?;
+            rollback::close(&self.ledger, &settled, why.at).await?;
+            return Ok(Ok(settled.outcome(settled.status())));
         }
         match rollback::revert(&self.traffic, &self.ledger, &execution, why).await? {
             Reverted::Done(restored) => {
@@ -393,6 +399,7 @@ fn nothing_begun(state: &Value, why: &Why) -> Outcome {
         steps: Vec::new(),
         answers: Vec::new(),
         warnings: Vec::new(),
+        served_by: Vec::new(),
         retain_until: None,
         front_door: None,
         hook: None,

@@ -8,7 +8,7 @@ mod report;
 use std::{cmp::Ordering, time::Instant};
 
 use crossfade::{
-    aws::{functions::Functions, health::HealthChecks},
+    aws::{functions::Functions, health::HealthChecks, ledger::Ledger, traffic::Traffic},
     domain::{
         check::Evidence,
         release::{Release, Target},
@@ -40,6 +40,8 @@ const SHOWN: usize = 10;
 pub struct Handler {
     functions: Functions,
     health: HealthChecks,
+    ledger: Ledger,
+    traffic: Traffic,
 }
 
 /// What one smoke test found.
@@ -69,6 +71,8 @@ impl Handler {
         Self {
             functions: Functions::new(config),
             health: HealthChecks::new(config),
+            ledger: Ledger::new(config),
+            traffic: Traffic::new(config),
         }
     }
 
@@ -123,6 +127,9 @@ impl Handler {
             let why = json!({ "reason": reason, "evidence": evidence(&proofs) });
             return Err(Error::ValidationFailed(why.to_string()));
         }
+        // Only what has passed may be reached: by sticky clients, other rules and late resolvers too.
+        let leave = self.ledger.leave(&task.execution);
+        self.traffic.stage(leave, &release.footprint()).await?;
         let health = self.healthy(&release.analysis, &proofs).await?;
         let room = Semaphore::new(AT_ONCE);
         try_join_all(pairs.map(|(target, asked)| self.prewarm(target, asked, &room))).await?;

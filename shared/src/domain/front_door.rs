@@ -1,13 +1,17 @@
 //! What stands before the functions and splits their traffic, as `deploy-green` found it once.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
     counts::BluePast,
+    names::{AliasName, FunctionName, NameError},
     release::Target,
     resources::{
         HostedZoneId, ListenerArn, RecordName, RecordType, RuleArn, SetIdentifier, TargetGroupArn,
     },
+    side::Content,
 };
 
 /// What splits the traffic, by the request's `traffic.type`, with the colours' roles in this release.
@@ -44,6 +48,55 @@ pub struct Records {
     /// What is behind the records and counts their requests, where the request says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<Layers>,
+    /// What green's alias of each function was on when the release began: a version, or `$LATEST`. A
+    /// function that is missing had no such alias. None where that is not recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<BTreeMap<FunctionName, String>>,
+}
+
+impl Records {
+    /// The alias by which a function is called through a record: `production` and `blue` make
+    /// `production-blue`.
+    ///
+    /// # Errors
+    /// [`NameError`] where that is no alias's name, such as one that is too long.
+    pub fn alias(&self, colour: Colour, of: &AliasName) -> Result<AliasName, NameError> {
+        colour_alias(of, self.identifier(colour))
+    }
+
+    /// The set identifier of a colour's record.
+    #[must_use]
+    pub fn identifier(&self, colour: Colour) -> &SetIdentifier {
+        match colour {
+            Colour::Blue => &self.blue,
+            Colour::Green => &self.green,
+        }
+    }
+
+    /// What green's alias of a function was on when the release began; none where that is not
+    /// recorded.
+    #[must_use]
+    pub fn before(&self, function: &FunctionName) -> Option<Content> {
+        let idle = self.idle.as_ref()?;
+        Some(idle.get(function).cloned().into_iter().collect())
+    }
+}
+
+/// The alias of a function behind a record.
+///
+/// # Errors
+/// [`NameError`] where that is no alias's name, such as one that is too long.
+pub fn colour_alias(of: &AliasName, identifier: &SetIdentifier) -> Result<AliasName, NameError> {
+    format!("{of}-{identifier}").try_into()
+}
+
+/// A side of a door: the one that serves when a release begins, or the idle one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Colour {
+    /// The version serving when the release began.
+    Blue,
+    /// The version being released.
+    Green,
 }
 
 /// Two weighted target groups of a listener rule, or of a listener's default action.
@@ -52,10 +105,17 @@ pub struct Records {
 pub struct Forward {
     /// Where they are.
     pub at: ForwardAt,
+    /// More rules that forward to the same two groups and move together with the first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<RuleArn>,
     /// The group that serves now.
     pub blue: TargetGroupArn,
     /// The group that green's traffic goes to.
     pub green: TargetGroupArn,
+    /// The ids that were registered in green's group when the release began. None where that is not
+    /// recorded, or where green is not a function and nothing is registered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle: Option<Content>,
     /// What blue's group showed before the release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub past: Option<BluePast>,
@@ -156,7 +216,7 @@ impl FrontDoor {
                 &records.record_name,
                 records.record_type,
             )],
-            Self::Alb(forward) => vec![forward.at.lock()],
+            Self::Alb(forward) => forward.places().iter().map(ForwardAt::lock).collect(),
         }
     }
 
@@ -220,6 +280,22 @@ impl ForwardAt {
 }
 
 impl Forward {
+    /// All actions that forward to the two groups.
+    #[must_use]
+    pub fn places(&self) -> Vec<ForwardAt> {
+        let also = self.also.iter().cloned().map(ForwardAt::Rule);
+        std::iter::once(self.at.clone()).chain(also).collect()
+    }
+
+    /// The group of a colour.
+    #[must_use]
+    pub fn group(&self, colour: Colour) -> &TargetGroupArn {
+        match colour {
+            Colour::Blue => &self.blue,
+            Colour::Green => &self.green,
+        }
+    }
+
     fn counted(&self) -> Counted {
         let load_balancer = match &self.at {
             ForwardAt::Rule(arn) => arn.load_balancer(),

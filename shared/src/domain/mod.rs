@@ -21,6 +21,7 @@ pub mod resources;
 pub mod retention;
 pub mod routing;
 pub mod shares;
+pub mod side;
 pub mod strategy;
 pub mod verdict;
 pub mod weight;

@@ -46,6 +46,15 @@ pub struct Alias {
 }
 
 impl Alias {
+    /// Whether a second version has a share of the traffic. A share of nothing is no split: other tools
+    /// leave it behind.
+    #[must_use]
+    pub fn is_split(&self) -> bool {
+        self.additional
+            .as_ref()
+            .is_some_and(|(_, share)| *share > 0.0)
+    }
+
     /// Whether the alias routes exactly so.
     #[must_use]
     pub fn routes(&self, want: &Routing) -> bool {

@@ -421,7 +421,7 @@ impl Seen {
     fn is_latest(&self, alias: &str) -> bool {
         self.aliases
             .get(alias)
-            .is_some_and(|seen| seen.primary == Primary::Latest && seen.additional.is_none())
+            .is_some_and(|seen| seen.primary == Primary::Latest && !seen.is_split())
     }
 
     fn stage(&self, name: &str) -> Option<&Stage> {

@@ -180,6 +180,10 @@ pub struct Facts {
     /// The functions with both versions; empty when nothing was begun.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<FunctionOutcome>,
+    /// The target group or record that has the traffic, as it was read; empty for an alias, and where
+    /// nothing was read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub served_by: Vec<String>,
     /// Percent of traffic on green now; absent where nobody can be sure of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<Weight>,
@@ -280,6 +284,7 @@ impl Notice {
             deployment_status: None,
             reason,
             functions: Vec::new(),
+            served_by: Vec::new(),
             weight: None,
             next: None,
             met: None,
@@ -405,6 +410,7 @@ impl Notice {
         facts.application.clone_from(&outcome.application);
         facts.deployment_status = Some(outcome.deployment_status);
         facts.functions.clone_from(&outcome.functions);
+        facts.served_by.clone_from(&outcome.served_by);
         facts.weight = match kind {
             Kind::Promoted => Some(Weight::FULL),
             Kind::RolledBack => Some(Weight::ZERO),

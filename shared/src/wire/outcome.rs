@@ -1,5 +1,7 @@
 //! How a deployment ended: the execution's output, or the Cause of its failure.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,9 @@ pub struct FunctionOutcome {
     pub blue_version: Option<Version>,
     /// The version that was released.
     pub green_version: Version,
+    /// The version that serves now, as it was read after the last write; absent where nothing was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving: Option<Version>,
 }
 
 impl From<&Target> for FunctionOutcome {
@@ -38,6 +43,7 @@ impl From<&Target> for FunctionOutcome {
             alias: target.alias.clone(),
             blue_version: target.blue_version.clone(),
             green_version: target.green_version.clone(),
+            serving: None,
         }
     }
 }
@@ -67,6 +73,10 @@ pub struct Outcome {
     /// What people should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The target group or record that has the traffic, as it was read after the last write; empty for
+    /// an alias, and where nothing was read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub served_by: Vec<String>,
     /// Until when blue is kept and the release can be taken back, where it was promoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retain_until: Option<Timestamp>,
@@ -134,10 +144,19 @@ impl Outcome {
             steps: release.steps.clone(),
             answers: release.answers.clone(),
             warnings: release.warnings.clone(),
+            served_by: Vec::new(),
             retain_until: None,
             front_door: None,
             hook: None,
         }
+    }
+
+    /// Adds what serves now, as it was read.
+    pub fn serves(&mut self, versions: &BTreeMap<FunctionName, Version>, by: &[String]) {
+        for function in &mut self.functions {
+            function.serving = versions.get(&function.function_name).cloned();
+        }
+        self.served_by = by.to_vec();
     }
 
     /// As JSON text that fits into a Cause. Where it would not, for a train of many functions and

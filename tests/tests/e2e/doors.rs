@@ -93,6 +93,61 @@ pub(crate) fn tests() -> Vec<Test> {
             "door_alb_of_machines_that_are_not_healthy",
             unhealthy_machines,
         ),
+        test(
+            "door_route53_rejected_release_then_an_alarm_of_the_last",
+            |case| rejected_then_alarm(case, Zone),
+        ),
+        test(
+            "door_alb_rejected_release_then_an_alarm_of_the_last",
+            |case| rejected_then_alarm(case, Rule),
+        ),
+        test(
+            "door_alb_rejected_then_an_alarm_at_the_default_action",
+            |case| rejected_then_alarm(case, Listener),
+        ),
+        test("door_route53_stopped_before_the_first_shift", |case| {
+            stopped_before_the_first_shift(case, Zone)
+        }),
+        test("door_alb_stopped_before_the_first_shift", |case| {
+            stopped_before_the_first_shift(case, Rule)
+        }),
+        test("door_route53_alarm_finds_another_version_on_blue", |case| {
+            blue_changed(case, Zone)
+        }),
+        test("door_alb_alarm_finds_another_version_on_blue", |case| {
+            blue_changed(case, Rule)
+        }),
+        test(
+            "door_route53_alarm_within_retention_finds_no_blue",
+            |case| blue_is_gone(case, Zone, false),
+        ),
+        test("door_alb_alarm_within_retention_finds_no_blue", |case| {
+            blue_is_gone(case, Rule, false)
+        }),
+        test("door_route53_rollback_by_hand_finds_no_blue", |case| {
+            blue_is_gone(case, Zone, true)
+        }),
+        test("door_alb_rollback_by_hand_finds_no_blue", |case| {
+            blue_is_gone(case, Listener, true)
+        }),
+        test(
+            "door_alb_moves_nothing_to_a_blue_that_cannot_be_put_back",
+            blue_is_refused,
+        ),
+        test("door_route53_refuses_to_shift_to_another_version", |case| {
+            green_changed(case, Zone)
+        }),
+        test(
+            "door_alb_refuses_an_idle_group_that_somebody_changed",
+            |case| idle_changed(case, Rule),
+        ),
+        test("door_alb_keeps_a_parked_group", parked_group),
+        test("door_alb_moves_several_rules_together", several_rules),
+        test("door_alb_restores_several_rules_when_one_fails", half_way),
+        test(
+            "door_alias_split_of_nothing_is_no_obstacle",
+            split_of_nothing,
+        ),
         test("door_alias_alarm_at_10_percent", |case| {
             alarm(case, Alias, 0)
         }),
@@ -268,6 +323,64 @@ impl Door {
         }
     }
 
+    /// The version that a colour's side holds; none where it holds nothing.
+    async fn holds(&self, colour: &str) -> Option<String> {
+        match self {
+            Self::Alias(_) => unreachable!("has no sides"),
+            Self::Zone(target, _) => {
+                let alias = target.look(&format!("{ALIAS}-{colour}")).await?;
+                alias.settled().map(str::to_owned)
+            }
+            Self::Balancer(_, alb) => {
+                let group = if colour == "blue" {
+                    &alb.blue
+                } else {
+                    &alb.green
+                };
+                let targets = alb.targets(group).await;
+                assert!(targets.len() < 2, "{targets:?}");
+                let last = targets.first()?.rsplit(':').next();
+                last.map(str::to_owned)
+            }
+        }
+    }
+
+    /// Somebody outside Crossfade has a colour's side call a version, or nothing.
+    async fn put(&self, colour: &str, version: Option<&str>) {
+        match self {
+            Self::Alias(_) => unreachable!("has no sides"),
+            Self::Zone(target, _) => {
+                let alias = format!("{ALIAS}-{colour}");
+                match version {
+                    Some(version) => target.move_alias(&alias, version, None).await,
+                    None => {
+                        let gone = target.lambda().delete_alias().function_name(&target.name);
+                        let gone = gone.name(alias).send().await;
+                        gone.expect("the alias can be deleted");
+                    }
+                }
+            }
+            Self::Balancer(target, alb) => {
+                let group = if colour == "blue" {
+                    &alb.blue
+                } else {
+                    &alb.green
+                };
+                if let Some(version) = version {
+                    alb.send_to(group, target, version).await;
+                    return;
+                }
+                for id in alb.targets(group).await {
+                    let id = aws_sdk_elasticloadbalancingv2::types::TargetDescription::builder()
+                        .id(id)
+                        .build();
+                    let call = alb.elb().deregister_targets().target_group_arn(group);
+                    call.targets(id).send().await.expect("it can be");
+                }
+            }
+        }
+    }
+
     pub(crate) fn users(&self, case: &Case, per_second: f64) -> Traffic {
         match self {
             Self::Alias(target) => case.users(target, per_second),
@@ -429,6 +542,8 @@ async fn dead_holders(case: Case) {
         dead.stop().await;
         a_moment().await;
         door.share_is(0.1).await;
+        // And what blue's side held is gone.
+        door.put("blue", None).await;
         let request = door.request(&case, json!({"strategy": steps(None)}));
         let (_, ended) = case.release(&request).await;
         drop(users);
@@ -540,6 +655,393 @@ async fn one_write(case: Case) {
         let all = if kind == Kind::Alias { 2 } else { 1 };
         assert_eq!(writes.len(), all, "{kind:?}: {writes:?}");
     }
+}
+
+// --- what is proven, and what is put back ---------------------------------------------------------
+
+/// A green that fails its smoke test.
+fn with_a_smoke_test(mut request: Value) -> Value {
+    request["functions"][0]["smokeTests"] =
+        json!([{"name": "health", "expect": {"statusCode": 200}}]);
+    request
+}
+
+/// The version that serves by the outcome.
+fn serving(outcome: &Value) -> &str {
+    outcome["functions"][0]["serving"]
+        .as_str()
+        .unwrap_or_default()
+}
+
+/// A release is promoted; the next one is rejected; and then the first one's alarm fires. What serves
+/// then is the first one's blue, and nobody met the rejected version.
+async fn rejected_then_alarm(case: Case, kind: Kind) {
+    let door = Door::make(&case, kind, Behaviour::healthy("second")).await;
+    let users = door.users(&case, 40.0);
+    let alarm = case.alarm().await;
+    let request = door.request(
+        &case,
+        json!({
+            "strategy": steps(None), "analysis": {"alarms": [alarm]},
+            "retention": {"blueHours": 168},
+        }),
+    );
+    let (first, ended) = case.release(&request).await;
+    assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    assert_eq!(serving(&ended.output), "2", "{}", ended.output);
+    let crashing = Behaviour {
+        crash: true,
+        ..Behaviour::healthy("third")
+    };
+    door.target().update(crashing).await;
+    let (_, ended) = case.release(&with_a_smoke_test(request)).await;
+    assert_eq!(ended.error, "ValidationFailed", "{ended:?}");
+    assert_eq!(ended.cause["deploymentStatus"], "REJECTED");
+    assert_eq!(serving(&ended.cause), "2", "{}", ended.cause);
+    assert_eq!(door.holds("blue").await.as_deref(), Some("1"));
+    case.world.fire(&alarm).await;
+    door.share_is(0.0).await;
+    case.ledger_says(&first, "ROLLED_BACK").await;
+    let told = case.told(&first, "ROLLED_BACK").await;
+    assert!(
+        told.message.contains("version 1 serves now"),
+        "{}",
+        told.message
+    );
+    assert!(
+        told.message.contains("All traffic goes to: "),
+        "{}",
+        told.message
+    );
+    let before = users.so_far().of("1").requests;
+    until("users are served by the first", || async {
+        (users.so_far().of("1").requests > before + 20).then_some(())
+    })
+    .await;
+    let counts = users.stop().await;
+    assert_eq!(counts.total().errors, 0, "{:?}", counts.by_version);
+    assert_eq!(counts.of("3").requests, 0, "{:?}", counts.by_version);
+    // Sticky clients and late resolvers of the side that was given up are served by blue, too.
+    assert_eq!(door.holds("blue").await.as_deref(), Some("1"));
+    assert_eq!(door.holds("green").await.as_deref(), Some("1"));
+}
+
+/// An execution that is stopped leaves the idle side as it was, whatever it was about to do.
+async fn stopped_before_the_first_shift(case: Case, kind: Kind) {
+    for state in [
+        "DeployGreen",
+        "ValidateGreen",
+        "AwaitApproval",
+        "ShiftTraffic",
+    ] {
+        let case = case.part(state);
+        let door = Door::make(&case, kind, Behaviour::slow("green", 700)).await;
+        let before = door.holds("green").await;
+        let mut strategy = canary(&[(10, 3000), (100, 30)]);
+        if state == "AwaitApproval" {
+            strategy["approveBefore"] = json!(10);
+        }
+        let request = with_a_smoke_test(door.request(&case, json!({"strategy": strategy})));
+        let execution = case.start(&request).await;
+        execution.wait_for_state(state, 1).await;
+        if state == "AwaitApproval" {
+            let held = door.holds("green").await;
+            assert_eq!(held.as_deref(), Some("2"), "it is validated, and staged");
+        }
+        execution.stop().await;
+        until("the locks are given back", || async {
+            let locks = case.world.locks_of(&execution.arn).await;
+            (execution.ended().await.is_some() && locks.is_empty()).then_some(())
+        })
+        .await;
+        // What the state's function was about to write comes late.
+        for _ in 0..4 {
+            a_moment().await;
+        }
+        assert!(door.share().await.abs() < 1e-9, "{state}");
+        let after = door.holds("green").await;
+        // Where green may have had weight, blue is left to those who still come.
+        let may_be_blue = state == "ShiftTraffic" && after.as_deref() == Some("1");
+        assert!(after == before || may_be_blue, "{state}: {after:?}");
+        assert_eq!(door.holds("blue").await.as_deref(), Some("1"), "{state}");
+    }
+}
+
+/// Somebody has blue's side call another version while a release bakes. An alarm puts blue back there
+/// before it moves the traffic.
+async fn blue_changed(case: Case, kind: Kind) {
+    let door = Door::make(&case, kind, Behaviour::healthy("green")).await;
+    let users = door.users(&case, 20.0);
+    let alarm = case.alarm().await;
+    let execution = baking(&case, &door, 0, json!({"alarms": [alarm]})).await;
+    door.target().update(Behaviour::healthy("third")).await;
+    assert_eq!(door.target().publish().await, "3");
+    door.put("blue", Some("3")).await;
+    case.world.fire(&alarm).await;
+    door.share_is(0.0).await;
+    let ended = execution.wait().await;
+    drop(users);
+    back_on_blue(&case, &door, &execution, &ended).await;
+    assert_eq!(door.holds("blue").await.as_deref(), Some("1"));
+    assert_eq!(serving(&ended.cause), "1", "{}", ended.cause);
+}
+
+/// What blue's side held is gone when a promoted release is taken back.
+async fn blue_is_gone(case: Case, kind: Kind, by_hand: bool) {
+    let door = Door::make(&case, kind, Behaviour::healthy("green")).await;
+    let users = door.users(&case, 20.0);
+    let alarm = case.alarm().await;
+    let more = json!({"strategy": steps(None), "analysis": {"alarms": [alarm]}});
+    let (execution, ended) = case.release(&door.request(&case, more)).await;
+    assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    door.put("blue", None).await;
+    if by_hand {
+        let (_, back) = case.release(&case.rollback()).await;
+        assert_eq!(back.status, "SUCCEEDED", "{back:?}");
+        assert_eq!(serving(&back.output), "1", "{}", back.output);
+    } else {
+        case.world.fire(&alarm).await;
+        door.share_is(0.0).await;
+    }
+    case.ledger_says(&execution, "ROLLED_BACK").await;
+    assert!(door.share().await.abs() < 1e-9);
+    let told = case.told(&execution, "ROLLED_BACK").await;
+    let says = "instead of version 1";
+    assert!(told.message.contains(says), "{}", told.message);
+    assert_eq!(door.holds("blue").await.as_deref(), Some("1"));
+    drop(users);
+}
+
+/// Blue cannot be put back: nothing is moved, and people are told.
+async fn blue_is_refused(case: Case) {
+    let door = Door::make(&case, Kind::Rule, Behaviour::healthy("green")).await;
+    let users = door.users(&case, 20.0);
+    let alarm = case.alarm().await;
+    let more = json!({"strategy": steps(None), "analysis": {"alarms": [alarm]}});
+    let (execution, ended) = case.release(&door.request(&case, more)).await;
+    assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    door.put("blue", None).await;
+    let fault = crossfade_tests::world::Fault::new("access-denied")
+        .on("lambda", "AddPermission")
+        .about(&door.target().name)
+        .always();
+    let fault = case.world.fault(fault).await;
+    case.world.fire(&alarm).await;
+    let told = case.told(&execution, "HELD").await;
+    assert!(
+        told.message.contains("could not be put back"),
+        "{}",
+        told.message
+    );
+    assert!((door.share().await - 1.0).abs() < 1e-9, "nothing was moved");
+    assert_eq!(door.holds("green").await.as_deref(), Some("2"));
+    case.world.mend(fault).await;
+    drop(users);
+}
+
+/// Somebody has green's side call a version that was not validated while a person is waited for.
+async fn green_changed(case: Case, kind: Kind) {
+    let door = Door::make(&case, kind, Behaviour::healthy("green")).await;
+    let users = door.users(&case, 20.0);
+    let mut strategy = canary(&[(10, 30), (100, 30)]);
+    strategy["approveBefore"] = json!(10);
+    let request = door.request(&case, json!({"strategy": strategy}));
+    let execution = case.start(&request).await;
+    let asked = case.told(&execution, "HELD").await;
+    door.target().update(Behaviour::healthy("third")).await;
+    assert_eq!(door.target().publish().await, "3");
+    door.put("green", Some("3")).await;
+    execution
+        .answer(asked.token().expect("it says how to answer"), "approve")
+        .await;
+    let ended = execution.wait().await;
+    drop(users);
+    assert_eq!(ended.error, "ChangedOutside", "{ended:?}");
+    assert!(door.share().await.abs() < 1e-9);
+    assert_eq!(
+        door.holds("green").await.as_deref(),
+        Some("3"),
+        "somebody else's value stands"
+    );
+    let warnings = ended.cause["warnings"].to_string();
+    assert!(warnings.contains("did not put there"), "{warnings}");
+}
+
+/// Somebody registers another version in the idle group while green is validated.
+async fn idle_changed(case: Case, kind: Kind) {
+    let door = Door::make(&case, kind, Behaviour::slow("green", 1500)).await;
+    let request = with_a_smoke_test(door.request(&case, json!({"strategy": steps(None)})));
+    let execution = case.start(&request).await;
+    execution.wait_for_state("ValidateGreen", 1).await;
+    door.put("green", Some("1")).await;
+    let ended = execution.wait().await;
+    assert_eq!(ended.error, "ChangedOutside", "{ended:?}");
+    assert_eq!(ended.cause["deploymentStatus"], "REJECTED");
+    assert_eq!(door.holds("green").await.as_deref(), Some("1"));
+}
+
+/// A group that another tool has parked in the rule, with weight 0.
+async fn parked_group(case: Case) {
+    let door = Door::make(&case, Kind::Rule, Behaviour::healthy("green")).await;
+    let Door::Balancer(_, alb) = &door else {
+        unreachable!("made so")
+    };
+    let parked = alb.elb().create_target_group().name(short(&case, "parked"));
+    let parked = parked.target_type(aws_sdk_elasticloadbalancingv2::types::TargetTypeEnum::Lambda);
+    let parked = parked.send().await.expect("a target group can be made");
+    let parked = parked.target_groups.expect("it is told").remove(0);
+    let parked = parked.target_group_arn.expect("it has an ARN");
+    let mut actions = alb.actions().await;
+    for config in actions
+        .iter_mut()
+        .filter_map(|action| action.forward_config.as_mut())
+    {
+        let tuple = aws_sdk_elasticloadbalancingv2::types::TargetGroupTuple::builder()
+            .target_group_arn(&parked)
+            .weight(0)
+            .build();
+        config
+            .target_groups
+            .get_or_insert_default()
+            .insert(1, tuple);
+    }
+    let call = alb
+        .elb()
+        .modify_rule()
+        .rule_arn(alb.rule.as_ref().expect("made so"));
+    let done = call.set_actions(Some(actions)).send().await;
+    done.expect("the rule can be changed");
+    let groups = async || {
+        let actions = alb.actions().await;
+        let configs = actions
+            .into_iter()
+            .filter_map(|action| action.forward_config);
+        let groups = configs.flat_map(|config| config.target_groups.unwrap_or_default());
+        let groups = groups.map(|group| (group.target_group_arn.unwrap_or_default(), group.weight));
+        groups.collect::<Vec<_>>()
+    };
+    let three = |blue, green| {
+        [(&alb.blue, blue), (&parked, 0), (&alb.green, green)]
+            .map(|(arn, weight)| (arn.clone(), Some(weight)))
+    };
+    assert_eq!(groups().await, three(100, 0));
+    let users = door.users(&case, 40.0);
+    let request = door.request(&case, json!({"strategy": steps(None)}));
+    let (_, ended) = case.release(&request).await;
+    assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    assert_eq!(groups().await, three(0, 100));
+    let (_, back) = case.release(&case.rollback()).await;
+    assert_eq!(back.status, "SUCCEEDED", "{back:?}");
+    assert_eq!(groups().await, three(100, 0));
+    drop(users);
+}
+
+/// A load balancer with a second rule that forwards to the same two groups, and a request that names
+/// both rules.
+async fn with_a_second_rule(case: &Case, more: Value) -> (Door, String, Value) {
+    let door = Door::make(case, Kind::Rule, Behaviour::healthy("green")).await;
+    let Door::Balancer(_, alb) = &door else {
+        unreachable!("made so")
+    };
+    let condition = aws_sdk_elasticloadbalancingv2::types::RuleCondition::builder()
+        .field("path-pattern")
+        .values("/admin*")
+        .build();
+    let rule = alb
+        .elb()
+        .create_rule()
+        .listener_arn(&alb.listener)
+        .priority(2)
+        .conditions(condition)
+        .set_actions(Some(alb.actions().await))
+        .send()
+        .await
+        .expect("a rule can be made")
+        .rules
+        .and_then(|all| all.into_iter().next()?.rule_arn)
+        .expect("it is told");
+    let mut request = door.request(case, more);
+    let first = request["traffic"]["ruleArn"].take();
+    request["traffic"]
+        .as_object_mut()
+        .unwrap()
+        .remove("ruleArn");
+    request["traffic"]["ruleArns"] = json!([first, rule]);
+    (door, rule, request)
+}
+
+/// Green's part of the weight in the second rule.
+async fn share_of(door: &Door, rule: &str) -> f64 {
+    let Door::Balancer(_, alb) = door else {
+        unreachable!("made so")
+    };
+    let second = Alb {
+        rule: Some(rule.to_owned()),
+        ..alb.clone()
+    };
+    second.share().await
+}
+
+async fn several_rules(case: Case) {
+    let alarm = case.alarm().await;
+    let more = json!({"strategy": steps(None), "analysis": {"alarms": [alarm]}});
+    let (door, rule, request) = with_a_second_rule(&case, more).await;
+    let users = door.users(&case, 40.0);
+    let (execution, ended) = case.release(&request).await;
+    assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    assert!((door.share().await - 1.0).abs() < 1e-9);
+    assert!((share_of(&door, &rule).await - 1.0).abs() < 1e-9);
+    case.world.fire(&alarm).await;
+    case.ledger_says(&execution, "ROLLED_BACK").await;
+    assert!(door.share().await.abs() < 1e-9);
+    assert!(share_of(&door, &rule).await.abs() < 1e-9);
+    // Rules that do not agree on who serves are refused, by the one that differs.
+    let Door::Balancer(_, alb) = &door else {
+        unreachable!("made so")
+    };
+    alb.move_weights(0, 100).await;
+    let (_, refused) = case.release(&request).await;
+    assert_eq!(refused.error, "ValidationFailed", "{refused:?}");
+    let reason = refused.cause["reason"].as_str().unwrap_or_default();
+    assert!(reason.starts_with("traffic.ruleArns[1]: "), "{reason}");
+    alb.move_weights(100, 0).await;
+    drop(users);
+}
+
+async fn half_way(case: Case) {
+    let (door, rule, request) = with_a_second_rule(&case, json!({"strategy": steps(None)})).await;
+    let users = door.users(&case, 40.0);
+    let fault = crossfade_tests::world::Fault::new("access-denied")
+        .on("elasticloadbalancing", "ModifyRule")
+        .by(&case.world.stack.function("shift-traffic"))
+        .about(&rule)
+        .always();
+    let fault = case.world.fault(fault).await;
+    let (execution, ended) = case.release(&request).await;
+    drop(users);
+    assert!(case.world.struck(fault).await > 0, "the fault was met");
+    case.world.mend(fault).await;
+    assert_eq!(ended.status, "FAILED", "{ended:?}");
+    assert!(door.share().await.abs() < 1e-9);
+    assert!(share_of(&door, &rule).await.abs() < 1e-9);
+    assert_eq!(
+        case.world.locks_of(&execution.arn).await,
+        Vec::<String>::new()
+    );
+}
+
+/// Another tool has left a second version on the alias, with a weight of 0.
+async fn split_of_nothing(case: Case) {
+    let target = case.blue().await;
+    assert_eq!(target.publish().await, "2");
+    target.move_alias(ALIAS, "1", Some(("2", 0.0))).await;
+    target.update(Behaviour::healthy("third")).await;
+    let users = case.users(&target, 30.0);
+    let request = case.request(json!({"strategy": canary(&[(50, 30), (100, 30)])}));
+    let (_, ended) = case.release(&request).await;
+    drop(users);
+    assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    assert_eq!(serving(&ended.output), "3");
 }
 
 // --- Route 53 alone -----------------------------------------------------------------------------

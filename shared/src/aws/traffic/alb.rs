@@ -1,4 +1,5 @@
-//! An Application Load Balancer: two weighted target groups of a rule's forward action.
+//! An Application Load Balancer: two weighted target groups of the forward action of a rule, or of
+//! several rules that move together.
 //!
 //! `ModifyRule` and `ModifyListener` replace the whole list of actions, and neither gives revisions:
 //! the actions are read right before, and all but the weights is sent back as it was (AWS-FACTS 6).
@@ -14,19 +15,26 @@ use aws_sdk_elasticloadbalancingv2::{
     },
 };
 
+use futures::future::try_join_all;
+
 use super::{Observed, Serving, alias::Aliases, weighted::Weighted};
 use crate::{
     aws::classify::{classify, is},
     domain::{
-        front_door::{Forward, ForwardAt, FrontDoor},
+        front_door::{Colour, Forward, ForwardAt, FrontDoor},
         names::{AliasName, FunctionName, Version},
         release::{InForce, Target},
         resources::TargetGroupArn,
+        routing::Primary,
         shares::Shares,
+        side::{Content, Side},
     },
     error::Error,
     wire::request::{Alb, FunctionRequest},
 };
+
+/// The most target groups that a forward action may name (AWS-FACTS 6).
+const MAX_GROUPS: usize = 5;
 
 /// How long the targets of a group that is not Lambda's may take to be healthy.
 const HEALTHY: Duration = Duration::from_mins(5);
@@ -35,25 +43,89 @@ const HEALTHY: Duration = Duration::from_mins(5);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pair<'a> {
     client: &'a Client,
+    aliases: &'a Aliases,
     forward: &'a Forward,
 }
 
 impl<'a> Pair<'a> {
-    pub(super) fn new(client: &'a Client, forward: &'a Forward) -> Self {
-        Self { client, forward }
+    pub(super) fn new(client: &'a Client, aliases: &'a Aliases, forward: &'a Forward) -> Self {
+        Self {
+            client,
+            aliases,
+            forward,
+        }
+    }
+
+    async fn deregister(&self, group: &TargetGroupArn, id: &str) -> Result<(), Error> {
+        let done = self
+            .client
+            .deregister_targets()
+            .target_group_arn(group.as_ref())
+            .targets(TargetDescription::builder().id(id).build())
+            .send()
+            .await;
+        done.map(drop)
+            .map_err(|error| classify("DeregisterTargets", &error))
+    }
+
+    async fn register(&self, group: &TargetGroupArn, id: &str) -> Result<(), Error> {
+        let done = self
+            .client
+            .register_targets()
+            .target_group_arn(group.as_ref())
+            .targets(TargetDescription::builder().id(id).build())
+            .send()
+            .await;
+        done.map(drop)
+            .map_err(|error| classify("RegisterTargets", &error))
+    }
+
+    /// The published version of a function that a group with these targets calls; none where it is
+    /// not exactly one.
+    async fn version(
+        &self,
+        function: &FunctionName,
+        holds: &[String],
+    ) -> Result<Option<Version>, Error> {
+        let [id] = holds else { return Ok(None) };
+        let Some(qualifier) = qualifier_of(id, function) else {
+            return Ok(None);
+        };
+        if let Ok(version) = Version::try_from(qualifier.to_owned()) {
+            return Ok(Some(version));
+        }
+        let Ok(alias) = AliasName::try_from(qualifier.to_owned()) else {
+            return Ok(None);
+        };
+        let seen = self.aliases.read(function, &alias).await?;
+        Ok(seen
+            .filter(|seen| !seen.is_split())
+            .and_then(|seen| match seen.primary {
+                Primary::Version(version) => Some(version),
+                Primary::Latest => None,
+            }))
     }
 }
 
 impl Weighted for Pair<'_> {
+    type Place = ForwardAt;
     type Seen = Vec<Action>;
 
-    fn shown(&self) -> String {
-        self.forward.at.lock()
+    fn places(&self) -> Vec<ForwardAt> {
+        self.forward.places()
     }
 
-    async fn read(&self) -> Result<(Shares, Vec<Action>), Error> {
-        let actions = read(self.client, &self.forward.at).await?;
-        let mut groups = weights(&actions, &self.shown())?;
+    fn shown(&self, place: &ForwardAt) -> String {
+        place.lock()
+    }
+
+    fn named(&self, colour: Colour) -> String {
+        format!("target group {}", self.forward.group(colour))
+    }
+
+    async fn read(&self, place: &ForwardAt) -> Result<(Shares, Vec<Action>), Error> {
+        let actions = read(self.client, place).await?;
+        let mut groups = weights(&actions, &self.shown(place))?;
         let mut take = |group: &TargetGroupArn| {
             let index = groups.iter().position(|(arn, _)| arn == group.as_ref());
             index.map_or(0, |index| groups.swap_remove(index).1)
@@ -62,13 +134,18 @@ impl Weighted for Pair<'_> {
             blue: take(&self.forward.blue),
             green: take(&self.forward.green),
         };
-        alone(&self.shown(), &groups)?;
+        alone(&self.shown(place), &groups)?;
         Ok((shares, actions))
     }
 
-    async fn write(&self, seen: Vec<Action>, shares: Shares) -> Result<InForce, Error> {
+    async fn write(
+        &self,
+        place: &ForwardAt,
+        seen: Vec<Action>,
+        shares: Shares,
+    ) -> Result<InForce, Error> {
         let actions = reweighted(seen, self.forward, shares);
-        match &self.forward.at {
+        match place {
             ForwardAt::Rule(arn) => {
                 let call = self.client.modify_rule().rule_arn(arn.as_ref());
                 let done = call.set_actions(Some(actions)).send().await;
@@ -86,6 +163,73 @@ impl Weighted for Pair<'_> {
     fn already(&self) -> InForce {
         InForce::AtOnce
     }
+
+    async fn sides(&self, colour: Colour, of: &[Target]) -> Result<Vec<Side>, Error> {
+        let group = self.forward.group(colour);
+        let holds = targets(self.client, group).await?;
+        let side = |holds, version| Side {
+            place: self.named(colour),
+            holds,
+            version,
+            revision: None,
+        };
+        if of.is_empty() {
+            return Ok(vec![side(holds, None)]);
+        }
+        try_join_all(of.iter().map(|target| async {
+            let version = self.version(&target.function_name, &holds).await?;
+            Ok(side(holds.clone(), version))
+        }))
+        .await
+    }
+
+    fn id(&self, target: &Target, version: &Version) -> String {
+        version_arn(&self.forward.blue, &target.function_name, version)
+    }
+
+    fn before(&self, _: &Target) -> Option<Content> {
+        self.forward.idle.clone()
+    }
+
+    /// A group takes one function: its target is taken out before another is registered. Before
+    /// anything is taken out, adding the permission shows that the version is there.
+    async fn put(
+        &self,
+        colour: Colour,
+        target: &Target,
+        seen: &Side,
+        content: &[String],
+    ) -> Result<(), Error> {
+        let (group, function) = (self.forward.group(colour), &target.function_name);
+        for id in content {
+            let version = qualifier_of(id, function).map(|text| Version::try_from(text.to_owned()));
+            if let Some(Ok(version)) = version {
+                permit(self.aliases, group, function, &version).await?;
+            }
+        }
+        for id in seen.holds.iter().filter(|id| !content.contains(id)) {
+            self.deregister(group, id).await?;
+        }
+        for id in content.iter().filter(|id| !seen.holds.contains(id)) {
+            let refused = match self.register(group, id).await {
+                Ok(()) => continue,
+                Err(error @ Error::Transient(_)) => return Err(error),
+                Err(error) => error,
+            };
+            // Blue's group may be serving: what it held is better than nothing.
+            if colour == Colour::Blue {
+                for id in &seen.holds {
+                    self.register(group, id).await?;
+                }
+            }
+            return Err(refused);
+        }
+        Ok(())
+    }
+
+    async fn healthy(&self) -> Result<(), Error> {
+        healthy(self.client, &self.forward.green).await
+    }
 }
 
 /// Which group serves, and what is registered in it.
@@ -95,15 +239,83 @@ pub(super) async fn observe(
     asked: &Alb,
     functions: &[FunctionRequest],
 ) -> Result<Observed, Error> {
-    let at = asked.at();
+    let (at, also) = asked.places();
     let shown = at.lock();
     let [one, other] = asked.target_group_arns.as_slice() else {
         return Err(Error::InvalidRequest(
             "traffic.targetGroupArns: must be two".into(),
         ));
     };
-    let actions = read(client, &at).await?;
+    let found = roles(client, &at, [one, other], functions.is_empty()).await?;
+    let (blue, green) = (found.blue, found.green);
+    let mut warnings = Vec::new();
+    warnings.extend(found.sticky);
+    let more = also.iter().cloned().map(ForwardAt::Rule);
+    let more: Vec<_> = more.collect();
+    let more = more
+        .iter()
+        .map(|place| roles(client, place, [one, other], functions.is_empty()));
+    for (index, found) in try_join_all(more).await?.into_iter().enumerate() {
+        if found.blue != blue {
+            return Err(Error::ValidationFailed(format!(
+                "traffic.ruleArns[{}]: {} serves from {}, and {shown} from {blue}; give the same group 100 \
+                 in all of them first",
+                index + 1,
+                also[index],
+                found.blue
+            )));
+        }
+        warnings.extend(found.sticky);
+    }
+
+    let mut serving = Vec::new();
+    for asked in functions {
+        serving.push(registered(client, aliases, blue, &asked.function_name).await?);
+    }
+    let idle = if functions.is_empty() {
+        None
+    } else {
+        Some(targets(client, green).await?)
+    };
+    Ok(Observed {
+        door: FrontDoor::Alb(Forward {
+            at,
+            also,
+            blue: blue.clone(),
+            green: green.clone(),
+            idle,
+            past: None,
+        }),
+        functions: serving,
+        warnings,
+    })
+}
+
+/// Which group is whose in one place.
+struct Roles<'a> {
+    blue: &'a TargetGroupArn,
+    green: &'a TargetGroupArn,
+    /// What people should know of stickiness.
+    sticky: Option<String>,
+}
+
+/// Reads which group serves in one place.
+async fn roles<'a>(
+    client: &Client,
+    at: &ForwardAt,
+    [one, other]: [&'a TargetGroupArn; 2],
+    of_machines: bool,
+) -> Result<Roles<'a>, Error> {
+    let shown = at.lock();
+    let actions = read(client, at).await?;
+    if let Some(unknown) = actions.iter().find_map(unknown_kind) {
+        return Err(Error::ValidationFailed(format!(
+            "{shown} has an action of type \"{unknown}\", which this version of Crossfade does not know and \
+             could not write back as it is; update Crossfade, or forward from a rule without it"
+        )));
+    }
     let mut groups = weights(&actions, &shown)?;
+    let named = groups.len();
     let mut take = |group: &TargetGroupArn| {
         let index = groups.iter().position(|(arn, _)| arn == group.as_ref());
         index.map(|index| groups.swap_remove(index).1)
@@ -125,76 +337,36 @@ pub(super) async fn observe(
             )));
         }
     };
-    if functions.is_empty() && !attached {
+    if of_machines && !attached {
         return Err(Error::ValidationFailed(format!(
             "{shown} does not forward to {green} yet, so its health is not checked; add it to the rule \
              with weight 0 first"
         )));
     }
-
-    let mut serving = Vec::new();
-    for asked in functions {
-        serving.push(registered(client, aliases, blue, &asked.function_name).await?);
+    if !attached && named >= MAX_GROUPS {
+        return Err(Error::ValidationFailed(format!(
+            "{shown} forwards to {named} target groups, none of which is {green}, and AWS takes \
+             {MAX_GROUPS}; remove one that is parked, or add {green} in its place with weight 0"
+        )));
     }
-    let mut warnings = Vec::new();
-    if let Some(seconds) = sticky(&actions) {
-        warnings.push(format!(
+    let sticky = sticky(&actions).map(|seconds| {
+        format!(
             "{shown} keeps clients with their target group for {seconds} s: a shift and a rollback reach \
              them only then"
-        ));
-    }
-    Ok(Observed {
-        door: FrontDoor::Alb(Forward {
-            at,
-            blue: blue.clone(),
-            green: green.clone(),
-            past: None,
-        }),
-        functions: serving,
-        warnings,
+        )
+    });
+    Ok(Roles {
+        blue,
+        green,
+        sticky,
     })
 }
 
-/// Registers green's version in the idle group; where green is not a function, sees that what is
-/// registered there is healthy.
-pub(super) async fn stage(
-    client: &Client,
-    aliases: &Aliases,
-    forward: &Forward,
-    functions: &mut [Target],
-) -> Result<(), Error> {
-    let group = &forward.green;
-    let [target] = functions else {
-        return healthy(client, group).await;
-    };
-    let (function, version) = (&target.function_name, &target.green_version);
-    permit(aliases, group, function, version).await?;
-    let wanted = version_arn(group, function, version);
-    let mut there = false;
-    for found in targets(client, group).await? {
-        if found == wanted {
-            there = true;
-        } else {
-            client
-                .deregister_targets()
-                .target_group_arn(group.as_ref())
-                .targets(TargetDescription::builder().id(found).build())
-                .send()
-                .await
-                .map_err(|error| classify("DeregisterTargets", &error))?;
-        }
-    }
-    if !there {
-        client
-            .register_targets()
-            .target_group_arn(group.as_ref())
-            .targets(TargetDescription::builder().id(wanted).build())
-            .send()
-            .await
-            .map_err(|error| classify("RegisterTargets", &error))?;
-    }
-    target.revision_id = None;
-    Ok(())
+/// The type of an action that is not known, and so could not be written back.
+fn unknown_kind(action: &Action) -> Option<String> {
+    let kind = action.r#type.as_ref()?.as_str();
+    let known = ActionTypeEnum::values().contains(&kind);
+    (!known).then(|| kind.to_owned())
 }
 
 /// Lets the load balancer call the version, through this group only. Free to repeat.
@@ -253,9 +425,7 @@ async fn registered(
             found.len()
         )));
     };
-    // arn:aws:lambda:REGION:ACCOUNT:function:NAME:QUALIFIER
-    let mut parts = arn.split(':').skip(6);
-    let (name, qualifier) = (parts.next().unwrap_or_default(), parts.next());
+    let (name, qualifier) = parts_of(arn);
     if name != function.as_ref() {
         return Err(Error::ValidationFailed(format!(
             "{group} serves {arn}, which is not {function}"
@@ -279,7 +449,19 @@ async fn registered(
     aliases.serving(function, &alias).await
 }
 
-/// The ids of what is registered in a group.
+/// The name and the qualifier in `arn:aws:lambda:REGION:ACCOUNT:function:NAME:QUALIFIER`.
+fn parts_of(arn: &str) -> (&str, Option<&str>) {
+    let mut parts = arn.split(':').skip(6);
+    (parts.next().unwrap_or_default(), parts.next())
+}
+
+/// The qualifier in the ARN of this function; none in another's, or where there is none.
+fn qualifier_of<'a>(arn: &'a str, function: &FunctionName) -> Option<&'a str> {
+    let (name, qualifier) = parts_of(arn);
+    qualifier.filter(|_| name == function.as_ref())
+}
+
+/// The ids of what is registered in a group, in order.
 async fn targets(client: &Client, group: &TargetGroupArn) -> Result<Vec<String>, Error> {
     let health = client
         .describe_target_health()
@@ -287,7 +469,7 @@ async fn targets(client: &Client, group: &TargetGroupArn) -> Result<Vec<String>,
         .send()
         .await
         .map_err(|error| classify("DescribeTargetHealth", &error))?;
-    Ok(health
+    let mut ids: Vec<String> = health
         .target_health_descriptions()
         .iter()
         .filter(|one| {
@@ -298,7 +480,9 @@ async fn targets(client: &Client, group: &TargetGroupArn) -> Result<Vec<String>,
             )
         })
         .filter_map(|one| one.target()?.id().map(str::to_owned))
-        .collect())
+        .collect();
+    ids.sort();
+    Ok(ids)
 }
 
 /// A version's ARN. A group's function is in its own account and Region (AWS-FACTS 6).
@@ -391,11 +575,16 @@ fn sticky(actions: &[Action]) -> Option<i32> {
     (config.enabled() == Some(true)).then(|| config.duration_seconds().unwrap_or_default())
 }
 
-/// The same actions with other weights.
+/// The same actions with other weights of the two groups of a release. All else is as it was, groups that
+/// are parked with weight 0 included, and their order.
 fn reweighted(actions: Vec<Action>, forward: &Forward, shares: Shares) -> Vec<Action> {
-    let group = |arn: &TargetGroupArn, weight: u32| {
+    let mut ours = [
+        (forward.blue.as_ref(), shares.blue, false),
+        (forward.green.as_ref(), shares.green, false),
+    ];
+    let weighted = |arn: &str, weight: u32| {
         TargetGroupTuple::builder()
-            .target_group_arn(arn.as_ref())
+            .target_group_arn(arn)
             .weight(i32::try_from(weight).unwrap_or(i32::MAX))
             .build()
     };
@@ -403,16 +592,27 @@ fn reweighted(actions: Vec<Action>, forward: &Forward, shares: Shares) -> Vec<Ac
         .into_iter()
         .map(|mut action| {
             if is_forward(&action) {
-                let stickiness = action
-                    .forward_config
-                    .take()
-                    .and_then(|config| config.target_group_stickiness_config);
-                action.target_group_arn = None;
+                let config = action.forward_config.take();
+                let config = config.unwrap_or_else(|| ForwardActionConfig::builder().build());
+                // One group alone may be named without a list.
+                let only = action.target_group_arn.take();
+                let only = only.map(|only| weighted(&only, 1));
+                let named = config.target_groups.filter(|groups| !groups.is_empty());
+                let mut groups = named.unwrap_or_else(|| only.into_iter().collect());
+                for group in &mut groups {
+                    for (arn, weight, is_named) in &mut ours {
+                        if group.target_group_arn() == Some(*arn) {
+                            group.weight = i32::try_from(*weight).ok();
+                            *is_named = true;
+                        }
+                    }
+                }
+                let missing = ours.iter().filter(|(_, _, is_named)| !is_named);
+                groups.extend(missing.map(|(arn, weight, _)| weighted(arn, *weight)));
                 action.forward_config = Some(
                     ForwardActionConfig::builder()
-                        .target_groups(group(&forward.blue, shares.blue))
-                        .target_groups(group(&forward.green, shares.green))
-                        .set_target_group_stickiness_config(stickiness)
+                        .set_target_groups(Some(groups))
+                        .set_target_group_stickiness_config(config.target_group_stickiness_config)
                         .build(),
                 );
             }
@@ -425,4 +625,119 @@ fn reweighted(actions: Vec<Action>, forward: &Forward, shares: Shares) -> Vec<Ac
             action
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_elasticloadbalancingv2::types::TargetGroupStickinessConfig;
+
+    use super::*;
+
+    const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012";
+
+    fn group(name: &str) -> String {
+        format!("{ARN}:targetgroup/{name}/73e2d6bc24d8a067")
+    }
+
+    fn forward() -> Forward {
+        let rule = format!(
+            "{ARN}:listener-rule/app/web/50dc6c495c0c9188/f2f7dc8efc522ab2/9683b2d02a6cabee"
+        );
+        Forward {
+            at: ForwardAt::Rule(rule.parse().unwrap()),
+            also: Vec::new(),
+            blue: group("blue").parse().unwrap(),
+            green: group("green").parse().unwrap(),
+            idle: None,
+            past: None,
+        }
+    }
+
+    fn tuples(weights: &[(&str, i32)]) -> Vec<TargetGroupTuple> {
+        let each = weights.iter().map(|(name, weight)| {
+            TargetGroupTuple::builder()
+                .target_group_arn(group(name))
+                .weight(*weight)
+                .build()
+        });
+        each.collect()
+    }
+
+    fn to(weights: &[(&str, i32)]) -> ForwardActionConfig {
+        let sticky = TargetGroupStickinessConfig::builder()
+            .enabled(true)
+            .duration_seconds(60)
+            .build();
+        ForwardActionConfig::builder()
+            .set_target_groups(Some(tuples(weights)))
+            .target_group_stickiness_config(sticky)
+            .build()
+    }
+
+    fn action(config: ForwardActionConfig) -> Action {
+        Action::builder()
+            .r#type(ActionTypeEnum::Forward)
+            .order(50)
+            .forward_config(config)
+            .build()
+    }
+
+    #[test]
+    fn keeps_parked_groups_and_their_order() {
+        let before = action(to(&[("parked", 0), ("green", 0), ("old", 0), ("blue", 1)]));
+        let after = action(to(&[
+            ("parked", 0),
+            ("green", 10),
+            ("old", 0),
+            ("blue", 90),
+        ]));
+        let shares = Shares {
+            blue: 90,
+            green: 10,
+        };
+        assert_eq!(reweighted(vec![before], &forward(), shares), [after]);
+    }
+
+    #[test]
+    fn adds_green_to_a_group_that_is_named_alone() {
+        let shares = Shares {
+            blue: 90,
+            green: 10,
+        };
+        let named = Action::builder()
+            .r#type(ActionTypeEnum::Forward)
+            .target_group_arn(group("blue"))
+            .build();
+        let mut both = action(to(&[("blue", 1)]));
+        both.target_group_arn = Some(group("blue"));
+        for before in [named, both] {
+            let after = reweighted(vec![before.clone()], &forward(), shares);
+            let [after] = &after[..] else { unreachable!() };
+            assert_eq!(after.target_group_arn, None);
+            assert_eq!(after.order, before.order);
+            let config = after.forward_config.as_ref().unwrap();
+            assert_eq!(
+                config.target_groups(),
+                tuples(&[("blue", 90), ("green", 10)])
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_an_action_that_could_not_be_written_back() {
+        let of = |kind: &str| Action::builder().r#type(kind.into()).build();
+        assert_eq!(unknown_kind(&of("forward")), None);
+        assert_eq!(unknown_kind(&of("jwt-validation")), None);
+        assert_eq!(unknown_kind(&of("teleport")), Some("teleport".into()));
+    }
+
+    #[test]
+    fn reads_the_qualifier_of_its_own_function_only() {
+        let function: FunctionName = "chat".parse().unwrap();
+        let of = |name: &str| format!("arn:aws:lambda:eu-west-1:123456789012:function:{name}");
+        assert_eq!(qualifier_of(&of("chat:7"), &function), Some("7"));
+        assert_eq!(qualifier_of(&of("chat"), &function), None);
+        assert_eq!(qualifier_of(&of("shop:7"), &function), None);
+        assert_eq!(qualifier_of("10.0.0.1", &function), None);
+    }
 }

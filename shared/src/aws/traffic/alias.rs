@@ -1,7 +1,7 @@
 //! Aliases: Lambda splits each function's traffic by itself, and every alias is written by itself.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -16,7 +16,7 @@ use futures::{
     stream,
 };
 
-use super::{Late, Moved, Observed, PutBack, Router, Serving, TURNS, alias_of};
+use super::{AtOnce, Late, Moved, Observed, PutBack, Router, Serves, Serving, TURNS, alias_of};
 use crate::{
     aws::{
         classify::{classify, is},
@@ -73,6 +73,19 @@ pub(super) struct Aliases {
 }
 
 impl Router for Aliases {
+    /// Nothing reaches green but by the alias's own weight.
+    async fn stage(&self, _: Leave<'_>, _: &Footprint) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn ready(&self, _: &[Target]) -> Result<(), Error> {
+        Ok(())
+    }
+
+    async fn unstage(&self, _: &Footprint, _: bool) -> Result<Vec<String>, Error> {
+        Ok(Vec::new())
+    }
+
     async fn shift(
         &self,
         leave: Leave<'_>,
@@ -94,15 +107,20 @@ impl Router for Aliases {
         from: Weight,
     ) -> Result<Moved, Error> {
         let green = |target: &Target| Routing::Settled(target.green_version.clone());
-        self.move_all(leave, of, |target| {
+        let moved = self.move_all(leave, of, |target| {
             (target.routing(from), Some(green(target)))
-        })
-        .await
+        });
+        let mut moved = moved.await?;
+        let proven = moved.functions.iter();
+        moved.serves.versions = proven
+            .map(|target| (target.function_name.clone(), target.green_version.clone()))
+            .collect();
+        Ok(moved)
     }
 
     /// A first release has no blue: its alias is deleted again. `UpdateAlias` gives a new revision even
     /// when nothing changes (AWS-FACTS 1.2).
-    async fn restore(&self, of: &Footprint, late: Late) -> Result<PutBack, Error> {
+    async fn restore(&self, of: &Footprint, late: Late, _: bool) -> Result<PutBack, Error> {
         let each = of.functions.iter().map(|target| async move {
             let unread = Target {
                 revision_id: None,
@@ -113,13 +131,13 @@ impl Router for Aliases {
             self.bring(&unread, blue, &target.ours(&of.plan), way).await
         });
         let done: Vec<Result<Target, Error>> = join_all(each).await;
-        let mut back = PutBack {
-            functions: of.functions.clone(),
-            changed_outside: Vec::new(),
-        };
+        let mut back = PutBack::of(&of.functions);
         for (target, result) in back.functions.iter_mut().zip(done) {
             match result {
-                Ok(now) => *target = now,
+                Ok(now) => {
+                    back.serves.extend(blue_of(&now));
+                    *target = now;
+                }
                 Err(Error::ChangedOutside(what)) => back.changed_outside.push(what),
                 Err(error) => return Err(error),
             }
@@ -129,12 +147,17 @@ impl Router for Aliases {
 
     /// One call for each function, if its alias is still as the target's revision says: nothing is
     /// read first.
-    async fn restore_at_once(&self, of: &Footprint) -> BTreeSet<FunctionName> {
+    async fn restore_at_once(&self, of: &Footprint) -> AtOnce {
         let each = of.functions.iter().map(|target| async move {
             let back = matches!(self.restore_known(target).await, Ok(true));
-            back.then(|| target.function_name.clone())
+            back.then_some(target)
         });
-        join_all(each).await.into_iter().flatten().collect()
+        let mut done = AtOnce::default();
+        for target in join_all(each).await.into_iter().flatten() {
+            done.functions.insert(target.function_name.clone());
+            done.serves.extend(blue_of(target));
+        }
+        done
     }
 }
 
@@ -175,7 +198,7 @@ impl Aliases {
     ) -> Result<Serving, Error> {
         let seen = self.read(function, alias).await?;
         if let Some(seen) = &seen
-            && seen.additional.is_some()
+            && seen.is_split()
         {
             return Err(Error::ChangedOutside(format!(
                 "{function}:{alias} is split before the release ({seen}); settle it on one version first"
@@ -188,35 +211,25 @@ impl Aliases {
         })
     }
 
-    /// Brings an alias that has no traffic to a version, making it where there is none.
-    pub(super) async fn point(
+    /// Writes what an alias that has no traffic points at: a version or `$LATEST`, or nothing, which
+    /// deletes it. It is made where none was seen. A write that comes too late is none: who asks for it
+    /// reads again.
+    pub(super) async fn set(
         &self,
         function: &FunctionName,
         alias: &AliasName,
-        version: &Version,
+        seen: Option<&Revision>,
+        to: Option<&str>,
     ) -> Result<(), Error> {
-        let want = Routing::Settled(version.clone());
-        for _ in 0..TURNS {
-            let Some(seen) = self.read(function, alias).await? else {
-                if self.create(function, alias, version).await?.is_some() {
-                    return Ok(());
-                }
-                continue;
-            };
-            if seen.routes(&want) {
-                return Ok(());
-            }
-            let update = AliasUpdate {
-                routing: want.clone(),
-                if_revision: seen.revision,
-            };
-            if let Written::Done(now) = self.write(function, alias, &update).await?
-                && now.routes(&want)
-            {
-                return Ok(());
+        match (seen, to) {
+            (None, None) => Ok(()),
+            (Some(_), None) => self.delete(function, alias).await,
+            (None, Some(to)) => self.create(function, alias, to).await.map(drop),
+            (Some(revision), Some(to)) => {
+                let sent = self.update(function, alias, to, HashMap::new(), revision);
+                sent.await.map(drop)
             }
         }
-        Err(busy(function, alias))
     }
 
     /// Brings all aliases from the one routing to the other, a few at a time.
@@ -262,6 +275,7 @@ impl Aliases {
             return Ok(Moved {
                 functions,
                 in_force: InForce::AtOnce,
+                serves: Serves::default(),
             });
         };
         // Whoever puts traffic back may have looked at some of these before we wrote them.
@@ -363,7 +377,8 @@ impl Aliases {
                 if !ours.is_empty() {
                     return Err(Error::ChangedOutside(format!("{function}:{alias} is gone")));
                 }
-                match self.create(function, alias, &target.green_version).await? {
+                let green = target.green_version.as_ref();
+                match self.create(function, alias, green).await? {
                     Some(now) => return proven(target, now, &want),
                     None => continue,
                 }
@@ -431,19 +446,32 @@ impl Aliases {
                 HashMap::from([(green.to_string(), weight.fraction())]),
             ),
         };
-        // Both are always sent: whether an omitted one is kept is not documented (AWS-FACTS 1.5).
+        let primary = primary.as_ref();
+        let sent = self.update(function, alias, primary, weights, &update.if_revision);
+        sent.await
+    }
+
+    /// Both are always sent: whether an omitted one is kept is not documented (AWS-FACTS 1.5).
+    async fn update(
+        &self,
+        function: &FunctionName,
+        alias: &AliasName,
+        primary: &str,
+        weights: HashMap<String, f64>,
+        if_revision: &Revision,
+    ) -> Result<Written, Error> {
         let sent = self
             .client
             .update_alias()
             .function_name(function.as_ref())
             .name(alias.as_ref())
-            .function_version(primary.as_ref())
+            .function_version(primary)
             .routing_config(
                 AliasRoutingConfiguration::builder()
                     .set_additional_version_weights(Some(weights))
                     .build(),
             )
-            .revision_id(&update.if_revision.0)
+            .revision_id(&if_revision.0)
             .send()
             .await;
         match sent {
@@ -460,14 +488,14 @@ impl Aliases {
         &self,
         function: &FunctionName,
         alias: &AliasName,
-        version: &Version,
+        version: &str,
     ) -> Result<Option<Alias>, Error> {
         let created = self
             .client
             .create_alias()
             .function_name(function.as_ref())
             .name(alias.as_ref())
-            .function_version(version.as_ref())
+            .function_version(version)
             .send()
             .await;
         match created {
@@ -486,7 +514,7 @@ impl Aliases {
     }
 
     /// The alias as it is; none where there is none.
-    async fn read(
+    pub(super) async fn read(
         &self,
         function: &FunctionName,
         alias: &AliasName,
@@ -503,6 +531,17 @@ impl Aliases {
             Err(error) if is(&error, "ResourceNotFoundException") => Ok(None),
             Err(error) => Err(classify(&format!("GetAlias of {function}:{alias}"), &error)),
         }
+    }
+}
+
+/// What serves through an alias that was proven to be on blue alone.
+fn blue_of(target: &Target) -> Serves {
+    let blue = target.blue_version.iter();
+    Serves {
+        versions: blue
+            .map(|blue| (target.function_name.clone(), blue.clone()))
+            .collect(),
+        by: Vec::new(),
     }
 }
 
@@ -553,8 +592,13 @@ fn described(
     revision_id: Option<&str>,
 ) -> Result<Alias, Error> {
     let weights = routing.and_then(AliasRoutingConfiguration::additional_version_weights);
-    let additional = match weights.and_then(|weights| weights.iter().next()) {
-        Some((name, share)) => Some((version(Some(name))?, *share)),
+    // Lambda keeps one at the most; should it ever tell of more, one with a share counts first.
+    let largest = |weights: &'_ HashMap<String, f64>| {
+        let all = weights.iter().map(|(name, share)| (name.clone(), *share));
+        all.max_by(|(_, one), (_, other)| one.total_cmp(other))
+    };
+    let additional = match weights.and_then(largest) {
+        Some((name, share)) => Some((version(Some(&name))?, share)),
         None => None,
     };
     Ok(Alias {

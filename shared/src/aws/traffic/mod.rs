@@ -1,15 +1,19 @@
 //! What splits traffic: one small interface, a module for each kind of front door.
 //!
-//! A kind reads what is, sets green's share, proves it by reading, and puts all traffic back on blue;
-//! before that it says who is blue, and makes green reachable while it has no share. Nothing outside
-//! of this folder asks which kind it is.
+//! A kind reads what is, sets green's share, proves it by reading, and puts all traffic back on blue.
+//! Before that it says who is blue, and registers green on the idle side once it is validated; after a
+//! release that was not promoted it puts back what the idle side held. Nothing outside of this folder
+//! asks which kind it is.
 
 mod alb;
 mod alias;
 mod route53;
 mod weighted;
 
-use std::{collections::BTreeSet, sync::OnceLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::OnceLock,
+};
 
 use aws_config::SdkConfig;
 
@@ -37,6 +41,29 @@ pub struct Moved {
     pub functions: Vec<Target>,
     /// When it is in force.
     pub in_force: InForce,
+    /// What serves now, where green has all of it.
+    pub serves: Serves,
+}
+
+/// What serves, as it was read after the last write; empty where nothing was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Serves {
+    /// The version that each function's traffic reaches.
+    pub versions: BTreeMap<FunctionName, Version>,
+    /// The target group or record that has the traffic; none of an alias.
+    pub by: Vec<String>,
+}
+
+impl Serves {
+    /// Adds what was read elsewhere.
+    pub fn extend(&mut self, other: Self) {
+        self.versions.extend(other.versions);
+        for by in other.by {
+            if !self.by.contains(&by) {
+                self.by.push(by);
+            }
+        }
+    }
 }
 
 /// Whether a function may still be about to write what was decided on before: one of an execution that
@@ -54,8 +81,41 @@ pub enum Late {
 pub struct PutBack {
     /// The targets as they now are.
     pub functions: Vec<Target>,
-    /// Where somebody else had moved the traffic: their value stands. A sentence each.
+    /// Where somebody else had moved the traffic, so that their value stands, and where blue could not
+    /// be put back, so that nothing was moved. A sentence each.
     pub changed_outside: Vec<String>,
+    /// Whether weights were moved.
+    pub moved: bool,
+    /// What serves now.
+    pub serves: Serves,
+    /// What people should know. A sentence each.
+    pub notes: Vec<String>,
+}
+
+impl PutBack {
+    /// Nothing has been done to `functions` yet.
+    fn of(functions: &[Target]) -> Self {
+        Self {
+            functions: functions.to_vec(),
+            changed_outside: Vec::new(),
+            moved: false,
+            serves: Serves::default(),
+            notes: Vec::new(),
+        }
+    }
+}
+
+/// Traffic that was put back with as few calls as that takes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct AtOnce {
+    /// The functions whose traffic is on blue; the others are as they were, or nobody knows.
+    pub functions: BTreeSet<FunctionName>,
+    /// What serves now.
+    pub serves: Serves,
+    /// Whether weights were moved.
+    pub moved: bool,
+    /// What people should know. A sentence each.
+    pub notes: Vec<String>,
 }
 
 /// One function as it serves before a release.
@@ -82,6 +142,23 @@ pub struct Observed {
 
 /// What each kind can do with a release that is on its way.
 trait Router {
+    /// Registers green on the idle side, for as long as there is leave to: only what has passed
+    /// validation may be reached by any path.
+    ///
+    /// # Errors
+    /// [`Error::ChangedOutside`] when the idle side does not hold what was recorded of it.
+    async fn stage(&self, leave: Leave<'_>, of: &Footprint) -> Result<(), Error>;
+
+    /// Sees that what is to serve can, where that is not a function.
+    async fn ready(&self, of: &[Target]) -> Result<(), Error>;
+
+    /// Puts back what the idle side held when the release began, once all traffic is on blue. `served`
+    /// says whether green has had weight. Returns what people should know, a sentence each.
+    ///
+    /// # Errors
+    /// [`Error::Transient`] when AWS did not answer. What it refuses is no error: it is told.
+    async fn unstage(&self, of: &Footprint, served: bool) -> Result<Vec<String>, Error>;
+
     /// Gives green `to`, from the weight that it was given before, for as long as there is leave to.
     ///
     /// # Errors
@@ -109,14 +186,17 @@ trait Router {
     /// Where something may come late, what is on blue is written to as well, so that no write which was
     /// decided on before applies any more; nothing where there are no revisions to do that with.
     ///
+    /// Where blue has a side of its own, that is read first, and holds the version recorded as blue before
+    /// weights move. `served` says whether green has had weight: where it never had, blue's side is only
+    /// read.
+    ///
     /// # Errors
     /// [`Error::Transient`] when AWS did not answer for a part; the rest is on blue.
-    async fn restore(&self, of: &Footprint, late: Late) -> Result<PutBack, Error>;
+    async fn restore(&self, of: &Footprint, late: Late, served: bool) -> Result<PutBack, Error>;
 
     /// Puts all traffic back on blue with as few calls as that takes while nothing has changed since
-    /// the footprint was written. The functions for which that was so; the others are as they were,
-    /// or nobody knows.
-    async fn restore_at_once(&self, of: &Footprint) -> BTreeSet<FunctionName>;
+    /// the footprint was written.
+    async fn restore_at_once(&self, of: &Footprint) -> AtOnce;
 }
 
 /// All front doors; the clients of each are made when it is first needed.
@@ -138,11 +218,11 @@ macro_rules! with {
                 Box::pin($call).await
             }
             FrontDoor::Route53(records) => {
-                let $router = &route53::Pair::new($self.route53(), records);
+                let $router = &route53::Pair::new($self.route53(), &$self.aliases, records);
                 Box::pin($call).await
             }
             FrontDoor::Alb(forward) => {
-                let $router = &alb::Pair::new($self.elb(), forward);
+                let $router = &alb::Pair::new($self.elb(), &$self.aliases, forward);
                 Box::pin($call).await
             }
         }
@@ -194,17 +274,19 @@ impl Traffic {
         }
     }
 
-    /// Makes green reachable while it has no share, and says how it is then called.
-    pub async fn stage(&self, door: &FrontDoor, functions: &mut [Target]) -> Result<(), Error> {
-        match door {
-            FrontDoor::Alias => Ok(()),
-            FrontDoor::Route53(records) => {
-                Box::pin(route53::stage(&self.aliases, records, functions)).await
-            }
-            FrontDoor::Alb(forward) => {
-                Box::pin(alb::stage(self.elb(), &self.aliases, forward, functions)).await
-            }
-        }
+    /// See [`Router::stage`].
+    pub async fn stage(&self, leave: Leave<'_>, of: &Footprint) -> Result<(), Error> {
+        with!(self, &of.traffic, router => router.stage(leave, of))
+    }
+
+    /// See [`Router::ready`].
+    pub async fn ready(&self, door: &FrontDoor, functions: &[Target]) -> Result<(), Error> {
+        with!(self, door, router => router.ready(functions))
+    }
+
+    /// See [`Router::unstage`].
+    pub async fn unstage(&self, of: &Footprint, served: bool) -> Result<Vec<String>, Error> {
+        with!(self, &of.traffic, router => router.unstage(of, served))
     }
 
     /// See [`Router::shift`].
@@ -219,6 +301,7 @@ impl Traffic {
             return Ok(Moved {
                 functions: of.functions.clone(),
                 in_force: InForce::AtOnce,
+                serves: Serves::default(),
             });
         }
         with!(self, &of.traffic, router => router.shift(leave, of, from, to))
@@ -235,12 +318,17 @@ impl Traffic {
     }
 
     /// See [`Router::restore`].
-    pub async fn restore(&self, of: &Footprint, late: Late) -> Result<PutBack, Error> {
-        with!(self, &of.traffic, router => router.restore(of, late))
+    pub async fn restore(
+        &self,
+        of: &Footprint,
+        late: Late,
+        served: bool,
+    ) -> Result<PutBack, Error> {
+        with!(self, &of.traffic, router => router.restore(of, late, served))
     }
 
     /// See [`Router::restore_at_once`].
-    pub async fn restore_at_once(&self, of: &Footprint) -> BTreeSet<FunctionName> {
+    pub async fn restore_at_once(&self, of: &Footprint) -> AtOnce {
         with!(self, &of.traffic, router => router.restore_at_once(of))
     }
 

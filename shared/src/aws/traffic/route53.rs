@@ -14,11 +14,13 @@ use super::{Observed, Serving, alias::Aliases, alias_of, weighted::Weighted};
 use crate::{
     aws::classify::classify,
     domain::{
-        front_door::{FrontDoor, Layers, Records},
-        names::AliasName,
-        release::{CalledAs, InForce, Target},
+        front_door::{Colour, FrontDoor, Layers, Records, colour_alias},
+        names::{AliasName, FunctionName, NameError, Version},
+        release::{InForce, Target},
         resources::{RecordName, RecordType, SetIdentifier},
+        routing::Primary,
         shares::Shares,
+        side::{Content, Side},
     },
     error::Error,
     wire::request::{FunctionRequest, Route53},
@@ -44,12 +46,59 @@ pub(super) fn client(config: &SdkConfig) -> Client {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pair<'a> {
     client: &'a Client,
+    aliases: &'a Aliases,
     at: &'a Records,
 }
 
 impl<'a> Pair<'a> {
-    pub(super) fn new(client: &'a Client, at: &'a Records) -> Self {
-        Self { client, at }
+    pub(super) fn new(client: &'a Client, aliases: &'a Aliases, at: &'a Records) -> Self {
+        Self {
+            client,
+            aliases,
+            at,
+        }
+    }
+
+    /// The alias of a target behind a colour's record.
+    fn alias(&self, colour: Colour, target: &Target) -> Result<AliasName, Error> {
+        let of = target
+            .alias
+            .as_ref()
+            .ok_or_else(|| Error::Refused(format!("{} has no alias", target.function_name)))?;
+        self.at.alias(colour, of).map_err(unnamed)
+    }
+
+    async fn side(&self, colour: Colour, target: &Target) -> Result<Side, Error> {
+        let alias = self.alias(colour, target)?;
+        let function = &target.function_name;
+        let seen = self.aliases.read(function, &alias).await?;
+        let place = format!("{function}:{alias}");
+        let Some(seen) = seen else {
+            return Ok(Side {
+                place,
+                holds: Content::new(),
+                version: None,
+                revision: None,
+            });
+        };
+        Ok(if seen.is_split() {
+            Side {
+                place,
+                holds: vec![seen.to_string()],
+                version: None,
+                revision: Some(seen.revision),
+            }
+        } else {
+            Side {
+                place,
+                holds: vec![seen.primary.to_string()],
+                version: match seen.primary {
+                    Primary::Version(version) => Some(version),
+                    Primary::Latest => None,
+                },
+                revision: Some(seen.revision),
+            }
+        })
     }
 }
 
@@ -60,16 +109,29 @@ pub(super) struct Both {
 }
 
 impl Weighted for Pair<'_> {
+    type Place = ();
     type Seen = Both;
 
-    fn shown(&self) -> String {
+    fn places(&self) -> Vec<()> {
+        vec![()]
+    }
+
+    fn shown(&self, (): &()) -> String {
         format!(
             "{} {} in {}",
             self.at.record_name, self.at.record_type, self.at.hosted_zone_id
         )
     }
 
-    async fn read(&self) -> Result<(Shares, Both), Error> {
+    fn named(&self, colour: Colour) -> String {
+        format!(
+            "record \"{}\" of {}",
+            self.at.identifier(colour),
+            self.shown(&())
+        )
+    }
+
+    async fn read(&self, (): &()) -> Result<(Shares, Both), Error> {
         let Records {
             hosted_zone_id,
             record_name,
@@ -85,9 +147,9 @@ impl Weighted for Pair<'_> {
             *record_type,
         )
         .await?;
-        let blue = take(&mut sets, blue).ok_or_else(|| gone(&self.shown(), blue))?;
-        let green = take(&mut sets, green).ok_or_else(|| gone(&self.shown(), green))?;
-        alone(&self.shown(), &sets)?;
+        let blue = take(&mut sets, blue).ok_or_else(|| gone(&self.shown(&()), blue))?;
+        let green = take(&mut sets, green).ok_or_else(|| gone(&self.shown(&()), green))?;
+        alone(&self.shown(&()), &sets)?;
         let shares = Shares {
             blue: weight(&blue),
             green: weight(&green),
@@ -95,7 +157,7 @@ impl Weighted for Pair<'_> {
         Ok((shares, Both { blue, green }))
     }
 
-    async fn write(&self, seen: Both, shares: Shares) -> Result<InForce, Error> {
+    async fn write(&self, (): &(), seen: Both, shares: Shares) -> Result<InForce, Error> {
         let with = |mut set: ResourceRecordSet, weight: u32| {
             set.weight = Some(i64::from(weight));
             Change::builder()
@@ -127,6 +189,42 @@ impl Weighted for Pair<'_> {
     fn already(&self) -> InForce {
         InForce::Later(None)
     }
+
+    async fn sides(&self, colour: Colour, of: &[Target]) -> Result<Vec<Side>, Error> {
+        try_join_all(of.iter().map(|target| self.side(colour, target))).await
+    }
+
+    fn id(&self, _: &Target, version: &Version) -> String {
+        version.to_string()
+    }
+
+    fn before(&self, target: &Target) -> Option<Content> {
+        self.at.before(&target.function_name)
+    }
+
+    async fn put(
+        &self,
+        colour: Colour,
+        target: &Target,
+        seen: &Side,
+        content: &[String],
+    ) -> Result<(), Error> {
+        let alias = self.alias(colour, target)?;
+        let to = content.first().map(String::as_str);
+        let seen = seen.revision.as_ref();
+        self.aliases
+            .set(&target.function_name, &alias, seen, to)
+            .await
+    }
+
+    /// What is behind a record without a function is not known here.
+    async fn healthy(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+fn unnamed(error: NameError) -> Error {
+    Error::InvalidRequest(error.to_string())
 }
 
 /// Whether a change is at all of Route 53's servers.
@@ -183,8 +281,13 @@ pub(super) async fn observe(
     };
 
     let each = functions.iter().map(|asked| async move {
-        let alias = colour(alias_of(asked)?, blue)?;
-        let serving = aliases.serving(&asked.function_name, &alias).await?;
+        let of = alias_of(asked)?;
+        let alias = colour_alias(of, blue).map_err(unnamed)?;
+        let idle = colour_alias(of, green).map_err(unnamed)?;
+        let (serving, idle) = futures::try_join!(
+            aliases.serving(&asked.function_name, &alias),
+            aliases.serving(&asked.function_name, &idle),
+        )?;
         if serving.seen.is_none() {
             return Err(Error::ValidationFailed(format!(
                 "{}:{alias} does not exist, and the record \"{blue}\" serves: make it, on the version \
@@ -192,9 +295,11 @@ pub(super) async fn observe(
                 asked.function_name
             )));
         }
-        Ok(serving)
+        let idle = idle.seen.map(|seen| seen.primary.to_string());
+        Ok((serving, idle.map(|idle| (asked.function_name.clone(), idle))))
     });
-    let functions: Vec<Serving> = try_join_all(each).await?;
+    let each: Vec<(Serving, Option<(FunctionName, String)>)> = try_join_all(each).await?;
+    let (functions, idle): (Vec<_>, Vec<_>) = each.into_iter().unzip();
     let behind = |identifier: &SetIdentifier| {
         let found = asked
             .behind
@@ -217,43 +322,11 @@ pub(super) async fn observe(
             green: green.clone(),
             dns_seconds: asked.dns_seconds.or(ttl).unwrap_or(ALIAS_TTL_SECONDS),
             layer,
+            idle: Some(idle.into_iter().flatten().collect()),
         }),
         functions,
         warnings: Vec::new(),
     })
-}
-
-/// Points green's alias of each function at its green version: its record has weight 0.
-pub(super) async fn stage(
-    aliases: &Aliases,
-    records: &Records,
-    functions: &mut [Target],
-) -> Result<(), Error> {
-    let each = functions.iter_mut().map(|target| async move {
-        let alias = target
-            .alias
-            .as_ref()
-            .ok_or_else(|| Error::Refused(format!("{} has no alias", target.function_name)))?;
-        let green = colour(alias, &records.green)?;
-        aliases
-            .point(&target.function_name, &green, &target.green_version)
-            .await?;
-        let blue = target.called_as.take().and_then(|called| called.blue);
-        target.called_as = Some(CalledAs {
-            blue,
-            green: green.to_string(),
-        });
-        // What is written is the records: an alias's revision has no part in it.
-        target.revision_id = None;
-        Ok(())
-    });
-    try_join_all(each).await.map(drop)
-}
-
-/// The alias behind a record: `production` and `blue` make `production-blue`.
-fn colour(alias: &AliasName, identifier: &SetIdentifier) -> Result<AliasName, Error> {
-    let name = format!("{alias}-{identifier}");
-    AliasName::try_from(name).map_err(|error| Error::InvalidRequest(error.to_string()))
 }
 
 /// All weighted records of a name and type. The list is positioned at them, and goes on after them.

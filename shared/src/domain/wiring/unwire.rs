@@ -185,7 +185,7 @@ fn aliases(wiring: &Wiring, seen: &Seen) -> (Vec<AliasName>, Vec<String>) {
             continue;
         };
         let mut users: Vec<String> = seen.users.get(alias.as_ref()).cloned().unwrap_or_default();
-        if now.additional.is_some() {
+        if now.is_split() {
             users.push(format!("its traffic is split ({now})"));
         }
         for other in seen.others.iter().filter(|other| other.uses(alias)) {

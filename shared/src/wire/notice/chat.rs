@@ -41,11 +41,21 @@ pub fn chat(notice: &Notice) -> Value {
         .map(|one| {
             let blue = one.blue_version.as_ref();
             let blue = blue.map_or("none".to_owned(), ToString::to_string);
-            format!("{} {blue} → {}", one.function_name, one.green_version)
+            let serving = one.serving.as_ref();
+            let serving = serving.map(|version| format!(", {version} serves"));
+            let serving = serving.unwrap_or_default();
+            format!(
+                "{} {blue} → {}{serving}",
+                one.function_name, one.green_version
+            )
         })
         .collect();
     if !functions.is_empty() {
         parts.push(format!("Functions: {}", words::few(&functions, FEW)));
+    }
+    if !facts.served_by.is_empty() {
+        let by: Vec<_> = facts.served_by.iter().map(|by| plain(by)).collect();
+        parts.push(format!("All traffic goes to: {}", words::few(&by, FEW)));
     }
     let alarms: Vec<_> = facts
         .evidence

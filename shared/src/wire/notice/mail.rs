@@ -88,6 +88,10 @@ impl Text {
         if let Some(weight) = facts.weight {
             self.line(format_args!("On green: {weight} of the traffic"));
         }
+        if !facts.served_by.is_empty() {
+            let by = facts.served_by.join(", ");
+            self.line(format_args!("All traffic goes to: {by}"));
+        }
         if let Some(met) = words::met(facts) {
             self.line(met);
         }
@@ -205,11 +209,14 @@ impl Text {
                 let alias = one.alias.as_ref().map(|alias| format!(":{alias}"));
                 let blue = one.blue_version.as_ref();
                 let blue = blue.map_or("none".to_owned(), ToString::to_string);
+                let serving = one.serving.as_ref();
+                let serving = serving.map(|version| format!("; version {version} serves now"));
                 format!(
-                    "{}{}: blue {blue}, green {}",
+                    "{}{}: blue {blue}, green {}{}",
                     one.function_name,
                     alias.unwrap_or_default(),
-                    one.green_version
+                    one.green_version,
+                    serving.unwrap_or_default()
                 )
             }),
         );

@@ -174,11 +174,12 @@ impl Deserr<Problems> for Behind {
     }
 }
 
-/// Two weighted target groups of a listener rule, or of a listener's default action: exactly one of
-/// `ruleArn` and `listenerArn`. The group that has the weight is blue's, the other is green's.
+/// Two weighted target groups of a listener rule, of several, or of a listener's default action: exactly
+/// one of `ruleArn`, `ruleArns` and `listenerArn`. The group that has the weight is blue's, the other is
+/// green's.
 ///
-/// With a function the groups are Lambda ones, and green's version is registered in the idle one.
-/// Without (`functions` left out), green is what you have registered in the idle group already: it
+/// With a function the groups are Lambda ones, and green's version is registered in the idle one once it
+/// has passed validation. Without (`functions` left out), green is what you have registered in the idle group already: it
 /// must be healthy.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -187,6 +188,11 @@ pub struct Alb {
     /// The rule that forwards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule_arn: Option<RuleArn>,
+    /// The rules of one service that forward to the two groups and move together, at one write each: 1
+    /// to 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 10))]
+    pub rule_arns: Vec<RuleArn>,
     /// The listener whose default action forwards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listener_arn: Option<ListenerArn>,
@@ -205,6 +211,8 @@ impl Deserr<Problems> for Alb {
         struct Fields {
             #[deserr(default)]
             rule_arn: Option<RuleArn>,
+            #[deserr(default, from(List<RuleArn, 1, 10>) = List::into_vec)]
+            rule_arns: Vec<RuleArn>,
             #[deserr(default)]
             listener_arn: Option<ListenerArn>,
             #[deserr(from(List<TargetGroupArn, 2, 2>) = List::into_vec)]
@@ -212,15 +220,31 @@ impl Deserr<Problems> for Alb {
         }
         let Fields {
             rule_arn,
+            rule_arns,
             listener_arn,
             target_group_arns,
         } = Fields::deserialize_from_value(value, location)?;
-        if rule_arn.is_some() == listener_arn.is_some() {
-            let message = "must have exactly one of ruleArn and listenerArn";
+        let given = usize::from(rule_arn.is_some())
+            + usize::from(!rule_arns.is_empty())
+            + usize::from(listener_arn.is_some());
+        if given != 1 {
+            let message = "must have exactly one of ruleArn, ruleArns and listenerArn";
             return Err(unexpected(message, location));
+        }
+        let list = location.push_key("ruleArns");
+        for (index, rule) in rule_arns.iter().enumerate() {
+            if rule_arns[..index].contains(rule) {
+                return Err(unexpected("names a rule twice", list.push_index(index)));
+            }
+            if rule.load_balancer() != rule_arns[0].load_balancer() {
+                let message = "must be a rule of the same load balancer as the first: target groups \
+                     belong to one";
+                return Err(unexpected(message, list.push_index(index)));
+            }
         }
         Ok(Self {
             rule_arn,
+            rule_arns,
             listener_arn,
             target_group_arns,
         })
@@ -228,18 +252,20 @@ impl Deserr<Problems> for Alb {
 }
 
 impl Alb {
-    /// Which action forwards.
+    /// Returns which action forwards, and which more rules move with it.
     ///
     /// # Panics
-    /// Never: [`Deserr`] makes none without exactly one of both.
+    /// Never: [`Deserr`] makes none without exactly one of the three.
     #[must_use]
-    pub fn at(&self) -> ForwardAt {
-        match (&self.rule_arn, &self.listener_arn) {
-            (Some(rule), _) => ForwardAt::Rule(rule.clone()),
+    pub fn places(&self) -> (ForwardAt, Vec<RuleArn>) {
+        let mut rules = self.rule_arn.iter().chain(&self.rule_arns).cloned();
+        let at = match (rules.next(), &self.listener_arn) {
+            (Some(rule), _) => ForwardAt::Rule(rule),
             (None, listener) => {
-                ForwardAt::Listener(listener.clone().expect("one of the two is there"))
+                ForwardAt::Listener(listener.clone().expect("one of the three is there"))
             }
-        }
+        };
+        (at, rules.collect())
     }
 }
 
@@ -254,7 +280,14 @@ impl Traffic {
                 &records.record_name,
                 records.record_type,
             )],
-            Self::Alb(alb) => vec![alb.at().lock()],
+            Self::Alb(alb) => {
+                let (at, also) = alb.places();
+                let also = also.into_iter().map(ForwardAt::Rule);
+                std::iter::once(at)
+                    .chain(also)
+                    .map(|place| place.lock())
+                    .collect()
+            }
         }
     }
 }
