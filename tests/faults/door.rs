@@ -8,6 +8,12 @@ use crate::ground::Ground;
 /// The alias that callers use.
 pub(crate) const ALIAS: &str = "live";
 
+/// How long clients of a load balancer keep to their group: no longer than a release waits for.
+const STICKY_SECONDS: i32 = 60;
+
+/// How many requests each client sends that keeps to one side.
+const PROBES_PER_SECOND: f64 = 0.7;
+
 /// A kind of traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -70,7 +76,11 @@ impl Door {
                 Self::Route53(Box::new(dns))
             }
             Kind::Alb => {
-                let alb = Alb::create(&ground.local, &format!("it-{token}"), Made::default()).await;
+                let made = Made {
+                    sticky_seconds: Some(STICKY_SECONDS),
+                    ..Made::default()
+                };
+                let alb = Alb::create(&ground.local, &format!("it-{token}"), made).await;
                 alb.send_to(&alb.blue, target, blue).await;
                 Self::Alb(Box::new(alb))
             }
@@ -122,6 +132,31 @@ impl Door {
             Self::Route53(dns) => dns.users(per_second),
             Self::Alb(alb) => alb.users(per_second),
         }
+    }
+
+    /// Clients that keep to one side past the weights, with what they are: with a cookie of an earlier
+    /// visit, with a resolver that knows an older answer, or as callers of a colour's alias.
+    pub(crate) async fn probes(&self, ground: &Ground, target: &Target) -> Vec<(Traffic, String)> {
+        let mut probes = Vec::new();
+        match self {
+            Self::Alias => {}
+            Self::Route53(dns) => {
+                for colour in ["blue", "green"] {
+                    let stale = dns.stale_client(colour, PROBES_PER_SECOND);
+                    probes.push((stale, format!("a stale resolver of {colour}")));
+                    let alias = format!("{ALIAS}-{colour}");
+                    let callers = Traffic::start(&ground.local, target, &alias, PROBES_PER_SECOND);
+                    probes.push((callers, format!("callers of {alias}")));
+                }
+            }
+            Self::Alb(alb) => {
+                for (colour, group) in [("blue", &alb.blue), ("green", &alb.green)] {
+                    let sticky = alb.sticky_client(group, PROBES_PER_SECOND).await;
+                    probes.push((sticky, format!("a sticky client of {colour}")));
+                }
+            }
+        }
+        probes
     }
 
     /// What has the traffic, as the local AWS says.

@@ -30,10 +30,12 @@ pub(crate) enum Code {
     Green,
     /// Fails, but for its smoke test.
     Bad,
+    /// Fails, its smoke test too.
+    Broken,
 }
 
 impl Code {
-    const ALL: [Self; 3] = [Self::Blue, Self::Green, Self::Bad];
+    const ALL: [Self; 4] = [Self::Blue, Self::Green, Self::Bad, Self::Broken];
 
     /// Where it is.
     pub(crate) fn key(self) -> &'static str {
@@ -41,6 +43,7 @@ impl Code {
             Self::Blue => "faults/blue.zip",
             Self::Green => "faults/green.zip",
             Self::Bad => "faults/bad.zip",
+            Self::Broken => "faults/broken.zip",
         }
     }
 
@@ -57,6 +60,7 @@ impl Code {
                 spare_path: Some(SMOKE.into()),
                 ..Behaviour::failing("bad", 100.0)
             },
+            Self::Broken => Behaviour::failing("broken", 100.0),
         }
     }
 }

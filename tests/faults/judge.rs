@@ -2,7 +2,8 @@
 
 use crossfade_tests::{
     Ended, Execution, Target, World,
-    invariants::{self, Invariant, Scope},
+    invariants::{self, Broken, Invariant, Scope},
+    traffic::Witness,
 };
 
 use crate::{
@@ -22,6 +23,10 @@ pub(crate) struct End<'a> {
     pub(crate) target: &'a Target,
     pub(crate) door: &'a Door,
     pub(crate) execution: &'a Execution,
+    /// The executions of the release before it, and of what took that back.
+    pub(crate) former: Vec<Execution>,
+    /// What users met, and clients that keep to one side.
+    pub(crate) witnesses: Vec<Witness>,
     pub(crate) ended: &'a Ended,
     /// What served before; none for a function that had never been released.
     pub(crate) blue: Option<&'a str>,
@@ -42,36 +47,32 @@ pub(crate) async fn judge(end: &End<'_>) -> Vec<Bad> {
     let may_promote = end.scenario.path.may_promote();
     if let Some((class, what)) = where_traffic_is(end.blue, may_promote, says_promoted, &serving) {
         let what = format!("{what}; the execution ended {:?}", end.ended);
-        bad.push(Bad { class, what });
+        bad.push(Bad::of(class, what));
     }
     for lock in end.world.locks().await {
         if lock.execution == end.execution.arn || lock.name.contains(&end.target.name) {
-            bad.push(Bad {
-                class: Class::LostLock,
-                what: format!("{lock:?} is held, and the execution ended {:?}", end.ended),
-            });
+            bad.push(Bad::of(
+                Class::LostLock,
+                format!("{lock:?} is held, and the execution ended {:?}", end.ended),
+            ));
         }
     }
     let there = end.target.versions().await;
     if let Serving::One(version) = &serving
         && !there.contains(version)
     {
-        bad.push(Bad {
-            class: Class::Deleted,
-            what: format!("{version} serves and is gone; there are {there:?}"),
-        });
+        let what = format!("{version} serves and is gone; there are {there:?}");
+        bad.push(Bad::of(Class::Deleted, what));
     }
     let scope = Scope {
         targets: vec![(end.target.clone(), ALIAS.to_owned())],
         doors: end.door.checked(),
-        executions: vec![end.execution.clone()],
+        executions: [end.former.clone(), vec![end.execution.clone()]].concat(),
+        witnesses: end.witnesses.clone(),
         since: 0,
     };
     for broken in invariants::check_within(end.world, &scope, WHOLE_WITHIN).await {
-        bad.push(Bad {
-            class: class(broken.invariant),
-            what: broken.to_string(),
-        });
+        bad.push(Bad::of_invariant(&broken));
     }
     bad
 }
@@ -101,9 +102,10 @@ fn where_traffic_is(
 }
 
 /// What a broken invariant counts as.
-pub(crate) fn class(invariant: Invariant) -> Class {
-    match invariant {
-        Invariant::Whole | Invariant::Proven => Class::WrongVersion,
+pub(crate) fn class(broken: &Broken) -> Class {
+    match broken.invariant {
+        Invariant::Proven if broken.requests > 0 => Class::Unproven,
+        Invariant::Whole | Invariant::Proven | Invariant::RestoredToBlue => Class::WrongVersion,
         Invariant::OneAtATime => Class::LostLock,
         Invariant::Kept => Class::Deleted,
         Invariant::SingleWriter

@@ -121,7 +121,7 @@ impl Wrong {
 }
 
 /// The scenarios: every way that a release can end through an alias with every strategy, and each
-/// other kind of traffic.
+/// other kind of traffic; and through the latter, one that is rejected and the release before it taken back.
 fn scenarios() -> Vec<Scenario> {
     let mut scenarios = Vec::new();
     for strategy in Strategy::ALL {
@@ -133,6 +133,15 @@ fn scenarios() -> Vec<Scenario> {
                     path,
                 });
             }
+        }
+    }
+    for path in [Path::RejectedAlarm, Path::RejectedByHand] {
+        for kind in [Kind::Route53, Kind::Alb] {
+            scenarios.push(Scenario {
+                strategy: Strategy::AllAtOnce,
+                kind,
+                path,
+            });
         }
     }
     for path in [Path::First, Path::Retained] {
@@ -183,14 +192,16 @@ pub(crate) fn sources() -> Vec<Source> {
 /// Runs it without a fault.
 async fn clean(scenario: Scenario, ground: &Ground) -> Result<Vec<Site>, String> {
     let clean = scenario.run(ground, None).await;
-    if let Some(bad) = clean.bad.first() {
-        return Err(format!("without any fault: {}: {}", bad.class, bad.what));
-    }
+    clean.is_good()?;
     let promoted = clean
         .ended
         .as_ref()
         .is_some_and(|ended| ended.outcome()["deploymentStatus"] == "SUCCESSFUL");
     if promoted != scenario.path.may_promote() {
+        return Err(format!("without any fault it ended {:?}", clean.ended));
+    }
+    let error = clean.ended.as_ref().map(|ended| ended.error.as_str());
+    if scenario.path.is_rejected() && error != Some("ValidationFailed") {
         return Err(format!("without any fault it ended {:?}", clean.ended));
     }
     let mut sites = sites(&clean.calls, &ground.world.stack.name);

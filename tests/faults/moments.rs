@@ -50,6 +50,9 @@ fn scenarios() -> Vec<Scenario> {
             scenarios.push(of(Strategy::Canary, kind, path));
         }
     }
+    for kind in [Kind::Route53, Kind::Alb] {
+        scenarios.push(of(Strategy::AllAtOnce, kind, Path::RejectedAlarm));
+    }
     for strategy in [Strategy::AllAtOnce, Strategy::BlueGreen, Strategy::Linear] {
         scenarios.push(of(strategy, Kind::Alias, Path::Promoted));
         scenarios.push(of(strategy, Kind::Alias, Path::Alarm));
@@ -64,9 +67,7 @@ pub(crate) fn sources() -> Vec<Source> {
             format!("{} at", scenario.name()),
             move |ground| async move {
                 let clean = scenario.run(&ground, None).await;
-                if let Some(bad) = clean.bad.first() {
-                    return Err(format!("without any fault: {}: {}", bad.class, bad.what));
-                }
+                clean.is_good()?;
                 Ok(injections(scenario, &clean, &ground))
             },
         )
@@ -206,6 +207,8 @@ fn of_events(scenario: Scenario) -> Vec<Injection> {
     let events: &[(&str, &str)] = match scenario.path {
         Path::Alarm => &[("alarm", ALARM), ("status", STATUS)],
         Path::Verdict => &[("status", STATUS)],
+        // The alarm of one that was promoted is the release's before.
+        Path::RejectedAlarm | Path::RejectedByHand => &[("status", STATUS)],
         Path::Promoted | Path::First | Path::Retained | Path::Approval => &[],
     };
     let mut all = Vec::new();

@@ -59,9 +59,7 @@ impl Write {
 pub(crate) fn source() -> Source {
     Source::new("pairs/alias".into(), move |ground| async move {
         let clean = SCENARIO.run(&ground, None).await;
-        if let Some(bad) = clean.bad.first() {
-            return Err(format!("without any fault: {}: {}", bad.class, bad.what));
-        }
+        clean.is_good()?;
         let ours = format!("{}-", ground.world.stack.name);
         let mut counts: BTreeMap<(String, String), u32> = BTreeMap::new();
         let mut writes = Vec::new();
@@ -159,38 +157,27 @@ async fn run(ground: &Ground, first: &Write, second: &Write, late: f64) -> Seen 
         .await;
         ground.sweep().await;
         if let Serving::Split(how) = door.serving(&target).await {
-            seen.bad.push(Bad {
-                class: Class::Stuck,
-                what: how,
-            });
+            seen.bad.push(Bad::of(Class::Stuck, how));
         }
         for lock in ground.world.locks().await {
             if lock.name.contains(&target.name) || [&one.arn, &two.arn].contains(&&lock.execution) {
                 let what = format!("{lock:?} is held");
-                seen.bad.push(Bad {
-                    class: Class::LostLock,
-                    what,
-                });
+                seen.bad.push(Bad::of(Class::LostLock, what));
             }
         }
         let scope = Scope {
             targets: vec![(target.clone(), ALIAS.to_owned())],
             doors: Vec::new(),
             executions: vec![one.clone(), two.clone()],
+            witnesses: Vec::new(),
             since,
         };
         for broken in invariants::check_within(&ground.world, &scope, judge::WHOLE_WITHIN).await {
-            seen.bad.push(Bad {
-                class: judge::class(broken.invariant),
-                what: broken.to_string(),
-            });
+            seen.bad.push(Bad::of_invariant(&broken));
         }
     } else {
         let what = format!("one runs on after {PATIENCE:?}");
-        seen.bad.push(Bad {
-            class: Class::Stuck,
-            what,
-        });
+        seen.bad.push(Bad::of(Class::Stuck, what));
     }
     world.mend(fault).await;
     world.mend(later).await;

@@ -8,9 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crossfade_tests::invariants::Broken;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 
-use crate::ground::Ground;
+use crate::{ground::Ground, judge};
 
 /// How often it is said how far it has come.
 const SAY_EVERY: Duration = Duration::from_secs(20);
@@ -101,6 +102,26 @@ pub(crate) struct Bad {
     pub(crate) class: Class,
     /// What was seen.
     pub(crate) what: String,
+    /// How many requests met it, where requests did.
+    pub(crate) requests: u64,
+}
+
+impl Bad {
+    pub(crate) fn of(class: Class, what: String) -> Self {
+        Self {
+            class,
+            what,
+            requests: 0,
+        }
+    }
+
+    pub(crate) fn of_invariant(broken: &Broken) -> Self {
+        Self {
+            class: judge::class(broken),
+            what: broken.to_string(),
+            requests: broken.requests,
+        }
+    }
 }
 
 /// What kind of thing.
@@ -110,6 +131,8 @@ pub(crate) enum Class {
     Stuck,
     /// All traffic is on a version that it should not be on.
     WrongVersion,
+    /// A version served requests that had not passed validation.
+    Unproven,
     /// A lock is held for nobody.
     LostLock,
     /// A version is gone that is needed.
@@ -123,6 +146,7 @@ impl fmt::Display for Class {
         f.write_str(match self {
             Self::Stuck => "stuck",
             Self::WrongVersion => "wrong version",
+            Self::Unproven => "unproven",
             Self::LostLock => "lost lock",
             Self::Deleted => "deleted in error",
             Self::Other => "another invariant",
@@ -290,10 +314,10 @@ async fn injected(ground: Arc<Ground>, injection: Injection) -> (String, Seen, D
         Ok(Ok(seen)) => seen,
         Ok(Err(_)) | Err(_) => Seen {
             injected: false,
-            bad: vec![Bad {
-                class: Class::Other,
-                what: "what looks at it broke; what broke is above".into(),
-            }],
+            bad: vec![Bad::of(
+                Class::Other,
+                "what looks at it broke; what broke is above".into(),
+            )],
         },
     };
     (name, seen, began.elapsed())
@@ -306,6 +330,8 @@ struct Tally {
     not_reached: usize,
     /// How many injections broke something, by what.
     counts: BTreeMap<Class, usize>,
+    /// How many requests were served by a version that had not passed validation.
+    unproven: u64,
     broken: Vec<String>,
 }
 
@@ -317,6 +343,7 @@ impl Tally {
         } else {
             self.not_reached += 1;
         }
+        self.unproven += bad.iter().map(|one| one.requests).sum::<u64>();
         let classes: BTreeSet<_> = bad.iter().map(|one| one.class).collect();
         for class in classes {
             *self.counts.entry(class).or_default() += 1;
@@ -325,7 +352,7 @@ impl Tally {
             return;
         }
         println!("BROKEN  make faults ONLY='{name}'");
-        for Bad { class, what } in &bad {
+        for Bad { class, what, .. } in &bad {
             println!("        {class}: {what}");
         }
         self.broken.push(name.to_owned());
@@ -350,12 +377,13 @@ impl Tally {
             line = format!("faults: other invariants broken by {}\n", of(Class::Other));
         }
         line + &format!(
-            "faults: {} injected, {} stuck, {} wrong version, {} lost locks, {} versions deleted in error",
+            "faults: {} injected, {} stuck, {} wrong version, {} lost locks, {} versions deleted in error, {} unproven requests",
             self.injected,
             of(Class::Stuck),
             of(Class::WrongVersion),
             of(Class::LostLock),
-            of(Class::Deleted)
+            of(Class::Deleted),
+            self.unproven
         )
     }
 }
@@ -439,10 +467,7 @@ mod tests {
 
     #[test]
     fn what_is_counted() {
-        let bad = |class| Bad {
-            class,
-            what: String::new(),
-        };
+        let bad = |class| Bad::of(class, String::new());
         let seen = |bad| Seen {
             injected: true,
             bad,
@@ -453,15 +478,22 @@ mod tests {
         assert!(tally.broken.is_empty());
         let twice = vec![bad(Class::Stuck), bad(Class::Stuck), bad(Class::LostLock)];
         tally.add("c", seen(twice));
-        let line = "faults: 2 injected, 1 stuck, 0 wrong version, 1 lost locks, 0 versions deleted in error";
+        let line = "faults: 2 injected, 1 stuck, 0 wrong version, 1 lost locks, 0 versions deleted in error, \
+                    0 unproven requests";
         assert_eq!(tally.line(), line);
+        let unproven = |requests| Bad {
+            requests,
+            ..bad(Class::Unproven)
+        };
+        tally.add("e", seen(vec![unproven(3), unproven(4)]));
+        assert!(tally.line().ends_with(" 7 unproven requests"));
         tally.add("d", seen(vec![bad(Class::Other)]));
         assert!(
             tally
                 .line()
                 .starts_with("faults: other invariants broken by 1\n")
         );
-        assert_eq!(tally.broken, ["c", "d"]);
+        assert_eq!(tally.broken, ["c", "e", "d"]);
     }
 
     #[test]

@@ -2,11 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use aws_sdk_cloudwatch::types::StateValue;
 use aws_sdk_lambda::types::FunctionCode;
 use crossfade_tests::{
     Ended, Execution, Target, World,
     release::{until, until_within},
     stack::ARTIFACTS,
+    traffic::Witness,
     world::{Call, Fault},
 };
 use serde_json::{Value, json};
@@ -74,6 +76,10 @@ pub(crate) enum Path {
     Verdict,
     /// Rolled back, because an alarm fires.
     Alarm,
+    /// Rejected by its smoke test, after which an alarm takes the release before it back.
+    RejectedAlarm,
+    /// The same, where a person takes the release before it back.
+    RejectedByHand,
 }
 
 impl Path {
@@ -85,12 +91,19 @@ impl Path {
             Self::Approval => "approval",
             Self::Verdict => "verdict",
             Self::Alarm => "alarm",
+            Self::RejectedAlarm => "rejected-then-alarm",
+            Self::RejectedByHand => "rejected-then-by-hand",
         }
     }
 
     /// Whether green may end with the traffic.
     pub(crate) const fn may_promote(self) -> bool {
-        !matches!(self, Self::Verdict | Self::Alarm)
+        !matches!(self, Self::Verdict | Self::Alarm) && !self.is_rejected()
+    }
+
+    /// Whether it does not pass its smoke test, and the release before it is then taken back.
+    pub(crate) const fn is_rejected(self) -> bool {
+        matches!(self, Self::RejectedAlarm | Self::RejectedByHand)
     }
 }
 
@@ -116,6 +129,20 @@ pub(crate) struct Ran {
     pub(crate) states: Vec<String>,
 }
 
+impl Ran {
+    /// Whether nothing is broken, of one that ran without a fault; what is, else.
+    pub(crate) fn is_good(&self) -> Result<(), String> {
+        if self.bad.is_empty() {
+            return Ok(());
+        }
+        let bad = self.bad.iter();
+        let bad: Vec<_> = bad
+            .map(|bad| format!("{}: {}", bad.class, bad.what))
+            .collect();
+        Err(format!("without any fault: {}", bad.join("\n  ")))
+    }
+}
+
 impl Scenario {
     pub(crate) fn name(self) -> String {
         let Self {
@@ -128,10 +155,15 @@ impl Scenario {
 
     /// The scenarios that have what most releases of its path have, and of its kind of traffic.
     pub(crate) fn bases(self) -> [Self; 2] {
+        let path = if self.path.is_rejected() {
+            Path::Promoted
+        } else {
+            self.path
+        };
         [Kind::Alias, self.kind].map(|kind| Self {
             strategy: Strategy::Canary,
             kind,
-            path: self.path,
+            path,
         })
     }
 
@@ -153,18 +185,40 @@ impl Scenario {
         let blue = (self.versions() > 0).then(|| self.versions().to_string());
         let door = Door::make(ground, self.kind, &token, &target, blue.as_deref()).await;
         let alarm = match self.path {
-            Path::Alarm => Some(alarm(&world, &token).await),
+            Path::Alarm | Path::RejectedAlarm => Some(alarm(&world, &token).await),
             _ => None,
         };
+        let probes = door.probes(ground, &target).await;
+        let mut witnesses: Vec<Witness> = probes
+            .iter()
+            .map(|(probe, who)| probe.witness(who, &target.name))
+            .collect();
+        let mut former = None;
+        if self.path.is_rejected() {
+            former = Some(Former::release(self, &world, &token, &door, alarm.as_deref()).await);
+        }
+        let since = world.now().await;
         let (mut injected, mut late) = (Vec::new(), Duration::ZERO);
         for fault in faults {
             late = late.max(fault.late_by());
             injected.push(world.fault(fault.of_release(&token)).await);
         }
-        let request = self.request(&token, &door, alarm.as_deref());
+        let watched = alarm.as_deref().filter(|_| former.is_none());
+        let request = self.request(&token, &door, watched);
+        let users = self.has_users().then(|| door.users(ground, &target, 8.0));
+        witnesses.extend(
+            users
+                .iter()
+                .map(|users| users.witness("users", &target.name)),
+        );
         let execution = world.start_as(&token, &request).await;
-        let has_ended = self.play(ground, &world, &target, &door, &execution, alarm.as_deref());
-        let has_ended = has_ended.await;
+        let has_ended = self.play(&world, &execution, watched).await;
+        drop(users);
+        if let Some(former) = &mut former
+            && has_ended
+        {
+            former.take_back(&world).await;
+        }
 
         // From here on nothing goes wrong: what is still open is mended by who has been trying all the
         // time, and by the schedule.
@@ -185,15 +239,25 @@ impl Scenario {
             // What is late may come now.
             tokio::time::sleep(late).await;
             self.settle(&world, &execution).await;
-            ran.calls = world.calls(0).await;
+            ran.calls = world.calls(since).await;
             ground.sweep().await;
+            if let Some(former) = &mut former
+                && !former.is_taken_back(&world).await
+            {
+                // What kept it from going back is over, and it is asked for again.
+                former.take_back(&world).await;
+                self.settle(&world, &execution).await;
+            }
             let ended = execution.wait().await;
+            let former = former.iter().flat_map(|former| &former.executions);
             let end = End {
                 scenario: self,
                 world: &world,
                 target: &target,
                 door: &door,
                 execution: &execution,
+                former: former.cloned().collect(),
+                witnesses,
                 ended: &ended,
                 blue: blue.as_deref(),
             };
@@ -201,12 +265,14 @@ impl Scenario {
             ran.ended = Some(ended);
         } else {
             let states = execution.states_entered().await;
-            ran.bad.push(Bad {
-                class: Class::Stuck,
-                what: format!("runs on after {PATIENCE:?}: {states:?}"),
-            });
+            let what = format!("runs on after {PATIENCE:?}: {states:?}");
+            ran.bad.push(Bad::of(Class::Stuck, what));
         }
+        drop(probes);
         if std::env::var_os("KEEP").is_none() {
+            if let Some(former) = former {
+                former.clean_up(&world).await;
+            }
             self.clean_up(&world, &target, &execution, alarm).await;
             door.delete().await;
         }
@@ -251,6 +317,7 @@ impl Scenario {
     pub(crate) fn request(self, token: &str, door: &Door, alarm: Option<&str>) -> Value {
         let code = match self.path {
             Path::Verdict => Code::Bad,
+            Path::RejectedAlarm | Path::RejectedByHand => Code::Broken,
             _ => Code::Green,
         };
         // An alarm is waited for; what is judged by numbers takes a moment until there are some.
@@ -258,7 +325,12 @@ impl Scenario {
             Path::Alarm => 400,
             Path::Verdict => 30,
             Path::Promoted if self.has_users() => 30,
-            Path::Promoted | Path::First | Path::Retained | Path::Approval => 0,
+            Path::Promoted
+            | Path::First
+            | Path::Retained
+            | Path::Approval
+            | Path::RejectedAlarm
+            | Path::RejectedByHand => 0,
         };
         let mut strategy = self.strategy.request(bake);
         if self.path == Path::Approval {
@@ -300,19 +372,10 @@ impl Scenario {
             || (self.path == Path::Promoted && self.strategy == Strategy::Canary)
     }
 
-    /// What people, users and alarms do until it has ended. Tells whether it has.
-    async fn play(
-        self,
-        ground: &Ground,
-        world: &World,
-        target: &Target,
-        door: &Door,
-        execution: &Execution,
-        alarm: Option<&str>,
-    ) -> bool {
+    /// What people and alarms do until it has ended. Tells whether it has.
+    async fn play(self, world: &World, execution: &Execution, alarm: Option<&str>) -> bool {
         let deadline = Instant::now() + PATIENCE;
         let left = || deadline.saturating_duration_since(Instant::now());
-        let _users = self.has_users().then(|| door.users(ground, target, 8.0));
         if let Some(alarm) = alarm
             && world.wait_for(execution, "Bake", 1, left()).await
         {
@@ -353,10 +416,7 @@ impl Scenario {
             world.wait_for(&retention, state, 1, patience).await;
         }
         let what = "the end of what the release's end has set off";
-        until_within(PATIENCE, what, || async {
-            (world.at_work().await == 0).then_some(())
-        })
-        .await;
+        at_rest(world, what).await;
     }
 
     /// Leaves nothing that would take time from those that come later.
@@ -377,5 +437,92 @@ impl Scenario {
         }
         target.delete().await;
         world.forget().await;
+    }
+}
+
+/// Waits until nothing that was set off is at work.
+async fn at_rest(world: &World, what: &str) {
+    until_within(PATIENCE, what, || async {
+        (world.at_work().await == 0).then_some(())
+    })
+    .await;
+}
+
+/// The release before one that is rejected: promoted without a fault, and taken back afterwards.
+struct Former {
+    /// Its own execution, and those that take it back and succeeded.
+    executions: Vec<Execution>,
+    application: String,
+    /// What its executions' names end with. They have no token in it: what happens to the executions of the
+    /// release that is rejected does not happen to these.
+    number: String,
+    /// The alarm that takes it back; none where a person does.
+    alarm: Option<String>,
+    tries: u32,
+}
+
+impl Former {
+    async fn release(
+        scenario: Scenario,
+        world: &World,
+        token: &str,
+        door: &Door,
+        alarm: Option<&str>,
+    ) -> Self {
+        let good = Scenario {
+            path: Path::Promoted,
+            strategy: Strategy::AllAtOnce,
+            ..scenario
+        };
+        let mut request = good.request(token, door, alarm);
+        request["retention"] = json!({"blueHours": 24});
+        let number: String = token.chars().filter(char::is_ascii_digit).collect();
+        let name = format!("former-{number}");
+        let execution = world.start_as(&name, &request).await;
+        let ended = execution.wait_within(PATIENCE).await;
+        assert_eq!(ended.status, "SUCCEEDED", "without any fault: {ended:?}");
+        if let Some(retention) = world.retention_of(&execution).await {
+            let patience = Duration::from_mins(2);
+            world.wait_for(&retention, "KeepBlue", 1, patience).await;
+        }
+        at_rest(world, "the end of what a promotion has set off").await;
+        Self {
+            executions: vec![execution],
+            application: format!("app-{token}"),
+            number,
+            alarm: alarm.map(str::to_owned),
+            tries: 0,
+        }
+    }
+
+    async fn is_taken_back(&self, world: &World) -> bool {
+        world.deployment_status(&self.executions[0].arn).await == "ROLLED_BACK"
+    }
+
+    /// Has it taken back, and waits until that is over, however it ends.
+    async fn take_back(&mut self, world: &World) {
+        self.tries += 1;
+        if let Some(alarm) = &self.alarm {
+            world.set_alarm(alarm, StateValue::Ok).await;
+            world.fire(alarm).await;
+            // The event is on its way.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        } else {
+            let input = json!({
+                "action": "rollback", "application": self.application, "reason": "it looks odd",
+            });
+            let name = format!("back-{}-{}", self.number, self.tries);
+            let back = world.start_as(&name, &input).await;
+            if back.wait_within(PATIENCE).await.status == "SUCCEEDED" {
+                self.executions.push(back);
+            }
+        }
+        at_rest(world, "the end of a way back").await;
+    }
+
+    async fn clean_up(&self, world: &World) {
+        if let Some(retention) = world.retention_of(&self.executions[0]).await {
+            retention.stop().await;
+        }
     }
 }

@@ -195,6 +195,7 @@ async fn whole(world: &World, ended: &[Ship], since: u64) -> Vec<String> {
             .collect(),
         doors: Vec::new(),
         executions,
+        witnesses: Vec::new(),
         since,
     };
     let broken = invariants::check(world, &scope).await;

@@ -385,6 +385,12 @@ class Gap9LoadBalancers(Bridged):
         self.assertEqual(self.request(listener)["executedVersion"], "2")
         time.sleep(1.1)  # 100 seconds at this scale
         self.assertEqual(self.request(listener, cookies=cookies)["executedVersion"], "2")
+        # A client that comes back after a visit to blue; blue has no targets any more, and it keeps to it.
+        again = self.aws.local("POST", "alb/cookie", {"targetGroupArn": blue, "seconds": 1000})
+        self.assertEqual(self.request(listener, cookies=again)["executedVersion"], "1")
+        self.elb.deregister_targets(TargetGroupArn=blue, Targets=[{"Id": self.arn("1")}])
+        served = self.request(listener, cookies=again)
+        self.assertEqual((served["status"], served["executedVersion"]), (503, None))
 
     def test_groups_of_machines_behave_as_told(self) -> None:
         blue, green = self.group("blue", "ip"), self.group("green", "ip")

@@ -160,18 +160,7 @@ impl Alb {
 
     /// The weights by target group.
     pub async fn weights(&self) -> BTreeMap<String, i32> {
-        self.actions()
-            .await
-            .into_iter()
-            .filter_map(|action| action.forward_config)
-            .flat_map(|forward| forward.target_groups.unwrap_or_default())
-            .map(|group| {
-                (
-                    group.target_group_arn.unwrap_or_default(),
-                    group.weight.unwrap_or_default(),
-                )
-            })
-            .collect()
+        weights(self.actions().await)
     }
 
     /// Green's part of the weight, 0.0 to 1.0.
@@ -219,9 +208,13 @@ impl Alb {
         let balancer = listener
             .and_then(|all| all.into_iter().next()?.load_balancer_arn)
             .expect("it is told");
-        if let Some(rule) = &self.rule {
-            let gone = self.client.delete_rule().rule_arn(rule).send().await;
-            gone.expect("the rule can be deleted");
+        let rules = self.client.describe_rules().listener_arn(&self.listener);
+        let rules = rules.send().await.expect("the listener is there").rules;
+        for rule in rules.unwrap_or_default() {
+            if rule.is_default != Some(true) {
+                let gone = self.client.delete_rule().set_rule_arn(rule.rule_arn);
+                gone.send().await.expect("the rule can be deleted");
+            }
         }
         let gone = self.client.delete_listener().listener_arn(&self.listener);
         gone.send().await.expect("the listener can be deleted");
@@ -309,11 +302,83 @@ impl Alb {
         })
     }
 
+    /// A client that a group served before the release. Its cookie keeps it there whatever the weights
+    /// become, where the rule has stickiness; each answer renews the cookie of a client that is active,
+    /// so this one does not run out.
+    ///
+    /// # Panics
+    /// When the local AWS makes no cookie.
+    pub async fn sticky_client(&self, group: &str, per_second: f64) -> Traffic {
+        const A_WEEK: u32 = 604_800;
+        let earlier = json!({"targetGroupArn": group, "seconds": A_WEEK});
+        let cookies = self.control.post("alb/cookie", &earlier).await;
+        let (control, listener) = (self.control.clone(), self.listener.clone());
+        let request = json!({
+            "listenerArn": listener, "path": format!("{PATH}/"), "cookies": cookies,
+        });
+        Traffic::through(per_second, move || {
+            let (control, request) = (control.clone(), request.clone());
+            async move { met(&control.post("alb/request", &request).await) }
+        })
+    }
+
+    /// Makes another rule with the same forward action, for requests to another path. Returns its ARN.
+    pub async fn second_rule(&self, path: &str) -> String {
+        let condition = RuleCondition::builder()
+            .field("path-pattern")
+            .values(format!("{path}*"))
+            .build();
+        let call = self.client.create_rule().listener_arn(&self.listener);
+        let made = call
+            .priority(2)
+            .conditions(condition)
+            .set_actions(Some(self.actions().await))
+            .send()
+            .await;
+        let made = made.expect("a second rule can be made").rules;
+        made.and_then(|all| all.into_iter().next()?.rule_arn)
+            .expect("it is told")
+    }
+
+    /// Users of another path, who send so many requests a second.
+    #[must_use]
+    pub fn users_at(&self, path: &str, per_second: f64) -> Traffic {
+        let control = self.control.clone();
+        let request = json!({"listenerArn": self.listener, "path": format!("{path}/")});
+        Traffic::through(per_second, move || {
+            let (control, request) = (control.clone(), request.clone());
+            async move { met(&control.post("alb/request", &request).await) }
+        })
+    }
+
+    /// The weights of any rule of the load balancer, by target group.
+    pub async fn weights_of(&self, rule: &str) -> BTreeMap<String, i32> {
+        let told = self.client.describe_rules().rule_arns(rule).send().await;
+        let rules = told.expect("the rule is there").rules;
+        let actions = rules.and_then(|all| all.into_iter().next()?.actions);
+        weights(actions.unwrap_or_default())
+    }
+
     /// ELBv2's client, for what this does not do.
     #[must_use]
     pub fn elb(&self) -> &Client {
         &self.client
     }
+}
+
+/// The weights of forward actions, by target group.
+fn weights(actions: Vec<Action>) -> BTreeMap<String, i32> {
+    actions
+        .into_iter()
+        .filter_map(|action| action.forward_config)
+        .flat_map(|forward| forward.target_groups.unwrap_or_default())
+        .map(|group| {
+            (
+                group.target_group_arn.unwrap_or_default(),
+                group.weight.unwrap_or_default(),
+            )
+        })
+        .collect()
 }
 
 async fn ask(control: &Control, listener: &str) -> Value {

@@ -263,6 +263,18 @@ impl Dns {
         })
     }
 
+    /// A client whose resolver knows where a colour's record pointed before the release, and asks nobody
+    /// again: it sends its requests to that colour's load balancer whatever the weights become.
+    #[must_use]
+    pub fn stale_client(&self, colour: &str, per_second: f64) -> Traffic {
+        let alb = if colour == "blue" {
+            &self.blue
+        } else {
+            &self.green
+        };
+        alb.users(per_second)
+    }
+
     /// Route 53's client, for what this does not do.
     #[must_use]
     pub fn route53(&self) -> &Client {

@@ -3,6 +3,9 @@
 //!
 //! They hold for every test, whatever it does; each test runs them at its end.
 
+mod idle;
+mod proven;
+
 use std::{collections::BTreeSet, fmt};
 
 use serde_json::{Map, Value};
@@ -10,15 +13,18 @@ use serde_json::{Map, Value};
 use crate::{
     Alb, Dns, Ended, Execution, Target, World,
     release::{Entered, LOOK_EVERY, visits},
+    traffic::Witness,
     world::{Call, field},
 };
+
+use self::proven::Proofs;
 
 /// An invariant, by its name in the design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Invariant {
     /// When an execution has ended, traffic is all on one version: blue, or a green that passed.
     Whole,
-    /// No weight is given to a version that has not passed validation.
+    /// No request reaches a version that has not passed validation, by any path.
     Proven,
     /// Every alias write names a revision, and none goes over somebody else's change.
     SingleWriter,
@@ -32,6 +38,8 @@ pub enum Invariant {
     Armed,
     /// Every end is told, with why.
     Told,
+    /// Going back means blue, and what the idle side held is put back at every end but a promotion.
+    RestoredToBlue,
 }
 
 /// An invariant that did not hold.
@@ -41,6 +49,18 @@ pub struct Broken {
     pub invariant: Invariant,
     /// What was seen.
     pub what: String,
+    /// How many requests met it, where requests did.
+    pub requests: u64,
+}
+
+impl Broken {
+    fn new(invariant: Invariant, what: String) -> Self {
+        Self {
+            invariant,
+            what,
+            requests: 0,
+        }
+    }
 }
 
 impl fmt::Display for Broken {
@@ -58,6 +78,8 @@ pub struct Scope {
     pub doors: Vec<Door>,
     /// Every execution about them, all ended.
     pub executions: Vec<Execution>,
+    /// What requests to the functions met, those of clients that keep to the idle side among them.
+    pub witnesses: Vec<Witness>,
     /// The place in the log of calls before the functions were made.
     pub since: u64,
 }
@@ -269,6 +291,33 @@ impl Run {
         self.visits.iter().filter(move |visit| visit.state == state)
     }
 
+    /// Its visits to `ValidateGreen`, each with the failure that it was left with; none where it passed, or
+    /// where the execution ended in it.
+    fn validations(&self) -> impl Iterator<Item = (&Entered, Option<&Value>)> {
+        let next = self.visits.iter().skip(1).map(Some).chain([None]);
+        let visits = self.visits.iter().zip(next);
+        let validations = visits.filter(|(visit, _)| visit.state == "ValidateGreen");
+        validations.map(|(visit, next)| {
+            let caught = next.filter(|next| next.state == "RollbackDeployment");
+            (visit, caught.map(|next| &next.input["failure"]))
+        })
+    }
+
+    /// Its visits to `ValidateGreen` that passed.
+    fn passed(&self) -> impl Iterator<Item = &Entered> {
+        let passed = self.validations().filter(|(_, failure)| failure.is_none());
+        passed.map(|(visit, _)| visit)
+    }
+
+    /// How many smoke tests the request has for a function; none where the function is not in it.
+    fn smoke_tests_of(&self, function: &str) -> Option<usize> {
+        let functions = self.input["functions"].as_array()?;
+        let asked = functions
+            .iter()
+            .find(|asked| asked["functionName"] == function)?;
+        Some(asked["smokeTests"].as_array().map_or(0, Vec::len))
+    }
+
     /// Whether the request's exception to whole traffic was used.
     fn left_held(&self) -> bool {
         let leaves = self.input["onHoldTimeout"] == "leave"
@@ -312,7 +361,19 @@ pub async fn check_within(world: &World, scope: &Scope, grace: f64) -> Vec<Broke
         runs.push(Run::of(world, execution).await);
     }
     let calls = world.calls(scope.since).await;
+    let stack = world.stack.name.as_str();
     let mut broken = Vec::new();
+    let proofs = Proofs::of(&scope.targets, &calls, &runs, stack);
+    for target in &scope.targets {
+        proven::reachable(&proofs, target, &calls, stack, &mut broken);
+    }
+    let of_scope = |witness: &&Witness| {
+        let mut targets = scope.targets.iter();
+        targets.any(|(target, _)| target.name == witness.function)
+    };
+    for witness in scope.witnesses.iter().filter(of_scope) {
+        proven::served(&proofs, witness, &mut broken);
+    }
     for (target, alias) in &scope.targets {
         let writes = writes(&calls, &target.name, alias, &world.stack.name);
         let name = target.name.as_str();
@@ -330,7 +391,14 @@ pub async fn check_within(world: &World, scope: &Scope, grace: f64) -> Vec<Broke
         );
     }
     for door in &scope.doors {
-        door_holds(door, &calls, &runs, &world.stack.name, &mut broken).await;
+        door_holds(door, &calls, &runs, stack, &mut broken).await;
+        for left in idle::left_behind(door, &scope.targets, &calls, &runs, stack, grace) {
+            // What AWS does not let put back is told, with what is still there.
+            let told = world.notifications(&left.execution).await;
+            if !told.iter().any(|one| one.message.contains(&left.side)) {
+                broken.push(Broken::new(Invariant::RestoredToBlue, left.to_string()));
+            }
+        }
     }
     one_at_a_time(world, &runs, &mut broken).await;
     for run in &runs {
@@ -361,14 +429,14 @@ async fn door_holds(
         .collect();
     for (call, by_us) in &moves {
         let proven = runs.iter().filter(|run| door.is_of(run)).any(|run| {
-            let mut passed = run.visits_to("ValidateGreen");
+            let mut passed = run.passed();
             passed.any(|visit| visit.left_at.is_some_and(|left| left <= call.time))
         });
         if *by_us && !proven {
-            broken.push(Broken {
-                invariant: Invariant::Proven,
-                what: format!("moved before any green had passed: {call:?}"),
-            });
+            broken.push(Broken::new(
+                Invariant::Proven,
+                format!("moved before any green had passed: {call:?}"),
+            ));
         }
     }
     // A release that begins with its first move after somebody else's may write over it; one that was
@@ -382,21 +450,37 @@ async fn door_holds(
                 .is_some_and(|(from, to)| from < theirs.time && ours.time < to + WHOLE_AFTER_STOP)
         });
         if during {
-            broken.push(Broken {
-                invariant: Invariant::SingleWriter,
-                what: format!("somebody's {theirs:?} was overwritten by {ours:?}"),
-            });
+            broken.push(Broken::new(
+                Invariant::SingleWriter,
+                format!("somebody's {theirs:?} was overwritten by {ours:?}"),
+            ));
         }
     }
     let last_by_us = moves.last().is_some_and(|(_, by_us)| *by_us);
     let left = runs.iter().any(Run::left_held);
     let (blue, green) = door.weights().await;
     if last_by_us && !left && ((blue == 0) == (green == 0)) {
-        broken.push(Broken {
-            invariant: Invariant::Whole,
-            what: format!("all has ended, and the weights are {blue} and {green}: {door:?}"),
-        });
+        broken.push(Broken::new(
+            Invariant::Whole,
+            format!("all has ended, and the weights are {blue} and {green}: {door:?}"),
+        ));
     }
+}
+
+/// The aliases that were written of a function.
+fn aliases_of(calls: &[Call], function: &str) -> BTreeSet<String> {
+    let about = calls.iter().filter(|call| {
+        call.service == "lambda" && call.resource.as_deref() == Some(function) && call.took_effect()
+    });
+    let names = about.filter_map(|call| {
+        let asked = call.asked.as_ref()?;
+        match call.action.as_str() {
+            "CreateAlias" => asked["Name"].as_str(),
+            "UpdateAlias" => asked["path"].as_str()?.rsplit('/').next(),
+            _ => None,
+        }
+    });
+    names.map(str::to_owned).collect()
 }
 
 /// The effective writes to an alias, in order.
@@ -493,13 +577,10 @@ fn whole(target: &str, writes: &[Write], runs: &[Run], grace: f64, broken: &mut 
             Some(_) => false,
         };
         if !is_whole {
-            broken.push(Broken {
-                invariant: Invariant::Whole,
-                what: format!(
+            broken.push(Broken::new(Invariant::Whole, format!(
                     "{target}: after {what}, its alias is at {:?}; {good:?} are blue or have passed",
                     last.alias
-                ),
-            });
+                )));
         }
     }
 }
@@ -549,7 +630,7 @@ fn proven(target: &str, writes: &[Write], runs: &[Run], broken: &mut Vec<Broken>
         for version in split.serving() {
             let validated = || {
                 runs.iter().any(|run| {
-                    run.visits_to("ValidateGreen").any(|visit| {
+                    run.passed().any(|visit| {
                         let green = visit.output["functions"].as_array();
                         let green = green.into_iter().flatten().any(|function| {
                             function["functionName"] == target
@@ -561,13 +642,10 @@ fn proven(target: &str, writes: &[Write], runs: &[Run], broken: &mut Vec<Broken>
             };
             let by_us = write.by.is_some() && !write.is_wiring();
             if by_us && !pinned && !served.contains(version) && !validated() {
-                broken.push(Broken {
-                    invariant: Invariant::Proven,
-                    what: format!(
+                broken.push(Broken::new(Invariant::Proven, format!(
                         "{}: {:?} gave traffic to version {version}, which no ValidateGreen had passed",
                         target, write.by
-                    ),
-                });
+                    )));
             }
         }
         // What somebody else chose, and what served alone, has served.
@@ -587,10 +665,10 @@ fn single_writer(
     broken: &mut Vec<Broken>,
 ) {
     let mut fail = |what: String| {
-        broken.push(Broken {
-            invariant: Invariant::SingleWriter,
-            what: format!("{target}: {what}"),
-        });
+        broken.push(Broken::new(
+            Invariant::SingleWriter,
+            format!("{target}: {what}"),
+        ));
     };
     let ours = format!("{stack}-");
     for call in calls {
@@ -646,10 +724,7 @@ fn kept(
     broken: &mut Vec<Broken>,
 ) {
     let mut fail = |what: String| {
-        broken.push(Broken {
-            invariant: Invariant::Kept,
-            what: format!("{target}: {what}"),
-        });
+        broken.push(Broken::new(Invariant::Kept, format!("{target}: {what}")));
     };
     let ours = format!("{stack}-");
     let about = calls
@@ -784,10 +859,7 @@ fn too_many_deleted(
 
 async fn one_at_a_time(world: &World, runs: &[Run], broken: &mut Vec<Broken>) {
     let mut fail = |what: String| {
-        broken.push(Broken {
-            invariant: Invariant::OneAtATime,
-            what,
-        });
+        broken.push(Broken::new(Invariant::OneAtATime, what));
     };
     for (nth, one) in runs.iter().enumerate() {
         for other in &runs[nth + 1..] {
@@ -836,10 +908,10 @@ fn no_data_is_never_a_pass(run: &Run, broken: &mut Vec<Broken>) {
             continue;
         }
         let mut fail = |what: String| {
-            broken.push(Broken {
-                invariant: Invariant::NoDataIsNeverAPass,
-                what: format!("{}: {what}: {said}", run.arn),
-            });
+            broken.push(Broken::new(
+                Invariant::NoDataIsNeverAPass,
+                format!("{}: {what}: {said}", run.arn),
+            ));
         };
         if step["verdict"] != "healthy" {
             fail(format!("went on after a verdict of {}", step["verdict"]));
@@ -888,10 +960,10 @@ async fn is_armed(world: &World, run: &Run) -> Vec<Broken> {
         return broken;
     }
     let mut fail = |what: String| {
-        broken.push(Broken {
-            invariant: Invariant::Armed,
-            what: format!("{}: {what}", run.arn),
-        });
+        broken.push(Broken::new(
+            Invariant::Armed,
+            format!("{}: {what}", run.arn),
+        ));
     };
     let row = world.deployment(&run.arn).await;
     let Some(row) = &row else {
@@ -934,10 +1006,7 @@ async fn told(world: &World, run: &Run, broken: &mut Vec<Broken>) {
         return;
     }
     let mut fail = |what: String| {
-        broken.push(Broken {
-            invariant: Invariant::Told,
-            what: format!("{}: {what}", run.arn),
-        });
+        broken.push(Broken::new(Invariant::Told, format!("{}: {what}", run.arn)));
     };
     let told = world.notifications(&run.arn).await;
     let Some(last) = told.last() else {
@@ -985,7 +1054,7 @@ mod tests {
     }
 
     /// A release of version 2 over version 1, from 10 to 20 s.
-    fn run(status: &str, error: &str, outcome: &str) -> Run {
+    pub(super) fn run(status: &str, error: &str, outcome: &str) -> Run {
         let functions =
             json!([{"functionName": "f", "alias": "a", "blueVersion": "1", "greenVersion": "2"}]);
         let release = json!({"functions": functions});

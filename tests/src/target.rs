@@ -9,7 +9,7 @@ use aws_sdk_lambda::{
     Client,
     client::Waiters,
     primitives::Blob,
-    types::{AliasRoutingConfiguration, Architecture, FunctionCode, Runtime},
+    types::{AliasRoutingConfiguration, Architecture, FunctionCode, FunctionUrlAuthType, Runtime},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -397,6 +397,34 @@ impl Target {
             .await;
         let policy = told.ok()?.policy?;
         Some(serde_json::from_str(&policy).expect("a policy is JSON"))
+    }
+
+    /// Opens an alias to anybody by a function URL. Returns the URL's host.
+    ///
+    /// # Panics
+    /// When Lambda refuses.
+    pub async fn open(&self, alias: &str) -> String {
+        let made = self.client.create_function_url_config();
+        let made = made.function_name(&self.name).qualifier(alias);
+        let made = made.auth_type(FunctionUrlAuthType::None).send().await;
+        let url = made.expect("a URL can be made").function_url;
+        for (id, action) in [
+            ("url-anybody", "lambda:InvokeFunctionUrl"),
+            ("url-invoke", "lambda:InvokeFunction"),
+        ] {
+            let by_url = action == "lambda:InvokeFunction";
+            let call = self.client.add_permission().function_name(&self.name);
+            let call = call.qualifier(alias).statement_id(id).action(action);
+            let call = call.principal("*");
+            let call = if by_url {
+                call.invoked_via_function_url(true)
+            } else {
+                call.function_url_auth_type(FunctionUrlAuthType::None)
+            };
+            call.send().await.expect("a permission can be added");
+        }
+        let host = url.trim_start_matches("https://").trim_end_matches('/');
+        host.to_owned()
     }
 
     /// The ARN of a version or an alias.

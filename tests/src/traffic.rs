@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use aws_sdk_lambda::{
@@ -104,6 +104,43 @@ pub struct Traffic {
     stop: watch::Sender<bool>,
     generator: Option<JoinHandle<()>>,
     began: Instant,
+    /// The same by the wall clock, seconds since 1970.
+    began_at: f64,
+}
+
+/// What requests to one function met, kept for the checks at a test's end, when the traffic may have stopped.
+#[derive(Clone, Debug)]
+pub struct Witness {
+    /// Who sends the requests, such as `users` or `a sticky client of it-chat-green`.
+    pub who: String,
+    /// The function behind what they are sent to.
+    pub function: String,
+    counts: Arc<Mutex<Counts>>,
+    began_at: f64,
+}
+
+/// An answer by a version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    /// When the answer was there, seconds since 1970.
+    pub at: f64,
+    /// The version that ran.
+    pub version: String,
+}
+
+impl Witness {
+    /// The answers so far that a version gave.
+    #[must_use]
+    pub fn answers(&self) -> Vec<Answered> {
+        let counts = lock(&self.counts);
+        let answers = counts.requests.iter().filter_map(|request| {
+            Some(Answered {
+                at: self.began_at + (request.sent + request.took).as_secs_f64(),
+                version: request.version.clone()?,
+            })
+        });
+        answers.collect()
+    }
 }
 
 /// What one request met.
@@ -162,6 +199,8 @@ impl Traffic {
         let counts = Arc::new(Mutex::new(Counts::default()));
         let (stop, mut stopped) = watch::channel(false);
         let began = Instant::now();
+        let began_at = SystemTime::now().duration_since(UNIX_EPOCH);
+        let began_at = began_at.map_or(0.0, |since| since.as_secs_f64());
         let seen = Arc::clone(&counts);
         let generator = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / per_second));
@@ -199,6 +238,18 @@ impl Traffic {
             stop,
             generator: Some(generator),
             began,
+            began_at,
+        }
+    }
+
+    /// Keeps what its requests meet, also after it has stopped.
+    #[must_use]
+    pub fn witness(&self, who: &str, function: &str) -> Witness {
+        Witness {
+            who: who.to_owned(),
+            function: function.to_owned(),
+            counts: Arc::clone(&self.counts),
+            began_at: self.began_at,
         }
     }
 

@@ -115,20 +115,24 @@ async def forward(action: alb_api.Action, request: Request) -> Served:
         _count(chosen, f"HTTPCode_Target_{served.status // 100}XX_Count")
     _count(chosen, "RequestCount")
     if sticky.get("Enabled"):
-        # Cookies live as much shorter as waits are.
-        until = time.time() + float(sticky["DurationSeconds"]) * states.wait_scale()
-        served.cookies[STICKY_COOKIE] = base64.b64encode(json.dumps([chosen, until]).encode()).decode()
+        served.cookies[STICKY_COOKIE] = _cookie(chosen, float(sticky["DurationSeconds"]))
     return served
 
 
+def _cookie(group: str, seconds: float) -> str:
+    """What a client keeps to a group by. Cookies live as much shorter as waits are."""
+    until = time.time() + seconds * states.wait_scale()
+    return base64.b64encode(json.dumps([group, until]).encode()).decode()
+
+
 def _stuck(request: Request, groups: list[dict[str, Any]]) -> str | None:
-    """The group that a client keeps to, whatever the weights have become."""
+    """The group that a client keeps to, whatever the weights have become, and whether or not it has targets."""
     try:
         group, until = json.loads(base64.b64decode(request.cookies[STICKY_COOKIE]))
     except (KeyError, ValueError):
         return None
     offered = any(g["TargetGroupArn"] == group for g in groups)
-    return str(group) if offered and until > time.time() and alb._targets.get(group) else None
+    return str(group) if offered and until > time.time() else None
 
 
 async def _from_function(group: str, arn: str, request: Request) -> Served:
@@ -225,6 +229,15 @@ async def _request(method: str, path: str, asked: dict[str, str], body: Any) -> 
         if listener not in alb._listeners:
             raise ValueError(f"no listener {listener}")
         return asdict(await serve(listener, request))
+
+
+@control.route("POST", "alb/cookie")
+def _earlier_visit(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
+    """The cookies of a client that a group served before, which it keeps to for so long."""
+    group = body["targetGroupArn"]
+    if group not in alb._tgs:
+        raise ValueError(f"no target group {group}")
+    return {STICKY_COOKIE: _cookie(group, float(body["seconds"]))}
 
 
 def listener_of(host: str, port: int) -> str:

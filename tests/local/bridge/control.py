@@ -350,11 +350,17 @@ async def handle(request: http1.Request, connection: http1.Connection) -> http1.
         caller,
         status,
         resource,
-        wire.error_of(answer, service) if answer is not None and status >= 400 else None,
+        wire.error_of(answer, service) if answer is not None and status >= 400 else _function_error(answer),
         asked,
         *owner,
     )
     return answer
+
+
+def _function_error(answer: http1.Response | None) -> str | None:
+    """How the function failed that Lambda invoked all the same."""
+    headers = answer.headers if answer is not None else ()
+    return next((value.decode("latin-1") for name, value in headers if name.lower() == b"x-amz-function-error"), None)
 
 
 moto_port: int | None = None

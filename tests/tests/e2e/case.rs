@@ -17,6 +17,7 @@ use crossfade_tests::{
     listener::Listener,
     local::Options,
     release::until,
+    traffic::Witness,
     world::Notification,
 };
 use futures::{FutureExt, future::BoxFuture};
@@ -177,6 +178,10 @@ async fn one(test: Test, suite: Shared) -> Result<(), String> {
     let world = shared.world.clone();
     let checked = async {
         body(case).await;
+        if begun.has_probes() {
+            // Those who keep to the idle side go on after the end.
+            a_moment().await;
+        }
         let broken = invariants::check(&world, &begun.scope(since)).await;
         let broken: Vec<_> = broken.iter().map(ToString::to_string).collect();
         assert!(
@@ -224,6 +229,9 @@ pub(crate) struct Begun {
     targets: Mutex<Vec<(Target, String)>>,
     doors: Mutex<Vec<Door>>,
     executions: Mutex<Vec<Execution>>,
+    witnesses: Mutex<Vec<Witness>>,
+    /// Clients that send requests until all has been checked.
+    probes: Mutex<Vec<Traffic>>,
 }
 
 impl Begun {
@@ -236,8 +244,18 @@ impl Begun {
                 .lock()
                 .expect("no test panics with it")
                 .clone(),
+            witnesses: self
+                .witnesses
+                .lock()
+                .expect("no test panics with it")
+                .clone(),
             since,
         }
+    }
+
+    fn has_probes(&self) -> bool {
+        let probes = self.probes.lock().expect("no test panics with it");
+        !probes.is_empty()
     }
 }
 
@@ -391,7 +409,23 @@ impl Case {
 
     /// Users of the test's function.
     pub(crate) fn users(&self, target: &Target, per_second: f64) -> Traffic {
-        Traffic::start(&self.suite().local, target, ALIAS, per_second)
+        let users = Traffic::start(&self.suite().local, target, ALIAS, per_second);
+        self.witnessed(users, "users", target)
+    }
+
+    /// Has it checked that no version serves requests to a function before it has passed validation.
+    pub(crate) fn witnessed(&self, traffic: Traffic, who: &str, target: &Target) -> Traffic {
+        let witness = traffic.witness(who, &target.name);
+        let mut witnesses = self.begun.witnesses.lock().expect("nobody panics with it");
+        witnesses.push(witness);
+        traffic
+    }
+
+    /// Has the same checked with a client that sends requests from now on until all has been checked.
+    pub(crate) fn probe(&self, traffic: Traffic, who: &str, target: &Target) {
+        let traffic = self.witnessed(traffic, who, target);
+        let mut probes = self.begun.probes.lock().expect("nobody panics with it");
+        probes.push(traffic);
     }
 
     /// Waits until the alias is as `is` wants it.

@@ -18,6 +18,12 @@ use crate::{
 /// A release in three steps, of which one takes long.
 const STEPS: [u8; 3] = [10, 50, 100];
 
+/// How long clients keep to their group, where nothing else is said: shorter than a release waits for.
+const STICKY_SECONDS: i32 = 60;
+
+/// How many requests each client sends that keeps to one side.
+pub(crate) const PROBES_PER_SECOND: f64 = 2.0;
+
 pub(crate) fn tests() -> Vec<Test> {
     use Kind::{Alias, Listener, Rule, Zone};
     vec![
@@ -159,7 +165,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Alias,
     /// Two records in a zone.
     Zone,
@@ -171,7 +177,7 @@ enum Kind {
 
 /// What stands before a function whose version 1 serves and whose `$LATEST` is to be released.
 #[derive(Clone)]
-enum Door {
+pub(crate) enum Door {
     Alias(Target),
     Zone(Target, Box<Dns>),
     Balancer(Target, Alb),
@@ -185,7 +191,24 @@ fn short(case: &Case, more: &str) -> String {
 }
 
 impl Door {
-    async fn make(case: &Case, kind: Kind, green: Behaviour) -> Self {
+    /// With clients that keep to the side that is idle, and would meet what is put there too early.
+    pub(crate) async fn make(case: &Case, kind: Kind, green: Behaviour) -> Self {
+        Self::make_sticky(case, kind, green, STICKY_SECONDS).await
+    }
+
+    /// The same, where a load balancer's clients keep to their group for so long.
+    pub(crate) async fn make_sticky(
+        case: &Case,
+        kind: Kind,
+        green: Behaviour,
+        sticky_seconds: i32,
+    ) -> Self {
+        let door = Self::made(case, kind, green, sticky_seconds).await;
+        door.probe(case).await;
+        door
+    }
+
+    async fn made(case: &Case, kind: Kind, green: Behaviour, sticky_seconds: i32) -> Self {
         let local = &case.suite().local;
         if kind == Kind::Alias {
             return Self::Alias(case.blue_and(green).await);
@@ -204,6 +227,7 @@ impl Door {
         } else {
             let made = Made {
                 by_default: kind == Kind::Listener,
+                sticky_seconds: Some(sticky_seconds),
                 ..Made::default()
             };
             let alb = Alb::create(local, &short(case, ""), made).await;
@@ -215,14 +239,38 @@ impl Door {
         door
     }
 
-    fn target(&self) -> &Target {
+    /// Sends requests to both sides past the weights: as clients with a cookie of an earlier visit, as one
+    /// whose resolver knows an older answer, and as whoever calls a colour's alias.
+    async fn probe(&self, case: &Case) {
+        match self {
+            Self::Alias(_) => {}
+            Self::Zone(target, dns) => {
+                for colour in ["blue", "green"] {
+                    let stale = dns.stale_client(colour, PROBES_PER_SECOND);
+                    case.probe(stale, &format!("a stale resolver of {colour}"), target);
+                    let alias = format!("{ALIAS}-{colour}");
+                    let local = &case.suite().local;
+                    let callers = Traffic::start(local, target, &alias, PROBES_PER_SECOND);
+                    case.probe(callers, &format!("callers of {alias}"), target);
+                }
+            }
+            Self::Balancer(target, alb) => {
+                for (colour, group) in [("blue", &alb.blue), ("green", &alb.green)] {
+                    let sticky = alb.sticky_client(group, PROBES_PER_SECOND).await;
+                    case.probe(sticky, &format!("a sticky client of {colour}"), target);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn target(&self) -> &Target {
         match self {
             Self::Alias(target) | Self::Zone(target, _) | Self::Balancer(target, _) => target,
         }
     }
 
     /// A request to release through it.
-    fn request(&self, case: &Case, more: Value) -> Value {
+    pub(crate) fn request(&self, case: &Case, more: Value) -> Value {
         let mut request = case.request(more);
         match self {
             Self::Alias(_) => {}
@@ -259,7 +307,7 @@ impl Door {
         }
     }
 
-    async fn share_is(&self, share: f64) {
+    pub(crate) async fn share_is(&self, share: f64) {
         until(&format!("{share} of the traffic"), || async {
             ((self.share().await - share).abs() < 1e-6).then_some(())
         })
@@ -333,11 +381,11 @@ impl Door {
         }
     }
 
-    fn users(&self, case: &Case, per_second: f64) -> Traffic {
+    pub(crate) fn users(&self, case: &Case, per_second: f64) -> Traffic {
         match self {
             Self::Alias(target) => case.users(target, per_second),
-            Self::Zone(_, dns) => dns.users(per_second),
-            Self::Balancer(_, alb) => alb.users(per_second),
+            Self::Zone(target, dns) => case.witnessed(dns.users(per_second), "users", target),
+            Self::Balancer(target, alb) => case.witnessed(alb.users(per_second), "users", target),
         }
     }
 

@@ -22,6 +22,7 @@ mod people;
 mod promoted;
 mod reachable;
 mod refused;
+mod rejected;
 mod retention;
 mod roles;
 mod rolled_back;
@@ -36,6 +37,7 @@ fn main() -> std::process::ExitCode {
         judged::tests(),
         admission::tests(),
         doors::tests(),
+        rejected::tests(),
         retention::tests(),
         trains::tests(),
         windows::tests(),
