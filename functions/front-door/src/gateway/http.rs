@@ -1,4 +1,7 @@
 //! HTTP APIs.
+//!
+//! AWS documents stage variables in the URI of a Lambda function, without a word on whether that is an
+//! integration's only (AWS-FACTS 7.2): an authorizer's URI has the same form, and is given the same.
 
 use aws_sdk_apigatewayv2::{Client, types::ProtocolType};
 use crossfade::{

@@ -48,12 +48,14 @@ fn fitted(text: String, most: usize, separator: char) -> String {
 /// As much of a text as there is room for, and a hash of what makes it unlike others.
 fn hashed(text: &str, whole: &str, most: usize, separator: char) -> String {
     let digest = Sha256::digest(whole);
-    let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut first = [0; HASH / 2];
+    first.copy_from_slice(&digest[..HASH / 2]);
+    let hash = format!("{:0HASH$x}", u64::from_be_bytes(first));
     let mut room = text.len().min(most - HASH - separator.len_utf8());
     while !text.is_char_boundary(room) {
         room -= 1;
     }
-    format!("{}{separator}{}", &text[..room], &hash[..HASH])
+    format!("{}{separator}{hash}", &text[..room])
 }
 
 /// Returns the key of the stage variable that says by which alias a function is called. The `nth` of several

@@ -212,13 +212,12 @@ fn aliases(wiring: &Wiring, seen: &Seen) -> Aliases {
             && !others.iter().any(|other| other.aliases.contains(alias))
         {
             let of = |one: &&mut Wiring| one.stage == heir.stage;
-            match heirs.iter_mut().find(of) {
-                Some(heir) => heir.aliases.push(alias.clone()),
-                None => {
-                    let mut heir = (*heir).clone();
-                    heir.aliases.push(alias.clone());
-                    heirs.push(heir);
-                }
+            if let Some(heir) = heirs.iter_mut().find(of) {
+                heir.aliases.push(alias.clone());
+            } else {
+                let mut heir = (*heir).clone();
+                heir.aliases.push(alias.clone());
+                heirs.push(heir);
             }
         }
         let policy = seen.policies.get(alias.as_ref()).into_iter().flatten();

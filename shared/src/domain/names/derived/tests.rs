@@ -122,13 +122,19 @@ struct Derived {
     made: String,
     /// The most of it, in bytes; what has more than ASCII is limited in bytes by its service.
     most: usize,
-    allowed: fn(char) -> bool,
+    allowed: Allowed,
 }
+
+type Allowed = fn(char) -> bool;
 
 fn word(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '-' || c == '_'
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "it is a list of all that are derived"
+)]
 fn all(parts: &Parts) -> Vec<Derived> {
     let at: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
     let key = |c: char| c.is_ascii_alphanumeric() || c == '_';
@@ -139,7 +145,7 @@ fn all(parts: &Parts) -> Vec<Derived> {
         crate::domain::resources::RecordType::A,
     );
     let rule = ForwardAt::Rule(parts.rule.parse().unwrap()).lock();
-    let mut all: Vec<(_, _, _, _, fn(char) -> bool)> = vec![
+    let mut all: Vec<(_, _, _, _, Allowed)> = vec![
         (
             "execution",
             format!("{}", parts.application),
