@@ -663,7 +663,11 @@ fn the_retention_reads_what_is_written() {
 #[test]
 fn grants_each_entry_of_the_lists() {
     let text = fs::read_to_string(paths::repository().join("template.yaml")).expect("it is there");
-    for parameter in ["TargetFunctionPrefix", "ArtifactBucket", "ImageRepositoryPrefix"] {
+    for parameter in [
+        "TargetFunctionPrefix",
+        "ArtifactBucket",
+        "ImageRepositoryPrefix",
+    ] {
         let pattern = &template()["Parameters"][parameter]["AllowedPattern"];
         let pattern = pattern.as_str().unwrap_or_default();
         assert!(pattern.contains("{0,4}"), "{parameter}: {pattern}");

@@ -103,7 +103,7 @@ async fn flying(case: &Case, application: &str, change: Value) -> Execution {
     let mut request = case.request(json!({
         "application": application,
         "strategy": canary(&[(10, 3000), (100, 0)]),
-        "analysis": {"checkEverySeconds": 60, "maxBakeSeconds": 80_000},
+        "analysis": {"checkEverySeconds": 600, "maxBakeSeconds": 80_000},
     }));
     merge(&mut request, change);
     let execution = case.start(&request).await;
@@ -164,6 +164,7 @@ async fn world(case: &Case) -> (Names, Vec<Execution>) {
     }
     // Rules: sound, at 0, split, of empty groups, and moved by a release.
     let balanced = Target::existing(local, &names.put("$BALANCED"));
+    let mut last = None;
     for (name, weights) in [
         ("ALB_", None),
         ("ZERO_", Some((0, 0))),
@@ -188,9 +189,11 @@ async fn world(case: &Case) -> (Names, Vec<Execution>) {
             names.add("ALB_NO_LISTENER", but_the_last(&alb.listener));
         }
         names.add(&format!("{name}RULE"), rule);
-        names.add(&format!("{name}BLUE"), alb.blue);
-        names.add(&format!("{name}GREEN"), alb.green);
+        names.add(&format!("{name}BLUE"), &alb.blue);
+        names.add(&format!("{name}GREEN"), &alb.green);
+        last = Some(alb);
     }
+    let flying_alb = last.expect("there are some");
 
     // Whoever holds something.
     let mut held = Vec::new();
@@ -216,8 +219,10 @@ async fn world(case: &Case) -> (Names, Vec<Execution>) {
     let flies = flying(case, &format!("{}-zone", case.application()), through).await;
     names.add("FLYING_ZONE_NAME", name_of(&flies));
     held.push(flies);
+    let ruled = function(case, "ruled").await;
+    flying_alb.send_to(&flying_alb.blue, &ruled, "1").await;
     let through = json!({
-        "functions": [{"functionName": balanced.name}],
+        "functions": [{"functionName": ruled.name}],
         "traffic": {"type": "alb", "ruleArn": names.put("$FLYING_RULE"),
             "targetGroupArns": [names.put("$FLYING_BLUE"), names.put("$FLYING_GREEN")]},
     });
@@ -246,7 +251,11 @@ async fn frozen(case: &Case) -> World {
     let now: DateTime<Utc> = SystemTime::now().into();
     let day = (now + TimeDelta::days(3)).weekday();
     let windows = format!("\"{day} 00:00-00:30 UTC\"");
-    let more = [("ReleaseWindows", windows.as_str())];
+    let more = [
+        ("ReleaseWindows", windows.as_str()),
+        ("LoadBalancerPrefix", "it-"),
+        ("ImageRepositoryPrefix", "it-,orders/"),
+    ];
     let local = &case.suite().local;
     let stack = Stack::deploy_as(local, "crossfade-frozen", "it-,orders-", &more).await;
     World::new(local, &stack)
@@ -267,15 +276,11 @@ fn timeless(line: &str) -> String {
 fn lines(said: &Said) -> Vec<String> {
     let object: Value = serde_json::from_str(&said.out).unwrap_or_default();
     let problems = object["problems"].as_array();
-    match problems {
-        Some(problems) => problems
-            .iter()
-            .filter_map(Value::as_str)
-            .flat_map(str::lines)
-            .map(timeless)
-            .collect(),
-        None => said.err.lines().map(|line| timeless(line.trim())).collect(),
-    }
+    let told = problems.into_iter().flatten().chain([&object["error"]]);
+    told.filter_map(Value::as_str)
+        .flat_map(str::lines)
+        .map(|line| timeless(line.trim()))
+        .collect()
 }
 
 /// The exit codes that a refusal with this error may have.
@@ -338,14 +343,12 @@ async fn agree(case: Case) {
     }
     assert!(about_the_world >= 60, "{about_the_world}");
 
-    let plans: Vec<Said> = stream::iter(&all)
-        .map(|(row, request)| {
-            let stack = row.stack.as_ref().map(|_| frozen.stack.name.as_str());
-            planned(&case, stack, request)
-        })
-        .buffered(4)
-        .collect()
-        .await;
+    let asked = all.iter().map(|(row, request)| {
+        let stack = row.stack.as_ref().map(|_| frozen.stack.name.as_str());
+        planned(&case, stack, request)
+    });
+    let asked: Vec<_> = asked.collect();
+    let plans: Vec<Said> = stream::iter(asked).buffered(4).collect().await;
     let mut wrong = Vec::new();
     for ((row, request), plan) in all.iter().zip(&plans) {
         // One after the other: two that come so far as to the locks would be in each other's way.
