@@ -1352,6 +1352,15 @@ class Control(Bridged):
         self.assertGreater(alias["seconds"], 0)
         self.assertEqual(self.aws.local("GET", f"notifications?topic={topic}")[0]["message"], "hi")
 
+    def test_a_call_tells_how_the_function_failed(self) -> None:
+        self.function({"version": "1", "errorRatePercent": 100, "sparePath": "/spared"})
+        seq = self.aws.local("GET", "calls")["seq"]
+        for path in ("/", "/spared"):
+            self.lambda_.invoke(FunctionName=self.name, Payload=json.dumps({"path": path}))
+        calls = self.aws.local("GET", f"calls?since={seq}")["calls"]
+        told = [(c["status"], c["error"]) for c in calls if c["action"] == "Invoke"]
+        self.assertEqual(told, [(200, "Unhandled"), (200, None)])
+
     def test_invocations_tell_what_they_took(self) -> None:
         self.function({"version": "1", "latencyMs": 30, "initMs": 20})
         seq = self.aws.local("GET", "invocations")["seq"]

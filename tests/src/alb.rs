@@ -322,8 +322,19 @@ impl Alb {
         })
     }
 
-    /// Makes another rule with the same forward action, for requests to another path. Returns its ARN.
+    /// Makes another rule that forwards to the same groups by the same weights, for requests to another
+    /// path. It keeps no client with its group. Returns its ARN.
+    ///
+    /// # Panics
+    /// When the load balancer takes no such rule.
     pub async fn second_rule(&self, path: &str) -> String {
+        let mut actions = self.actions().await;
+        for config in actions
+            .iter_mut()
+            .filter_map(|one| one.forward_config.as_mut())
+        {
+            config.target_group_stickiness_config = None;
+        }
         let condition = RuleCondition::builder()
             .field("path-pattern")
             .values(format!("{path}*"))
@@ -332,7 +343,7 @@ impl Alb {
         let made = call
             .priority(2)
             .conditions(condition)
-            .set_actions(Some(self.actions().await))
+            .set_actions(Some(actions))
             .send()
             .await;
         let made = made.expect("a second rule can be made").rules;
