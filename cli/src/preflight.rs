@@ -9,9 +9,13 @@ use crossfade::{
         metrics::Metrics,
         traffic::{Serving, Traffic},
     },
-    domain::check::{AlarmState, Reading},
+    domain::{
+        check::{AlarmState, Reading},
+        front_door::FrontDoor,
+        health::{Side, of_green},
+    },
     error::Error,
-    wire::request::{Code, PreexistingAlarms, ReleaseRequest},
+    wire::request::{Code, HealthCheck, PreexistingAlarms, ReleaseRequest},
 };
 use futures::future::join_all;
 use serde::Serialize;
@@ -55,6 +59,8 @@ impl Preflight {
                     seen.serving
                         .push(format!("{}: {serves}", asked.function_name));
                 }
+                seen.serving
+                    .extend(asked(&request.analysis.health_checks, &observed.door));
                 seen.warnings.extend(observed.warnings);
             }
             Err(
@@ -158,6 +164,17 @@ impl Preflight {
             }
         }
     }
+}
+
+/// Which health checks a release that began now would ask: those of the side that is green.
+fn asked(checks: &[HealthCheck], door: &FrontDoor) -> Option<String> {
+    let side = Side::green(door).filter(|_| !checks.is_empty())?;
+    let asked = of_green(checks, door);
+    let asked: Vec<_> = asked.iter().map(ToString::to_string).collect();
+    Some(format!(
+        "green is {side}, and its health checks are asked: {}",
+        asked.join(", ")
+    ))
 }
 
 /// The releases that have not ended.

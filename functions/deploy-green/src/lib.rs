@@ -28,6 +28,7 @@ use crossfade::{
         check::{AlarmState, Evidence, Reading},
         counts::BluePast,
         front_door::FrontDoor,
+        health::of_green,
         migration::{Migration, Phase},
         names::{AlarmName, FunctionName},
         plan::{Plan, Step},
@@ -120,6 +121,8 @@ impl Handler {
 
         let past = self.past(&mut door, &functions, &request, task.now).await?;
         let plan = plan(&request, &door, &functions);
+        let mut analysis = request.analysis.clone();
+        analysis.health_checks = of_green(&analysis.health_checks, &door);
         let release = Release {
             application: request.application.clone(),
             started_at: task.now,
@@ -129,7 +132,7 @@ impl Handler {
             plan,
             traffic: door,
             propagation: None,
-            analysis: request.analysis.clone(),
+            analysis,
             preexisting_alarms,
             hold: Hold {
                 timeout_seconds: request.hold_timeout_seconds,
