@@ -430,20 +430,32 @@ mod tests {
 
     #[test]
     fn says_what_a_tenth_is_behind_each_splitter() {
-        let steps = json!({"type": "canary", "steps": [0.1, 2.5, 10, 100].map(|weight| json!({"weight": weight, "bakeSeconds": 60}))});
+        let weights = [json!(0.1), json!(2.5), json!(10), json!(100)];
+        let steps = weights.map(|weight| json!({"weight": weight, "bakeSeconds": 60}));
+        let steps = json!({"type": "canary", "steps": steps});
         let group = |name: &str| {
-            format!("arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/{name}/73e2d6bc24d8a067")
+            format!(
+                "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/{name}/73e2d6bc24d8a067"
+            )
         };
         let rule = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/web/50dc6c495c0c9188/f2f7dc8efc522ab2/9683b2d02a6cabee";
         for (traffic, told) in [
-            (json!({"type": "alias"}), ["0.1 %", "2.5 %", "10 %", "100 %"]),
+            (
+                json!({"type": "alias"}),
+                ["0.1 %", "2.5 %", "10 %", "100 %"],
+            ),
             (
                 json!({"type": "alb", "ruleArn": rule, "targetGroupArns": [group("a"), group("b")]}),
                 ["0.1 % (1 of 1000)", "2.5 % (25 of 1000)", "10 %", "100 %"],
             ),
             (
                 json!({"type": "route53", "hostedZoneId": "Z0123456789ABCDEFGHIJ", "recordName": "api.example.com"}),
-                ["0.1 % (in fact 0.4 %, 1 of 256)", "2.5 % (1 of 40)", "10 %", "100 %"],
+                [
+                    "0.1 % (in fact 0.4 %, 1 of 256)",
+                    "2.5 % (1 of 40)",
+                    "10 %",
+                    "100 %",
+                ],
             ),
         ] {
             let mut request = json!({"application": "chat", "strategy": steps, "traffic": traffic,

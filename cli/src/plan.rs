@@ -77,11 +77,12 @@ fn lines(request: &ReleaseRequest, forecast: &Forecast) -> String {
         .map(|(call, count)| format!("{call} {count}"))
         .collect();
     let cost = &forecast.cost;
+    let checks = checks(request);
     format!(
         "{}: {} step{}, {} function{}, {} of bakes, {} at most\n\n{}\n\n\
          states entered  {}, and {} of the retention\n\
          AWS calls       {calls}: {}\n\
-         cost            ${:.4} (Step Functions {:.4}, Lambda {:.4}, CloudWatch {:.4}, DynamoDB {:.4}, SNS and EventBridge {:.4};\n\
+         {checks}cost            ${:.4} (Step Functions {:.4}, Lambda {:.4}, CloudWatch {:.4}, DynamoDB {:.4}, SNS and EventBridge {:.4};\n\
          \u{20}               us-east-1's list prices, no free tier, where all goes well)",
         forecast.application,
         forecast.steps.len(),
@@ -100,6 +101,23 @@ fn lines(request: &ReleaseRequest, forecast: &Forecast) -> String {
         cost.cloud_watch,
         cost.dynamo_db,
         cost.telling,
+    )
+}
+
+/// A line of the health checks, each with the side that it belongs to; nothing where there are none.
+fn checks(request: &ReleaseRequest) -> String {
+    let checks = &request.analysis.health_checks;
+    if checks.is_empty() {
+        return String::new();
+    }
+    let each = checks.iter().map(|check| match check.side() {
+        Some(side) => format!("{check} of {side}"),
+        None => check.to_string(),
+    });
+    let each: Vec<_> = each.collect();
+    format!(
+        "health checks   {}; a release asks those of the side that is green in it\n",
+        each.join(", ")
     )
 }
 
@@ -182,6 +200,23 @@ mod tests {
         );
         assert_eq!(rows[7], ["states entered", "74, and 7 of the retention"]);
         assert!(shown.contains("cost            $0.00"), "{shown}");
+    }
+
+    #[test]
+    fn names_the_side_of_each_health_check() {
+        let request = json!({"application": "chat", "strategy": "dev",
+            "functions": [{"functionName": "f", "alias": "live"}],
+            "traffic": {"type": "route53", "hostedZoneId": "Z0123456789ABCDEFGHIJ", "recordName": "api.example.com"},
+            "analysis": {"healthChecks": [
+                {"url": "https://blue.example.com/health", "setIdentifier": "blue"},
+                {"route53HealthCheckId": "abc", "setIdentifier": "green"}]}});
+        let Ok(Request::Release(request)) = Request::parse(&request) else {
+            panic!("it is a release");
+        };
+        let shown = lines(&request, &forecast(&request));
+        let told = "\nhealth checks   https://blue.example.com/health of record \"blue\", abc of record \
+                    \"green\"; a release asks those of the side that is green in it\n";
+        assert!(shown.contains(told), "{shown}");
     }
 
     #[test]

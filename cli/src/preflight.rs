@@ -19,8 +19,10 @@ use crossfade::{
         admission::{
             Admission, Holder, Kind, Limits, Place, Read, Seen, Unknown, Unread, decide, locks_of,
         },
+        front_door::FrontDoor,
+        health::{Side, of_green},
     },
-    wire::request::ReleaseRequest,
+    wire::request::{HealthCheck, ReleaseRequest},
 };
 use futures::future::join_all;
 use serde::Serialize;
@@ -116,6 +118,8 @@ impl Preflight {
                 told.serving
                     .push(format!("{}: {serves}", asked.function_name));
             }
+            let checks = &request.analysis.health_checks;
+            told.serving.extend(asked(checks, &observed.door));
             told.warnings.extend(observed.warnings);
         }
         for found in bypasses {
@@ -161,6 +165,17 @@ impl From<Admission> for Preflight {
             warnings: admission.warnings,
         }
     }
+}
+
+/// Which health checks a release that began now would ask: those of the side that is green.
+fn asked(checks: &[HealthCheck], door: &FrontDoor) -> Option<String> {
+    let side = Side::green(door).filter(|_| !checks.is_empty())?;
+    let asked = of_green(checks, door);
+    let asked: Vec<_> = asked.iter().map(ToString::to_string).collect();
+    Some(format!(
+        "green is {side}, and its health checks are asked: {}",
+        asked.join(", ")
+    ))
 }
 
 /// Why there are no credentials; none where there are some.

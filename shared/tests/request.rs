@@ -49,6 +49,10 @@ fn minimal() -> Value {
     })
 }
 
+fn records() -> Value {
+    json!({ "type": "route53", "hostedZoneId": "Z0123456789ABCDEFGHIJ", "recordName": "api.example.com" })
+}
+
 fn release(request: &Value) -> ReleaseRequest {
     match Request::parse(request) {
         Ok(Request::Release(release)) => *release,
@@ -205,9 +209,11 @@ fn a_front_door_is_wired_alone_or_before_a_release() {
 #[test]
 fn health_checks_are_of_two_kinds() {
     let mut request = minimal();
+    request["traffic"] = records();
     request["analysis"] = json!({"healthChecks": [
-        {"route53HealthCheckId": "abcdef11-2222-3333-4444-555555fedcba"},
-        {"url": "https://green.example.com:8443/health?deep=1", "intervalSeconds": 20},
+        {"route53HealthCheckId": "abcdef11-2222-3333-4444-555555fedcba", "setIdentifier": "blue"},
+        {"url": "https://green.example.com:8443/health?deep=1", "intervalSeconds": 20,
+            "setIdentifier": "green"},
     ]});
     let parsed = Request::parse(&request).unwrap();
     assert_carried(&parsed);
@@ -243,17 +249,18 @@ fn accepts_weights_in_steps_of_a_tenth() {
         assert_eq!(plan.steps()[0].weight.tenths(), tenths);
         assert!(plan.needs_approval(0) && validator().is_valid(&request));
         // What is written has no digit that the request had not.
-        let written = serde_json::to_value(&plan).unwrap().to_string();
+        let written = serde_json::to_value(&plan).unwrap();
         let digits = match tenths % 10 {
             0 => format!("{}", tenths / 10),
             tenth => format!("{}.{tenth}", tenths / 10),
         };
-        let step = format!("{{\"bakeSeconds\":60,\"weight\":{digits}}}");
-        assert!(written.contains(&step), "{written}");
+        assert_eq!(written["steps"][0]["weight"].to_string(), digits);
         let finer = f64::from(tenths).mul_add(10.0, 5.0) / 100.0;
         request["strategy"]["steps"][0]["weight"] = json!(finer);
         let found = problems(&request).to_string();
-        let told = format!("strategy.steps[0].weight: must be a number from 0 to 100 in steps of 0.1, not {finer}");
+        let told = format!(
+            "strategy.steps[0].weight: must be a number from 0 to 100 in steps of 0.1, not {finer}"
+        );
         assert!(found.starts_with(&told), "{found}");
     }
 }
@@ -466,7 +473,7 @@ fn no_nesting_exhausts_the_stack() {
 // --- parser and schema, value by value --------------------------------------------------------
 
 /// What only the parser knows: rules between fields, and sizes in bytes.
-const RULES: [&str; 9] = [
+const RULES: [&str; 12] = [
     "same function",
     "is the same as",
     "must rise",
@@ -476,6 +483,9 @@ const RULES: [&str; 9] = [
     "strategy's longest bake",
     "bytes",
     "in steps of 0.1",
+    "swap roles at each promotion",
+    "which the health check asks when it is green",
+    "does not name a record",
 ];
 
 fn assert_agree(schema: &Validator, request: &Value) {
@@ -631,6 +641,41 @@ fn parser_and_schema_agree_at_every_place() {
         }
     }
     println!("parser and schema agree on {tried} requests");
+}
+
+#[test]
+fn parser_and_schema_agree_at_every_place_of_a_health_check() {
+    let mut request = minimal();
+    request["traffic"] = records();
+    request["analysis"] = json!({"healthChecks": [
+        {"url": "https://blue.example.com/health", "setIdentifier": "blue", "targetGroupArn": null},
+        {"route53HealthCheckId": "abc", "setIdentifier": "green"},
+    ]});
+    let (schema, probes) = (validator(), probes());
+    assert!(Request::parse(&request).is_ok());
+    assert_agree(schema, &request);
+    let mut all = Vec::new();
+    places(&request["analysis"], "/analysis", &mut all);
+    for place in all {
+        for probe in &probes {
+            let mut changed = request.clone();
+            *changed.pointer_mut(&place).unwrap() = probe.clone();
+            assert_agree(schema, &changed);
+        }
+    }
+}
+
+/// A check of a release that a former version began is of no side, and is carried as it is.
+#[test]
+fn carries_a_health_check_without_a_side() {
+    let former = json!({"healthChecks": [{"url": "https://green.example.com/health"}]});
+    let analysis: Analysis = serde_json::from_value(former).unwrap();
+    assert_eq!(analysis.health_checks[0].side(), None);
+    let written = serde_json::to_value(&analysis).unwrap();
+    assert_eq!(
+        serde_json::from_value::<Analysis>(written).unwrap(),
+        analysis
+    );
 }
 
 // --- anything at all --------------------------------------------------------------------------

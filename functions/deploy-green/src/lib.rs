@@ -27,6 +27,7 @@ use crossfade::{
         check::Evidence,
         counts::BluePast,
         front_door::FrontDoor,
+        health::of_green,
         migration::Migration,
         names::FunctionName,
         plan::{Plan, Step},
@@ -139,6 +140,8 @@ impl Handler {
 
         let past = self.past(&mut door, &functions, &request, task.now).await?;
         let plan = plan(&request, &door, &functions);
+        let mut analysis = request.analysis.clone();
+        analysis.health_checks = of_green(&analysis.health_checks, &door);
         let release = Release {
             application: request.application.clone(),
             started_at: task.now,
@@ -149,7 +152,7 @@ impl Handler {
             traffic: door,
             idle_wait_seconds: again.idle_wait_seconds,
             propagation: None,
-            analysis: request.analysis.clone(),
+            analysis,
             preexisting_alarms,
             hold: Hold {
                 timeout_seconds: request.hold_timeout_seconds,

@@ -56,6 +56,7 @@ impl HealthChecks {
         match check {
             HealthCheck::Route53 {
                 route53_health_check_id,
+                ..
             } => self.ask_route53(route53_health_check_id).await,
             HealthCheck::Url {
                 url,

@@ -264,8 +264,8 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
             "{} alarms watched, none newly in ALARM",
             look.readings.len()
         );
-        if !look.health.is_empty() {
-            watched = format!("{watched}; {} health checks passed", look.health.len());
+        if let Some(passed) = health::passed(analysis, look.health) {
+            watched = format!("{watched}; {passed}");
         }
         reason = if reason.is_empty() {
             watched
@@ -498,7 +498,7 @@ mod tests {
         let (verdict, _, found) = with(0, &[], &series(100, 0));
         assert_eq!(verdict, Verdict::Healthy);
         assert!(
-            found.reason.ends_with("1 health checks passed"),
+            found.reason.ends_with("1 health check passed"),
             "{}",
             found.reason
         );

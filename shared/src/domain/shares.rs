@@ -340,7 +340,10 @@ mod tests {
         let ours: Vec<_> = all().collect();
         for want in all() {
             for scale in BOTH {
-                assert!(reconcile(shares(0, 0), want, &ours, scale).is_err(), "{want}");
+                assert!(
+                    reconcile(shares(0, 0), want, &ours, scale).is_err(),
+                    "{want}"
+                );
             }
         }
     }

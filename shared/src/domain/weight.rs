@@ -219,14 +219,32 @@ mod tests {
     #[test]
     fn refuses_what_is_finer_outside_or_no_number() {
         for wrong in [
-            "0.05", "0.01", "0.001", "10.25", "99.99", "99.95", "100.1", "101", "-0.1", "-1", "1e-5",
-            "1e300", "\"10\"", "null", "4294967306", "65537", "[1]",
+            "0.05",
+            "0.01",
+            "0.001",
+            "10.25",
+            "99.99",
+            "99.95",
+            "100.1",
+            "101",
+            "-0.1",
+            "-1",
+            "1e-5",
+            "1e300",
+            "\"10\"",
+            "null",
+            "4294967306",
+            "65537",
+            "[1]",
         ] {
             assert!(serde_json::from_str::<Weight>(wrong).is_err(), "{wrong}");
         }
         for wrong in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e308, -1e-3] {
             assert!(Weight::try_from(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(serde_json::from_str::<Weight>("-0.0").unwrap(), Weight::ZERO);
+        assert_eq!(
+            serde_json::from_str::<Weight>("-0.0").unwrap(),
+            Weight::ZERO
+        );
     }
 }
