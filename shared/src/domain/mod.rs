@@ -3,6 +3,7 @@
 //! Nothing here may be async, read a clock, draw at random, log, or know AWS.
 
 pub mod analysis;
+pub mod answer;
 pub mod approval;
 pub mod bounds;
 pub mod check;

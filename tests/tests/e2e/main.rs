@@ -10,6 +10,7 @@ mod doors;
 mod faults;
 mod first;
 mod front_door;
+mod gates;
 mod health;
 mod hooks;
 mod judged;
@@ -32,6 +33,7 @@ fn main() -> std::process::ExitCode {
     // The longest first.
     case::run(vec![
         judged::tests(),
+        gates::tests(),
         doors::tests(),
         retention::tests(),
         trains::tests(),
