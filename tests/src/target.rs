@@ -49,6 +49,8 @@ pub struct Behaviour {
     /// Its answers as they are, one after the other; the last one again and again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Value>,
+    /// Answers as a streaming function does: a prelude with the status, eight NUL bytes, and the body.
+    pub stream: bool,
 }
 
 impl Behaviour {

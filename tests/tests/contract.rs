@@ -313,6 +313,37 @@ fn every_function_reports_its_own_failure_in_time() {
     }
 }
 
+/// Smoke tests have all the time that a request may give them, and what was slow is not run again.
+#[test]
+fn smoke_tests_have_their_time_and_are_not_repeated_for_being_slow() {
+    let template = template();
+    let lambda = template["Resources"]["ValidateFunction"]["Properties"]["Timeout"].as_u64();
+    let tests = u64::from(crossfade::wire::request::MAX_VALIDATION_SECONDS);
+    // Health checks, staging and warm environments come after them.
+    assert!(
+        lambda >= Some(tests + 45),
+        "{lambda:?} s for {tests} s of smoke tests"
+    );
+    assert!(lambda <= Some(900), "Lambda's own limit");
+    let validate = &tasks()
+        .into_iter()
+        .find(|(name, _)| name == "ValidateGreen")
+        .expect("it is a task")
+        .1;
+    let retries = validate["Retry"].to_string();
+    for slow in [
+        "Sandbox.Timedout",
+        "States.Timeout",
+        "States.TaskFailed",
+        "States.ALL",
+    ] {
+        assert!(
+            !retries.contains(slow),
+            "{slow} would run every smoke test again"
+        );
+    }
+}
+
 /// The longest that a release can take, by what a request may ask for, is within the total timeout.
 #[test]
 fn no_release_that_may_be_asked_for_outlives_its_execution() {

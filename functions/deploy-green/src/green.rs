@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crossfade::{
     aws::{
-        functions::{Configuration, UPDATED},
+        functions::{Configuration, Readiness, UPDATED},
         traffic::Serving,
     },
     domain::{
@@ -18,6 +18,7 @@ use crossfade::{
     error::Error,
     wire::request::{Code, FunctionRequest},
 };
+use serde_json::{Value, json};
 
 use crate::Handler;
 
@@ -76,7 +77,12 @@ impl Handler {
                 Some(alias),
             ) => {
                 let latest = self.functions.updated(function, UPDATED).await?;
-                let blue = self.functions.publish(function, &latest).await?.version;
+                let published = self.functions.publish(function, &latest).await?;
+                // Lambda takes an alias on a version that is not active yet, and then fails its callers.
+                if !published.active {
+                    self.active(asked, &published.version).await?;
+                }
+                let blue = published.version;
                 let pinned = self.traffic.pin(function, alias, &blue).await?;
                 warnings.push(format!(
                     "{function}:{alias} was on $LATEST; it is now on version {blue}, the same code"
@@ -125,7 +131,7 @@ impl Handler {
         let active = async {
             match known {
                 Some(configuration) => Ok(configuration),
-                None => self.functions.active(function, &green, ACTIVE).await,
+                None => self.active(asked, &green).await,
             }
         };
         match &blue {
@@ -148,6 +154,30 @@ impl Handler {
             _ => drop(active.await?),
         }
         Ok(prepared)
+    }
+
+    /// Waits until a version can serve. One that is idle is woken by what a smoke test would send it.
+    async fn active(
+        &self,
+        asked: &FunctionRequest,
+        version: &Version,
+    ) -> Result<Configuration, Error> {
+        let payload: Value = match asked.smoke_tests.first() {
+            Some(test) => test.payload.clone(),
+            None => json!({}),
+        };
+        let function = &asked.function_name;
+        match self
+            .functions
+            .active(function, version, &payload, ACTIVE)
+            .await?
+        {
+            Readiness::Active(configuration) => Ok(configuration),
+            Readiness::NotYet(state) => Err(Error::ValidationFailed(format!(
+                "{state}, and a version has to be Active before it is released; start the release again, for Lambda \
+                 goes on making it ready"
+            ))),
+        }
     }
 
     /// Green's version, and its configuration where it is known to be active.

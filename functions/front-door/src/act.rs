@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crossfade::{
+    aws::functions::Readiness,
     domain::{
         names::{AliasName, derived::deployment_description},
         routing::Primary,
@@ -10,6 +11,8 @@ use crossfade::{
     },
     error::Error,
 };
+
+use serde_json::json;
 
 use crate::Handler;
 
@@ -61,9 +64,15 @@ impl Handler {
             let latest = self.functions.updated(function, READY).await?;
             let published = self.functions.publish(function, &latest).await?;
             if !published.active {
-                self.functions
-                    .active(function, &published.version, READY)
-                    .await?;
+                let version = &published.version;
+                let event = json!({});
+                let active = self.functions.active(function, version, &event, READY);
+                // The state is tried again, and the same version is published again.
+                if let Readiness::NotYet(state) = active.await? {
+                    return Err(Error::Transient(format!(
+                        "{state}, and a version has to be Active before an alias is made on it"
+                    )));
+                }
             }
             Primary::Version(published.version)
         };

@@ -4,6 +4,7 @@
 
 pub mod admission;
 pub mod analysis;
+pub mod answer;
 pub mod approval;
 pub mod bounds;
 pub mod check;

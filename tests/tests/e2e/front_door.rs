@@ -52,7 +52,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// A request about the production stage.
-fn order(case: &Case, api: &Api, action: &str) -> Value {
+pub(crate) fn order(case: &Case, api: &Api, action: &str) -> Value {
     json!({
         "action": action,
         "application": format!("app-{}", case.name),
@@ -64,7 +64,7 @@ fn front_door(api: &Api) -> Value {
     json!({"type": "apiGateway", "apiId": api.id, "stage": PRODUCTION, "alias": ALIAS})
 }
 
-async fn api(case: &Case, kind: Kind, target: &Target) -> Api {
+pub(crate) async fn api(case: &Case, kind: Kind, target: &Target) -> Api {
     Api::create(&case.suite().local, kind, &case.name, target).await
 }
 

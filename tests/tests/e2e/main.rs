@@ -11,6 +11,7 @@ mod doors;
 mod faults;
 mod first;
 mod front_door;
+mod gates;
 mod health;
 mod hooks;
 mod judged;
@@ -36,6 +37,7 @@ fn main() -> std::process::ExitCode {
     case::run(vec![
         judged::tests(),
         admission::tests(),
+        gates::tests(),
         doors::tests(),
         rejected::tests(),
         retention::tests(),

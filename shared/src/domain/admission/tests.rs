@@ -512,6 +512,7 @@ fn says_of_each_thing_that_it_could_not_be_told() {
         promise: nothing(unread()),
         holders: nothing(unread()),
         splitter: nothing(unread()),
+        ways: nothing(unread()),
         blues: vec![nothing(unread())],
     };
     let decided = decide(
@@ -523,7 +524,7 @@ fn says_of_each_thing_that_it_could_not_be_told() {
     );
     assert_eq!(decided.refusal(), None);
     let told: Vec<_> = decided.unknown.iter().map(ToString::to_string).collect();
-    assert_eq!(told.len(), 9, "{told:#?}");
+    assert_eq!(told.len(), 10, "{told:#?}");
     assert!(
         told.iter().all(|one| one.ends_with(": AccessDenied")),
         "{told:#?}"

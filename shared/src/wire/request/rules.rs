@@ -9,6 +9,7 @@ use deserr::Deserr;
 use serde_json::Value;
 
 use super::problem::{Problem, Problems};
+use super::smoke_test::MAX_VALIDATION_SECONDS;
 use super::traffic::Behind;
 use crate::domain::bounds::quoted;
 use crate::domain::health::HealthUrl;
@@ -30,6 +31,7 @@ pub(super) fn broken(request: &Value) -> Vec<Problem> {
         let at = format!("functions[{index}]");
         each_test_name_once(&at, function, &mut problems);
         warm_or_cold_needs_a_smoke_test(&at, function, &mut problems);
+        smoke_tests_fit_their_time(&at, function, &mut problems);
         if request["strategy"] == "staging" {
             staging_has_a_smoke_test(&at, function, &mut problems);
         }
@@ -475,6 +477,23 @@ fn warm_or_cold_needs_a_smoke_test(at: &str, function: &Value, problems: &mut Ve
                 message: message.to_owned(),
             });
         }
+    }
+}
+
+/// A function's tests run one after the other, within one invocation of the function that runs them. (One
+/// test alone is waited for as long as that lasts.)
+fn smoke_tests_fit_their_time(at: &str, function: &Value, problems: &mut Vec<Problem>) {
+    let limits: Vec<f64> = items(&function["smokeTests"])
+        .iter()
+        .filter_map(|test| test["expect"]["maxDurationMs"].as_f64())
+        .collect();
+    let together: f64 = limits.iter().sum();
+    if limits.len() > 1 && together > f64::from(MAX_VALIDATION_SECONDS) * 1e3 {
+        let message = format!(
+            "may take {together:.0} ms together, by their maxDurationMs; all tests of a function have at \
+             most {MAX_VALIDATION_SECONDS}000 ms: lower maxDurationMs, or leave tests out"
+        );
+        problems.push(problem(format!("{at}.smokeTests"), message));
     }
 }
 
