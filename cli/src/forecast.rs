@@ -425,7 +425,7 @@ mod tests {
         );
         assert_eq!((forecast.seconds, forecast.longest_seconds), (1200, 3600));
         assert_eq!(forecast.state_transitions, 9 + 3 + 11 * 3 + 2);
-        assert_eq!(forecast.calls["cloudwatch DescribeAlarms"], 12);
+        assert_eq!(forecast.calls["cloudwatch DescribeAlarms"], 13);
     }
 
     #[test]

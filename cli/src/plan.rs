@@ -234,5 +234,13 @@ mod tests {
             ..Preflight::default()
         };
         assert_eq!(found(&not), "\nin the way\n  no");
+        let unknown = Preflight {
+            could_not_tell: vec!["what serves: no answer".into()],
+            ..Preflight::default()
+        };
+        assert_eq!(
+            found(&unknown),
+            "\ncould not tell: what serves: no answer\n\nnothing is known to be in the way, but not everything could be read"
+        );
     }
 }

@@ -50,7 +50,7 @@ pub(crate) struct Preflight {
     pub(crate) could_not_tell: Vec<String>,
     /// What a start would end with.
     #[serde(skip)]
-    refusal: Option<Kind>,
+    pub(crate) refusal: Option<Kind>,
 }
 
 impl Preflight {

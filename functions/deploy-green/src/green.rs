@@ -28,7 +28,7 @@ const ACTIVE: Duration = Duration::from_mins(8);
 
 /// A function of the request, with what is known of it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked<'a> {
+pub(crate) struct Wanted<'a> {
     pub(crate) index: usize,
     pub(crate) asked: &'a FunctionRequest,
     /// The settings of what serves, where they were read.
@@ -53,16 +53,16 @@ impl Handler {
     /// Makes green, and sees that it can share blue's traffic.
     pub(crate) async fn prepare(
         &self,
-        at: Asked<'_>,
+        wanted: Wanted<'_>,
         serving: Serving,
         door: &FrontDoor,
         now: Timestamp,
     ) -> Result<Prepared, Error> {
-        let Asked {
+        let Wanted {
             index,
             asked,
             blue: known_blue,
-        } = at;
+        } = wanted;
         let function = &asked.function_name;
         let mut warnings = Vec::new();
         let (blue, revision_id) = match (serving.seen, &serving.alias) {

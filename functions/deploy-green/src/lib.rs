@@ -18,7 +18,7 @@ use crossfade::{
         ledger::{Ledger, Status},
         metrics::Metrics,
         notify::Notifier,
-        traffic::{Observed, Traffic},
+        traffic::{Observed, Serving, Traffic},
     },
     domain::{
         Timestamp,
@@ -45,7 +45,7 @@ use crossfade::{
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 
-use crate::green::{Asked, Prepared};
+use crate::green::{Prepared, Wanted};
 
 /// What a release is admitted with under its locks.
 struct Locked {
@@ -115,18 +115,9 @@ impl Handler {
         warnings.extend(observed.warnings);
         warnings.extend(bypasses.into_iter().flatten());
 
-        let blues = blues.iter().map(Read::seen);
-        let each = request
-            .functions
-            .iter()
-            .enumerate()
-            .zip(observed.functions)
-            .zip(blues.chain(std::iter::repeat(None)));
-        let prepared = try_join_all(each.map(|(((index, asked), serving), blue)| {
-            let at = Asked { index, asked, blue };
-            self.prepare(at, serving, &door, task.now)
-        }))
-        .await?;
+        let prepared = self
+            .prepare_all(&request, observed.functions, &blues, &door, task.now)
+            .await?;
         warnings.extend(prepared.iter().flat_map(|one| one.warnings.clone()));
         let (changed, same): (Vec<Prepared>, Vec<Prepared>) =
             prepared.into_iter().partition(Prepared::changes);
@@ -201,6 +192,23 @@ impl Handler {
         Ok(json!(release))
     }
 
+    /// Makes green of each function, in the request's order.
+    async fn prepare_all(
+        &self,
+        request: &ReleaseRequest,
+        serving: Vec<Serving>,
+        blues: &[Read<Settings>],
+        door: &FrontDoor,
+        now: Timestamp,
+    ) -> Result<Vec<Prepared>, Error> {
+        let each = request.functions.iter().enumerate().zip(serving);
+        let each = each.map(|((index, asked), serving)| {
+            let blue = blues.get(index).and_then(Read::seen);
+            self.prepare(Wanted { index, asked, blue }, serving, door, now)
+        });
+        try_join_all(each).await
+    }
+
     /// Asks whether the release may begin, before it touches anything: first by what the stack was deployed
     /// for, so that nothing is read that the stack may not read, and then by what the account has.
     async fn admit(
@@ -211,6 +219,8 @@ impl Handler {
         let stack = Seen {
             place: Place::of(&task.execution),
             limits: Read::Seen(limits()),
+            // The state that wires asked the windows before it wrote, and only behind it is this here.
+            wired: request.front_door.is_some(),
             ..Seen::default()
         };
         decide(request, &stack, task.now).admit()?;
@@ -225,6 +235,7 @@ impl Handler {
         let seen = Seen {
             place: stack.place,
             limits: stack.limits,
+            wired: stack.wired,
             ..Box::pin(world).await
         };
         let admission = decide(request, &seen, task.now);

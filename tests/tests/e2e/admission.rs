@@ -148,6 +148,14 @@ async fn world(case: &Case) -> (Names, Vec<Execution>) {
     case.world.fire(&firing).await;
     names.add("FIRING", firing);
 
+    let moved = doors(case, &mut names).await;
+    let held = held(case, &mut names, &moved).await;
+    (names, held)
+}
+
+/// The records and rules that the table's requests are about. Returns the rule that a release is to move.
+async fn doors(case: &Case, names: &mut Names) -> Alb {
+    let local = &case.suite().local;
     // Records: sound, at 0, split, and moved by a release.
     for (name, weights) in [
         ("", None),
@@ -193,9 +201,12 @@ async fn world(case: &Case) -> (Names, Vec<Execution>) {
         names.add(&format!("{name}GREEN"), &alb.green);
         last = Some(alb);
     }
-    let flying_alb = last.expect("there are some");
+    last.expect("there are some")
+}
 
-    // Whoever holds something.
+/// Whoever holds what the table's requests need: a release of an application, of a record and of a rule, one
+/// that was left held, and one whose blue is promised.
+async fn held(case: &Case, names: &mut Names, flying_alb: &Alb) -> Vec<Execution> {
     let mut held = Vec::new();
     let applications = ["FLYING", "LEFT", "KEPT"];
     for name in applications {
@@ -243,7 +254,7 @@ async fn world(case: &Case) -> (Names, Vec<Execution>) {
     }));
     let (_, ended) = case.release(&kept).await;
     assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
-    (names, held)
+    held
 }
 
 /// A second stack, whose windows are closed, for two prefixes.

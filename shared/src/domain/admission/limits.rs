@@ -1,6 +1,6 @@
 //! What the stack was deployed for: its parameters, against a request.
 
-use super::{Admission, Stage, callees};
+use super::{Admission, Seen, Stage, callees};
 use crate::{
     domain::{
         Timestamp,
@@ -97,10 +97,11 @@ impl Limits {
     pub(super) fn check(
         &self,
         request: &ReleaseRequest,
-        place: &Place,
+        seen: &Seen,
         now: Timestamp,
         admission: &mut Admission,
     ) {
+        let place = &seen.place;
         self.functions(request, admission);
         self.code(request, place, admission);
         match &request.traffic {
@@ -131,6 +132,8 @@ impl Limits {
                 admission.overrides_windows = true;
                 admission.warnings.push(told);
             }
+            // What was begun inside of the windows is not left half done outside of them.
+            Err(_) if seen.wired => {}
             Err(why) => admission.invalid(Stage::Stack, "overrideFreeze", why),
         }
     }

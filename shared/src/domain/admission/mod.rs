@@ -138,6 +138,8 @@ pub struct Seen {
     pub place: Place,
     /// What the stack was deployed for.
     pub limits: Read<Limits>,
+    /// Whether a stage was wired for this release already: the windows were asked before that.
+    pub wired: bool,
     /// Each function's `$LATEST`, in the request's order; none where there is no such function.
     pub functions: Vec<Read<Option<Found>>>,
     /// The version that is to be released, where the request names one; none where there is none.
@@ -227,7 +229,7 @@ pub fn decide(request: &ReleaseRequest, seen: &Seen, now: Timestamp) -> Admissio
         "what the stack may release, and when".to_owned()
     });
     if let Some(limits) = limits {
-        limits.check(request, &seen.place, now, &mut admission);
+        limits.check(request, seen, now, &mut admission);
     }
     world::check(request, seen, &mut admission);
     let takes_over = locks::check(request, seen, &mut admission);

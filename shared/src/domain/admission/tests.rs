@@ -197,6 +197,13 @@ fn refuses_outside_of_the_windows_unless_somebody_says_why() {
         ),
         "{overridden:?}"
     );
+    // A stage that was wired inside of them is not left without its release.
+    let wired = Seen {
+        limits: limits(&[("ReleaseWindows", "Mon-Fri 09:00-16:00 Europe/Berlin")]),
+        wired: true,
+        ..seen()
+    };
+    assert_eq!(problems(json!({}), &wired), Vec::<String>::new());
     // Nobody knows what they were meant to forbid.
     let unread = in_windows("office hours", json!({}));
     assert!(
@@ -504,6 +511,7 @@ fn says_of_each_thing_that_it_could_not_be_told() {
     let seen = Seen {
         place: place(),
         limits: nothing(unread()),
+        wired: false,
         functions: vec![nothing(unread())],
         versions: Vec::new(),
         artifacts: vec![nothing(unread())],
