@@ -1017,23 +1017,7 @@ async fn with_a_second_rule(case: &Case, more: Value) -> (Door, String, Value) {
     let Door::Balancer(_, alb) = &door else {
         unreachable!("made so")
     };
-    let condition = aws_sdk_elasticloadbalancingv2::types::RuleCondition::builder()
-        .field("path-pattern")
-        .values("/admin*")
-        .build();
-    let rule = alb
-        .elb()
-        .create_rule()
-        .listener_arn(&alb.listener)
-        .priority(2)
-        .conditions(condition)
-        .set_actions(Some(alb.actions().await))
-        .send()
-        .await
-        .expect("a rule can be made")
-        .rules
-        .and_then(|all| all.into_iter().next()?.rule_arn)
-        .expect("it is told");
+    let rule = alb.second_rule("/admin").await;
     let mut request = door.request(case, more);
     let first = request["traffic"]["ruleArn"].take();
     request["traffic"]
@@ -1049,9 +1033,9 @@ async fn share_of(door: &Door, rule: &str) -> f64 {
     let Door::Balancer(_, alb) = door else {
         unreachable!("made so")
     };
-    let mut second = alb.clone();
-    second.rule = Some(rule.to_owned());
-    second.share().await
+    let weights = alb.weights_of(rule).await;
+    let of = |arn: &str| f64::from(weights.get(arn).copied().unwrap_or_default());
+    of(&alb.green) / (of(&alb.blue) + of(&alb.green))
 }
 
 async fn several_rules(case: Case) {
