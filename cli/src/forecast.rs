@@ -225,6 +225,13 @@ fn calls(
         .iter()
         .map(|function| count(&function.smoke_tests) + u64::from(function.prewarm))
         .sum();
+    let tested = count(
+        request
+            .functions
+            .iter()
+            .filter(|function| !function.smoke_tests.is_empty()),
+    );
+    let warmed = count(request.functions.iter().filter(|one| one.prewarm > 0));
     // From one weight to the same nothing is written.
     let moving = shifts
         - u64::from(
@@ -248,8 +255,14 @@ fn calls(
         ("dynamodb GetItem", looks),
         ("dynamodb Query", existing),
         ("lambda GetAlias", functions),
-        // $LATEST once it is updated, green once it is active, and blue.
-        ("lambda GetFunction", 2 * published + existing + functions),
+        // $LATEST once it is updated, green once it is active and before its smoke tests, and blue.
+        (
+            "lambda GetFunction",
+            2 * published + existing + functions + tested,
+        ),
+        // What users leave.
+        ("lambda GetFunctionConcurrency", warmed),
+        ("lambda GetAccountSettings", warmed.min(1)),
         ("lambda GetPolicy", functions),
         ("lambda Invoke", invocations),
         ("lambda ListEventSourceMappings", functions),
