@@ -285,6 +285,13 @@ fn calls(
         .iter()
         .map(|function| count(&function.smoke_tests) + u64::from(function.prewarm))
         .sum();
+    let tested = count(
+        request
+            .functions
+            .iter()
+            .filter(|function| !function.smoke_tests.is_empty()),
+    );
+    let warmed = count(request.functions.iter().filter(|one| one.prewarm > 0));
     // From one weight to the same nothing is written.
     let moving = shifts
         - u64::from(
@@ -309,11 +316,15 @@ fn calls(
         ("dynamodb GetItem", looks),
         ("dynamodb Query", existing),
         ("lambda GetAlias", functions),
-        // Whether it exists; $LATEST once it is updated, green once it is active, and blue.
+        // Whether it exists; $LATEST once it is updated, green once it is active and before its smoke
+        // tests, and blue.
         (
             "lambda GetFunction",
-            functions + 2 * published + 2 * existing + functions,
+            functions + 2 * published + 2 * existing + functions + tested,
         ),
+        // What users leave.
+        ("lambda GetFunctionConcurrency", warmed),
+        ("lambda GetAccountSettings", warmed.min(1)),
         ("lambda GetPolicy", functions),
         ("lambda Invoke", invocations),
         ("lambda ListEventSourceMappings", functions),

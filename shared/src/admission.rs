@@ -470,6 +470,7 @@ pub async fn blues(
 mod tests {
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value)] // What `json!` makes.
     fn request(traffic: serde_json::Value) -> ReleaseRequest {
         let request = serde_json::json!({"application": "chat", "strategy": "dev", "traffic": traffic,
             "functions": [{"functionName": "chat-api", "alias": "live"}]});

@@ -243,10 +243,11 @@ fn version(text: &str) -> Result<crate::domain::names::Version, Error> {
 fn statement(allowed: Allowed) -> Statement {
     Statement {
         id: allowed.id,
-        service: allowed
-            .is_service
-            .then_some(allowed.principal)
-            .unwrap_or_default(),
+        service: if allowed.is_service {
+            allowed.principal
+        } else {
+            String::new()
+        },
         source_arn: allowed.source.unwrap_or_default(),
     }
 }

@@ -14,7 +14,7 @@ use aws_sdk_lambda::{
     primitives::Blob,
     types::{
         DeadLetterConfig, FunctionConfiguration, LogFormat, LogType, PackageType, State,
-        SystemLogLevel, TenantIsolationMode,
+        SystemLogLevel, TenancyConfig, TenantIsolationMode,
     },
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -684,7 +684,7 @@ fn settings(now: &FunctionConfiguration) -> RunSettings {
         .and_then(|seconds| u64::try_from(seconds).ok());
     let isolation = now
         .tenancy_config()
-        .map(|config| config.tenant_isolation_mode());
+        .map(TenancyConfig::tenant_isolation_mode);
     let logging = now.logging_config();
     let is_json = logging.and_then(|logging| logging.log_format()) == Some(&LogFormat::Json);
     let level = logging.and_then(|logging| logging.system_log_level());
@@ -772,7 +772,7 @@ mod tests {
 
     use aws_sdk_lambda::{
         config::{Credentials, SharedCredentialsProvider},
-        types::{LoggingConfig, StateReasonCode, TenancyConfig},
+        types::{LoggingConfig, StateReasonCode},
     };
     use aws_smithy_async::rt::sleep::TokioSleep;
     use aws_smithy_runtime_api::client::{

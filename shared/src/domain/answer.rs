@@ -80,7 +80,7 @@ impl Response {
     }
 
     /// Describes the response as JSON, with a body that is JSON as such.
-    fn value(&self, body: Value) -> Value {
+    fn value(&self, body: &Value) -> Value {
         json!({ "statusCode": self.status, "headers": self.headers, "body": body })
     }
 }
@@ -291,7 +291,7 @@ pub fn at(answer: &Value, response: Option<&Response>, pointer: &str) -> Vec<Val
     if let Some(response) = response {
         let parsed = serde_json::from_slice(&response.body).ok();
         let bodies = parsed.into_iter().chain([Value::String(response.text())]);
-        found.extend(bodies.filter_map(|body| response.value(body).pointer(pointer).cloned()));
+        found.extend(bodies.filter_map(|body| response.value(&body).pointer(pointer).cloned()));
     }
     found.extend(answer.pointer(pointer).cloned());
     found

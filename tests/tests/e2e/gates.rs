@@ -85,7 +85,9 @@ async fn a_minute(case: Case) {
     let target = case.blue_and(Behaviour::slow("green", 61_000)).await;
     function_timeout(&target, 180).await;
     let request = smoke(&case, &json!({"statusCode": 200, "maxDurationMs": 120_000}));
-    let (_, ended) = case.release(&request).await;
+    let execution = case.start(&request).await;
+    tokio::time::sleep(std::time::Duration::from_secs(45)).await;
+    let ended = execution.wait().await;
     promoted(&target, &ended, "2").await;
     let proof = &ended.output["evidence"]["validation"][0];
     assert!(proof["durationMs"].as_f64() > Some(61_000.0), "{proof}");

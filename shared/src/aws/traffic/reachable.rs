@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_elasticloadbalancingv2::{
     Client,
-    types::{Action, ActionTypeEnum, Rule},
+    types::{Action, ActionTypeEnum, ForwardActionConfig, Rule},
 };
 use futures::future::try_join_all;
 
@@ -193,7 +193,7 @@ fn weight(action: &Action, group: &str) -> Option<(u32, Option<u32>)> {
     }
     let config = action.forward_config();
     let groups = config
-        .map(|config| config.target_groups())
+        .map(ForwardActionConfig::target_groups)
         .unwrap_or_default();
     let found = groups
         .iter()
@@ -334,14 +334,14 @@ async fn of_alias(
 /// named as its metrics are, and not by its id, so any is taken for it.
 fn is_behind(one: &Allowed, behind: Option<&Layer>) -> bool {
     match (one.principal.as_str(), behind) {
-        (API_GATEWAY, None | Some(Layer::RestApi { .. })) => true,
+        (API_GATEWAY, None | Some(Layer::RestApi { .. }))
+        | (BALANCERS, None | Some(Layer::LoadBalancer { .. })) => true,
         (API_GATEWAY, Some(Layer::HttpApi { api_id, .. })) => {
             // arn:aws:execute-api:REGION:ACCOUNT:API/STAGE/METHOD/PATH
             let source = one.source.as_deref().unwrap_or_default();
             let api = source.splitn(6, ':').nth(5).unwrap_or_default();
             api.split('/').next() == Some(api_id)
         }
-        (BALANCERS, None | Some(Layer::LoadBalancer { .. })) => true,
         _ => false,
     }
 }

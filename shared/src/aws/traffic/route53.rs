@@ -224,6 +224,7 @@ impl Weighted for Pair<'_> {
     }
 }
 
+#[allow(clippy::needless_pass_by_value)] // For `map_err`.
 pub(super) fn unnamed(error: NameError) -> Error {
     Error::InvalidRequest(error.to_string())
 }

@@ -390,7 +390,7 @@ mod tests {
     #[test]
     fn names_each_variable_after_its_parameter() {
         let asked = std::cell::RefCell::new(Vec::new());
-        Limits::of_variables(|name| {
+        let _ = Limits::of_variables(|name| {
             asked.borrow_mut().push(name.to_owned());
             String::new()
         });

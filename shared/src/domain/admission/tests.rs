@@ -24,6 +24,7 @@ fn limits(more: &[(&str, &str)]) -> Read<Limits> {
     Read::Seen(Limits::of(of))
 }
 
+#[allow(clippy::needless_pass_by_value)] // What `json!` makes.
 fn request(more: Value) -> ReleaseRequest {
     let mut request = json!({"application": "chat", "strategy": "dev",
         "functions": [{"functionName": "chat-api", "alias": "live"}]});
@@ -500,13 +501,13 @@ fn names_the_function_whose_versions_cannot_share_traffic() {
 
 #[test]
 fn says_of_each_thing_that_it_could_not_be_told() {
+    fn nothing<T>(why: Unread) -> Read<T> {
+        Read::Unread(why)
+    }
     let unread = || Unread {
         why: "AccessDenied".into(),
         passes: false,
     };
-    fn nothing<T>(why: Unread) -> Read<T> {
-        Read::Unread(why)
-    }
     let callee: Callee = "chat-migrate".parse().expect("it is one");
     let seen = Seen {
         place: place(),
