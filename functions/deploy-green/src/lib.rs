@@ -106,11 +106,7 @@ impl Handler {
         let mut door = observed.door;
         let preexisting_alarms = again.preexisting_alarms;
         warnings.extend(admitted.warnings);
-        for warning in again.warnings {
-            if !warnings.contains(&warning) {
-                warnings.push(warning);
-            }
-        }
+        extend_new(&mut warnings, again.warnings);
         warnings.extend(taken);
         warnings.extend(observed.warnings);
         warnings.extend(bypasses.into_iter().flatten());
@@ -261,7 +257,11 @@ impl Handler {
         let world = admission::world_again(&self.metrics, &self.ledger, request, task.now, seen);
         let (mut seen, splitter) = futures::join!(
             Box::pin(world),
-            Box::pin(admission::splitter(&self.traffic, Some(&self.ledger), request)),
+            Box::pin(admission::splitter(
+                &self.traffic,
+                Some(&self.ledger),
+                request
+            )),
         );
         let Splitter {
             problems,
@@ -389,6 +389,15 @@ fn wired(request: &mut Value) -> Vec<String> {
         .and_then(|fields| fields.remove("frontDoorWarnings"))
         .and_then(|warnings| serde_json::from_value(warnings).ok())
         .unwrap_or_default()
+}
+
+/// Adds what is not among them yet.
+fn extend_new(warnings: &mut Vec<String>, more: Vec<String>) {
+    for warning in more {
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
 }
 
 /// As many warnings as every state of a release can carry; all of them are in the log.

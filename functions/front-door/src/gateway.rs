@@ -32,9 +32,9 @@ impl Gateway {
     /// [`Error::InvalidRequest`] when there is none of this id, or it is a WebSocket API.
     pub(crate) async fn api(&self, id: &ApiId) -> Result<Api, Error> {
         if self.rest.has(id).await? {
-            self.rest.api(id).await
+            Box::pin(self.rest.api(id)).await
         } else if self.http.has(id).await? {
-            self.http.api(id).await
+            Box::pin(self.http.api(id)).await
         } else {
             Err(Error::InvalidRequest(format!(
                 "frontDoor.apiId: there is no API {id} in this account and Region"

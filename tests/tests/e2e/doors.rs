@@ -24,6 +24,7 @@ const STICKY_SECONDS: i32 = 60;
 /// How many requests each client sends that keeps to one side.
 pub(crate) const PROBES_PER_SECOND: f64 = 2.0;
 
+#[allow(clippy::too_many_lines)] // A list.
 pub(crate) fn tests() -> Vec<Test> {
     use Kind::{Alias, Listener, Rule, Zone};
     vec![
