@@ -361,13 +361,12 @@ impl Door {
             Self::Alias(_) => unreachable!("has no sides"),
             Self::Zone(target, _) => {
                 let alias = format!("{ALIAS}-{colour}");
-                match version {
-                    Some(version) => target.move_alias(&alias, version, None).await,
-                    None => {
-                        let gone = target.lambda().delete_alias().function_name(&target.name);
-                        let gone = gone.name(alias).send().await;
-                        gone.expect("the alias can be deleted");
-                    }
+                if let Some(version) = version {
+                    target.move_alias(&alias, version, None).await;
+                } else {
+                    let gone = target.lambda().delete_alias().function_name(&target.name);
+                    let gone = gone.name(alias).send().await;
+                    gone.expect("the alias can be deleted");
                 }
             }
             Self::Balancer(target, alb) => {

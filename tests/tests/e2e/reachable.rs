@@ -19,7 +19,7 @@ pub(crate) fn tests() -> Vec<Test> {
         }),
         test(
             "reachable_through_another_listeners_default_action",
-            |case| through_another_listener(case),
+            through_another_listener,
         ),
         test("reachable_by_sticky_clients_for_a_day", sticky_for_a_day),
         test(
