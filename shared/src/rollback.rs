@@ -350,6 +350,9 @@ async fn put_back(
         restored.serves.extend(back.serves);
         restored.notes.extend(back.notes);
     }
+    if !restored.changed_outside.is_empty() {
+        restored.serves = traffic.serves(footprint).await;
+    }
     Ok(restored)
 }
 

@@ -325,7 +325,10 @@ impl Handler {
             application: Some(request.application.clone()),
             functions: same
                 .iter()
-                .map(|one| FunctionOutcome::from(&one.target))
+                .map(|one| FunctionOutcome {
+                    serving: Some(one.target.green_version.clone()),
+                    ..FunctionOutcome::from(&one.target)
+                })
                 .collect(),
             reason: "green is the version that serves already".into(),
             evidence: Evidence::default(),

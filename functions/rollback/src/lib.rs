@@ -12,7 +12,7 @@ mod janitor;
 use crossfade::{
     aws::{
         executions::Executions,
-        ledger::{Ledger, Status, Why},
+        ledger::{Ledger, Record, Status, Why},
         notify::Notifier,
         traffic::{Late, Traffic},
     },
@@ -161,15 +161,19 @@ impl Handler {
                     kept.unwrap_or_default(),
                     why.reason
                 );
+                self.read_what_serves(record, &mut outcome).await;
                 ("DeploymentHeld", outcome)
             }
             Some(record) => {
                 let error = failure.name_after(record, &why, !changed_outside.is_empty());
                 let status = failure::status(error, record, !changed_outside.is_empty());
-                let outcome = settled.as_ref().map_or_else(
-                    || rollback::outcome(record, status, &changed_outside),
-                    |settled| settled.outcome(status),
-                );
+                let outcome = if let Some(settled) = &settled {
+                    settled.outcome(status)
+                } else {
+                    let mut outcome = rollback::outcome(record, status, &changed_outside);
+                    self.read_what_serves(record, &mut outcome).await;
+                    outcome
+                };
                 (error, outcome)
             }
             None => (failure.name(), nothing_begun(&task.state, &why)),
@@ -208,6 +212,14 @@ impl Handler {
             undo,
             hook,
         })
+    }
+
+    /// Adds what serves now to an outcome whose traffic was not written to here.
+    async fn read_what_serves(&self, record: &Record, outcome: &mut Outcome) {
+        if let Some(footprint) = &record.footprint {
+            let serves = self.traffic.serves(footprint).await;
+            outcome.serves(&serves.versions, &serves.by);
+        }
     }
 
     /// Puts the traffic of an execution that failed or goes back on blue; none where it has ended already.

@@ -907,6 +907,11 @@ async fn blue_is_refused(case: Case) {
         "{}",
         told.message
     );
+    assert!(
+        told.message.contains("version 2 serves now"),
+        "{}",
+        told.message
+    );
     assert!((door.share().await - 1.0).abs() < 1e-9, "nothing was moved");
     assert_eq!(door.holds("green").await.as_deref(), Some("2"));
     case.world.mend(fault).await;

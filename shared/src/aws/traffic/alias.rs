@@ -159,6 +159,23 @@ impl Router for Aliases {
         }
         done
     }
+
+    async fn serves(&self, of: &Footprint) -> Serves {
+        let each = of.functions.iter().map(|target| async move {
+            let (function, alias) = (&target.function_name, named(target).ok()?);
+            let seen = self.read(function, alias).await.ok()??;
+            match seen.primary {
+                Primary::Version(ref version) if !seen.is_split() => {
+                    Some((function.clone(), version.clone()))
+                }
+                Primary::Version(_) | Primary::Latest => None,
+            }
+        });
+        Serves {
+            versions: join_all(each).await.into_iter().flatten().collect(),
+            by: Vec::new(),
+        }
+    }
 }
 
 impl Aliases {

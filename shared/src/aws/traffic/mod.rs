@@ -202,6 +202,10 @@ trait Router {
     /// Puts all traffic back on blue with as few calls as that takes while nothing has changed since
     /// the footprint was written.
     async fn restore_at_once(&self, of: &Footprint) -> AtOnce;
+
+    /// Reads what serves, and changes nothing. Empty for traffic that is split, and for what could not
+    /// be read.
+    async fn serves(&self, of: &Footprint) -> Serves;
 }
 
 /// All front doors; the clients of each are made when it is first needed.
@@ -344,6 +348,11 @@ impl Traffic {
     /// See [`Router::restore_at_once`].
     pub async fn restore_at_once(&self, of: &Footprint) -> AtOnce {
         with!(self, &of.traffic, router => router.restore_at_once(of))
+    }
+
+    /// See [`Router::serves`].
+    pub async fn serves(&self, of: &Footprint) -> Serves {
+        with!(self, &of.traffic, router => router.serves(of))
     }
 
     /// Whether a change of records is in force at all of Route 53's servers.

@@ -467,4 +467,23 @@ impl<W: Weighted> Router for W {
             Ok(_) | Err(_) => AtOnce::default(),
         }
     }
+
+    async fn serves(&self, of: &Footprint) -> Serves {
+        let places = self.places();
+        let Ok(seen) = try_join_all(places.iter().map(|place| self.read(place))).await else {
+            return Serves::default();
+        };
+        let all = |weight: Weight| seen.iter().all(|(shares, _)| shares.are(weight, W::SCALE));
+        let colour = if all(Weight::ZERO) {
+            Colour::Blue
+        } else if all(Weight::FULL) {
+            Colour::Green
+        } else {
+            return Serves::default();
+        };
+        match self.sides(colour, &of.functions).await {
+            Ok(sides) => serving(self, colour, &of.functions, &sides),
+            Err(_) => Serves::default(),
+        }
+    }
 }
