@@ -333,6 +333,7 @@ fn smoke_tests_have_their_time_and_are_not_repeated_for_being_slow() {
     let retries = validate["Retry"].to_string();
     for slow in [
         "Sandbox.Timedout",
+        "Lambda.ClientExecutionTimeoutException",
         "States.Timeout",
         "States.TaskFailed",
         "States.ALL",

@@ -12,7 +12,12 @@ mod warm;
 use std::{cmp::Ordering, time::Duration};
 
 use crossfade::{
-    aws::{functions::Functions, health::HealthChecks, ledger::Ledger, traffic::Traffic},
+    aws::{
+        functions::{Functions, RunSettings},
+        health::HealthChecks,
+        ledger::Ledger,
+        traffic::Traffic,
+    },
     domain::{
         check::Evidence,
         release::{Release, Target},
@@ -107,10 +112,13 @@ impl Handler {
             .functions
             .iter()
             .filter_map(|target| Some((target, asked(&request, target)?)));
-        let proofs = pairs
-            .clone()
-            .map(|(target, asked)| self.prove(target, asked, &rooms, begun + TESTS));
-        let proofs: Vec<Proof> = try_join_all(proofs).await?.into_iter().flatten().collect();
+        // Before the first test runs: where this fails, the state is tried again with all of them.
+        let runs = pairs.clone().map(|(target, asked)| self.run(target, asked));
+        let runs = try_join_all(runs).await?;
+        let proofs = pairs.clone().zip(&runs).map(|((target, asked), run)| {
+            self.prove(target, asked, run.as_ref(), &rooms, begun + TESTS)
+        });
+        let proofs: Vec<Proof> = join_all(proofs).await.into_iter().flatten().collect();
         let failed: Vec<&Proof> = proofs.iter().filter(|proof| !proof.passed).collect();
         tracing::info!(
             deployment.id = task.execution,
@@ -144,43 +152,48 @@ impl Handler {
         Ok(release)
     }
 
+    /// Reads how green runs; none where nothing is to be proven of it.
+    async fn run(
+        &self,
+        target: &Target,
+        asked: &FunctionRequest,
+    ) -> Result<Option<RunSettings>, Error> {
+        if asked.smoke_tests.is_empty() {
+            return Ok(None);
+        }
+        let run = self
+            .functions
+            .run_settings(&target.function_name, &target.green_version);
+        run.await.map(Some)
+    }
+
     /// Runs a function's smoke tests, one after the other, and judges its cold start.
     async fn prove(
         &self,
         target: &Target,
         asked: &FunctionRequest,
+        run: Option<&RunSettings>,
         rooms: &Rooms<'_>,
         until: Instant,
-    ) -> Result<Vec<Proof>, Error> {
-        if asked.smoke_tests.is_empty() {
-            return Ok(Vec::new());
-        }
-        let run = self
-            .functions
-            .run_settings(&target.function_name, &target.green_version)
-            .await?;
+    ) -> Vec<Proof> {
+        let Some(run) = run else {
+            return Vec::new();
+        };
         let mut proofs = Vec::new();
         let mut reports = Vec::new();
         for test in &asked.smoke_tests {
-            let (proof, report) = self.smoke(target, test, &run, until).await;
+            let (proof, report) = self.smoke(target, test, run, until).await;
             proofs.push(proof);
             reports.push(report);
         }
         if let Some(ceiling) = asked.max_cold_start_ms {
             let passed = proofs.iter().all(|proof| proof.passed);
             let start = self
-                .cold_start(
-                    target,
-                    asked,
-                    &run,
-                    &reports,
-                    passed.then_some(rooms),
-                    until,
-                )
+                .cold_start(target, asked, run, &reports, passed.then_some(rooms), until)
                 .await;
             proofs.extend(start.map(|start| start.proof(target, ceiling)));
         }
-        Ok(proofs)
+        proofs
     }
 }
 
