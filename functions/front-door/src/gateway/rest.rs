@@ -79,7 +79,10 @@ impl Rest {
                     .method_integration
                     .and_then(|integration| integration.uri)
                     .unwrap_or_default();
-                used.extend(described.authorizer_id);
+                // A method keeps the id when it is opened to everybody.
+                if described.authorization_type.as_deref() == Some("CUSTOM") {
+                    used.extend(described.authorizer_id);
+                }
                 sites.push(CallSite {
                     kind: SiteKind::Integration,
                     id: format!("{resource_id}/{method}"),

@@ -15,7 +15,10 @@ use super::{
     record::{Record, Status},
     rows::{ONE, instant, key, n, s, write_put},
 };
-use crate::{domain::Timestamp, error::Error};
+use crate::{
+    domain::{Timestamp, names::derived::keys::splitter},
+    error::Error,
+};
 
 /// How long a row is kept: longer than a load balancer keeps a client with its target group (7 days).
 const KEPT: TimeDelta = TimeDelta::days(8);
@@ -64,8 +67,4 @@ impl Ledger {
         });
         Ok(try_join_all(read).await?.into_iter().flatten().collect())
     }
-}
-
-fn splitter(lock: &str) -> String {
-    format!("SPLITTER#{lock}")
 }

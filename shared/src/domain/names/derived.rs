@@ -183,6 +183,12 @@ pub mod keys {
         pk("LOCK", name)
     }
 
+    /// The row of when a traffic splitter's weights were moved last, by the splitter's lock.
+    #[must_use]
+    pub fn splitter(lock: &str) -> String {
+        pk("SPLITTER", lock)
+    }
+
     /// A release's row, by its execution.
     #[must_use]
     pub fn deployment(execution: &str) -> String {

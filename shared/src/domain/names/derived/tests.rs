@@ -203,6 +203,13 @@ fn all(parts: &Parts) -> Vec<Derived> {
             any,
         ),
         (
+            "splitter",
+            parts.rule.clone(),
+            keys::splitter(&rule),
+            PARTITION_KEY,
+            any,
+        ),
+        (
             "release",
             parts.execution.clone(),
             keys::deployment(&parts.execution),
