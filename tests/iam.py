@@ -31,6 +31,7 @@ PARAMETERS = {
     "TargetFunctionPrefix": "demo-",
     "ArtifactBucket": "artifacts",
     "ImageRepositoryPrefix": "demo-",
+    "ImageRepositoryArns": "arn:aws:ecr:us-east-1:123456789012:repository/demo-*",
     "HostedZoneArns": "arn:aws:route53:::hostedzone/Z0123456789ABCDEFGHIJ",
     "LoadBalancerPrefix": "demo-",
     "Architecture": "x86_64",

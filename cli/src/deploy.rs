@@ -8,7 +8,10 @@ use std::{
     process,
 };
 
-use crossfade::{domain::Timestamp, wire::request::Request};
+use crossfade::{
+    domain::{Timestamp, names::derived},
+    wire::request::Request,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -20,9 +23,6 @@ use crate::{
     trouble::Trouble,
     watch::{follow, now},
 };
-
-/// The longest name of an execution, characters (AWS-FACTS 4.5).
-const MAX_NAME: usize = 80;
 
 /// A request as it was typed, and as it was read.
 #[derive(Debug)]
@@ -187,14 +187,8 @@ fn name_of(application: &str, at: Timestamp, input: &Value) -> String {
         input.to_string(),
     )
         .hash(&mut hasher);
-    let suffix = format!(
-        "-{}-{:04x}",
-        at.format("%Y%m%dT%H%M%SZ"),
-        hasher.finish() & 0xffff
-    );
-    let room = MAX_NAME - suffix.len();
-    let application: String = application.chars().take(room).collect();
-    format!("{application}{suffix}")
+    let [high, low, ..] = hasher.finish().to_be_bytes();
+    derived::execution(application, at, u16::from_be_bytes([high, low]))
 }
 
 #[cfg(test)]
@@ -218,7 +212,7 @@ mod tests {
     fn names_fit_and_differ() {
         let at: Timestamp = "2026-11-21T06:45:12.000000001Z".parse().unwrap();
         let name = name_of(&"a".repeat(74), at, &json!({}));
-        assert_eq!(name.len(), MAX_NAME);
+        assert_eq!(name.len(), derived::EXECUTION);
         assert!(name.contains("-20261121T064512Z-"), "{name}");
         let later = at + chrono::TimeDelta::nanoseconds(1);
         assert_ne!(

@@ -26,6 +26,8 @@ pub(crate) enum Exit {
     ChangedOutside = 7,
     /// Nobody watches any more; the release goes on.
     GoesOn = 8,
+    /// Nothing is known to be in a release's way, and not all could be read.
+    CouldNotTell = 9,
 }
 
 impl Exit {
@@ -45,6 +47,9 @@ impl Exit {
             Self::Stuck => "RollbackFailed: traffic could not be put back, a person is needed",
             Self::ChangedOutside => "ChangedOutside: somebody else moved the traffic",
             Self::GoesOn => "interrupted, or --timeout is over: the release goes on",
+            Self::CouldNotTell => {
+                "plan: nothing is known to be in the way, but not everything could be read"
+            }
         }
     }
 
@@ -108,6 +113,19 @@ impl Ended {
         }
     }
 
+    /// Returns the exit code of a release that is refused before anything is touched, by the error's name.
+    pub(crate) fn refused(error: &str) -> Exit {
+        let cause =
+            serde_json::json!({"deploymentStatus": "REJECTED", "functions": [], "reason": ""});
+        Self::of(
+            "FAILED",
+            None,
+            Some(error.to_owned()),
+            Some(cause.to_string()),
+        )
+        .exit()
+    }
+
     /// Whether it was stopped, or its time was over: no state of it told how traffic is, and rollback is
     /// called by the event of its end.
     pub(crate) fn is_cut_off(&self) -> bool {
@@ -163,7 +181,7 @@ impl Ended {
             Exit::Rejected => "rejected",
             Exit::Stuck => "could not be rolled back",
             Exit::ChangedOutside => "changed outside",
-            Exit::Failed | Exit::GoesOn => self.status.as_str(),
+            Exit::Failed | Exit::GoesOn | Exit::CouldNotTell => self.status.as_str(),
         };
         let error = self.error.as_deref().map(|error| format!(" ({error})"));
         let error = error.unwrap_or_default();
@@ -230,7 +248,7 @@ mod tests {
     #[test]
     fn each_code_is_explained_once() {
         let table = table();
-        for code in 0..=8 {
+        for code in 0..=9 {
             assert_eq!(
                 table.matches(&format!("\n  {code}  ")).count(),
                 1,

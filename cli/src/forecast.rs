@@ -9,7 +9,12 @@ use std::{
 };
 
 use crossfade::{
-    domain::{names::Application, plan::Plan, weight::Weight},
+    domain::{
+        names::Application,
+        plan::Plan,
+        shares::{Scale, Shares},
+        weight::Weight,
+    },
     wire::request::{Analysis, Code, ReleaseRequest, Traffic},
 };
 use serde::Serialize;
@@ -42,6 +47,9 @@ pub(crate) struct Forecast {
 pub(crate) struct Step {
     /// Percent of traffic on green.
     pub(crate) weight: Weight,
+    /// What it is in the weights of records or target groups; none for an alias, which takes it as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) shares: Option<Split>,
     /// When it begins at the earliest, seconds after the first one.
     pub(crate) after_seconds: u64,
     /// How long it bakes.
@@ -52,6 +60,50 @@ pub(crate) struct Step {
     pub(crate) looks: u64,
     /// Whether a person is asked before it.
     pub(crate) approval: bool,
+}
+
+/// The weights of both colours, and what green has by them.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Split {
+    /// Blue's weight.
+    pub(crate) blue: u32,
+    /// Green's weight.
+    pub(crate) green: u32,
+    /// Green's share in percent, to the nearest tenth.
+    pub(crate) percent: f64,
+}
+
+impl Split {
+    fn of(weight: Weight, scale: Scale) -> Self {
+        let shares = Shares::at(weight, scale);
+        Self {
+            blue: shares.blue,
+            green: shares.green,
+            percent: shares.percent(),
+        }
+    }
+}
+
+impl Step {
+    /// Returns the weight; a tenth with what it is in the weights of records or groups.
+    pub(crate) fn on_green(&self) -> String {
+        let weight = self.weight;
+        let Some(Split {
+            blue,
+            green,
+            percent,
+        }) = self.shares.as_ref().filter(|_| weight.whole().is_none())
+        else {
+            return weight.to_string();
+        };
+        let of = format!("{green} of {}", blue + green);
+        if Weight::try_from(*percent) == Ok(weight) {
+            format!("{weight} ({of})")
+        } else {
+            format!("{weight} (in fact {percent} %, {of})")
+        }
+    }
 }
 
 /// US dollars at us-east-1's list prices, without free tiers.
@@ -115,8 +167,9 @@ const STATES_OF_A_LOOK: u64 = 3;
 const STATES_OF_AN_APPROVAL: u64 = 2;
 /// States of a front door that is as it should be: WireFrontDoor, FrontDoorReady.
 const STATES_OF_A_FRONT_DOOR: u64 = 2;
-/// States of a retention: SupersedeOlder, KeepBlue, PlanCleanup, PruneVersions, MoreToPrune, RetentionOver.
-const STATES_OF_A_RETENTION: u64 = 6;
+/// States of a retention: SupersedeOlder, KeepBlue, LetRequestsEnd, PlanCleanup, PruneVersions, MoreToPrune,
+/// RetentionOver.
+const STATES_OF_A_RETENTION: u64 = 7;
 /// Turns of the wait for DNS after a shift: a minute until Route 53 has it in force, asked every 10
 /// seconds, and once more for resolvers to forget.
 const TURNS_OF_DNS: u64 = 7;
@@ -124,7 +177,7 @@ const TURNS_OF_DNS: u64 = 7;
 /// What a request would do.
 pub(crate) fn forecast(request: &ReleaseRequest) -> Forecast {
     let plan = request.plan();
-    let steps = steps(&plan, &request.analysis);
+    let steps = steps(&plan, &request.analysis, request.traffic.scale());
     let looks: u64 = steps.iter().map(|step| step.looks).sum();
     let approvals = count(steps.iter().filter(|step| step.approval));
     let shifts = count(&steps);
@@ -176,13 +229,14 @@ pub(crate) fn forecast(request: &ReleaseRequest) -> Forecast {
     }
 }
 
-fn steps(plan: &Plan, analysis: &Analysis) -> Vec<Step> {
+fn steps(plan: &Plan, analysis: &Analysis, scale: Option<Scale>) -> Vec<Step> {
     let mut after_seconds = 0;
     let each = plan.steps().iter().enumerate().map(|(index, step)| {
         let begins = after_seconds;
         after_seconds += u64::from(step.bake_seconds);
         Step {
             weight: step.weight,
+            shares: scale.map(|scale| Split::of(step.weight, scale)),
             after_seconds: begins,
             bake_seconds: step.bake_seconds,
             longest_seconds: analysis.longest_bake_seconds(*step),
@@ -213,6 +267,12 @@ fn calls(
         count(request.functions.iter().filter(|function| {
             matches!(function.code, Some(Code::S3 { .. } | Code::Image { .. }))
         }));
+    let zips = count(
+        request
+            .functions
+            .iter()
+            .filter(|function| matches!(function.code, Some(Code::S3 { .. }))),
+    );
     let existing = count(
         request
             .functions
@@ -225,6 +285,13 @@ fn calls(
         .iter()
         .map(|function| count(&function.smoke_tests) + u64::from(function.prewarm))
         .sum();
+    let tested = count(
+        request
+            .functions
+            .iter()
+            .filter(|function| !function.smoke_tests.is_empty()),
+    );
+    let warmed = count(request.functions.iter().filter(|one| one.prewarm > 0));
     // From one weight to the same nothing is written.
     let moving = shifts
         - u64::from(
@@ -240,7 +307,8 @@ fn calls(
     // The beginning, each shift, each question and the end are told: by mail, in the channel, as an event.
     let notices = 2 + shifts + approvals;
     let mut calls = BTreeMap::from([
-        ("cloudwatch DescribeAlarms", alarms * (1 + looks)),
+        // Before the locks are taken, under them, and at each look.
+        ("cloudwatch DescribeAlarms", alarms * (2 + looks)),
         ("cloudwatch GetMetricData", judged + 2 * functions.min(1)),
         // The locks, the versions, each shift, the end.
         ("dynamodb TransactWriteItems", 3 + shifts),
@@ -248,14 +316,23 @@ fn calls(
         ("dynamodb GetItem", looks),
         ("dynamodb Query", existing),
         ("lambda GetAlias", functions),
-        // $LATEST once it is updated, green once it is active, and blue.
-        ("lambda GetFunction", 2 * published + existing + functions),
+        // Whether it exists; $LATEST once it is updated, green once it is active and before its smoke
+        // tests, and blue.
+        (
+            "lambda GetFunction",
+            functions + 2 * published + 2 * existing + functions + tested,
+        ),
+        // What users leave.
+        ("lambda GetFunctionConcurrency", warmed),
+        ("lambda GetAccountSettings", warmed.min(1)),
         ("lambda GetPolicy", functions),
         ("lambda Invoke", invocations),
         ("lambda ListEventSourceMappings", functions),
         ("lambda ListFunctionUrlConfigs", functions),
         ("lambda PublishVersion", published),
         ("lambda UpdateFunctionCode", uploads),
+        ("s3 GetObject", zips),
+        ("ecr BatchGetImage", uploads - zips),
         ("events PutEvents", notices),
         ("sns Publish", 2 * notices),
     ]);
@@ -341,7 +418,7 @@ mod tests {
             .iter()
             .map(|step| {
                 (
-                    step.weight.percent(),
+                    step.weight.whole().unwrap(),
                     step.after_seconds,
                     step.longest_seconds,
                     step.looks,
@@ -359,7 +436,51 @@ mod tests {
         );
         assert_eq!((forecast.seconds, forecast.longest_seconds), (1200, 3600));
         assert_eq!(forecast.state_transitions, 9 + 3 + 11 * 3 + 2);
-        assert_eq!(forecast.calls["cloudwatch DescribeAlarms"], 12);
+        assert_eq!(forecast.calls["cloudwatch DescribeAlarms"], 13);
+    }
+
+    #[test]
+    fn says_what_a_tenth_is_behind_each_splitter() {
+        let weights = [json!(0.1), json!(2.5), json!(10), json!(100)];
+        let steps = weights.map(|weight| json!({"weight": weight, "bakeSeconds": 60}));
+        let steps = json!({"type": "canary", "steps": steps});
+        let group = |name: &str| {
+            format!(
+                "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/{name}/73e2d6bc24d8a067"
+            )
+        };
+        let rule = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/web/50dc6c495c0c9188/f2f7dc8efc522ab2/9683b2d02a6cabee";
+        for (traffic, told) in [
+            (
+                json!({"type": "alias"}),
+                ["0.1 %", "2.5 %", "10 %", "100 %"],
+            ),
+            (
+                json!({"type": "alb", "ruleArn": rule, "targetGroupArns": [group("a"), group("b")]}),
+                ["0.1 % (1 of 1000)", "2.5 % (25 of 1000)", "10 %", "100 %"],
+            ),
+            (
+                json!({"type": "route53", "hostedZoneId": "Z0123456789ABCDEFGHIJ", "recordName": "api.example.com"}),
+                [
+                    "0.1 % (in fact 0.4 %, 1 of 256)",
+                    "2.5 % (1 of 40)",
+                    "10 %",
+                    "100 %",
+                ],
+            ),
+        ] {
+            let mut request = json!({"application": "chat", "strategy": steps, "traffic": traffic,
+                "functions": [{"functionName": "f", "alias": "live"}]});
+            if traffic["type"] == "alb" {
+                request["functions"] = json!([{"functionName": "f"}]);
+            }
+            let forecast = match Request::parse(&request) {
+                Ok(Request::Release(request)) => forecast(&request),
+                other => panic!("{other:?}"),
+            };
+            let seen: Vec<_> = forecast.steps.iter().map(Step::on_green).collect();
+            assert_eq!(seen, told);
+        }
     }
 
     #[test]

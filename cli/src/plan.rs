@@ -50,8 +50,7 @@ pub(crate) async fn plan(
     if let Some(preflight) = &preflight {
         screen.say(&found(preflight));
     }
-    let is_free = preflight.is_none_or(|preflight| preflight.problems.is_empty());
-    Ok(if is_free { Exit::Done } else { Exit::Rejected })
+    Ok(preflight.map_or(Exit::Done, |preflight| preflight.exit()))
 }
 
 fn lines(request: &ReleaseRequest, forecast: &Forecast) -> String {
@@ -63,7 +62,7 @@ fn lines(request: &ReleaseRequest, forecast: &Forecast) -> String {
     for (index, step) in forecast.steps.iter().enumerate() {
         table.add_row([
             (index + 1).to_string(),
-            step.weight.to_string(),
+            step.on_green(),
             format!("+{}", span(step.after_seconds)),
             seconds(step.bake_seconds),
             seconds(step.longest_seconds),
@@ -78,11 +77,12 @@ fn lines(request: &ReleaseRequest, forecast: &Forecast) -> String {
         .map(|(call, count)| format!("{call} {count}"))
         .collect();
     let cost = &forecast.cost;
+    let checks = checks(request);
     format!(
         "{}: {} step{}, {} function{}, {} of bakes, {} at most\n\n{}\n\n\
          states entered  {}, and {} of the retention\n\
          AWS calls       {calls}: {}\n\
-         cost            ${:.4} (Step Functions {:.4}, Lambda {:.4}, CloudWatch {:.4}, DynamoDB {:.4}, SNS and EventBridge {:.4};\n\
+         {checks}cost            ${:.4} (Step Functions {:.4}, Lambda {:.4}, CloudWatch {:.4}, DynamoDB {:.4}, SNS and EventBridge {:.4};\n\
          \u{20}               us-east-1's list prices, no free tier, where all goes well)",
         forecast.application,
         forecast.steps.len(),
@@ -104,6 +104,23 @@ fn lines(request: &ReleaseRequest, forecast: &Forecast) -> String {
     )
 }
 
+/// A line of the health checks, each with the side that it belongs to; nothing where there are none.
+fn checks(request: &ReleaseRequest) -> String {
+    let checks = &request.analysis.health_checks;
+    if checks.is_empty() {
+        return String::new();
+    }
+    let each = checks.iter().map(|check| match check.side() {
+        Some(side) => format!("{check} of {side}"),
+        None => check.to_string(),
+    });
+    let each: Vec<_> = each.collect();
+    format!(
+        "health checks   {}; a release asks those of the side that is green in it\n",
+        each.join(", ")
+    )
+}
+
 fn found(preflight: &Preflight) -> String {
     let mut lines = Vec::new();
     for (heading, found) in [
@@ -116,8 +133,18 @@ fn found(preflight: &Preflight) -> String {
             lines.extend(found.iter().map(|one| format!("  {one}")));
         }
     }
+    if !preflight.could_not_tell.is_empty() {
+        lines.push(String::new());
+        let unknown = preflight.could_not_tell.iter();
+        lines.extend(unknown.map(|one| format!("could not tell: {one}")));
+    }
     if preflight.problems.is_empty() {
-        lines.push("\nnothing is in the way".to_owned());
+        let end = if preflight.could_not_tell.is_empty() {
+            "\nnothing is in the way"
+        } else {
+            "\nnothing is known to be in the way, but not everything could be read"
+        };
+        lines.push(end.to_owned());
     }
     lines.join("\n")
 }
@@ -171,8 +198,25 @@ mod tests {
                 "after approval"
             ]
         );
-        assert_eq!(rows[7], ["states entered", "74, and 6 of the retention"]);
+        assert_eq!(rows[7], ["states entered", "74, and 7 of the retention"]);
         assert!(shown.contains("cost            $0.00"), "{shown}");
+    }
+
+    #[test]
+    fn names_the_side_of_each_health_check() {
+        let request = json!({"application": "chat", "strategy": "dev",
+            "functions": [{"functionName": "f", "alias": "live"}],
+            "traffic": {"type": "route53", "hostedZoneId": "Z0123456789ABCDEFGHIJ", "recordName": "api.example.com"},
+            "analysis": {"healthChecks": [
+                {"url": "https://blue.example.com/health", "setIdentifier": "blue"},
+                {"route53HealthCheckId": "abc", "setIdentifier": "green"}]}});
+        let Ok(Request::Release(request)) = Request::parse(&request) else {
+            panic!("it is a release");
+        };
+        let shown = lines(&request, &forecast(&request));
+        let told = "\nhealth checks   https://blue.example.com/health of record \"blue\", abc of record \
+                    \"green\"; a release asks those of the side that is green in it\n";
+        assert!(shown.contains(told), "{shown}");
     }
 
     #[test]
@@ -190,5 +234,13 @@ mod tests {
             ..Preflight::default()
         };
         assert_eq!(found(&not), "\nin the way\n  no");
+        let unknown = Preflight {
+            could_not_tell: vec!["what serves: no answer".into()],
+            ..Preflight::default()
+        };
+        assert_eq!(
+            found(&unknown),
+            "\ncould not tell: what serves: no answer\n\nnothing is known to be in the way, but not everything could be read"
+        );
     }
 }

@@ -1,22 +1,40 @@
-//! What would be in a release's way, read from AWS and changing nothing.
+//! What a start would say of a release at this moment, read from AWS and changing nothing.
 
-use std::collections::BTreeMap;
+use std::time::SystemTime;
 
+use aws_credential_types::provider::ProvideCredentials as _;
 use crossfade::{
+    admission,
     aws::{
+        artifacts::Artifacts,
+        classify::chain,
+        executions::Executions,
         functions::Functions,
-        ledger::{Ledger, Record},
+        ledger::Ledger,
         metrics::Metrics,
         traffic::{Serving, Traffic},
     },
-    domain::check::{AlarmState, Reading},
-    error::Error,
-    wire::request::{Code, PreexistingAlarms, ReleaseRequest},
+    domain::{
+        Timestamp,
+        admission::{
+            Admission, Holder, Kind, Limits, Place, Read, Seen, Unknown, Unread, decide, locks_of,
+        },
+        front_door::FrontDoor,
+        health::{Side, of_green},
+    },
+    wire::request::{HealthCheck, ReleaseRequest},
 };
 use futures::future::join_all;
 use serde::Serialize;
 
-use crate::{place::Aws, runs::Run, trouble::Trouble};
+use crate::{
+    exit::{Ended, Exit},
+    place::Aws,
+    trouble::Trouble,
+};
+
+/// The most that is told of why something could not be read, characters.
+const REASON: usize = 200;
 
 /// What AWS says before a release.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -26,150 +44,198 @@ pub(crate) struct Preflight {
     pub(crate) serving: Vec<String>,
     /// What people should know.
     pub(crate) warnings: Vec<String>,
-    /// What would turn the release away.
+    /// What would turn the release away, each by its path.
     pub(crate) problems: Vec<String>,
+    /// What may or may not be in the way, and why nobody knows.
+    pub(crate) could_not_tell: Vec<String>,
+    /// What a start would end with.
+    #[serde(skip)]
+    pub(crate) refusal: Option<Kind>,
 }
 
 impl Preflight {
-    /// Looks. What cannot be read is a warning: the role of the one who asks may be less than Crossfade's.
+    /// Looks. What cannot be read is told as such: the role of the one who asks may be less than Crossfade's.
     pub(crate) async fn of(aws: &Aws, request: &ReleaseRequest) -> Self {
+        if let Some(why) = without_credentials(aws).await {
+            let what = "anything about AWS".to_owned();
+            let unknown = Unknown {
+                what,
+                because: Unread { why, passes: false },
+            };
+            return Self::from(Admission {
+                unknown: vec![unknown],
+                ..Admission::default()
+            });
+        }
         let config = aws.config();
-        let (traffic, metrics, functions) = (
+        let (traffic, metrics, functions, artifacts) = (
             Traffic::new(config),
             Metrics::new(config),
             Functions::new(config),
+            Artifacts::new(config),
         );
+        let now: Timestamp = SystemTime::now().into();
+        let ledger = aws.ledger().await.map_err(|trouble| unread(&trouble));
         let names = request.functions.iter().map(|asked| &asked.function_name);
-        let (observed, readings, bypasses, open, stack) = futures::join!(
-            traffic.observe(request),
-            metrics.alarms(&request.analysis.alarms),
+        let (world, splitter, bypasses, holders, limits, machine) = futures::join!(
+            Box::pin(admission::world(
+                &functions,
+                &artifacts,
+                &metrics,
+                ledger.as_ref().ok(),
+                request,
+                now
+            )),
+            Box::pin(admission::splitter(&traffic, ledger.as_ref().ok(), request)),
             join_all(names.map(|name| functions.bypasses(name))),
-            open(aws),
-            aws.stack(),
+            holders(aws, ledger.as_ref(), request, now),
+            limits(aws),
+            aws.machine(),
         );
-        let mut seen = Self::default();
-        match observed {
-            Ok(observed) => {
-                for (asked, serving) in request.functions.iter().zip(&observed.functions) {
-                    let serves = told(serving);
-                    seen.serving
-                        .push(format!("{}: {serves}", asked.function_name));
-                }
-                seen.warnings.extend(observed.warnings);
-            }
-            Err(
-                error @ (Error::ChangedOutside(_)
-                | Error::ValidationFailed(_)
-                | Error::InvalidRequest(_)),
-            ) => seen.problems.push(error.to_string()),
-            Err(error) => seen.unread("what serves", error),
+        let region = config.region().map_or("", AsRef::as_ref).to_owned();
+        let mut seen = Seen {
+            place: machine.map_or_else(
+                |_| Place {
+                    region,
+                    ..Place::default()
+                },
+                |arn| Place::of(&arn),
+            ),
+            limits,
+            holders,
+            splitter: splitter.problems,
+            ways: splitter.ways,
+            ..world
+        };
+        if let Some(observed) = &splitter.observed {
+            seen.blues = admission::blues(&functions, request, &observed.functions).await;
         }
-        match readings {
-            Ok(readings) => seen.alarms(&readings, request.analysis.preexisting_alarms),
-            Err(error) => seen.unread("the alarms", error),
+        let mut told = Self::from(decide(request, &seen, now));
+        told.warnings.extend(splitter.warnings);
+        if let Some(observed) = splitter.observed {
+            for (asked, serving) in request.functions.iter().zip(&observed.functions) {
+                let serves = serves(serving);
+                told.serving
+                    .push(format!("{}: {serves}", asked.function_name));
+            }
+            let checks = &request.analysis.health_checks;
+            told.serving.extend(asked(checks, &observed.door));
+            told.warnings.extend(observed.warnings);
         }
         for found in bypasses {
             match found {
-                Ok(found) => seen.warnings.extend(found),
-                Err(error) => seen.unread("who calls a function past its alias", error),
+                Ok(found) => told.warnings.extend(found),
+                // It is in nobody's way: a warning of the release may be missing here.
+                Err(error) => told.warnings.push(format!(
+                    "could not read who calls a function past its alias: {}",
+                    brief(&error.to_string())
+                )),
             }
         }
-        match open {
-            Ok(open) => seen.in_flight(request, &open),
-            Err(trouble) => seen
-                .warnings
-                .push(format!("could not read the ledger: {trouble}")),
-        }
-        if let Ok(stack) = stack {
-            seen.stack(request, &stack.parameters);
-        }
-        seen
+        told
     }
 
-    fn unread(&mut self, what: &str, error: Error) {
-        let trouble = Trouble::from(error);
-        self.warnings
-            .push(format!("could not read {what}: {trouble}"));
-    }
-
-    fn alarms(&mut self, readings: &[Reading], preexisting: PreexistingAlarms) {
-        for Reading { name, state, .. } in readings {
-            match (state, preexisting) {
-                (AlarmState::Ok, _) => {}
-                (AlarmState::Alarm, PreexistingAlarms::Refuse) => self.problems.push(format!(
-                    "alarm {name} is in ALARM: wait until it is OK, or release with analysis.preexistingAlarms = ignore"
-                )),
-                (AlarmState::Alarm, PreexistingAlarms::Ignore) => self.warnings.push(format!(
-                    "alarm {name} is in ALARM, and counts only once it fires anew"
-                )),
-                (AlarmState::InsufficientData, _) => self.warnings.push(format!(
-                    "alarm {name} has INSUFFICIENT_DATA: as long as that is so, no bake passes"
-                )),
-                (AlarmState::Missing, _) => self
-                    .problems
-                    .push(format!("no alarm of the name {name} exists")),
-            }
+    /// What the exit code is.
+    pub(crate) fn exit(&self) -> Exit {
+        match self.refusal {
+            Some(kind) => Ended::refused(kind.into()),
+            None if self.could_not_tell.is_empty() => Exit::Done,
+            None => Exit::CouldNotTell,
         }
     }
+}
 
-    /// Whether somebody else has a lock that this release needs.
-    fn in_flight(&mut self, request: &ReleaseRequest, open: &[Record]) {
-        let mut needs = vec![format!("application/{}", request.application)];
-        let names = request.functions.iter().map(|asked| &asked.function_name);
-        needs.extend(names.map(|name| format!("function/{name}")));
-        for record in open {
-            let held: Vec<_> = needs
+impl From<Admission> for Preflight {
+    fn from(mut admission: Admission) -> Self {
+        if admission.idle_wait_seconds > 0 {
+            admission.warnings.push(format!(
+                "waits {} s before green is validated, until nobody reaches the idle side",
+                admission.idle_wait_seconds
+            ));
+        }
+        Self {
+            serving: Vec::new(),
+            refusal: admission.refusal().map(|(kind, _)| kind),
+            problems: admission.problems.iter().map(ToString::to_string).collect(),
+            could_not_tell: admission
+                .unknown
                 .iter()
-                .filter(|lock| record.locks.contains(lock))
-                .map(String::as_str)
-                .collect();
-            if !held.is_empty() {
-                let arn = record.execution.clone();
-                let status: &str = record.status.into();
-                self.problems.push(format!(
-                    "release {} of {} ({status}) has {}",
-                    Run { arn }.name(),
-                    record.application,
-                    held.join(", ")
-                ));
-            }
-        }
-    }
-
-    /// Whether the stack was deployed for what the request names.
-    fn stack(&mut self, request: &ReleaseRequest, parameters: &BTreeMap<String, String>) {
-        let parameter = |name: &str| parameters.get(name).map(String::as_str);
-        let prefix = parameter("TargetFunctionPrefix").unwrap_or_default();
-        for (index, asked) in request.functions.iter().enumerate() {
-            let name = asked.function_name.as_ref();
-            if !name.starts_with(prefix) {
-                self.problems.push(format!(
-                    "functions[{index}].functionName: the stack may release functions that begin with {prefix}, and {name} does not"
-                ));
-            }
-            if let (Some(Code::S3 { s3_bucket, .. }), Some(bucket)) =
-                (&asked.code, parameter("ArtifactBucket"))
-                && s3_bucket.as_ref() != bucket
-            {
-                self.problems.push(format!(
-                    "functions[{index}].code.s3Bucket: the stack may read from {}, not from {s3_bucket}",
-                    if bucket.is_empty() { "no bucket" } else { bucket }
-                ));
-            }
+                .map(|unknown| format!("{}: {}", unknown.what, brief(&unknown.because.why)))
+                .collect(),
+            warnings: admission.warnings,
         }
     }
 }
 
-/// The releases that have not ended.
-async fn open(aws: &Aws) -> Result<Vec<Record>, Trouble> {
-    let ledger: Ledger = aws.ledger().await?;
-    let running = ledger.running().await?;
-    let records = join_all(running.iter().map(|execution| ledger.get(execution))).await;
-    let records: Vec<_> = records.into_iter().collect::<Result<_, _>>()?;
-    Ok(records.into_iter().flatten().collect())
+/// Which health checks a release that began now would ask: those of the side that is green.
+fn asked(checks: &[HealthCheck], door: &FrontDoor) -> Option<String> {
+    let side = Side::green(door).filter(|_| !checks.is_empty())?;
+    let asked = of_green(checks, door);
+    let asked: Vec<_> = asked.iter().map(ToString::to_string).collect();
+    Some(format!(
+        "green is {side}, and its health checks are asked: {}",
+        asked.join(", ")
+    ))
 }
 
-fn told(serving: &Serving) -> String {
+/// Why there are no credentials; none where there are some.
+async fn without_credentials(aws: &Aws) -> Option<String> {
+    let why = match aws.config().credentials_provider() {
+        Some(provider) => chain(&provider.provide_credentials().await.err()?),
+        None => "there are none".to_owned(),
+    };
+    Some(format!(
+        "no credentials; log in, or name another profile with --profile ({})",
+        brief(&why)
+    ))
+}
+
+/// What the stack was deployed for.
+async fn limits(aws: &Aws) -> Read<Limits> {
+    match aws.stack().await {
+        Ok(stack) => Read::Seen(Limits::of(|name| {
+            stack.parameters.get(name).cloned().unwrap_or_default()
+        })),
+        Err(trouble) => Read::Unread(unread(&trouble)),
+    }
+}
+
+/// Who holds what the release needs.
+async fn holders(
+    aws: &Aws,
+    ledger: Result<&Ledger, &Unread>,
+    request: &ReleaseRequest,
+    now: Timestamp,
+) -> Read<Vec<Holder>> {
+    let ledger = match ledger {
+        Ok(ledger) => ledger,
+        Err(why) => return Read::Unread(why.clone()),
+    };
+    let found = async {
+        let holding = ledger.holding(&locks_of(request)).await?;
+        let executions = Executions::new(aws.config());
+        admission::holders(ledger, &executions, holding, now).await
+    };
+    found.await.into()
+}
+
+fn unread(trouble: &Trouble) -> Unread {
+    Unread {
+        why: trouble.what.clone(),
+        passes: false,
+    }
+}
+
+/// A reason in one line.
+fn brief(why: &str) -> String {
+    let line = why.lines().next().unwrap_or_default();
+    if line.chars().count() <= REASON {
+        return line.to_owned();
+    }
+    line.chars().take(REASON).chain(['…']).collect()
+}
+
+fn serves(serving: &Serving) -> String {
     match (&serving.alias, &serving.seen, &serving.version) {
         (Some(alias), Some(seen), _) => format!("alias {alias} is on {seen}"),
         (Some(alias), None, _) => format!("alias {alias} does not exist yet: a first release"),
@@ -180,79 +246,55 @@ fn told(serving: &Serving) -> String {
 
 #[cfg(test)]
 mod tests {
-    use PreexistingAlarms::{Ignore, Refuse};
-    use crossfade::{domain::names::AlarmName, wire::request::Request};
-    use serde_json::json;
+    use crossfade::domain::admission::{Problem, Stage};
 
     use super::*;
 
-    fn request() -> Box<ReleaseRequest> {
-        let request = json!({"application": "chat", "strategy": "dev",
-            "functions": [{"functionName": "chat-api", "alias": "live", "code": {"s3Bucket": "mine", "s3Key": "1.zip"}}]});
-        match Request::parse(&request) {
-            Ok(Request::Release(request)) => request,
-            other => panic!("{other:?}"),
+    fn unknown() -> Unknown {
+        Unknown {
+            what: "whether there is a function \"chat\"".into(),
+            because: Unread {
+                why: format!("AccessDeniedException: {}\nat line 2", "no ".repeat(200)),
+                passes: false,
+            },
         }
     }
 
     #[test]
-    fn an_alarm_that_cannot_pass_is_in_the_way() {
-        let seen = |state, preexisting| {
-            let name = AlarmName::try_from("a".to_owned()).unwrap();
-            let mut seen = Preflight::default();
-            seen.alarms(
-                &[Reading {
-                    name,
-                    state,
-                    since: None,
-                }],
-                preexisting,
-            );
-            (seen.problems.len(), seen.warnings.len())
+    fn exits_by_what_a_start_would_end_with() {
+        let with = |problems: &[(Stage, Kind)], unknown: Vec<Unknown>| {
+            let problems = problems.iter().map(|&(stage, kind)| Problem {
+                path: "a".into(),
+                message: "b".into(),
+                kind,
+                stage,
+            });
+            Preflight::from(Admission {
+                problems: problems.collect(),
+                unknown,
+                ..Admission::default()
+            })
+            .exit()
         };
-        assert_eq!(seen(AlarmState::Ok, Refuse), (0, 0));
-        assert_eq!(seen(AlarmState::Alarm, Refuse), (1, 0));
-        assert_eq!(seen(AlarmState::Alarm, Ignore), (0, 1));
-        assert_eq!(seen(AlarmState::Missing, Ignore), (1, 0));
-        assert_eq!(seen(AlarmState::InsufficientData, Refuse), (0, 1));
+        assert_eq!(with(&[], Vec::new()), Exit::Done);
+        assert_eq!(with(&[], vec![unknown()]), Exit::CouldNotTell);
+        let locks = (Stage::Locks, Kind::DeploymentInProgress);
+        let invalid = (Stage::World, Kind::InvalidRequest);
+        assert_eq!(with(&[locks], vec![unknown()]), Exit::Rejected);
+        assert_eq!(with(&[locks, invalid], Vec::new()), Exit::Usage);
     }
 
     #[test]
-    fn what_the_stack_may_not_touch_is_told_before() {
-        let stack = |prefix: &str, bucket: &str| {
-            let mut seen = Preflight::default();
-            let parameters = [("TargetFunctionPrefix", prefix), ("ArtifactBucket", bucket)];
-            let parameters = parameters.map(|(name, value)| (name.to_owned(), value.to_owned()));
-            seen.stack(&request(), &BTreeMap::from(parameters));
-            seen.problems
-        };
-        assert_eq!(stack("chat-", "mine"), Vec::<String>::new());
-        assert!(stack("orders-", "mine")[0].contains("begin with orders-"));
-        assert!(stack("chat-", "")[0].contains("no bucket"));
-    }
-
-    #[test]
-    fn another_release_is_in_the_way_by_application_or_by_function() {
-        let release = |application: &str, function: &str| {
-            let release = serde_json::from_value(json!({
-                "application": application, "startedAt": "2026-11-20T12:00:00Z",
-                "functions": [{"functionName": function, "alias": "live", "blueVersion": "1", "greenVersion": "2", "revisionId": "r"}],
-                "plan": {"steps": [{"weight": 100, "bakeSeconds": 0}]},
-                "analysis": {}, "hold": {"timeoutSeconds": 60, "onTimeout": "rollBack"}, "blueHours": 24,
-                "position": {"step": 0, "waitedSeconds": 0, "waitSeconds": 0}}))
-            .unwrap();
-            let mut seen = Preflight::default();
-            seen.in_flight(&request(), &[Record::of("arn:execution:m:x", &release)]);
-            seen.problems
-        };
-        assert_eq!(release("orders", "orders-api"), Vec::<String>::new());
-        assert_eq!(
-            release("chat", "other"),
-            ["release x of chat (IN_FLIGHT) has application/chat"]
+    fn tells_in_one_line_what_could_not_be_read() {
+        let told = Preflight::from(Admission {
+            unknown: vec![unknown()],
+            ..Admission::default()
+        });
+        let line = &told.could_not_tell[0];
+        assert!(
+            line.starts_with("whether there is a function \"chat\": AccessDeniedException: no"),
+            "{line}"
         );
-        assert_eq!(
-            release("orders", "chat-api"),
-            ["release x of orders (IN_FLIGHT) has function/chat-api"]
-        );
+        assert!(!line.contains('\n') && line.chars().count() < 260, "{line}");
     }
 }

@@ -2,12 +2,13 @@
 
 use std::{
     borrow::Cow,
-    env,
+    env, fmt,
     io::{IsTerminal, Write, stderr, stdout},
     time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressStyle};
+use crossfade::domain::weight::Weight;
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -18,6 +19,14 @@ use crate::story::{Happening, Now};
 pub(crate) struct Screen {
     json: bool,
     bar: Option<ProgressBar>,
+}
+
+/// Writes the bar's position, which is in tenths of a percent, as a weight.
+fn written(state: &ProgressState, to: &mut dyn fmt::Write) {
+    let tenths = u16::try_from(state.pos()).ok();
+    let weight = tenths.and_then(Weight::of_tenths).unwrap_or(Weight::FULL);
+    // Writing to a String cannot fail.
+    let _ = write!(to, "{weight}");
 }
 
 /// How often the bar's spinner turns.
@@ -41,11 +50,12 @@ impl Screen {
                 "{bar:20.green/blue}"
             };
             let template =
-                format!("{{spinner}} {{prefix}} [{bar}] {{pos}} % on green; {{wide_msg}}");
+                format!("{{spinner}} {{prefix}} [{bar}] {{weight}} on green; {{wide_msg}}");
             let style = ProgressStyle::with_template(&template)
                 .expect("the template is one")
+                .with_key("weight", written)
                 .progress_chars("=> ");
-            let bar = ProgressBar::new(100).with_style(style);
+            let bar = ProgressBar::new(Weight::FULL.tenths().into()).with_style(style);
             bar.set_prefix(name.to_owned());
             bar.enable_steady_tick(TICK);
             bar
@@ -70,7 +80,7 @@ impl Screen {
     /// How it stands until the next look.
     pub(crate) fn now(&self, now: &Now) {
         if let Some(bar) = &self.bar {
-            bar.set_position(u64::from(now.weight.percent()));
+            bar.set_position(now.weight.tenths().into());
             bar.set_message(now.told.clone());
         }
     }

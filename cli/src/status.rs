@@ -352,7 +352,7 @@ mod tests {
             (Status::RolledBack, 0),
         ] {
             let view = View::of(&record(status));
-            assert_eq!(view.weight.percent(), percent, "{status:?}");
+            assert_eq!(view.weight.whole(), Some(percent), "{status:?}");
         }
     }
 

@@ -471,6 +471,7 @@ impl Story {
         let name = state.map_or("", |state| state.name.as_str());
         let doing = match name {
             "" | "Route" | "DeployGreen" | "AnythingToRelease" => "making green".to_owned(),
+            "AwaitIdle" => "waiting until nobody reaches the idle side".to_owned(),
             "ValidateGreen" => "proving green".to_owned(),
             "AwaitApproval" => "waits for approval".to_owned(),
             "Hold" => "held".to_owned(),
@@ -684,7 +685,7 @@ mod tests {
     fn between_two_looks_the_bake_is_seen_to_go_on() {
         let (story, _) = told(baking());
         let now = story.now(at(13 + 20));
-        assert_eq!(now.weight.percent(), 10);
+        assert_eq!(now.weight.whole(), Some(10));
         assert!(
             now.told
                 .starts_with("step 1 of 2, bakes 80 of 300 s; green 2.00 %"),

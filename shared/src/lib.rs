@@ -9,7 +9,8 @@
 //! - [`aws`]: the only place that names an SDK: thin effects that make no choice. (API Gateway's are
 //!   in `functions/front-door`, which alone needs them.)
 //! - [`rollback`]: how traffic is made whole, shared by every way back to blue.
-//! - [`freeze`]: whether a release may begin at this time, shared by all that begin one.
+//! - [`admission`]: what has to be read to decide whether a release may begin, shared by who begins one and
+//!   who asks beforehand; [`freeze`]: whether one may at this time.
 //! - [`error`]: what can go wrong, by the names that the state machine matches.
 //! - [`run`]: what all `main`s share.
 //!
@@ -28,6 +29,7 @@
 //! 7. *armed*: the ledger knows the way back from the first shift to the end of retention.
 //! 8. *told*: every end state is published ([`aws::notify`]).
 
+pub mod admission;
 pub mod aws;
 pub mod domain;
 pub mod emf;

@@ -49,6 +49,10 @@ fn minimal() -> Value {
     })
 }
 
+fn records() -> Value {
+    json!({ "type": "route53", "hostedZoneId": "Z0123456789ABCDEFGHIJ", "recordName": "api.example.com" })
+}
+
 fn release(request: &Value) -> ReleaseRequest {
     match Request::parse(request) {
         Ok(Request::Release(release)) => *release,
@@ -205,9 +209,11 @@ fn a_front_door_is_wired_alone_or_before_a_release() {
 #[test]
 fn health_checks_are_of_two_kinds() {
     let mut request = minimal();
+    request["traffic"] = records();
     request["analysis"] = json!({"healthChecks": [
-        {"route53HealthCheckId": "abcdef11-2222-3333-4444-555555fedcba"},
-        {"url": "https://green.example.com:8443/health?deep=1", "intervalSeconds": 20},
+        {"route53HealthCheckId": "abcdef11-2222-3333-4444-555555fedcba", "setIdentifier": "blue"},
+        {"url": "https://green.example.com:8443/health?deep=1", "intervalSeconds": 20,
+            "setIdentifier": "green"},
     ]});
     let parsed = Request::parse(&request).unwrap();
     assert_carried(&parsed);
@@ -230,6 +236,33 @@ fn prod_asks_a_person_before_the_last_step() {
         [0, 1, 2, 3].map(|i| release.max_bake_seconds(i)),
         [Some(3600), Some(3600), Some(3600), None]
     );
+}
+
+#[test]
+fn accepts_weights_in_steps_of_a_tenth() {
+    for tenths in 1..1000u16 {
+        let percent = f64::from(tenths) / 10.0;
+        let mut request = minimal();
+        request["strategy"] = json!({ "type": "canary", "approveBefore": percent, "steps": [
+            { "weight": percent, "bakeSeconds": 60 }, { "weight": 100, "bakeSeconds": 0 }] });
+        let plan = release(&request).plan();
+        assert_eq!(plan.steps()[0].weight.tenths(), tenths);
+        assert!(plan.needs_approval(0) && validator().is_valid(&request));
+        // What is written has no digit that the request had not.
+        let written = serde_json::to_value(&plan).unwrap();
+        let digits = match tenths % 10 {
+            0 => format!("{}", tenths / 10),
+            tenth => format!("{}.{tenth}", tenths / 10),
+        };
+        assert_eq!(written["steps"][0]["weight"].to_string(), digits);
+        let finer = f64::from(tenths).mul_add(10.0, 5.0) / 100.0;
+        request["strategy"]["steps"][0]["weight"] = json!(finer);
+        let found = problems(&request).to_string();
+        let told = format!(
+            "strategy.steps[0].weight: must be a number from 0 to 100 in steps of 0.1, not {finer}"
+        );
+        assert!(found.starts_with(&told), "{found}");
+    }
 }
 
 #[test]
@@ -440,7 +473,7 @@ fn no_nesting_exhausts_the_stack() {
 // --- parser and schema, value by value --------------------------------------------------------
 
 /// What only the parser knows: rules between fields, and sizes in bytes.
-const RULES: [&str; 8] = [
+const RULES: [&str; 12] = [
     "same function",
     "is the same as",
     "must rise",
@@ -449,6 +482,10 @@ const RULES: [&str; 8] = [
     "needs a smoke test",
     "strategy's longest bake",
     "bytes",
+    "in steps of 0.1",
+    "swap roles at each promotion",
+    "which the health check asks when it is green",
+    "does not name a record",
 ];
 
 fn assert_agree(schema: &Validator, request: &Value) {
@@ -502,6 +539,16 @@ fn make_full() -> Vec<Value> {
             json!({ "type": "linear", "stepWeight": 20, "intervalSeconds": 5, "bakeSeconds": 9,
                     "approveBefore": 40 }),
         ),
+        with(
+            "strategy",
+            json!({ "type": "linear", "stepWeight": 33.3, "intervalSeconds": 5, "approveBefore": 99.9 }),
+        ),
+        with(
+            "strategy",
+            json!({ "type": "canary", "approveBefore": 2.5, "steps": [
+                { "weight": 0.1, "bakeSeconds": 60 }, { "weight": 2.5, "bakeSeconds": 60 },
+                { "weight": 100, "bakeSeconds": 0 }] }),
+        ),
         code(json!({ "s3Bucket": "artifacts", "s3Key": "k", "s3ObjectVersion": "v" })),
         code(json!({ "imageUri": format!("{image}@sha256:{}", "0a".repeat(32)) })),
         code(json!({ "version": "42" })),
@@ -537,7 +584,7 @@ fn probes() -> Vec<Value> {
         json!({ "x": 1 }), json!({ "type": "alias" }), json!({ "": 1 }),
         json!({ "/a/b~0": 1 }), json!({ "a": 1 }), json!({ "~": 1 }), json!({ "/~2": 1 }),
         json!(["a", "a"]), json!(["a", "b"]), json!(-1), json!(-0.0), json!(0.5), json!(10.0),
-        json!(10.5), json!(1e10), json!(1e300), json!(u64::MAX), json!(i64::MIN),
+        json!(10.5), json!(0.1), json!(0.05), json!(99.9), json!(100.1), json!(0.1 + 0.2), json!(1e10), json!(1e300), json!(u64::MAX), json!(i64::MIN),
     ];
     // Both sides of every bound there is.
     for bound in [
@@ -594,6 +641,41 @@ fn parser_and_schema_agree_at_every_place() {
         }
     }
     println!("parser and schema agree on {tried} requests");
+}
+
+#[test]
+fn parser_and_schema_agree_at_every_place_of_a_health_check() {
+    let mut request = minimal();
+    request["traffic"] = records();
+    request["analysis"] = json!({"healthChecks": [
+        {"url": "https://blue.example.com/health", "setIdentifier": "blue", "targetGroupArn": null},
+        {"route53HealthCheckId": "abc", "setIdentifier": "green"},
+    ]});
+    let (schema, probes) = (validator(), probes());
+    assert!(Request::parse(&request).is_ok());
+    assert_agree(schema, &request);
+    let mut all = Vec::new();
+    places(&request["analysis"], "/analysis", &mut all);
+    for place in all {
+        for probe in &probes {
+            let mut changed = request.clone();
+            *changed.pointer_mut(&place).unwrap() = probe.clone();
+            assert_agree(schema, &changed);
+        }
+    }
+}
+
+/// A check of a release that a former version began is of no side, and is carried as it is.
+#[test]
+fn carries_a_health_check_without_a_side() {
+    let former = json!({"healthChecks": [{"url": "https://green.example.com/health"}]});
+    let analysis: Analysis = serde_json::from_value(former).unwrap();
+    assert_eq!(analysis.health_checks[0].side(), None);
+    let written = serde_json::to_value(&analysis).unwrap();
+    assert_eq!(
+        serde_json::from_value::<Analysis>(written).unwrap(),
+        analysis
+    );
 }
 
 // --- anything at all --------------------------------------------------------------------------

@@ -304,6 +304,8 @@ impl Release {
         json!({
             "detail-type": "Step Functions Execution Status Change",
             "source": "aws.states",
+            "account": "000000000000",
+            "region": "us-east-1",
             "time": Utc::now().to_rfc3339(),
             "detail": {
                 "executionArn": self.execution, "status": "ABORTED",

@@ -206,9 +206,8 @@ fn at_writes(scenario: Scenario, calls: &[Call], stack: &str) -> Vec<Injection> 
 fn of_events(scenario: Scenario) -> Vec<Injection> {
     let events: &[(&str, &str)] = match scenario.path {
         Path::Alarm => &[("alarm", ALARM), ("status", STATUS)],
-        Path::Verdict => &[("status", STATUS)],
         // The alarm of one that was promoted is the release's before.
-        Path::RejectedAlarm | Path::RejectedByHand => &[("status", STATUS)],
+        Path::Verdict | Path::RejectedAlarm | Path::RejectedByHand => &[("status", STATUS)],
         Path::Promoted | Path::First | Path::Retained | Path::Approval => &[],
     };
     let mut all = Vec::new();

@@ -181,6 +181,79 @@ class Gap11ApiGateway(Bridged):
         self.weigh("1", "2", 1.0)
         self.assertEqual(self.version(api), "2")
 
+    def test_an_authorizer_is_deployed_and_called_through_stage_variables(self) -> None:
+        allow = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+        answer = {"principalId": "u", "policyDocument": allow, "statusCode": 200, "body": "x"}
+        self.function({"version": "v", "answers": [{**answer, "isAuthorized": True}]})
+        version = self.lambda_.publish_version(FunctionName=self.name)["Version"]
+        self.lambda_.create_alias(FunctionName=self.name, Name="live", FunctionVersion=version)
+        self.lambda_.create_alias(FunctionName=self.name, Name="dev", FunctionVersion="$LATEST")
+        api, resource = self.rest_api(self.uri(version))
+        self.allow(api, version)
+        authorizer = self.rest.create_authorizer(
+            restApiId=api,
+            name="users",
+            type="TOKEN",
+            authorizerUri=self.uri("${stageVariables.alias}"),
+            identitySource="method.request.header.Authorization",
+            authorizerResultTtlInSeconds=0,
+        )["id"]
+        operations = [
+            {"op": "replace", "path": "/authorizationType", "value": "CUSTOM"},
+            {"op": "replace", "path": "/authorizerId", "value": authorizer},
+        ]
+        self.rest.create_deployment(restApiId=api, stageName="prod")
+        self.rest.update_method(restApiId=api, resourceId=resource, httpMethod="ANY", patchOperations=operations)
+        self.assertIsNone(self.call(api)["authorizerVersion"], "it is not deployed")
+        self.rest.create_deployment(restApiId=api, stageName="prod")
+        self.patch(api, "prod", "/variables/alias", "live")
+        headers = {"headers": {"authorization": "t"}}
+        self.assertEqual(self.call(api)["status"], 401)
+        # Its permission is one of its own.
+        self.assertEqual(self.call(api, **headers)["reason"], "NoPermission")
+        for alias in ("live", "dev"):
+            self.allow(api, alias, f"authorizers/{authorizer}")
+        told = self.call(api, **headers)
+        self.assertEqual((told["status"], told["executedVersion"], told["authorizerVersion"]), (200, version, version))
+        self.patch(api, "prod", "/variables/alias", "dev")
+        self.assertEqual(self.call(api, **headers)["authorizerVersion"], "$LATEST")
+        # A change of it is published by a deployment.
+        change = [{"op": "replace", "path": "/authorizerUri", "value": self.uri("live")}]
+        self.rest.update_authorizer(restApiId=api, authorizerId=authorizer, patchOperations=change)
+        self.assertEqual(self.call(api, **headers)["authorizerVersion"], "$LATEST")
+        self.rest.create_deployment(restApiId=api, stageName="prod")
+        self.assertEqual(self.call(api, **headers)["authorizerVersion"], version)
+
+        api, integration = self.http_api(self.arn(version), AutoDeploy=True, StageVariables={"alias": "live"})
+        self.lambda_.add_permission(
+            FunctionName=self.name,
+            Qualifier=version,
+            StatementId="http",
+            Principal="apigateway.amazonaws.com",
+            Action="lambda:InvokeFunction",
+            SourceArn=f"arn:aws:execute-api:{REGION}:{ACCOUNT}:{api}/*",
+        )
+        authorizer = self.http.create_authorizer(
+            ApiId=api,
+            Name="users",
+            AuthorizerType="REQUEST",
+            AuthorizerUri=self.uri("${stageVariables.alias}"),
+            AuthorizerPayloadFormatVersion="2.0",
+            EnableSimpleResponses=True,
+            IdentitySource=["$request.header.Authorization"],
+            AuthorizerResultTtlInSeconds=0,
+        )["AuthorizerId"]
+        route = self.http.get_routes(ApiId=api)["Items"][0]["RouteId"]
+        self.http.update_route(ApiId=api, RouteId=route, AuthorizationType="CUSTOM", AuthorizerId=authorizer)
+        self.assertEqual(self.call(api, **headers)["reason"], "NoPermission")
+        self.allow(api, "live", f"authorizers/{authorizer}")
+        told = self.call(api, **headers)
+        self.assertEqual((told["status"], told["authorizerVersion"]), (200, version))
+        answer = self.http.export_api(ApiId=api, Specification="OAS30", OutputType="JSON", StageName="prod")
+        document = json.loads(answer["body"].read())
+        scheme = document["components"]["securitySchemes"]["users"]["x-amazon-apigateway-authorizer"]
+        self.assertEqual(scheme["authorizerUri"], self.uri("${stageVariables.alias}"))
+
     def test_rest_metrics(self) -> None:
         self.function({"version": "1"}, {"version": "2", "errorRatePercent": 100})
         api, _ = self.rest_api(self.uri("${stageVariables.version}"))

@@ -1163,6 +1163,102 @@ class Gap8Lambda(Bridged):
         self.assertEqual(sums, {"t": 1, "i": 1})
 
 
+class Gap8Readiness(Bridged):
+    """Versions that cannot serve yet, tenants, streams, and what is reported of a start."""
+
+    def state_is(self, version: str, state: str) -> bool:
+        config = self.lambda_.get_function_configuration(FunctionName=self.name, Qualifier=version)
+        return bool(config["State"] == state)
+
+    def tail(self, version: str = "1") -> str:
+        return base64.b64decode(self.invoke(version, LogType="Tail")["LogResult"]).decode()
+
+    def test_an_idle_version_is_woken_by_an_invocation(self) -> None:
+        self.function({"version": "1"})
+        for code, status in (("CodeArtifactUserPendingException", 409), ("ResourceNotReadyException", 502)):
+            asked = {"function": self.name, "version": "1", "state": "Inactive", "seconds": 0.5, "code": code}
+            self.aws.local("POST", "versions/state", asked)
+            time.sleep(0.6)
+            self.assertTrue(self.state_is("1", "Inactive"))
+            self.refused(code, status, self.invoke, "1")
+            self.assertTrue(self.state_is("1", "Pending"))
+            self.refused("ResourceConflictException", 409, self.invoke, "1")
+            self.assertTrue(eventually(lambda: self.state_is("1", "Active")))
+            self.assertNotIn("FunctionError", self.invoke("1"))
+
+    def test_a_failed_version_stays_so(self) -> None:
+        self.function({"version": "1"})
+        asked = {"function": self.name, "version": "1", "state": "Failed", "reason": "No.", "reasonCode": "ImageDeleted"}
+        self.aws.local("POST", "versions/state", asked)
+        config = self.lambda_.get_function_configuration(FunctionName=self.name, Qualifier="1")
+        self.assertEqual((config["State"], config["StateReason"]), ("Failed", "No."))
+        self.refused("ResourceConflictException", 409, self.invoke, "1")
+
+    def test_a_version_with_a_snapshot_is_pending_and_reports_its_restoration(self) -> None:
+        self.function({"version": "1"})
+        self.aws.local("POST", "versions/state", {"function": self.name, "snapStart": True})
+        self.lambda_.update_function_code(FunctionName=self.name, ZipFile=package(version="2", initMs=60))
+        self.settled()
+        self.lambda_.publish_version(FunctionName=self.name)
+        self.assertTrue(self.state_is("2", "Pending"))
+        self.weigh("2")
+        self.refused("SnapStartNotReadyException", 409, self.invoke)
+        self.assertTrue(eventually(lambda: self.state_is("2", "Active")))
+        self.assertRegex(self.tail("2"), r"Restore Duration: ([6-9]\d|\d{3,})\.\d+ ms")
+        self.assertNotIn("Restore", self.tail("2"))
+
+    def test_a_version_in_a_vpc_is_pending(self) -> None:
+        vpc = {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
+        self.function({"version": "1"}, VpcConfig=vpc)
+        self.assertTrue(self.state_is("1", "Pending"))
+        self.refused("ResourceConflictException", 409, self.invoke, "1")
+        self.assertTrue(eventually(lambda: self.state_is("1", "Active")))
+
+    def test_reports_as_json_and_hides_them_at_warn(self) -> None:
+        self.function({"version": "1"}, LoggingConfig={"LogFormat": "JSON", "SystemLogLevel": "INFO"})
+        report = json.loads(self.tail().splitlines()[-1])
+        self.assertEqual(report["type"], "platform.report")
+        self.assertIn("initDurationMs", report["record"]["metrics"])
+        self.lambda_.update_function_configuration(
+            FunctionName=self.name, LoggingConfig={"LogFormat": "JSON", "SystemLogLevel": "WARN"}
+        )
+        self.settled()
+        self.assertEqual(self.lambda_.publish_version(FunctionName=self.name)["Version"], "2")
+        self.assertNotIn("platform.report", self.tail("2"))
+
+    def test_a_function_that_isolates_tenants_takes_a_tenant(self) -> None:
+        self.function({"version": "1"}, TenancyConfig={"TenantIsolationMode": "PER_TENANT"})
+        self.assertIn(
+            "Add a valid tenant ID", self.refused("InvalidParameterValueException", 400, self.invoke, "1")
+        )
+        self.assertNotIn("FunctionError", self.invoke("1", TenantId="blue"))
+
+    def test_a_streamed_answer_has_a_prelude(self) -> None:
+        self.function({"version": "1", "stream": True, "statusCode": 201, "body": "hello"})
+        prelude, separator, body = self.invoke("1")["Payload"].read().partition(b"\0" * 8)
+        self.assertEqual((json.loads(prelude)["statusCode"], len(separator), body), (201, 8, b"hello"))
+
+    def test_the_account_takes_so_many_at_a_time(self) -> None:
+        self.function({"version": "1", "latencyMs": 700})
+        self.aws.local("POST", "limits", {"concurrentExecutions": 2})
+        try:
+            limit = self.lambda_.get_account_settings()["AccountLimit"]
+            self.assertEqual(limit["UnreservedConcurrentExecutions"], 2)
+
+            def code() -> str:
+                try:
+                    self.invoke("1")
+                except ClientError as error:
+                    return str(error.response["Error"]["Code"])
+                return ""
+
+            with concurrent.futures.ThreadPoolExecutor(4) as pool:
+                codes = [done.result() for done in [pool.submit(code) for _ in range(4)]]
+            self.assertEqual(codes.count("TooManyRequestsException"), 2, codes)
+        finally:
+            self.aws.local("DELETE", "limits")
+
+
 class Gap8DynamoDb(Bridged):
     def table(self) -> str:
         self.dynamodb.create_table(
@@ -1210,6 +1306,22 @@ class Gap8DynamoDb(Bridged):
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         self.assertEqual(caught.exception.response["Item"]["n"], {"N": "1"})
+
+
+class DurableExecutions(Bridged):
+    def test_a_running_execution_is_listed_by_its_version(self) -> None:
+        self.function({"version": "1"}, {"version": "2"}, DurableConfig={"ExecutionTimeout": 600})
+        self.aws.local("POST", "durable/executions", {"functionName": self.name, "version": "1"})
+
+        def running(version: str) -> int:
+            found = self.lambda_.list_durable_executions_by_function(
+                FunctionName=self.name, Qualifier=version, Statuses=["RUNNING"]
+            )
+            return len(found["DurableExecutions"])
+
+        self.assertEqual((running("1"), running("2")), (1, 0))
+        listed = self.lambda_.list_versions_by_function(FunctionName=self.name)["Versions"]
+        self.assertTrue(all("DurableConfig" in version for version in listed))
 
 
 class Control(Bridged):
@@ -1598,6 +1710,19 @@ class Control(Bridged):
         self.aws.local("POST", "events", event)
         got = self.received(url, 1)[0]
         self.assertEqual((got["id"], got["detail"], got["account"]), ("the-id", {"alarmName": self.name}, ACCOUNT))
+        # What another account or Region forwards keeps its own, and a rule can tell.
+        forwarded = [{**event, "account": "111122223333"}, {**event, "region": "eu-north-1"}]
+        for other in forwarded:
+            self.aws.local("POST", "events", other)
+            got = self.received(url, 1)[0]
+            self.assertEqual(
+                (got["account"], got["region"]), (other.get("account", ACCOUNT), other.get("region", REGION))
+            )
+        self.queue_for({"account": [ACCOUNT], "region": [REGION], "detail": {"alarmName": [self.name]}})
+        for one in (*forwarded, event):
+            self.aws.local("POST", "events", one)
+        got = self.received(url, 2, 0.5)
+        self.assertEqual([(one["account"], one["region"]) for one in got], [(ACCOUNT, REGION)])
         self.events.put_rule(Name=f"{self.name}-often", ScheduleExpression="rate(5 minutes)")
         self.events.put_targets(
             Rule=f"{self.name}-often", Targets=[{"Id": "q", "Arn": f"arn:aws:sqs:{REGION}:{ACCOUNT}:{self.name}"}]

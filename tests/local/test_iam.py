@@ -127,6 +127,24 @@ class WhatIsAsked(unittest.TestCase):
         topic = f"arn:aws:sns:{REGION}:{ACCOUNT}:t"
         self.assertEqual(asked("sns", "Publish", TopicArn=topic), [("sns:Publish", "arn:aws:sns:HERE:t")])
 
+    def test_of_what_is_read_of_code(self) -> None:
+        path = "/artifacts/chat/42.zip"
+        self.assertEqual(
+            asked("s3", "GetObject", path, "GET"), [("s3:GetObject", "arn:aws:s3:::artifacts/chat/42.zip")]
+        )
+        self.assertEqual(
+            asked("s3", "GetObject", path, "GET", {"versionId": ["v"]}),
+            [("s3:GetObjectVersion", "arn:aws:s3:::artifacts/chat/42.zip")],
+        )
+        self.assertEqual(
+            asked("ecr", "BatchGetImage", repositoryName="team/chat"),
+            [("ecr:BatchGetImage", "arn:aws:ecr:HERE:repository/team/chat")],
+        )
+        self.assertEqual(
+            asked("ecr", "BatchGetImage", repositoryName="chat", registryId="999999999999"),
+            [("ecr:BatchGetImage", f"arn:aws:ecr:{REGION}:999999999999:repository/chat")],
+        )
+
     def test_what_nobody_knows_is_unknown(self) -> None:
         for service, operation in (
             ("lambda", "NoSuchThing"),
@@ -134,7 +152,7 @@ class WhatIsAsked(unittest.TestCase):
             ("dynamodb", "ExecuteStatement"),
             ("iam", "CreateUser"),
             ("states", "CreateStateMachine"),
-            ("s3", "GetObject"),
+            ("s3", "PutObject"),
         ):
             with self.assertRaises(Unknown, msg=f"{service}:{operation}"):
                 asked(service, operation)

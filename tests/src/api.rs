@@ -95,6 +95,152 @@ impl Api {
         }
     }
 
+    /// Has the path `/jobs` ask another function, and deploys both stages.
+    pub async fn also_asks(&self, target: &Target) {
+        let function = function(target, None);
+        if self.kind == Kind::Rest {
+            let all = self.rest.get_resources().rest_api_id(&self.id).send().await;
+            let all = all.expect("the API is there").items.unwrap_or_default();
+            let root = all.iter().find(|one| one.path.as_deref() == Some("/"));
+            let root = root.and_then(|root| root.id.clone());
+            rest_path(&self.rest, &self.id, root, "jobs", &rest_uri(&function)).await;
+        } else {
+            http_route(&self.http, &self.id, "ANY /jobs", &function).await;
+        }
+        self.deploy_all().await;
+        self.allow(target, None).await;
+    }
+
+    /// Puts a Lambda authorizer before what the API asks, and deploys both stages. Nothing is cached. Returns
+    /// its id.
+    pub async fn authorize(&self, target: &Target) -> String {
+        let uri = rest_uri(&function(target, None));
+        let id = if self.kind == Kind::Rest {
+            let call = self.rest.create_authorizer().rest_api_id(&self.id);
+            let made = call
+                .name("users")
+                .r#type(aws_sdk_apigateway::types::AuthorizerType::Token)
+                .authorizer_uri(uri)
+                .identity_source("method.request.header.Authorization")
+                .authorizer_result_ttl_in_seconds(0)
+                .send()
+                .await;
+            let id = made.expect("an authorizer can be made").id;
+            let id = id.expect("it has an id");
+            let set = |path: &str, value: &str| {
+                PatchOperation::builder()
+                    .op(Op::Replace)
+                    .path(path)
+                    .value(value)
+                    .build()
+            };
+            let call = self.rest.update_method().rest_api_id(&self.id);
+            let done = call
+                .resource_id(&self.integration)
+                .http_method("ANY")
+                .patch_operations(set("/authorizationType", "CUSTOM"))
+                .patch_operations(set("/authorizerId", &id))
+                .send()
+                .await;
+            done.expect("the method can be changed");
+            id
+        } else {
+            let call = self.http.create_authorizer().api_id(&self.id);
+            let made = call
+                .name("users")
+                .authorizer_type(aws_sdk_apigatewayv2::types::AuthorizerType::Request)
+                .authorizer_uri(uri)
+                .authorizer_payload_format_version("2.0")
+                .enable_simple_responses(true)
+                .identity_source("$request.header.Authorization")
+                .authorizer_result_ttl_in_seconds(0)
+                .send()
+                .await;
+            let id = made.expect("an authorizer can be made").authorizer_id;
+            let id = id.expect("it has an id");
+            let routes = self.http.get_routes().api_id(&self.id).send().await;
+            for route in routes.expect("the API is there").items.unwrap_or_default() {
+                let call = self.http.update_route().api_id(&self.id);
+                let done = call
+                    .route_id(route.route_id.unwrap_or_default())
+                    .authorization_type(aws_sdk_apigatewayv2::types::AuthorizationType::Custom)
+                    .authorizer_id(&id)
+                    .send()
+                    .await;
+                done.expect("the route can be changed");
+            }
+            id
+        };
+        let done = target
+            .lambda()
+            .add_permission()
+            .function_name(&target.name)
+            .statement_id(format!("authorizer-{id}"))
+            .principal(PRINCIPAL)
+            .action("lambda:InvokeFunction")
+            .source_arn(format!(
+                "arn:aws:execute-api:us-east-1:000000000000:{}/authorizers/{id}",
+                self.id
+            ))
+            .send()
+            .await;
+        done.expect("a permission can be added");
+        self.deploy_all().await;
+        id
+    }
+
+    /// An authorizer as it is defined: what it calls, what it goes by, and for how long it is remembered.
+    pub async fn authorizer(&self, id: &str) -> (String, String, i32) {
+        if self.kind == Kind::Rest {
+            let call = self.rest.get_authorizer().rest_api_id(&self.id);
+            let told = call.authorizer_id(id).send().await;
+            let told = told.expect("the authorizer is there");
+            (
+                told.authorizer_uri.unwrap_or_default(),
+                told.identity_source.unwrap_or_default(),
+                told.authorizer_result_ttl_in_seconds.unwrap_or_default(),
+            )
+        } else {
+            let call = self.http.get_authorizer().api_id(&self.id);
+            let told = call.authorizer_id(id).send().await;
+            let told = told.expect("the authorizer is there");
+            (
+                told.authorizer_uri.unwrap_or_default(),
+                told.identity_source.unwrap_or_default().join(","),
+                told.authorizer_result_ttl_in_seconds.unwrap_or_default(),
+            )
+        }
+    }
+
+    /// What all integrations call, as they are defined.
+    pub async fn uris(&self) -> Vec<String> {
+        let mut uris: Vec<_> = if self.kind == Kind::Rest {
+            let call = self.rest.get_resources().rest_api_id(&self.id);
+            let all = call.embed("methods").send().await;
+            let all = all.expect("the API is there").items.unwrap_or_default();
+            all.into_iter()
+                .flat_map(|one| one.resource_methods.unwrap_or_default().into_values())
+                .filter_map(|method| method.method_integration?.uri)
+                .collect()
+        } else {
+            let all = self.http.get_integrations().api_id(&self.id).send().await;
+            let all = all.expect("the API is there").items.unwrap_or_default();
+            all.into_iter()
+                .filter_map(|one| one.integration_uri)
+                .collect()
+        };
+        uris.sort();
+        uris
+    }
+
+    async fn deploy_all(&self) {
+        if self.kind != Kind::Http {
+            for stage in STAGES {
+                self.deploy(stage).await;
+            }
+        }
+    }
+
     /// The deployment that a stage serves.
     pub async fn deployment(&self, stage: &str) -> String {
         if self.kind == Kind::Rest {
@@ -228,20 +374,32 @@ async fn rest_api(client: &aws_sdk_apigateway::Client, name: &str, uri: &str) ->
     let root = client.get_resources().rest_api_id(&id).send().await;
     let root = root.expect("the API is there").items.unwrap_or_default();
     let root = root.into_iter().find_map(|resource| resource.id);
-    let call = client.create_resource().rest_api_id(&id);
+    let resource = rest_path(client, &id, root, "{proxy+}", uri).await;
+    (id, resource)
+}
+
+/// A path below the root of a REST API; its resource's id.
+async fn rest_path(
+    client: &aws_sdk_apigateway::Client,
+    id: &str,
+    root: Option<String>,
+    path: &str,
+    uri: &str,
+) -> String {
+    let call = client.create_resource().rest_api_id(id);
     let call = call.parent_id(root.expect("an API has a root"));
-    let made = call.path_part("{proxy+}").send().await;
+    let made = call.path_part(path).send().await;
     let resource = made.expect("a resource can be made").id;
     let resource = resource.expect("it has an id");
-    let call = client.put_method().rest_api_id(&id).resource_id(&resource);
+    let call = client.put_method().rest_api_id(id).resource_id(&resource);
     let call = call.http_method("ANY").authorization_type("NONE");
     call.send().await.expect("a method can be made");
-    let call = client.put_integration().rest_api_id(&id);
+    let call = client.put_integration().rest_api_id(id);
     let call = call.resource_id(&resource).http_method("ANY");
     let call = call.r#type(RestIntegration::AwsProxy).uri(uri);
     let done = call.integration_http_method("POST").send().await;
     done.expect("an integration can be made");
-    (id, resource)
+    resource
 }
 
 async fn http_api(
@@ -253,19 +411,32 @@ async fn http_api(
     let made = call.protocol_type(ProtocolType::Http).send().await;
     let id = made.expect("an API can be made").api_id;
     let id = id.expect("it has an id");
-    let call = client.create_integration().api_id(&id);
+    let integration = http_route(client, &id, "$default", function).await;
+    (id, integration)
+}
+
+/// A route of an HTTP API with an integration of its own; the integration's id.
+async fn http_route(
+    client: &aws_sdk_apigatewayv2::Client,
+    id: &str,
+    route: &str,
+    function: &str,
+) -> String {
+    let call = client.create_integration().api_id(id);
     let call = call.integration_type(HttpIntegration::AwsProxy);
     let call = call.integration_uri(function).payload_format_version("2.0");
     let made = call.send().await.expect("an integration can be made");
     let integration = made.integration_id.expect("it has an id");
-    let call = client.create_route().api_id(&id).route_key("$default");
+    let call = client.create_route().api_id(id).route_key(route);
     let call = call.target(format!("integrations/{integration}"));
     call.send().await.expect("a route can be made");
-    (id, integration)
+    integration
 }
 
 async fn ask(control: &Control, id: &str, stage: &str) -> Value {
-    let request = json!({"apiId": id, "stage": stage, "path": "/chat"});
+    // What an authorizer goes by, where the API has one.
+    let headers = json!({"authorization": "somebody"});
+    let request = json!({"apiId": id, "stage": stage, "path": "/chat", "headers": headers});
     control.post("apigateway/request", &request).await
 }
 

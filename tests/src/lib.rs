@@ -14,6 +14,7 @@ pub mod fleet;
 pub mod health;
 pub mod http;
 pub mod iam;
+pub mod images;
 pub mod invariants;
 pub mod listener;
 pub mod local;

@@ -9,6 +9,12 @@ use crate::{LocalAws, dns, paths};
 /// The bucket that releases take code from.
 pub const ARTIFACTS: &str = "crossfade-artifacts";
 
+/// A bucket that the stack may take code from and that does not exist.
+pub const NO_BUCKET: &str = "crossfade-nothing";
+
+/// Repositories of another account that releases may take images from.
+pub const FOREIGN_IMAGES: &str = "arn:aws:ecr:us-east-1:111111111111:repository/base/*";
+
 /// Crossfade's functions.
 pub const FUNCTIONS: [&str; 10] = [
     "approval",
@@ -54,7 +60,19 @@ impl Stack {
     /// # Panics
     /// When SAM fails; what it said is in the message.
     pub async fn deploy_with(local: &LocalAws, prefix: &str, more: &[(&str, &str)]) -> Self {
-        let name = "crossfade";
+        Self::deploy_as(local, "crossfade", prefix, more).await
+    }
+
+    /// The same under a name of its own.
+    ///
+    /// # Panics
+    /// As [`Stack::deploy_with`].
+    pub async fn deploy_as(
+        local: &LocalAws,
+        name: &str,
+        prefix: &str,
+        more: &[(&str, &str)],
+    ) -> Self {
         let template = paths::built_template();
         assert!(
             template.exists(),
@@ -80,9 +98,10 @@ impl Stack {
             .arg("--parameter-overrides")
             .arg(format!("TargetFunctionPrefix={prefix}"))
             .arg(format!("Architecture={}", architecture()))
-            .arg(format!("ArtifactBucket={ARTIFACTS}"))
+            .arg(format!("ArtifactBucket={ARTIFACTS},{NO_BUCKET}"))
             .arg(format!("HostedZoneArns={}", zones.join(",")))
             .arg(format!("ImageRepositoryPrefix={prefix}"))
+            .arg(format!("ImageRepositoryArns={FOREIGN_IMAGES}"))
             .arg(format!("LoadBalancerPrefix={prefix}"))
             .args(more.iter().map(|(name, value)| format!("{name}={value}")))
             .current_dir(&home)

@@ -49,6 +49,8 @@ pub struct Behaviour {
     /// Its answers as they are, one after the other; the last one again and again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Value>,
+    /// Answers as a streaming function does: a prelude with the status, eight NUL bytes, and the body.
+    pub stream: bool,
 }
 
 impl Behaviour {
@@ -386,6 +388,17 @@ impl Target {
             failed: done.function_error.is_some(),
             answer,
         })
+    }
+
+    /// The policy of the function, or of an alias or a version; none where there is none.
+    pub async fn policy(&self, qualifier: Option<&str>) -> Option<Value> {
+        let call = self.client.get_policy().function_name(&self.name);
+        let told = call
+            .set_qualifier(qualifier.map(str::to_owned))
+            .send()
+            .await;
+        let policy = told.ok()?.policy?;
+        Some(serde_json::from_str(&policy).expect("a policy is JSON"))
     }
 
     /// Opens an alias to anybody by a function URL. Returns the URL's host.

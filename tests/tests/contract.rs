@@ -313,6 +313,37 @@ fn every_function_reports_its_own_failure_in_time() {
     }
 }
 
+/// Smoke tests have all the time that a request may give them, and what was slow is not run again.
+#[test]
+fn smoke_tests_have_their_time_and_are_not_repeated_for_being_slow() {
+    let template = template();
+    let lambda = template["Resources"]["ValidateFunction"]["Properties"]["Timeout"].as_u64();
+    let tests = u64::from(crossfade::wire::request::MAX_VALIDATION_SECONDS);
+    // Health checks, staging and warm environments come after them.
+    assert!(
+        lambda >= Some(tests + 45),
+        "{lambda:?} s for {tests} s of smoke tests"
+    );
+    assert!(lambda <= Some(900), "Lambda's own limit");
+    let validate = &tasks()
+        .into_iter()
+        .find(|(name, _)| name == "ValidateGreen")
+        .expect("it is a task")
+        .1;
+    let retries = validate["Retry"].to_string();
+    for slow in [
+        "Sandbox.Timedout",
+        "States.Timeout",
+        "States.TaskFailed",
+        "States.ALL",
+    ] {
+        assert!(
+            !retries.contains(slow),
+            "{slow} would run every smoke test again"
+        );
+    }
+}
+
 /// The longest that a release can take, by what a request may ask for, is within the total timeout.
 #[test]
 fn no_release_that_may_be_asked_for_outlives_its_execution() {
@@ -439,6 +470,9 @@ fn every_choice_finds_what_it_looks_at() {
     );
     let unchanged = json!({"deploymentStatus": "NO_CHANGE"});
     assert_eq!(choose("AnythingToRelease", unchanged), "NothingToRelease");
+    let mut reached = checked("bakeOn");
+    reached["idleWaitSeconds"] = json!(120);
+    assert_eq!(choose("AnythingToRelease", reached), "AwaitIdle");
 
     let mut promoted = checked("promote");
     assert_eq!(
@@ -643,12 +677,40 @@ fn the_retention_reads_what_is_written() {
         .expect("it is a path");
     let until = at(&state, path).and_then(Value::as_str);
     assert_eq!(until, Some("2026-11-22T12:00:00Z"), "Step Functions' form");
+    // Nothing that served within the last ten minutes is deleted (REAL-AWS L4).
+    assert_eq!(states["KeepBlue"]["Next"], "LetRequestsEnd");
+    assert_eq!(states["LetRequestsEnd"]["Seconds"], 600);
+    assert_eq!(states["LetRequestsEnd"]["Next"], "PlanCleanup");
     for (more, next) in [(true, "PlanCleanup"), (false, "RetentionOver")] {
         let state = json!(Retention {
             more,
             ..retention.clone()
         });
         assert_eq!(choose(&states["MoreToPrune"], &state), next);
+    }
+}
+
+/// A parameter that is a list of up to five stands in no ARN as it is: one with a comma would grant nothing.
+#[test]
+fn grants_each_entry_of_the_lists() {
+    let text = fs::read_to_string(paths::repository().join("template.yaml")).expect("it is there");
+    for parameter in [
+        "TargetFunctionPrefix",
+        "ArtifactBucket",
+        "ImageRepositoryPrefix",
+    ] {
+        let pattern = &template()["Parameters"][parameter]["AllowedPattern"];
+        let pattern = pattern.as_str().unwrap_or_default();
+        assert!(pattern.contains("{0,4}"), "{parameter}: {pattern}");
+        let repeated = vec![format!("${{{parameter}}}"); 5].join(",");
+        for index in 0..5 {
+            let entry = format!("!Select [{index}, !Split [\",\", !Sub \"{repeated}\"]]");
+            assert_eq!(text.matches(&entry).count(), 1, "{entry}");
+        }
+        for line in text.lines().filter(|line| line.contains("arn:")) {
+            let alone = line.replace(&repeated, "");
+            assert!(!alone.contains(&format!("${{{parameter}}}")), "{line}");
+        }
     }
 }
 
@@ -718,4 +780,171 @@ fn the_lint_sees_what_is_wrong() {
     let mut wrong = filled(&RETENTION);
     wrong["States"]["KeepBlue"]["Seconds"] = json!("soon");
     assert!(lint("wrong-wait", &wrong).contains("soon"));
+}
+
+/// Every text in a value, with the path that leads to it.
+fn texts(value: &Value, path: &str, found: &mut Vec<(String, String)>) {
+    match value {
+        Value::String(text) => found.push((path.to_owned(), text.clone())),
+        Value::Array(items) => {
+            for (nth, item) in items.iter().enumerate() {
+                texts(item, &format!("{path}/{nth}"), found);
+            }
+        }
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                texts(field, &format!("{path}/{name}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Longest names, by the property that gives them (each service's own limit).
+const NAMES: [(&str, &str, usize); 6] = [
+    ("AWS::Serverless::Function", "FunctionName", 64),
+    ("AWS::Serverless::StateMachine", "Name", 80),
+    ("AWS::CloudWatch::Alarm", "AlarmName", 255),
+    ("AWS::CloudWatch::Dashboard", "DashboardName", 255),
+    ("AWS::Logs::LogGroup", "LogGroupName", 512),
+    ("AWS::Events::Rule", "Name", 64),
+];
+
+/// Properties that end in `Name` and are made from no other name.
+const UNMADE: [&str; 2] = ["MetricName", "DisplayName"];
+
+/// How long a stack's name may be, which README's table of step 2 says.
+const STACK_NAME: usize = 50;
+
+#[test]
+fn every_name_fits_a_stack_name_of_the_stated_length() {
+    let resources = template()["Resources"].as_object().expect("it has some");
+    let (mut room, mut named) = (usize::MAX, 0);
+    for (resource, described) in resources {
+        let kind = described["Type"].as_str().expect("it has one");
+        let properties = described["Properties"]
+            .as_object()
+            .cloned()
+            .unwrap_or_default();
+        let givers: Vec<_> = properties
+            .iter()
+            .filter(|(property, _)| {
+                property.ends_with("Name") && !UNMADE.contains(&property.as_str())
+            })
+            .collect();
+        for (property, name) in givers {
+            let limit = NAMES
+                .iter()
+                .find(|(of, known, _)| *of == kind && known == property)
+                .unwrap_or_else(|| panic!("{resource}.{property}: say how long it may be"));
+            let Some(text) = name["Fn::Sub"].as_str() else {
+                panic!("{resource}.{property} is not made from the stack's name");
+            };
+            let text = text.replace("${AWS::Region}", "ap-northeast-1");
+            let rest = text.replacen("${AWS::StackName}", "", 1);
+            assert!(!rest.contains("${"), "{resource}.{property}: {rest}");
+            room = room.min(limit.2 - rest.len());
+            named += 1;
+        }
+    }
+    assert!(named > 20, "{named} names");
+    assert_eq!(room, STACK_NAME, "the longest name of a stack");
+    let readme = fs::read_to_string(paths::repository().join("README.md")).expect("it is there");
+    let row = readme
+        .lines()
+        .find(|line| line.starts_with("| Stack Name |"));
+    let row = row.expect("README says what the stack may be called");
+    assert!(
+        row.contains(&format!("at most {STACK_NAME} characters")),
+        "{row}"
+    );
+}
+
+/// CloudFormation cuts the stack's name in the names that it makes itself, so no policy may rely on it.
+#[test]
+fn only_given_names_are_relied_on() {
+    let resources = template()["Resources"].as_object().expect("it has some");
+    let given: BTreeSet<String> = NAMES
+        .iter()
+        .flat_map(|(kind, property, _)| {
+            resources
+                .values()
+                .filter(move |described| described["Type"] == *kind)
+                .filter_map(move |described| described["Properties"][property]["Fn::Sub"].as_str())
+        })
+        .map(str::to_owned)
+        .collect();
+    let mut found = Vec::new();
+    texts(&template()["Resources"], "", &mut found);
+    let mut relied = 0;
+    for (path, text) in found {
+        // A dashboard names metrics by the stack as a whole.
+        if path.ends_with("/DashboardBody/Fn::Sub") {
+            continue;
+        }
+        for (at, _) in text.match_indices("${AWS::StackName}") {
+            let tail = at + "${AWS::StackName}".len();
+            let end = text[tail..].find([':', '"', '/']);
+            let end = end.map_or(text.len(), |end| tail + end);
+            let whole = given.contains(&text) || given.contains(&text[at..end]);
+            assert!(whole, "{path}: {text}");
+            relied += 1;
+        }
+    }
+    assert!(relied > 20, "{relied}");
+
+    // By name, every rule that SAM makes may use the queue: a function's logical id and its event's.
+    let mut rules = BTreeSet::new();
+    for (function, described) in resources {
+        let events = described["Properties"]["Events"].as_object();
+        for (event, described) in events.into_iter().flatten() {
+            let queue = &described["Properties"]["DeadLetterConfig"]["Arn"]["Fn::GetAtt"];
+            assert_eq!(queue[0], "UndeliveredEvents", "{function} {event}");
+            rules.insert(format!("{function}{event}"));
+        }
+    }
+    let policy = &resources["UndeliveredEventsPolicy"]["Properties"]["PolicyDocument"];
+    let sources = &policy["Statement"][0]["Condition"]["ArnEquals"]["aws:SourceArn"];
+    let sources = sources.as_array().expect("they are listed");
+    let sources: BTreeSet<String> = sources
+        .iter()
+        .filter_map(|source| source["Fn::GetAtt"][0].as_str())
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(sources, rules);
+}
+
+/// A default bus also carries what other accounts and Regions forward to it.
+#[test]
+fn rules_take_events_of_the_stack_s_account_and_region_alone() {
+    let resources = template()["Resources"].as_object().expect("it has some");
+    let mut rules = 0;
+    for (function, described) in resources {
+        let events = described["Properties"]["Events"].as_object();
+        for (event, described) in events.into_iter().flatten() {
+            let pattern = &described["Properties"]["Pattern"];
+            if described["Type"] == "EventBridgeRule" {
+                assert_eq!(
+                    pattern["account"],
+                    json!([{"Ref": "AWS::AccountId"}]),
+                    "{function} {event}"
+                );
+                assert_eq!(
+                    pattern["region"],
+                    json!([{"Ref": "AWS::Region"}]),
+                    "{function} {event}"
+                );
+                rules += 1;
+            }
+            let variables = &resources[function]["Properties"]["Environment"]["Variables"];
+            let executions = variables["EXECUTIONS"]["Fn::Sub"]
+                .as_str()
+                .unwrap_or_default();
+            assert!(
+                executions.ends_with(":execution:${AWS::StackName}-deployment"),
+                "{function} tells events of the stack by {executions:?}"
+            );
+        }
+    }
+    assert_eq!(rules, 2);
 }

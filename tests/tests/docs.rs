@@ -9,7 +9,10 @@ use std::{
 use crossfade::{
     domain::{release::DeploymentStatus, wiring::LATEST_ALIAS},
     error::Error,
-    wire::{events::Event, request::Request},
+    wire::{
+        events::{Event, Home},
+        request::Request,
+    },
 };
 use crossfade_tests::{paths, yaml};
 use serde_json::{Map, Value};
@@ -270,9 +273,14 @@ fn the_runbook_s_tick_is_one() {
         .expect("the runbook invokes the sweep");
     let (payload, _) = payload.split_once("}\" ").expect("it ends");
     let payload = replaced(payload, "\\\"time\\\":\\\"", "\\\"", "2026-11-21T03:00:00Z");
+    let payload = payload
+        .replace("$ACCOUNT", "123456789012")
+        .replace("$REGION", "eu-west-1");
     let payload = format!("{}}}", payload.replace("\\\"", "\""));
     let event = serde_json::from_str(&payload).expect("it is JSON");
-    let event = Event::parse(event).expect("it is an event");
+    let executions = "arn:aws:states:eu-west-1:123456789012:execution:crossfade-deployment";
+    let home = Home::of_executions(executions).expect("it is one");
+    let event = Event::parse(event, &home).expect("it is an event");
     assert!(matches!(event, Event::Tick { .. }), "{event:?}");
 }
 

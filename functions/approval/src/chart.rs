@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use crossfade::domain::Timestamp;
+use crossfade::domain::{Timestamp, weight::Weight};
 use maud::{Markup, html};
 
 use crate::{
@@ -41,7 +41,7 @@ pub(crate) fn chart(history: &History) -> Markup {
             text.tick x="0" y="38" { "100 %" }
             text.tick x="0" y="86" { "50 %" }
             @for (x, weight) in plots.labels() {
-                text.mark x={ (x / 10.0) "%" } y=(118.0 - f64::from(weight) * 0.96) dx="5" { (weight) " %" }
+                text.mark x={ (x / 10.0) "%" } y=(mark(weight)) dx="5" { (weight) }
             }
             @if rates {
                 text.axis x="0" y="152" { "Requests that failed" }
@@ -68,6 +68,11 @@ pub(crate) fn chart(history: &History) -> Markup {
     }
 }
 
+/// How far down a weight is written, in units of the outer picture.
+fn mark(weight: Weight) -> f64 {
+    ((118.0 - weight.percent() * 0.96) * 100.0).round() / 100.0
+}
+
 struct Plots<'a> {
     history: &'a History,
 }
@@ -86,7 +91,7 @@ impl Plots<'_> {
     fn weights(&self) -> String {
         let mut path = String::new();
         for (index, (since, weight)) in self.history.weights.iter().enumerate() {
-            let y = 100 - weight.percent();
+            let y = weight.rest().percent();
             // Writing to a String cannot fail.
             let _ = match index {
                 0 => write!(path, "M0 {y}"),
@@ -107,12 +112,12 @@ impl Plots<'_> {
     }
 
     /// Which weights are written beside the line, and where: those that have room.
-    fn labels(&self) -> Vec<(f64, u8)> {
-        let mut labels: Vec<(f64, u8)> = Vec::new();
+    fn labels(&self) -> Vec<(f64, Weight)> {
+        let mut labels: Vec<(f64, Weight)> = Vec::new();
         for (since, weight) in self.history.weights.iter().skip(1) {
             let x = self.x(*since);
             if x <= 1000.0 - ROOM && labels.last().is_none_or(|(last, _)| x - last >= ROOM) {
-                labels.push((x, weight.percent()));
+                labels.push((x, *weight));
             }
         }
         labels
@@ -185,7 +190,6 @@ mod tests {
     use crossfade::domain::{
         counts::{Counts, Minute},
         release::StepTaken,
-        weight::Weight,
     };
 
     use super::*;
@@ -226,7 +230,23 @@ mod tests {
         let plots = Plots { history: &history };
         assert_eq!(plots.weights(), "M0 100H250V90H500V50H1000");
         assert_eq!(plots.starts(), "M250 0V100M500 0V100");
-        assert_eq!(plots.labels(), [(250.0, 10), (500.0, 50)]);
+        let labels = [(250.0, 10u8), (500.0, 50)];
+        let labels = labels.map(|(x, percent)| (x, Weight::try_from(percent).unwrap()));
+        assert_eq!(plots.labels(), labels);
+    }
+
+    #[test]
+    fn tenths_are_drawn_without_what_arithmetic_leaves_of_them() {
+        let mut history = history(&[]);
+        for (step, tenths) in history.weights.iter_mut().skip(1).zip([1, 999]) {
+            step.1 = Weight::of_tenths(tenths).unwrap();
+        }
+        let plots = Plots { history: &history };
+        assert_eq!(plots.weights(), "M0 100H250V99.9H500V0.1H1000");
+        let drawn = chart(&history).into_string();
+        for mark in ["y=\"117.9\" dx=\"5\">0.1 %<", "y=\"22.1\" dx=\"5\">99.9 %<"] {
+            assert!(drawn.contains(mark), "{drawn}");
+        }
     }
 
     #[test]

@@ -173,9 +173,9 @@ mod tests {
         assert_eq!((history.slice_minutes, history.slices.len()), (5, 18));
         let first = history.slices[0];
         assert_eq!(first.start, at(0));
-        assert_eq!(first.weight.percent(), 10);
+        assert_eq!(first.weight.whole(), Some(10));
         assert_eq!(first.counts.unwrap().green.invocations, 2 * 5 * 10);
-        assert_eq!(history.slices[12].weight.percent(), 50);
+        assert_eq!(history.slices[12].weight.whole(), Some(50));
         let sum: u64 = history
             .slices
             .iter()

@@ -8,6 +8,7 @@ use crossfade::domain::{
     Timestamp,
     approval::{Answer, AskedKind, MAX_NAME, MAX_REASON},
     counts::Counts,
+    weight::Weight,
 };
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
@@ -114,19 +115,19 @@ pub(crate) fn ask(view: &View, form: &Form, mistakes: Option<&Mistakes>) -> Mark
 
 /// How the traffic is split, and would be.
 fn split(view: &View) -> Markup {
-    let bar = |green: u8| {
+    let bar = |green: Weight| {
         html! {
             svg width="100%" height="14" aria-hidden="true" {
                 rect.fill-blue width="100%" height="14" {}
-                rect.fill-green x={ (100 - green) "%" } width={ (green) "%" } height="14" {}
+                rect.fill-green x={ (green.rest().percent()) "%" } width={ (green.percent()) "%" } height="14" {}
             }
         }
     };
     html! {
         div.split {
-            span { "Now" } (bar(view.weight.percent())) b { (view.weight) " green" }
+            span { "Now" } (bar(view.weight)) b { (view.weight) " green" }
             @if let Some(next) = view.next_weight {
-                span { "Next" } (bar(next.percent())) b { (next) " green" }
+                span { "Next" } (bar(next)) b { (next) " green" }
             }
         }
     }

@@ -16,7 +16,7 @@ pub(crate) fn verdict(release: &Release, weight: Weight, found: &Finding, now: T
         .with("Application", json!(release.application))
         .with("Verdict", json!(found.verdict))
         .with("Reason", json!(found.reason))
-        .measure(Metric::GreenWeight, f64::from(weight.percent()))
+        .measure(Metric::GreenWeight, weight.percent())
         .measure(Metric::Unhealthy, f64::from(u8::from(unhealthy)));
     let Some(judge) = &found.evidence.judge else {
         return line;

@@ -31,7 +31,7 @@ use crossfade::{
     },
     error::Error,
     wire::{
-        events::Event,
+        events::{self, Event, Home},
         task::{Call, Task, state},
     },
 };
@@ -43,6 +43,7 @@ pub struct Handler {
     /// Where a person can answer; none where the stack has no such page.
     approval_url: Option<String>,
     executions: Executions,
+    home: Home,
     health: HealthChecks,
     ledger: Ledger,
     metrics: Metrics,
@@ -51,8 +52,11 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// A handler with clients on `config`, and the approval page that the environment's `APPROVAL_URL`
-    /// names.
+    /// A handler with clients on `config`, the approval page that the environment's `APPROVAL_URL`
+    /// names, and the account and Region of its `EXECUTIONS`.
+    ///
+    /// # Panics
+    /// Without the variable `EXECUTIONS`: the template sets it, and nothing works without.
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
@@ -60,6 +64,7 @@ impl Handler {
                 .ok()
                 .filter(|url| !url.is_empty()),
             executions: Executions::new(config),
+            home: Home::from_env(),
             health: HealthChecks::new(config),
             ledger: Ledger::new(config),
             metrics: Metrics::new(config),
@@ -71,9 +76,13 @@ impl Handler {
     /// Tells the three callers apart.
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
         match Call::parse(payload)? {
-            Call::Event(event) => match Event::parse(event)? {
+            Call::Event(event) => match Event::parse(event, &self.home)? {
                 Event::AlarmFired { name, reason, time } => {
                     self.alarm_fired(&name, &reason, time).await
+                }
+                Event::Foreign(why) => {
+                    events::ignored(&why);
+                    Ok(json!({}))
                 }
                 Event::ExecutionEnded { .. } | Event::Tick { .. } | Event::Other => Ok(json!({})),
             },

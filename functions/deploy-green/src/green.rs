@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use crossfade::{
     aws::{
-        functions::{Configuration, UPDATED},
+        functions::{Configuration, Readiness, UPDATED},
         traffic::Serving,
     },
     domain::{
         Timestamp,
+        admission::{Settings, fit},
         front_door::{Colour, FrontDoor},
         names::Version,
         release::{CalledAs, Target},
@@ -17,12 +18,22 @@ use crossfade::{
     error::Error,
     wire::request::{Code, FunctionRequest},
 };
+use serde_json::{Value, json};
 
 use crate::Handler;
 
 /// How long a version may take to be active: images and SnapStart take minutes, and the function's
 /// own time is 14.
 const ACTIVE: Duration = Duration::from_mins(8);
+
+/// A function of the request, with what is known of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) index: usize,
+    pub(crate) asked: &'a FunctionRequest,
+    /// The settings of what serves, where they were read.
+    pub(crate) blue: Option<&'a Settings>,
+}
 
 /// A function whose green is ready.
 #[derive(Clone, Debug)]
@@ -42,11 +53,16 @@ impl Handler {
     /// Makes green, and sees that it can share blue's traffic.
     pub(crate) async fn prepare(
         &self,
-        asked: &FunctionRequest,
+        wanted: Wanted<'_>,
         serving: Serving,
         door: &FrontDoor,
         now: Timestamp,
     ) -> Result<Prepared, Error> {
+        let Wanted {
+            index,
+            asked,
+            blue: known_blue,
+        } = wanted;
         let function = &asked.function_name;
         let mut warnings = Vec::new();
         let (blue, revision_id) = match (serving.seen, &serving.alias) {
@@ -61,7 +77,12 @@ impl Handler {
                 Some(alias),
             ) => {
                 let latest = self.functions.updated(function, UPDATED).await?;
-                let blue = self.functions.publish(function, &latest).await?.version;
+                let published = self.functions.publish(function, &latest).await?;
+                // Lambda takes an alias on a version that is not active yet, and then fails its callers.
+                if !published.active {
+                    self.active(asked, &published.version).await?;
+                }
+                let blue = published.version;
                 let pinned = self.traffic.pin(function, alias, &blue).await?;
                 warnings.push(format!(
                     "{function}:{alias} was on $LATEST; it is now on version {blue}, the same code"
@@ -110,19 +131,53 @@ impl Handler {
         let active = async {
             match known {
                 Some(configuration) => Ok(configuration),
-                None => self.functions.active(function, &green, ACTIVE).await,
+                None => self.active(asked, &green).await,
             }
         };
         match &blue {
             // Only an alias asks that both be alike.
             Some(blue) if *door == FrontDoor::Alias => {
-                let (green, blue) =
-                    futures::try_join!(active, self.functions.version(function, blue))?;
-                fit(function.as_ref(), &green, &blue)?;
+                let known = async {
+                    match known_blue {
+                        Some(settings) => Ok(settings.clone()),
+                        None => Ok(self.functions.version(function, blue).await?.settings()),
+                    }
+                };
+                let (green, blue) = futures::try_join!(active, known)?;
+                // $LATEST was asked before; it may have been given another configuration since.
+                if let Some(why) = fit(&green.settings(), &blue) {
+                    return Err(Error::ValidationFailed(format!(
+                        "functions[{index}].functionName: {why}"
+                    )));
+                }
             }
             _ => drop(active.await?),
         }
         Ok(prepared)
+    }
+
+    /// Waits until a version can serve. One that is idle is woken by what a smoke test would send it.
+    async fn active(
+        &self,
+        asked: &FunctionRequest,
+        version: &Version,
+    ) -> Result<Configuration, Error> {
+        let payload: Value = match asked.smoke_tests.first() {
+            Some(test) => test.payload.clone(),
+            None => json!({}),
+        };
+        let function = &asked.function_name;
+        match self
+            .functions
+            .active(function, version, &payload, ACTIVE)
+            .await?
+        {
+            Readiness::Active(configuration) => Ok(configuration),
+            Readiness::NotYet(state) => Err(Error::ValidationFailed(format!(
+                "{state}, and a version has to be Active before it is released; start the release again, for Lambda \
+                 goes on making it ready"
+            ))),
+        }
     }
 
     /// Green's version, and its configuration where it is known to be active.
@@ -159,66 +214,5 @@ impl Handler {
         let published = self.functions.publish(function, &latest).await?;
         let known = published.active.then_some(published.configuration);
         Ok((published.version, known))
-    }
-}
-
-/// Two versions share an alias only with the same role and dead-letter queue (AWS-FACTS 1.5).
-fn fit(function: &str, green: &Configuration, blue: &Configuration) -> Result<(), Error> {
-    let shown = |text: &str| {
-        if text.is_empty() {
-            "none".to_owned()
-        } else {
-            text.to_owned()
-        }
-    };
-    let mut problems = Vec::new();
-    if green.role != blue.role {
-        problems.push(format!(
-            "role {} instead of {}",
-            shown(&green.role),
-            shown(&blue.role)
-        ));
-    }
-    if green.dead_letter != blue.dead_letter {
-        problems.push(format!(
-            "dead-letter queue {} instead of {}",
-            shown(&green.dead_letter),
-            shown(&blue.dead_letter)
-        ));
-    }
-    if problems.is_empty() {
-        return Ok(());
-    }
-    Err(Error::ValidationFailed(format!(
-        "{function}: green has {}; Lambda shares an alias's traffic only between versions that have the same: \
-         point the alias at a version with the changed configuration first, then release code",
-        problems.join(" and ")
-    )))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn configuration(role: &str, dead_letter: &str) -> Configuration {
-        Configuration {
-            code_sha256: String::new(),
-            revision: String::new(),
-            modified: String::new(),
-            role: role.into(),
-            dead_letter: dead_letter.into(),
-        }
-    }
-
-    #[test]
-    fn versions_that_cannot_share_traffic_are_refused_by_what_differs() {
-        let blue = configuration("r", "q");
-        assert_eq!(fit("f", &configuration("r", "q"), &blue), Ok(()));
-        let refused = |green| match fit("f", &green, &blue) {
-            Err(Error::ValidationFailed(message)) => message,
-            other => panic!("{other:?}"),
-        };
-        assert!(refused(configuration("r2", "q")).contains("role r2 instead of r"));
-        assert!(refused(configuration("r", "")).contains("dead-letter queue none instead of q"));
     }
 }

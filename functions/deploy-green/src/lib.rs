@@ -4,40 +4,37 @@
 //! touched is such that to begin again finds it done: a publication that changes nothing yields the
 //! version that exists.
 
-mod callees;
 mod green;
 mod locks;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, env};
 
-use chrono::SecondsFormat;
 use crossfade::{
+    admission::{self, Splitter},
     aws::{
+        artifacts::Artifacts,
         executions::Executions,
         functions::Functions,
-        health,
         ledger::{Ledger, Status},
         metrics::Metrics,
         notify::Notifier,
-        traffic::Traffic,
+        traffic::{Observed, Serving, Traffic},
     },
     domain::{
         Timestamp,
-        analysis::{Analysis, PreexistingAlarms},
+        admission::{Admission, Limits, Place, Read, Seen, Settings, decide},
         approval::Approval,
-        check::{AlarmState, Evidence, Reading},
+        check::Evidence,
         counts::BluePast,
         front_door::FrontDoor,
-        migration::{Migration, Phase},
-        names::{AlarmName, FunctionName},
+        health::of_green,
+        migration::Migration,
+        names::FunctionName,
         plan::{Plan, Step},
         release::{DeploymentStatus, Hold, Position, Release, Target},
-        retention::name_of,
         weight::Weight,
     },
     error::Error,
-    freeze,
-    rollback::blue_is_kept,
     wire::{
         notice::Notice,
         outcome::{FunctionOutcome, Outcome},
@@ -48,11 +45,24 @@ use crossfade::{
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 
-use crate::green::Prepared;
+use crate::green::{Prepared, Wanted};
+
+/// What a release is admitted with under its locks.
+struct Locked {
+    admitted: Admission,
+    observed: Observed,
+    blues: Vec<Read<Settings>>,
+}
+
+/// Reads what the stack was deployed for.
+fn limits() -> Limits {
+    Limits::of_variables(|name| env::var(name).unwrap_or_default())
+}
 
 /// What the handler acts on.
 #[derive(Debug)]
 pub struct Handler {
+    artifacts: Artifacts,
     executions: Executions,
     functions: Functions,
     ledger: Ledger,
@@ -66,6 +76,7 @@ impl Handler {
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
+            artifacts: Artifacts::new(config),
             executions: Executions::new(config),
             functions: Functions::new(config),
             ledger: Ledger::new(config),
@@ -80,33 +91,29 @@ impl Handler {
         let mut task = task(payload)?;
         let mut warnings = wired(&mut task.state);
         let request = asked(&task.state)?;
-        callees::check(&request)?;
-        let overridden = freeze::check(task.now, request.override_freeze.as_ref())?;
+        let (admitted, seen) = self.admit(&request, &task).await?;
         let by = request.override_freeze.as_ref();
-        let by = by.filter(|_| overridden.is_some());
-        warnings.extend(overridden);
+        let by = by.filter(|_| admitted.overrides_windows);
 
-        warnings.extend(Box::pin(self.take_locks(&task, &request, by)).await?);
+        let taken = Box::pin(self.take_locks(&task, &request, by)).await?;
+        let Locked {
+            admitted: again,
+            observed,
+            blues,
+        } = self.admit_locked(&request, &task, seen).await?;
         let names = request.functions.iter().map(|asked| &asked.function_name);
-        let (readings, observed, bypasses) = futures::try_join!(
-            self.metrics.alarms(&request.analysis.alarms),
-            self.traffic.observe(&request),
-            try_join_all(names.map(|name| self.functions.bypasses(name))),
-        )?;
+        let bypasses = try_join_all(names.map(|name| self.functions.bypasses(name))).await?;
         let mut door = observed.door;
+        let preexisting_alarms = again.preexisting_alarms;
+        warnings.extend(admitted.warnings);
+        extend_new(&mut warnings, again.warnings);
+        warnings.extend(taken);
         warnings.extend(observed.warnings);
         warnings.extend(bypasses.into_iter().flatten());
-        let preexisting_alarms = preflight(&request.analysis, &readings)?;
-        self.nobody_needs_what_goes(&request, task.now).await?;
 
-        let prepared = try_join_all(
-            request
-                .functions
-                .iter()
-                .zip(observed.functions)
-                .map(|(asked, serving)| self.prepare(asked, serving, &door, task.now)),
-        )
-        .await?;
+        let prepared = self
+            .prepare_all(&request, observed.functions, &blues, &door, task.now)
+            .await?;
         warnings.extend(prepared.iter().flat_map(|one| one.warnings.clone()));
         let (changed, same): (Vec<Prepared>, Vec<Prepared>) =
             prepared.into_iter().partition(Prepared::changes);
@@ -120,6 +127,8 @@ impl Handler {
 
         let past = self.past(&mut door, &functions, &request, task.now).await?;
         let plan = plan(&request, &door, &functions);
+        let mut analysis = request.analysis.clone();
+        analysis.health_checks = of_green(&analysis.health_checks, &door);
         let release = Release {
             application: request.application.clone(),
             started_at: task.now,
@@ -128,8 +137,9 @@ impl Handler {
             past,
             plan,
             traffic: door,
+            idle_wait_seconds: again.idle_wait_seconds,
             propagation: None,
-            analysis: request.analysis.clone(),
+            analysis,
             preexisting_alarms,
             hold: Hold {
                 timeout_seconds: request.hold_timeout_seconds,
@@ -155,6 +165,7 @@ impl Handler {
             reason: String::new(),
             evidence: Evidence {
                 override_freeze: by.cloned(),
+                accepted_reachable: again.accepted_reachable,
                 ..Evidence::default()
             },
             answers: Vec::new(),
@@ -177,32 +188,104 @@ impl Handler {
         Ok(json!(release))
     }
 
-    /// A migration that takes away what older versions needed waits until none of them is kept: blue of
-    /// the last release could not be gone back to.
-    async fn nobody_needs_what_goes(
+    /// Makes green of each function, in the request's order.
+    async fn prepare_all(
         &self,
         request: &ReleaseRequest,
+        serving: Vec<Serving>,
+        blues: &[Read<Settings>],
+        door: &FrontDoor,
         now: Timestamp,
-    ) -> Result<(), Error> {
-        let contracts = request
-            .migration
-            .as_ref()
-            .is_some_and(|migration| migration.phase == Phase::Contract);
-        if !contracts {
-            return Ok(());
-        }
-        let last = match self.ledger.promoted_last(&request.application).await? {
-            Some(execution) => self.ledger.get(&execution).await?,
-            None => None,
+    ) -> Result<Vec<Prepared>, Error> {
+        let each = request.functions.iter().enumerate().zip(serving);
+        let each = each.map(|((index, asked), serving)| {
+            let blue = blues.get(index).and_then(Read::seen);
+            self.prepare(Wanted { index, asked, blue }, serving, door, now)
+        });
+        try_join_all(each).await
+    }
+
+    /// Asks whether the release may begin, before it touches anything: first by what the stack was deployed
+    /// for, so that nothing is read that the stack may not read, and then by what the account has.
+    async fn admit(
+        &self,
+        request: &ReleaseRequest,
+        task: &Task,
+    ) -> Result<(Admission, Seen), Error> {
+        let stack = Seen {
+            place: Place::of(&task.execution),
+            limits: Read::Seen(limits()),
+            // The state that wires asked the windows before it wrote, and only behind it is this here.
+            wired: request.front_door.is_some(),
+            ..Seen::default()
         };
-        let kept = last.and_then(|last| Some((blue_is_kept(&last, now)?, last)));
-        match kept {
-            None => Ok(()),
-            Some((until, last)) => Err(Error::ValidationFailed(format!(
-                "migration.phase: \"contract\" takes away what older versions needed, and blue of release {} is kept until {}: release this after that",
-                name_of(&last.execution),
-                until.to_rfc3339_opts(SecondsFormat::Secs, true)
-            ))),
+        decide(request, &stack, task.now).admit()?;
+        let world = admission::world(
+            &self.functions,
+            &self.artifacts,
+            &self.metrics,
+            Some(&self.ledger),
+            request,
+            task.now,
+        );
+        let seen = Seen {
+            place: stack.place,
+            limits: stack.limits,
+            wired: stack.wired,
+            ..Box::pin(world).await
+        };
+        let admission = decide(request, &seen, task.now);
+        admission.admit()?;
+        Ok((admission, seen))
+    }
+
+    /// Asks again under the locks, by what only now stays as it is read: what splits the traffic, and what
+    /// may have changed while the locks were taken.
+    async fn admit_locked(
+        &self,
+        request: &ReleaseRequest,
+        task: &Task,
+        seen: Seen,
+    ) -> Result<Locked, Error> {
+        let seen = Seen {
+            // Asked of the beginning, and not of how long the locks took.
+            limits: Read::NotAsked,
+            artifacts: Vec::new(),
+            callees: BTreeMap::new(),
+            ..seen
+        };
+        let world = admission::world_again(&self.metrics, &self.ledger, request, task.now, seen);
+        let (mut seen, splitter) = futures::join!(
+            Box::pin(world),
+            Box::pin(admission::splitter(
+                &self.traffic,
+                Some(&self.ledger),
+                request
+            )),
+        );
+        let Splitter {
+            problems,
+            observed,
+            ways,
+            warnings,
+        } = splitter;
+        seen.splitter = problems;
+        seen.ways = ways;
+        if let Some(observed) = &observed {
+            seen.blues = admission::blues(&self.functions, request, &observed.functions).await;
+        }
+        let mut admitted = decide(request, &seen, task.now);
+        admitted.admit()?;
+        admitted.warnings.extend(warnings);
+        // What AWS did not let be read here is needed, and refuses the release.
+        let unknown = admitted.unknown.first().map(ToString::to_string);
+        match (unknown, observed) {
+            (None, Some(observed)) => Ok(Locked {
+                admitted,
+                observed,
+                blues: seen.blues,
+            }),
+            (unknown, _) => Err(Error::Refused(unknown.unwrap_or_default())),
         }
     }
 
@@ -308,6 +391,15 @@ fn wired(request: &mut Value) -> Vec<String> {
         .unwrap_or_default()
 }
 
+/// Adds what is not among them yet.
+fn extend_new(warnings: &mut Vec<String>, more: Vec<String>) {
+    for warning in more {
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+}
+
 /// As many warnings as every state of a release can carry; all of them are in the log.
 fn few(mut warnings: Vec<String>) -> Vec<String> {
     const TOLD: usize = 30;
@@ -328,46 +420,6 @@ fn few(mut warnings: Vec<String>) -> Vec<String> {
         ));
     }
     warnings
-}
-
-/// Which alarms are in ALARM before anything was done, where the request ignores that.
-///
-/// # Errors
-/// [`Error::InvalidRequest`] for a health check that this stack does not let ask its URL, and for an
-/// alarm that does not exist: CloudWatch says nothing of it, and silence would read as health. [`Error::ValidationFailed`] for one that is in ALARM: it would
-/// roll back every release.
-fn preflight(analysis: &Analysis, readings: &[Reading]) -> Result<Vec<AlarmName>, Error> {
-    let forbidden = health::forbidden(analysis);
-    if !forbidden.is_empty() {
-        return Err(Error::InvalidRequest(forbidden.join("\n")));
-    }
-    let named = |state: AlarmState| {
-        let names = readings
-            .iter()
-            .filter(move |reading| reading.state == state);
-        names
-            .map(|reading| reading.name.clone())
-            .collect::<Vec<_>>()
-    };
-    let missing = named(AlarmState::Missing);
-    if !missing.is_empty() {
-        let paths = missing.iter().map(|name| {
-            let index = analysis.alarms.iter().position(|alarm| alarm == name).unwrap_or_default();
-            format!("analysis.alarms[{index}]: no alarm of the name \"{name}\" exists; name a metric or composite alarm of this account and Region")
-        });
-        return Err(Error::InvalidRequest(paths.collect::<Vec<_>>().join("\n")));
-    }
-    let firing = named(AlarmState::Alarm);
-    match analysis.preexisting_alarms {
-        PreexistingAlarms::Refuse if !firing.is_empty() => {
-            let in_alarm: Vec<_> = firing.iter().map(AsRef::as_ref).collect();
-            Err(Error::ValidationFailed(format!(
-                "in ALARM before the release: {}; wait until they are OK, or release with analysis.preexistingAlarms = ignore",
-                in_alarm.join(", ")
-            )))
-        }
-        PreexistingAlarms::Refuse | PreexistingAlarms::Ignore => Ok(firing),
-    }
 }
 
 /// The steps: those of the request, where there is a blue to share traffic with.
@@ -395,24 +447,6 @@ fn first_release(plan: &Plan) -> Plan {
 mod tests {
     use super::*;
 
-    fn name(text: &str) -> AlarmName {
-        AlarmName::try_from(text.to_owned()).unwrap()
-    }
-
-    fn analysis(word: &str) -> Analysis {
-        serde_json::from_value(json!({"alarms": ["a", "b"], "preexistingAlarms": word})).unwrap()
-    }
-
-    fn readings(a: AlarmState, b: AlarmState) -> Vec<Reading> {
-        [("a", a), ("b", b)]
-            .map(|(text, state)| Reading {
-                name: name(text),
-                state,
-                since: None,
-            })
-            .into()
-    }
-
     #[test]
     fn what_the_front_door_says_is_taken_only_behind_it() {
         let mut request = json!({"frontDoor": {}, "frontDoorWarnings": ["wired"]});
@@ -426,41 +460,6 @@ mod tests {
             assert!(wired(&mut request).is_empty());
             assert_eq!(request, before);
         }
-    }
-
-    #[test]
-    fn an_alarm_that_does_not_exist_is_named_by_its_path() {
-        let refused = preflight(
-            &analysis("ignore"),
-            &readings(AlarmState::Ok, AlarmState::Missing),
-        );
-        assert!(
-            matches!(refused, Err(Error::InvalidRequest(m)) if m.starts_with("analysis.alarms[1]: "))
-        );
-    }
-
-    #[test]
-    fn a_url_that_this_stack_does_not_let_ask_is_named_by_its_path() {
-        let url = json!({"healthChecks": [{"url": "https://10.0.0.1/health"}]});
-        let refused = preflight(&serde_json::from_value(url).unwrap(), &[]);
-        assert!(
-            matches!(refused, Err(Error::InvalidRequest(m)) if m.starts_with("analysis.healthChecks[0].url: host 10.0.0.1"))
-        );
-    }
-
-    #[test]
-    fn an_alarm_that_fires_already_refuses_the_release_unless_told_otherwise() {
-        let firing = readings(AlarmState::Ok, AlarmState::Alarm);
-        assert!(
-            matches!(preflight(&analysis("refuse"), &firing), Err(Error::ValidationFailed(m)) if m.contains('b'))
-        );
-        assert_eq!(preflight(&analysis("ignore"), &firing), Ok(vec![name("b")]));
-    }
-
-    #[test]
-    fn an_alarm_without_data_yet_refuses_nothing() {
-        let quiet = readings(AlarmState::Ok, AlarmState::InsufficientData);
-        assert_eq!(preflight(&analysis("refuse"), &quiet), Ok(vec![]));
     }
 
     #[test]

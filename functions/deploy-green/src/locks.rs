@@ -1,11 +1,17 @@
 //! Taking the locks, from the dead too.
 
 use crossfade::{
+    admission,
     aws::{
         ledger::{Began, Begin, Status, Why},
         traffic::Late,
     },
-    domain::{analysis::OnHoldTimeout, check::Evidence, names::FunctionName, weight::Weight},
+    domain::{
+        admission::{Holder, Read, Seen, Stands, decide},
+        check::Evidence,
+        names::FunctionName,
+        weight::Weight,
+    },
     error::Error,
     rollback,
     wire::{
@@ -54,6 +60,14 @@ impl Handler {
             match self.ledger.begin(&begin).await? {
                 Began::Taken => return Ok(warnings),
                 Began::HeldBy(holders) => {
+                    let found =
+                        admission::holders(&self.ledger, &self.executions, holders, task.now);
+                    let holders = found.await?;
+                    let seen = Seen {
+                        holders: Read::Seen(holders.clone()),
+                        ..Seen::default()
+                    };
+                    decide(request, &seen, task.now).admit()?;
                     for holder in holders {
                         warnings.push(self.clear_away(&holder, task).await?);
                     }
@@ -78,30 +92,20 @@ impl Handler {
         ))
     }
 
-    async fn clear_away(&self, holder: &str, task: &Task) -> Result<String, Error> {
-        let (execution, record) =
-            futures::try_join!(self.executions.describe(holder), self.ledger.get(holder))?;
-        let began = record.as_ref().map_or(task.now, |record| record.began_at);
-        let Some(ended) = execution.ended(began, task.now) else {
+    async fn clear_away(&self, holder: &Holder, task: &Task) -> Result<String, Error> {
+        let Holder {
+            execution: holder,
+            stands: Stands::Ended(status),
+            ..
+        } = holder
+        else {
             return Err(Error::DeploymentInProgress(format!(
-                "{holder} is releasing at this moment"
+                "{} holds a lock",
+                holder.execution
             )));
         };
-        if let Some(record) = &record
-            && record.status == Status::Held
-            && record.on_hold_timeout == OnHoldTimeout::Leave
-            && ended.error.as_deref() == Some("DeploymentHeld")
-        {
-            return Err(Error::DeploymentInProgress(format!(
-                "{holder} left the traffic held; end it first with {{\"action\":\"rollback\",\"application\":\"{}\"}}",
-                record.application
-            )));
-        }
         let why = Why {
-            reason: format!(
-                "its execution ended {} without making traffic whole",
-                ended.status
-            ),
+            reason: format!("its execution ended {status} without making traffic whole"),
             evidence: Evidence::default(),
             at: task.now,
         };
@@ -117,12 +121,11 @@ impl Handler {
         tracing::warn!(
             deployment.id = task.execution,
             holder,
-            status = ended.status,
+            status,
             "Took over a dead holder's locks."
         );
         Ok(format!(
-            "took over the locks of {holder}, which ended {}; its traffic was put back first",
-            ended.status
+            "took over the locks of {holder}, which ended {status}; its traffic was put back first"
         ))
     }
 }

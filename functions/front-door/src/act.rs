@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use crossfade::{
+    aws::functions::Readiness,
     domain::{
-        names::AliasName,
+        names::{AliasName, derived::deployment_description},
         routing::Primary,
         wiring::{Ask, Kind, LATEST_ALIAS, Write},
     },
     error::Error,
 };
+
+use serde_json::json;
 
 use crate::Handler;
 
@@ -35,11 +38,11 @@ impl Handler {
                     .set_variable(api, stage, name, value.as_deref())
                     .await
             }
-            Write::SetUri {
-                integration, uri, ..
-            } => self.gateway.set_uri(api, integration, uri).await,
+            Write::SetUri { kind, id, uri, .. } => {
+                self.gateway.set_uri(api, (*kind, id), uri).await
+            }
             Write::Deploy(stage) => {
-                let why = format!("Crossfade: {function} and its alias {}", ask.alias);
+                let why = deployment_description(function, &ask.alias);
                 self.gateway.deploy(api, stage, &why).await
             }
             Write::Forbid(permit) => self.aliases.forbid(function, permit).await,
@@ -61,9 +64,15 @@ impl Handler {
             let latest = self.functions.updated(function, READY).await?;
             let published = self.functions.publish(function, &latest).await?;
             if !published.active {
-                self.functions
-                    .active(function, &published.version, READY)
-                    .await?;
+                let version = &published.version;
+                let event = json!({});
+                let active = self.functions.active(function, version, &event, READY);
+                // The state is tried again, and the same version is published again.
+                if let Readiness::NotYet(state) = active.await? {
+                    return Err(Error::Transient(format!(
+                        "{state}, and a version has to be Active before an alias is made on it"
+                    )));
+                }
             }
             Primary::Version(published.version)
         };

@@ -5,7 +5,7 @@ mod http;
 mod rest;
 
 use crossfade::{
-    domain::wiring::{Api, ApiId, Kind},
+    domain::wiring::{Api, ApiId, Kind, SiteKind},
     error::Error,
 };
 
@@ -32,9 +32,9 @@ impl Gateway {
     /// [`Error::InvalidRequest`] when there is none of this id, or it is a WebSocket API.
     pub(crate) async fn api(&self, id: &ApiId) -> Result<Api, Error> {
         if self.rest.has(id).await? {
-            self.rest.api(id).await
+            Box::pin(self.rest.api(id)).await
         } else if self.http.has(id).await? {
-            self.http.api(id).await
+            Box::pin(self.http.api(id)).await
         } else {
             Err(Error::InvalidRequest(format!(
                 "frontDoor.apiId: there is no API {id} in this account and Region"
@@ -56,16 +56,16 @@ impl Gateway {
         }
     }
 
-    /// Changes the definition. An HTTP API's stages that deploy by themselves follow.
+    /// Changes what a call site of the definition calls. An HTTP API's stages that deploy by themselves follow.
     pub(crate) async fn set_uri(
         &self,
         (kind, id): (Kind, &ApiId),
-        integration: &str,
+        site: (SiteKind, &str),
         uri: &str,
     ) -> Result<(), Error> {
         match kind {
-            Kind::Rest => self.rest.set_uri(id, integration, uri).await,
-            Kind::Http => self.http.set_uri(id, integration, uri).await,
+            Kind::Rest => self.rest.set_uri(id, site, uri).await,
+            Kind::Http => self.http.set_uri(id, site, uri).await,
         }
     }
 

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use crossfade::{
-    aws::versions::Deleted,
+    aws::versions::{Deleted, Listed, Registered},
     domain::{
         names::{FunctionName, Version},
-        retention::{Cleanup, decide, grouped},
+        retention::{Because, Cleanup, Hold, Kept, decide, grouped},
     },
     error::Error,
     wire::{
-        retention::{NotDeleted, Retention, Standing},
+        retention::{Retention, Standing},
         task::{Task, state},
     },
 };
@@ -24,8 +24,11 @@ const ROUND: Duration = Duration::from_mins(10);
 /// How much a round's plan may say, bytes of JSON: a state's output has 256 KiB.
 const PLAN_BYTES: usize = 100_000;
 
-/// How many entries say what was to be deleted and stayed.
-const MOST_NOT_DELETED: usize = 200;
+/// How many tries of the state end because AWS was busy. The next one lists what was not deleted.
+const PATIENCE: u32 = 3;
+
+/// How many versions in a row AWS may be too busy for before the others of the function wait as well.
+const BUSY: usize = 3;
 
 /// A round's limit in time.
 struct Round(Instant);
@@ -50,13 +53,34 @@ impl Handler {
         retention.functions = Vec::new();
         let (round, mut bytes) = (Round::begin(), 0);
         let names: Vec<_> = found.record.iter().flat_map(functions).collect();
-        for function in &names[retention.done.min(names.len())..] {
-            let cleanup = self.cleanup(function, &retention.deployment).await?;
+        let names = &names[retention.done.min(names.len())..];
+        let mut registered = None;
+        let mut unread = None;
+        for function in names {
+            let planned = self
+                .cleanup(function, &retention.deployment, &mut registered)
+                .await;
+            let cleanup = match planned {
+                Ok(cleanup) => cleanup,
+                // The others are cleaned up all the same.
+                Err(error @ Error::Refused(_)) => {
+                    let cleanup = Cleanup::unread(function, &error.to_string());
+                    unread = Some(error);
+                    cleanup
+                }
+                Err(error) => return Err(error),
+            };
             bytes += serde_json::to_string(&cleanup).map_or(PLAN_BYTES, |text| text.len());
             if !retention.functions.is_empty() && (bytes > PLAN_BYTES || round.is_over()) {
                 break;
             }
             retention.functions.push(cleanup);
+        }
+        if let Some(error) = unread
+            && retention.done == 0
+            && retention.functions.iter().all(Cleanup::is_unread)
+        {
+            return Err(error);
         }
         tracing::info!(
             deployment.id = retention.deployment,
@@ -68,14 +92,41 @@ impl Handler {
         Ok(retention)
     }
 
-    async fn cleanup(&self, function: &FunctionName, ending: &str) -> Result<Cleanup, Error> {
+    async fn cleanup(
+        &self,
+        function: &FunctionName,
+        ending: &str,
+        registered: &mut Option<Vec<Registered>>,
+    ) -> Result<Cleanup, Error> {
         // A function that is gone has no versions: there is nothing to do.
         let versions = self.versions.list(function).await?.unwrap_or_default();
-        if versions.is_empty() {
+        if versions.all.is_empty() {
             return Ok(Cleanup::of(function, &decide(&[], &[], None)));
         }
-        let needs = self.needs(function, ending).await?;
-        let decided = decide(&versions, &needs.holds, needs.keep);
+        let mut needs = self.needs(function, ending).await?;
+        let decided = decide(&versions.all, &needs.holds, needs.keep);
+        if decided.delete.is_empty() {
+            return Ok(Cleanup::of(function, &decided));
+        }
+        // Once for all functions of a round: they are the account's.
+        let registered = match registered {
+            Some(registered) => registered,
+            None => registered.insert(self.versions.registered().await?),
+        };
+        let ours = registered
+            .iter()
+            .filter(|one| one.function == function.as_ref());
+        needs.holds.extend(
+            ours.map(|one| Hold::on(&one.version, Because::TargetGroup(one.group.clone()))),
+        );
+        for version in &versions.durable {
+            if decided.delete.contains(version)
+                && let Some(because) = self.versions.durable(function, version).await?
+            {
+                needs.holds.push(Hold::on(version, because));
+            }
+        }
+        let decided = decide(&versions.all, &needs.holds, needs.keep);
         Ok(Cleanup::of(function, &decided))
     }
 
@@ -143,7 +194,27 @@ impl Handler {
         self.ledger
             .doom(function, &task.execution, &cleanup.delete, task.now)
             .await?;
-        let tried = self.try_all(cleanup, &retention.deployment, round).await?;
+        let tried = match self.try_all(cleanup, &retention.deployment, round).await {
+            Ok(tried) => tried,
+            // The other functions are cleaned up all the same.
+            Err(Error::Refused(because)) => {
+                self.ledger.spare(function, &task.execution).await?;
+                retention.keep(
+                    function,
+                    [Kept {
+                        versions: cleanup.delete.clone(),
+                        because,
+                    }],
+                );
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(said) = tried.busy
+            && task.retries < PATIENCE
+        {
+            return Err(Error::Transient(said));
+        }
         self.ledger.spare(function, &task.execution).await?;
 
         // Those that an earlier try has deleted, whose answer was lost, are counted here too.
@@ -152,14 +223,7 @@ impl Handler {
         let still_there = stayed.saturating_add(tried.untried);
         retention.deleted += cleanup.count.saturating_sub(still_there);
         let groups = grouped(tried.versions).into_iter();
-        let kept = groups.filter(|group| !group.because.is_empty());
-        let room = MOST_NOT_DELETED.saturating_sub(retention.not_deleted.len());
-        retention
-            .not_deleted
-            .extend(kept.take(room).map(|kept| NotDeleted {
-                function_name: function.clone(),
-                kept,
-            }));
+        retention.keep(function, groups.filter(|group| !group.because.is_empty()));
         Ok(tried.untried == 0)
     }
 
@@ -170,35 +234,86 @@ impl Handler {
         round: &Round,
     ) -> Result<Tried, Error> {
         let function = &cleanup.function_name;
-        let versions = self.versions.list(function).await?.unwrap_or_default();
-        let doomed: Vec<_> = versions.iter().filter(|one| cleanup.deletes(one)).collect();
+        let listed = self.versions.list(function).await?.unwrap_or_default();
+        let versions = listed.all.iter();
+        let doomed: Vec<_> = versions.filter(|one| cleanup.deletes(one)).collect();
         let mut tried = Tried::default();
+        let mut busy = 0;
         for (index, version) in doomed.iter().enumerate() {
             if index > 0 && round.is_over() {
                 tried.untried = u32::try_from(doomed.len() - index).unwrap_or(u32::MAX);
                 break;
             }
-            let needs = self.needs(function, ending).await?;
-            if let Some(because) = needs.any() {
-                // A release begins, and waits until none is doomed any more.
-                let rest = doomed[index..].iter();
-                tried
-                    .versions
-                    .extend(rest.map(|one| ((*one).clone(), because.to_string())));
-                break;
+            match self.try_one(function, version, &listed, ending).await {
+                Ok(Fate::Gone) => {
+                    busy = 0;
+                    tried.stays(&[*version], "");
+                }
+                Ok(Fate::Stays(why)) => tried.stays(&[*version], &why),
+                Ok(Fate::AllStay(why)) => {
+                    tried.stays(&doomed[index..], &why);
+                    break;
+                }
+                Err(Error::Transient(said)) => {
+                    busy += 1;
+                    let those = match busy {
+                        BUSY => &doomed[index..],
+                        _ => &doomed[index..=index],
+                    };
+                    tried.stays(those, &said);
+                    tried.busy = Some(said);
+                    if busy == BUSY {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    tried.stays(&doomed[index..], &error.to_string());
+                    break;
+                }
             }
-            let decided = decide(&versions, &needs.holds, needs.keep);
-            let why = match decided.why_kept(version) {
-                Some(why) => why,
-                None => match self.versions.delete(function, version).await? {
-                    Deleted::Gone => String::new(),
-                    Deleted::Kept(said) => said,
-                },
-            };
-            tried.versions.push(((*version).clone(), why));
         }
         Ok(tried)
     }
+
+    /// Looks at what needs a version, and deletes it where nothing does.
+    async fn try_one(
+        &self,
+        function: &FunctionName,
+        version: &Version,
+        listed: &Listed,
+        ending: &str,
+    ) -> Result<Fate, Error> {
+        let is_durable = listed.durable.contains(version);
+        let own = self
+            .versions
+            .needed(function, version, is_durable)
+            .await?
+            .map(|because| Hold::on(version, because));
+        let mut needs = self.needs(function, ending).await?;
+        if let Some(because) = needs.any() {
+            // A release begins, and waits until none is doomed any more.
+            return Ok(Fate::AllStay(because.to_string()));
+        }
+        needs.holds.extend(own);
+        let decided = decide(&listed.all, &needs.holds, needs.keep);
+        if let Some(why) = decided.why_kept(version) {
+            return Ok(Fate::Stays(why));
+        }
+        Ok(match self.versions.delete(function, version).await? {
+            Deleted::Gone => Fate::Gone,
+            Deleted::Kept(said) => Fate::Stays(said),
+        })
+    }
+}
+
+/// What became of one version.
+enum Fate {
+    /// It is deleted.
+    Gone,
+    /// It stays, and why.
+    Stays(String),
+    /// It stays, and for the same reason all that have not been tried.
+    AllStay(String),
 }
 
 /// What became of a function's versions.
@@ -208,4 +323,14 @@ struct Tried {
     versions: Vec<(Version, String)>,
     /// How many the round left.
     untried: u32,
+    /// What AWS said last where it was too busy.
+    busy: Option<String>,
+}
+
+impl Tried {
+    fn stays(&mut self, versions: &[&Version], why: &str) {
+        let versions = versions.iter().map(|one| (*one).clone());
+        self.versions
+            .extend(versions.map(|one| (one, why.to_owned())));
+    }
 }

@@ -27,7 +27,7 @@ use crossfade::{
     error::Error,
     rollback::{self, Restored, Reverted, Settled},
     wire::{
-        events::Event,
+        events::{self, Event, Home},
         notice::Notice,
         outcome::{Ending, Outcome},
         request::Request,
@@ -45,17 +45,22 @@ const PATIENCE: u32 = 5;
 #[derive(Debug)]
 pub struct Handler {
     executions: Executions,
+    home: Home,
     ledger: Ledger,
     notifier: Notifier,
     traffic: Traffic,
 }
 
 impl Handler {
-    /// A handler with clients on `config`.
+    /// A handler with clients on `config`, for the events of the environment's `EXECUTIONS`.
+    ///
+    /// # Panics
+    /// Without the variable `EXECUTIONS`: the template sets it, and nothing works without.
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
             executions: Executions::new(config),
+            home: Home::from_env(),
             ledger: Ledger::new(config),
             notifier: Notifier::new(config),
             traffic: Traffic::new(config),
@@ -65,7 +70,7 @@ impl Handler {
     /// Tells the callers apart.
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
         match Call::parse(payload)? {
-            Call::Event(event) => match Event::parse(event)? {
+            Call::Event(event) => match Event::parse(event, &self.home)? {
                 Event::ExecutionEnded {
                     execution,
                     status,
@@ -85,6 +90,10 @@ impl Handler {
                     .await
                 }
                 Event::Tick { time } => self.sweep(time).await,
+                Event::Foreign(why) => {
+                    events::ignored(&why);
+                    Ok(json!({}))
+                }
                 Event::AlarmFired { .. } | Event::Other => Ok(json!({})),
             },
             Call::Task(task) => {

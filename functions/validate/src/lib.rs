@@ -1,11 +1,15 @@
 //! Proves green before it gets any weight: smoke tests against the version itself, its cold start, its
 //! health checks, and warm environments for its first users.
 
+mod cold;
 mod expect;
 mod health;
 mod report;
+mod room;
+mod smoke;
+mod warm;
 
-use std::{cmp::Ordering, time::Instant};
+use std::{cmp::Ordering, time::Duration};
 
 use crossfade::{
     aws::{functions::Functions, health::HealthChecks, ledger::Ledger, traffic::Traffic},
@@ -15,21 +19,22 @@ use crossfade::{
     },
     error::Error,
     wire::{
-        request::{FunctionRequest, ReleaseRequest, Request, SmokeTest},
+        request::{FunctionRequest, MAX_VALIDATION_SECONDS, ReleaseRequest, Request},
         task::{state, task},
     },
 };
 use futures::future::{join_all, try_join_all};
 use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
-use crate::report::Report;
+use crate::room::Rooms;
 
-/// How many invocations are on their way at the same time, over all functions: as many as one function
-/// may be pre-warmed with. All of an account's functions share 1000 (AWS's default), and those of its
-/// users come first.
-const AT_ONCE: usize = 100;
+/// How long the smoke tests of a function may take together.
+const TESTS: Duration = Duration::from_secs(MAX_VALIDATION_SECONDS as u64);
+
+/// When everything has to be over, from the beginning: under the function's own timeout of 900 seconds.
+const END: Duration = Duration::from_secs(880);
 
 /// How many of the smoke tests' results are shown. The rest are counted: 50 functions may have 1000,
 /// which would be more than a Cause can hold and than a state should carry.
@@ -56,7 +61,8 @@ pub struct Proof {
     pub passed: bool,
     /// How long the version took, milliseconds: its own report, or the round trip without one.
     pub duration_ms: f64,
-    /// How long its cold start took, milliseconds; absent when it was warm.
+    /// How long its cold start took, milliseconds: its initialization, or its restoration from a snapshot.
+    /// Absent when it was warm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cold_start_ms: Option<f64>,
     /// What was not as expected.
@@ -95,19 +101,16 @@ impl Handler {
             Err(problems) => return Err(Error::InvalidRequest(problems.to_string())),
         };
 
+        let begun = Instant::now();
+        let rooms = Rooms::new(&self.functions);
         let pairs = release
             .functions
             .iter()
             .filter_map(|target| Some((target, asked(&request, target)?)));
-        let proofs: Vec<Proof> = join_all(
-            pairs
-                .clone()
-                .map(|(target, asked)| self.prove(target, asked)),
-        )
-        .await
-        .into_iter()
-        .flatten()
-        .collect();
+        let proofs = pairs
+            .clone()
+            .map(|(target, asked)| self.prove(target, asked, &rooms, begun + TESTS));
+        let proofs: Vec<Proof> = try_join_all(proofs).await?.into_iter().flatten().collect();
         let failed: Vec<&Proof> = proofs.iter().filter(|proof| !proof.passed).collect();
         tracing::info!(
             deployment.id = task.execution,
@@ -131,78 +134,53 @@ impl Handler {
         let leave = self.ledger.leave(&task.execution);
         self.traffic.stage(leave, &release.footprint()).await?;
         let health = self.healthy(&release.analysis, &proofs).await?;
-        let room = Semaphore::new(AT_ONCE);
-        try_join_all(pairs.map(|(target, asked)| self.prewarm(target, asked, &room))).await?;
+        let warmed = pairs.map(|(target, asked)| self.prewarm(target, asked, &rooms, begun + END));
+        let warnings = join_all(warmed).await;
         let mut release = release;
+        release.warnings.extend(warnings.into_iter().flatten());
         release.health = health;
         release.evidence = evidence(&proofs).beside(release.evidence);
         release.ask_first();
         Ok(release)
     }
 
-    async fn prove(&self, target: &Target, asked: &FunctionRequest) -> Vec<Proof> {
-        let mut proofs = Vec::new();
-        for test in &asked.smoke_tests {
-            proofs.push(self.smoke(target, test).await);
-        }
-        if let Some(ceiling) = asked.max_cold_start_ms {
-            proofs.extend(cold_start(target, f64::from(ceiling), &proofs));
-        }
-        proofs
-    }
-
-    async fn smoke(&self, target: &Target, test: &SmokeTest) -> Proof {
-        let begun = Instant::now();
-        let answer = self
-            .functions
-            .invoke(&target.function_name, &target.green_version, &test.payload)
-            .await;
-        let round_trip_ms = begun.elapsed().as_secs_f64() * 1e3;
-        let (report, failures) = match answer {
-            Ok(answer) => {
-                let report = Report::of(&answer.log_tail);
-                let took = report.duration_ms.unwrap_or(round_trip_ms);
-                let failures = expect::failures(&test.expect, &answer, took);
-                (report, failures)
-            }
-            Err(error) => (Report::default(), vec![error.to_string()]),
-        };
-        Proof {
-            function_name: target.function_name.to_string(),
-            test: test.name.clone(),
-            passed: failures.is_empty(),
-            duration_ms: report.duration_ms.unwrap_or(round_trip_ms),
-            cold_start_ms: report.init_ms,
-            failures,
-        }
-    }
-
-    /// Invokes green so often at the same time that so many environments are warm, as soon as there
-    /// is room for all of them.
-    async fn prewarm(
+    /// Runs a function's smoke tests, one after the other, and judges its cold start.
+    async fn prove(
         &self,
         target: &Target,
         asked: &FunctionRequest,
-        room: &Semaphore,
-    ) -> Result<(), Error> {
-        let Some(test) = asked.smoke_tests.first() else {
-            return Ok(());
-        };
-        // It is never closed, and nothing asks for more than there is.
-        let _room = room.acquire_many(asked.prewarm).await.ok();
-        let calls = (0..asked.prewarm).map(|_| {
-            self.functions
-                .invoke(&target.function_name, &target.green_version, &test.payload)
-        });
-        let cold = try_join_all(calls)
-            .await?
-            .iter()
-            .filter(|answer| Report::of(&answer.log_tail).init_ms.is_some())
-            .count();
-        if asked.prewarm > 0 {
-            tracing::info!(function = %target.function_name, asked = asked.prewarm, cold, "Warmed green up.");
+        rooms: &Rooms<'_>,
+        until: Instant,
+    ) -> Result<Vec<Proof>, Error> {
+        if asked.smoke_tests.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(())
+        let run = self
+            .functions
+            .run_settings(&target.function_name, &target.green_version)
+            .await?;
+        let mut proofs = Vec::new();
+        let mut reports = Vec::new();
+        for test in &asked.smoke_tests {
+            let (proof, report) = self.smoke(target, test, &run, until).await;
+            proofs.push(proof);
+            reports.push(report);
+        }
+        if let Some(ceiling) = asked.max_cold_start_ms {
+            let passed = proofs.iter().all(|proof| proof.passed);
+            let start = self
+                .cold_start(
+                    target,
+                    asked,
+                    &run,
+                    &reports,
+                    passed.then_some(rooms),
+                    until,
+                )
+                .await;
+            proofs.extend(start.map(|start| start.proof(target, ceiling)));
+        }
+        Ok(proofs)
     }
 }
 
@@ -230,29 +208,6 @@ fn asked<'a>(request: &'a ReleaseRequest, target: &Target) -> Option<&'a Functio
         .functions
         .iter()
         .find(|asked| asked.function_name == target.function_name)
-}
-
-/// The slowest cold start among the proofs, against its ceiling; none when all were warm.
-fn cold_start(target: &Target, ceiling_ms: f64, proofs: &[Proof]) -> Option<Proof> {
-    let slowest = proofs
-        .iter()
-        .filter_map(|proof| proof.cold_start_ms)
-        .reduce(f64::max)?;
-    let failures = if slowest > ceiling_ms {
-        vec![format!(
-            "a cold start took {slowest:.0} ms, at most {ceiling_ms:.0} ms are allowed"
-        )]
-    } else {
-        Vec::new()
-    };
-    Some(Proof {
-        function_name: target.function_name.to_string(),
-        test: "cold start".into(),
-        passed: failures.is_empty(),
-        duration_ms: slowest,
-        cold_start_ms: Some(slowest),
-        failures,
-    })
 }
 
 #[cfg(test)]

@@ -2,43 +2,81 @@
 
 use serde_json::Value;
 
-/// What the report says; nothing where the tail holds none.
+/// What the tail reports; nothing where it holds no report.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Report {
     /// How long the handler ran, milliseconds.
     pub(crate) duration_ms: Option<f64>,
-    /// How long the environment took to start, milliseconds; only after a cold start.
-    pub(crate) init_ms: Option<f64>,
+    /// How long the environment took to start, milliseconds: its initialization, or its restoration from
+    /// a snapshot. Absent when it was warm.
+    pub(crate) cold_start_ms: Option<f64>,
+    /// Whether Lambda reported at all: without a report nothing is known of the start.
+    pub(crate) is_there: bool,
+}
+
+/// One line of Lambda's own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Line {
+    /// At the end of the invocation.
+    Report {
+        duration: Option<f64>,
+        start: Option<f64>,
+    },
+    /// At the end of one phase of the start: a phase that failed or took too long is begun again.
+    Phase(f64),
 }
 
 impl Report {
-    /// Reads both forms that a tail may have: the text line, and `platform.report` as JSON
-    /// (AWS-FACTS 1.7).
+    /// Reads both forms that a tail may have: text lines, and platform events as JSON (AWS-FACTS 1.7).
     pub(crate) fn of(log_tail: &str) -> Self {
-        log_tail
-            .lines()
-            .rev()
-            .find_map(|line| json(line).or_else(|| text(line)))
-            .unwrap_or_default()
+        let mut report = Self::default();
+        let mut start = None;
+        let mut phases = None;
+        for line in log_tail.lines().filter_map(|line| read(line.trim())) {
+            match line {
+                Line::Report {
+                    duration,
+                    start: reported,
+                } => {
+                    report.is_there = true;
+                    report.duration_ms = duration;
+                    start = reported;
+                }
+                Line::Phase(took) => phases = Some(phases.unwrap_or(0.0) + took),
+            }
+        }
+        // The report tells the last phase only, or none where the start went on within the invocation.
+        report.cold_start_ms = start.into_iter().chain(phases).reduce(f64::max);
+        report
     }
 }
 
-fn json(line: &str) -> Option<Report> {
-    let event: Value = serde_json::from_str(line.trim()).ok()?;
-    if event["type"] != "platform.report" {
-        return None;
+fn read(line: &str) -> Option<Line> {
+    if line.starts_with('{') {
+        return json(line);
     }
+    text(line)
+}
+
+fn json(line: &str) -> Option<Line> {
+    let event: Value = serde_json::from_str(line).ok()?;
     let metrics = &event["record"]["metrics"];
-    Some(Report {
-        duration_ms: metrics["durationMs"].as_f64(),
-        init_ms: metrics["initDurationMs"].as_f64(),
-    })
+    let number = |name: &str| metrics[name].as_f64();
+    match event["type"].as_str()? {
+        "platform.report" => Some(Line::Report {
+            duration: number("durationMs"),
+            start: sum(number("initDurationMs"), number("restoreDurationMs")),
+        }),
+        "platform.initReport" | "platform.restoreReport" => number("durationMs").map(Line::Phase),
+        _ => None,
+    }
 }
 
-/// `REPORT RequestId: …\tDuration: 3.21 ms\tBilled Duration: 4 ms\t…\tInit Duration: 120.10 ms`
-fn text(line: &str) -> Option<Report> {
-    let fields = line.trim().strip_prefix("REPORT ")?;
-    let field = |name: &str| {
+/// `REPORT RequestId: …\tDuration: 3.21 ms\tBilled Duration: 4 ms\t…\tInit Duration: 120.10 ms`, and
+/// `INIT_REPORT Init Duration: 10000.12 ms\tPhase: init\tStatus: timeout`.
+fn text(line: &str) -> Option<Line> {
+    let (kind, fields) = line.split_once(' ')?;
+    let field = |name: &str| -> Option<f64> {
         fields.split('\t').find_map(|field| {
             field
                 .trim()
@@ -48,58 +86,88 @@ fn text(line: &str) -> Option<Report> {
                 .ok()
         })
     };
-    Some(Report {
-        duration_ms: field("Duration: "),
-        init_ms: field("Init Duration: "),
-    })
+    let start = sum(field("Init Duration: "), field("Restore Duration: "));
+    match kind {
+        "REPORT" => Some(Line::Report {
+            duration: field("Duration: "),
+            start,
+        }),
+        "INIT_REPORT" | "RESTORE_REPORT" => start.map(Line::Phase),
+        _ => None,
+    }
+}
+
+/// Both where there are both, and the one there is otherwise.
+fn sum(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    one.into_iter()
+        .chain(other)
+        .reduce(|one, other| one + other)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn report(duration_ms: f64, cold_start_ms: Option<f64>) -> Report {
+        Report {
+            duration_ms: Some(duration_ms),
+            cold_start_ms,
+            is_there: true,
+        }
+    }
+
     #[test]
-    fn a_cold_start_shows_in_text() {
+    fn reads_an_initialization_from_text() {
         let tail = "START RequestId: 8f5 Version: 7\nEND RequestId: 8f5\nREPORT RequestId: 8f5\tDuration: 3.21 ms\t\
                     Billed Duration: 124 ms\tMemory Size: 128 MB\tMax Memory Used: 21 MB\tInit Duration: 120.10 ms\t\n";
-        assert_eq!(
-            Report::of(tail),
-            Report {
-                duration_ms: Some(3.21),
-                init_ms: Some(120.1)
-            }
-        );
+        assert_eq!(Report::of(tail), report(3.21, Some(120.1)));
     }
 
     #[test]
-    fn a_warm_one_has_none() {
+    fn reads_a_restoration_from_text() {
+        let tail = "RESTORE_START Runtime Version: java:21.v40\nRESTORE_REPORT Restore Duration: 3008.12 ms\n\
+                    START RequestId: 8f5 Version: 7\nEND RequestId: 8f5\nREPORT RequestId: 8f5\tDuration: 3.21 ms\t\
+                    Billed Duration: 24 ms\tMemory Size: 512 MB\tMax Memory Used: 121 MB\tRestore Duration: 3008.12 ms\t\
+                    Billed Restore Duration: 21 ms\t\n";
+        assert_eq!(Report::of(tail), report(3.21, Some(3008.12)));
+        let without_phases = tail.lines().skip(2).collect::<Vec<_>>().join("\n");
+        assert_eq!(Report::of(&without_phases), report(3.21, Some(3008.12)));
+    }
+
+    #[test]
+    fn adds_up_the_phases_of_a_start_that_was_begun_again() {
+        let tail = "INIT_REPORT Init Duration: 10000.25 ms\tPhase: init\tStatus: timeout\n\
+                    START RequestId: 8f5 Version: 7\nINIT_REPORT Init Duration: 4000.25 ms\tPhase: invoke\tStatus: error\tError Type: X\n\
+                    REPORT RequestId: 8f5\tDuration: 4100.00 ms\tBilled Duration: 4100 ms\tMemory Size: 128 MB\n";
+        assert_eq!(Report::of(tail), report(4100.0, Some(14_000.5)));
+        let json = r#"{"type":"platform.initReport","record":{"phase":"init","status":"timeout","metrics":{"durationMs":10000.25}}}
+{"type":"platform.initReport","record":{"phase":"invoke","status":"success","metrics":{"durationMs":4000.25}}}
+{"type":"platform.report","record":{"status":"success","metrics":{"durationMs":4100.0}}}"#;
+        assert_eq!(Report::of(json), report(4100.0, Some(14_000.5)));
+    }
+
+    #[test]
+    fn reads_no_start_of_a_warm_environment() {
         let tail =
             "REPORT RequestId: 8f5\tDuration: 3.21 ms\tBilled Duration: 4 ms\tMemory Size: 128 MB";
-        assert_eq!(
-            Report::of(tail),
-            Report {
-                duration_ms: Some(3.21),
-                init_ms: None
-            }
-        );
+        assert_eq!(Report::of(tail), report(3.21, None));
     }
 
     #[test]
-    fn the_json_form_is_read_too() {
+    fn reads_the_json_form() {
         let tail = r#"{"time":"2026-11-20T12:00:00Z","type":"platform.start","record":{}}
+{"level":"INFO","message":"REPORT of the day"}
 {"time":"2026-11-20T12:00:00Z","type":"platform.report","record":{"metrics":{"durationMs":101.5,"initDurationMs":90.25}}}"#;
-        assert_eq!(
-            Report::of(tail),
-            Report {
-                duration_ms: Some(101.5),
-                init_ms: Some(90.25)
-            }
-        );
+        assert_eq!(Report::of(tail), report(101.5, Some(90.25)));
+        let restored = r#"{"type":"platform.restoreReport","record":{"status":"success","metrics":{"durationMs":700.5}}}
+{"type":"platform.report","record":{"metrics":{"durationMs":101.5,"restoreDurationMs":700.5}}}"#;
+        assert_eq!(Report::of(restored), report(101.5, Some(700.5)));
     }
 
     #[test]
-    fn a_tail_without_a_report_says_nothing() {
-        assert_eq!(Report::of("hello\nREPORT\n{}"), Report::default());
+    fn reads_nothing_where_nothing_is_reported() {
+        assert_eq!(Report::of("hello\nREPORTS\n{}"), Report::default());
         assert_eq!(Report::of(""), Report::default());
+        assert!(!Report::of("{\"level\":\"INFO\"}").is_there);
     }
 }

@@ -2,7 +2,6 @@
 //! is elsewhere.)
 
 use aws_sdk_lambda::Client;
-use serde_json::Value;
 
 use super::{
     classify::{classify, is},
@@ -12,6 +11,7 @@ use super::{
 use crate::{
     domain::{
         names::{AliasName, FunctionName},
+        policy::{Allowed, allowed},
         routing::{Alias, Primary, Revision},
         wiring::{Permit, Statement},
     },
@@ -142,7 +142,10 @@ impl Aliases {
             .send()
             .await;
         match got {
-            Ok(got) => Ok(statements(&got.policy.unwrap_or_default())),
+            Ok(got) => Ok(allowed(&got.policy.unwrap_or_default())
+                .into_iter()
+                .map(statement)
+                .collect()),
             Err(error) if is(&error, "ResourceNotFoundException") => Ok(Vec::new()),
             Err(error) => Err(classify("GetPolicy", &error)),
         }
@@ -236,65 +239,15 @@ fn version(text: &str) -> Result<crate::domain::names::Version, Error> {
         .map_err(|_| Error::Transient(format!("Lambda answered with version {text:?}")))
 }
 
-/// The statements of a policy's JSON that allow something.
-fn statements(policy: &str) -> Vec<Statement> {
-    let policy: Value = serde_json::from_str(policy).unwrap_or_default();
-    let list = match &policy["Statement"] {
-        Value::Array(list) => list.clone(),
-        one @ Value::Object(_) => vec![one.clone()],
-        _ => Vec::new(),
-    };
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    list.iter()
-        .filter(|statement| statement["Effect"] == "Allow")
-        .map(|statement| Statement {
-            id: text(&statement["Sid"]),
-            service: text(&statement["Principal"]["Service"]),
-            source_arn: statement["Condition"]
-                .as_object()
-                .and_then(|conditions| {
-                    conditions
-                        .values()
-                        .filter_map(|one| one.as_object())
-                        .flatten()
-                        .find(|(key, _)| key.eq_ignore_ascii_case("AWS:SourceArn"))
-                        .map(|(_, value)| text(value))
-                })
-                .unwrap_or_default(),
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_policy_is_read_as_lambda_writes_it() {
-        let policy = r#"{"Version":"2012-10-17","Id":"default","Statement":[
-            {"Sid":"ours","Effect":"Allow","Principal":{"Service":"apigateway.amazonaws.com"},
-             "Action":"lambda:InvokeFunction","Resource":"arn:aws:lambda:eu-west-1:1:function:f:live",
-             "Condition":{"ArnLike":{"AWS:SourceArn":"arn:aws:execute-api:eu-west-1:1:abc/prod/*"}}},
-            {"Sid":"open","Effect":"Allow","Principal":"*","Action":"lambda:InvokeFunctionUrl"},
-            {"Sid":"no","Effect":"Deny","Principal":"*","Action":"lambda:InvokeFunction"}]}"#;
-        let read = statements(policy);
-        assert_eq!(read.len(), 2);
-        assert_eq!(
-            (
-                read[0].id.as_str(),
-                read[0].service.as_str(),
-                read[0].source_arn.as_str()
-            ),
-            (
-                "ours",
-                "apigateway.amazonaws.com",
-                "arn:aws:execute-api:eu-west-1:1:abc/prod/*"
-            )
-        );
-        assert_eq!(
-            (read[1].id.as_str(), read[1].service.as_str()),
-            ("open", "")
-        );
-        assert!(statements("").is_empty());
+/// A statement as the wiring needs it.
+fn statement(allowed: Allowed) -> Statement {
+    Statement {
+        id: allowed.id,
+        service: if allowed.is_service {
+            allowed.principal
+        } else {
+            String::new()
+        },
+        source_arn: allowed.source.unwrap_or_default(),
     }
 }

@@ -1,6 +1,6 @@
 //! SDK errors, classified once, by kind and never by message text.
 
-use aws_sdk_lambda::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use crate::error::Error;
@@ -44,7 +44,7 @@ where
             service.code().unwrap_or("no error code"),
             service.message().unwrap_or("no message")
         ),
-        None => format!("{what}: {}", DisplayErrorContext(error)),
+        None => format!("{what}: {}", chain(error)),
     };
     match code {
         Some(code) if LATER.contains(&code) => Error::Transient(shown),
@@ -52,6 +52,22 @@ where
         Some(_) => Error::Refused(shown),
         None => Error::Transient(shown), // No answer: a timeout, or a connection that broke.
     }
+}
+
+/// Tells an error and what caused it, each in its own words and once.
+#[must_use]
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let words = error.to_string();
+        if !told.ends_with(&words) {
+            told.push_str(": ");
+            told.push_str(&words);
+        }
+        cause = error.source();
+    }
+    told
 }
 
 /// Whether the service answered with this error code.

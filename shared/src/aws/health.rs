@@ -22,7 +22,7 @@ use aws_smithy_types::{body::SdkBody, error::display::DisplayErrorContext};
 
 use super::classify::{classify, is};
 use crate::domain::{
-    analysis::{Analysis, HealthCheck},
+    analysis::HealthCheck,
     health::{AllowedHosts, HealthCheckId, HealthUrl, Sample, is_public, of_checkers},
 };
 
@@ -56,6 +56,7 @@ impl HealthChecks {
         match check {
             HealthCheck::Route53 {
                 route53_health_check_id,
+                ..
             } => self.ask_route53(route53_health_check_id).await,
             HealthCheck::Url {
                 url,
@@ -91,7 +92,7 @@ impl HealthChecks {
 
     async fn ask_url(&self, url: &HealthUrl, expected: u32) -> Sample {
         if !self.hosts.allows(url) {
-            return Sample::Unknown(not_allowed(url));
+            return Sample::Unknown(url.not_allowed());
         }
         let connector = self.connector.get_or_init(connector);
         let mut request = HttpRequest::new(SdkBody::empty());
@@ -112,31 +113,8 @@ impl HealthChecks {
     }
 }
 
-/// What of an analysis this stack does not allow: a line for each, by its field.
-#[must_use]
-pub fn forbidden(analysis: &Analysis) -> Vec<String> {
-    let hosts = allowed_hosts();
-    let checks = analysis.health_checks.iter().enumerate();
-    checks
-        .filter_map(|(index, check)| match check {
-            HealthCheck::Url { url, .. } if !hosts.allows(url) => Some(format!(
-                "analysis.healthChecks[{index}].url: {}",
-                not_allowed(url)
-            )),
-            HealthCheck::Url { .. } | HealthCheck::Route53 { .. } => None,
-        })
-        .collect()
-}
-
 fn allowed_hosts() -> AllowedHosts {
     AllowedHosts::parse(&env::var("HEALTH_CHECK_HOSTS").unwrap_or_default())
-}
-
-fn not_allowed(url: &HealthUrl) -> String {
-    format!(
-        "host {} is not allowed; list it in the stack's parameter HealthCheckHosts",
-        url.host()
-    )
 }
 
 /// The TLS stack of the SDK's clients, with the system's roots. A connection serves one request: one
@@ -177,6 +155,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::analysis::Analysis;
 
     #[tokio::test]
     async fn a_name_never_stands_for_a_private_address() {
@@ -194,13 +173,6 @@ mod tests {
             {"url": "https://10.0.0.1/latest/meta-data"},
         ]}))
         .unwrap();
-        let forbidden = forbidden(&analysis);
-        assert_eq!(
-            forbidden,
-            [
-                "analysis.healthChecks[1].url: host 10.0.0.1 is not allowed; list it in the stack's parameter HealthCheckHosts"
-            ]
-        );
         let checks = HealthChecks::new(&SdkConfig::builder().build());
         let sample = checks.ask(&analysis.health_checks[1]).await;
         assert!(matches!(sample, Sample::Unknown(why) if why.contains("not allowed")));

@@ -14,12 +14,13 @@
 //! | how is this deployment                            | GetItem             | `DEPLOYMENT#…`                       |
 //! | which deployments have not ended, or are untold of| Query `RUNNING`     | one row a deployment                 |
 //! | who holds this application, what was promoted last| BatchGetItem        | `LOCK#application/…`, `PROMOTED#…`   |
-//! | end a deployment, and give back all its locks     | TransactWriteItems  | all of the above; promoted: `RETAINED#…` each, `RETENTIONS#…` |
+//! | end a deployment, and give back all its locks     | TransactWriteItems  | all of the above; promoted: `RETAINED#…` each, `RETENTIONS#…`; moved: `SPLITTER#…` |
 //! | open a promoted one again, to take it back        | TransactWriteItems  | `LOCK#…` each, `DEPLOYMENT#…`, `RUNNING`, `PROMOTED#…` |
 //! | which versions of a function are promised         | Query `RETAINED#function` | one row a promoted release     |
 //! | which retentions of an application are open       | Query `RETENTIONS#application` | one row each              |
 //! | which versions are about to be deleted            | Query `DOOMED#function` | one row a cleanup                |
 //! | has a migration been run, and what came of it     | PutItem, GetItem, UpdateItem | `MIGRATION#…`, a row a direction |
+//! | when did a splitter's weights move last           | GetItem             | `SPLITTER#lock`                      |
 //! | how was an API before its stages were wired       | Query `FRONTDOOR#id`| one row a stage and function         |
 //!
 //! The table's keys are `pk` (what) and `sk` (which: an execution's ARN, or `-`). Locks name their
@@ -32,6 +33,7 @@ mod people;
 mod record;
 mod retention;
 mod rows;
+mod splitters;
 mod wirings;
 
 use std::collections::BTreeSet;
@@ -47,11 +49,11 @@ use aws_sdk_dynamodb::{
 
 pub use self::migrations::Claim;
 pub use self::record::{Record, Status, Watch, Why};
-use self::record::{application_lock, lock_names, record, told};
+use self::record::{record, told};
 pub use self::retention::{Holder, Retention};
 use self::rows::{
     Item, ONE, RUNNING, cancelled, contended, deployment, failed_condition, failed_first, instant,
-    json, key, lock, n, parsed, promoted, required, s, text, watched, write_put,
+    json, key, lock, n, parsed, percent, promoted, required, s, text, watched, write_put,
 };
 use super::{
     classify::classify,
@@ -60,6 +62,7 @@ use super::{
 use crate::{
     domain::{
         Timestamp,
+        admission::{lock_names, of_application},
         analysis::OnHoldTimeout,
         names::{AlarmName, Application, FunctionName},
         release::Release,
@@ -255,7 +258,7 @@ impl Ledger {
             .condition_expression("#status IN (:inFlight, :held)")
             .expression_attribute_names("#token", "token")
             .expression_attribute_values(":held", s(Status::Held.word()))
-            .expression_attribute_values(":weight", n(i64::from(u8::from(weight))))
+            .expression_attribute_values(":weight", percent(weight))
             .expression_attribute_values(":steps", json(&release.steps));
         self.moved(execution, release, update).await
     }
@@ -436,6 +439,7 @@ impl Ledger {
                 .item("execution", s(&record.execution));
             items.push(write_put(put));
         }
+        items.extend(self.moved_splitters(record, status, now));
         if let Some(retention) = retention {
             items.push(self.open_retention(record));
             let promises = self.promises_of(record, retention);
@@ -502,9 +506,37 @@ impl Ledger {
             .collect()
     }
 
+    /// Reads which executions hold some of these locks. 100 locks at the most, which is more than a release has.
+    pub async fn holding(&self, locks: &[String]) -> Result<BTreeSet<String>, Error> {
+        let keys = locks.iter().map(|name| key(&lock(name), ONE));
+        let keys = KeysAndAttributes::builder()
+            .set_keys(Some(keys.collect()))
+            .consistent_read(true)
+            .build()
+            .expect("keys are given");
+        let got = self
+            .client
+            .batch_get_item()
+            .request_items(&self.table, keys)
+            .send()
+            .await
+            .map_err(|error| classify("reading the ledger", &error))?;
+        if got.unprocessed_keys().is_some_and(|keys| !keys.is_empty()) {
+            return Err(Error::Transient("the ledger answered in part".into()));
+        }
+        let rows = got
+            .responses()
+            .into_iter()
+            .flat_map(|tables| tables.values());
+        Ok(rows
+            .flatten()
+            .filter_map(|row| text(row, "execution"))
+            .collect())
+    }
+
     /// The execution that holds an application, or, when none does, the one that was promoted last.
     pub async fn latest(&self, application: &Application) -> Result<Option<String>, Error> {
-        let holder = key(&lock(&application_lock(application)), ONE);
+        let holder = key(&lock(&of_application(application)), ONE);
         let last = key(&promoted(application), ONE);
         let keys = KeysAndAttributes::builder()
             .set_keys(Some(vec![holder, last]))

@@ -2,6 +2,7 @@
 //! `functions/front-door`, which alone needs them.)
 
 pub mod aliases;
+pub mod artifacts;
 pub mod classify;
 pub mod executions;
 pub mod functions;

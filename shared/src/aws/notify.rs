@@ -184,7 +184,7 @@ fn count(facts: &Facts) {
     if let (Some(application), Some(weight)) = (&facts.application, facts.weight) {
         line = line
             .with("Application", json!(application))
-            .measure(Metric::GreenWeight, f64::from(weight.percent()));
+            .measure(Metric::GreenWeight, weight.percent());
         counts = true;
     }
     if facts.kind.is_an_end() {

@@ -78,6 +78,9 @@ pub struct Evidence {
     /// Who released outside of the stack's windows, and why, where somebody did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub override_freeze: Option<OverrideFreeze>,
+    /// The ways to the idle side that were found and that the request accepts, by their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted_reachable: Vec<String>,
     /// The runs of the user's migration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub migrations: Vec<Ran>,
@@ -104,6 +107,7 @@ impl Evidence {
             validation: self.validation,
             validation_left_out: self.validation_left_out,
             override_freeze: self.override_freeze,
+            accepted_reachable: self.accepted_reachable,
             migrations: self.migrations,
             hooks: self.hooks,
             ..found
@@ -117,6 +121,11 @@ impl Evidence {
         Self {
             judge: self.judge.or(release.judge),
             override_freeze: self.override_freeze.or(release.override_freeze),
+            accepted_reachable: if self.accepted_reachable.is_empty() {
+                release.accepted_reachable
+            } else {
+                self.accepted_reachable
+            },
             migrations: if self.migrations.is_empty() {
                 release.migrations
             } else {
@@ -255,8 +264,8 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
             "{} alarms watched, none newly in ALARM",
             look.readings.len()
         );
-        if !look.health.is_empty() {
-            watched = format!("{watched}; {} health checks passed", look.health.len());
+        if let Some(passed) = health::passed(analysis, look.health) {
+            watched = format!("{watched}; {passed}");
         }
         reason = if reason.is_empty() {
             watched
@@ -489,7 +498,7 @@ mod tests {
         let (verdict, _, found) = with(0, &[], &series(100, 0));
         assert_eq!(verdict, Verdict::Healthy);
         assert!(
-            found.reason.ends_with("1 health checks passed"),
+            found.reason.ends_with("1 health check passed"),
             "{}",
             found.reason
         );

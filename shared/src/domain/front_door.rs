@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     counts::BluePast,
-    names::{AliasName, FunctionName, NameError},
+    names::{AliasName, FunctionName, NameError, derived},
     release::Target,
     resources::{
         HostedZoneId, ListenerArn, RecordName, RecordType, RuleArn, SetIdentifier, TargetGroupArn,
@@ -61,7 +61,7 @@ impl Records {
     /// # Errors
     /// [`NameError`] where that is no alias's name, such as one that is too long.
     pub fn alias(&self, colour: Colour, of: &AliasName) -> Result<AliasName, NameError> {
-        colour_alias(of, self.identifier(colour))
+        derived::colour(of, self.identifier(colour))
     }
 
     /// The set identifier of a colour's record.
@@ -80,14 +80,6 @@ impl Records {
         let idle = self.idle.as_ref()?;
         Some(idle.get(function).cloned().into_iter().collect())
     }
-}
-
-/// The alias of a function behind a record.
-///
-/// # Errors
-/// [`NameError`] where that is no alias's name, such as one that is too long.
-pub fn colour_alias(of: &AliasName, identifier: &SetIdentifier) -> Result<AliasName, NameError> {
-    format!("{of}-{identifier}").try_into()
 }
 
 /// A side of a door: the one that serves when a release begins, or the idle one.

@@ -1,11 +1,16 @@
 //! Health checks of green: what they are, when they are asked, and what their answers mean.
 //!
+//! Behind two records or two target groups the roles swap at each promotion. So a check belongs to one
+//! of the two, its side, and a release keeps those of the side that is green in it ([`of_green`]).
+//!
 //! Three failures in a row are a verdict; one is not, for a request may fail by chance. A check that
 //! fails at the moment is no pass either: the bake goes on until it recovers, or fails for the third
 //! time.
 
 mod address;
 mod url;
+
+use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,9 +20,11 @@ pub use self::{
     url::{AllowedHosts, HealthUrl},
 };
 use super::{
-    analysis::Analysis,
+    analysis::{Analysis, HealthCheck},
     bounds::quoted,
+    front_door::FrontDoor,
     names::{NameError, ensure, name},
+    resources::{SetIdentifier, TargetGroupArn},
     verdict::Verdict,
 };
 
@@ -58,6 +65,57 @@ fn check_id(text: &str) -> Result<(), NameError> {
             )
         },
     )
+}
+
+/// What a health check checks: one of the two records or target groups between which traffic moves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The record with this set identifier.
+    Record(SetIdentifier),
+    /// This target group.
+    Group(TargetGroupArn),
+}
+
+impl Side {
+    /// Returns the side that is green behind `door`; none where the colours share one alias, and no URL
+    /// reaches green alone.
+    #[must_use]
+    pub fn green(door: &FrontDoor) -> Option<Self> {
+        match door {
+            FrontDoor::Alias => None,
+            FrontDoor::Route53(records) => Some(Self::Record(records.green.clone())),
+            FrontDoor::Alb(forward) => Some(Self::Group(forward.green.clone())),
+        }
+    }
+}
+
+impl fmt::Display for Side {
+    /// Writes it as a person knows it: `record "blue"`, `target group web-blue`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Record(identifier) => write!(f, "record \"{identifier}\""),
+            Self::Group(arn) => write!(f, "target group {}", arn.group_name()),
+        }
+    }
+}
+
+/// Keeps the checks of the side that is green behind `door`. A check without a side was asked for by a
+/// former version, and is kept.
+#[must_use]
+pub fn of_green(checks: &[HealthCheck], door: &FrontDoor) -> Vec<HealthCheck> {
+    let green = Side::green(door);
+    let of_green = |check: &&HealthCheck| check.side().is_none_or(|side| green == Some(side));
+    checks.iter().filter(of_green).cloned().collect()
+}
+
+/// Says that all checks passed, and of what; none where there are none.
+#[must_use]
+pub fn passed(analysis: &Analysis, health: &[Health]) -> Option<String> {
+    let count = health.len();
+    let side = analysis.health_checks.iter().find_map(HealthCheck::side);
+    let of = side.map_or_else(String::new, |side| format!(" of {side}"));
+    let plural = if count == 1 { "" } else { "s" };
+    (count > 0).then(|| format!("{count} health check{plural}{of} passed"))
 }
 
 /// What one asking of a health check found.
@@ -159,7 +217,7 @@ pub fn due(
             .asked_seconds_ago
             .map(|ago| ago.saturating_add(waited_seconds));
     }
-    let is_due = |(check, health): &(&super::analysis::HealthCheck, &Health)| {
+    let is_due = |(check, health): &(&HealthCheck, &Health)| {
         let ago = health.asked_seconds_ago;
         decides || ago.is_none_or(|ago| ago >= check.interval_seconds())
     };
@@ -176,6 +234,12 @@ pub fn due(
 pub struct Found {
     /// The check: its URL or its id.
     pub check: String,
+    /// The set identifier of the record that it checks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_identifier: Option<SetIdentifier>,
+    /// The target group that it checks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_group_arn: Option<TargetGroupArn>,
     /// How often it failed in a row.
     pub failures_in_a_row: u32,
     /// What was not as expected.
@@ -187,8 +251,15 @@ pub struct Found {
 pub fn found(analysis: &Analysis, health: &[Health]) -> Vec<(Verdict, Found)> {
     let all = analysis.health_checks.iter().zip(health);
     all.map(|(check, health)| {
+        let (set_identifier, target_group_arn) = match check.side() {
+            Some(Side::Record(identifier)) => (Some(identifier), None),
+            Some(Side::Group(arn)) => (None, Some(arn)),
+            None => (None, None),
+        };
         let found = Found {
             check: check.to_string(),
+            set_identifier,
+            target_group_arn,
             failures_in_a_row: health.failures_in_a_row,
             said: health.said.clone(),
         };
@@ -204,13 +275,18 @@ impl Found {
     pub fn reason(&self) -> String {
         let Self {
             check,
+            set_identifier,
+            target_group_arn,
             failures_in_a_row,
             said,
         } = self;
+        let side = set_identifier.clone().map(Side::Record);
+        let side = side.or_else(|| target_group_arn.clone().map(Side::Group));
+        let of = side.map_or_else(String::new, |side| format!(" of {side}"));
         match failures_in_a_row {
-            0 => format!("health check {check} cannot be told: {said}"),
-            1 => format!("health check {check} failed: {said}"),
-            times => format!("health check {check} failed {times} times in a row: {said}"),
+            0 => format!("health check {check}{of} cannot be told: {said}"),
+            1 => format!("health check {check}{of} failed: {said}"),
+            times => format!("health check {check}{of} failed {times} times in a row: {said}"),
         }
     }
 }
@@ -274,6 +350,77 @@ mod tests {
             reason,
             "health check https://example.com/health failed 4 times in a row: status 503 instead of 200"
         );
+    }
+
+    fn records(green: &str) -> FrontDoor {
+        let blue = if green == "live" { "next" } else { "live" };
+        serde_json::from_value(json!({"type": "route53", "hostedZoneId": "Z0123456789ABCDEFGHIJ",
+            "recordName": "api.example.com", "recordType": "A", "blue": blue, "green": green, "dnsSeconds": 60}))
+        .unwrap()
+    }
+
+    #[test]
+    fn keeps_the_checks_of_the_side_that_is_green() {
+        let all: Analysis = serde_json::from_value(json!({"healthChecks": [
+            {"url": "https://a.example.com/health", "setIdentifier": "live"},
+            {"url": "https://b.example.com/health", "setIdentifier": "next"},
+            {"route53HealthCheckId": "abc", "setIdentifier": "live"},
+        ]}))
+        .unwrap();
+        let kept = |door: &FrontDoor| {
+            let kept = of_green(&all.health_checks, door);
+            kept.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            kept(&records("live")),
+            ["https://a.example.com/health", "abc"]
+        );
+        assert_eq!(kept(&records("next")), ["https://b.example.com/health"]);
+        assert_eq!(kept(&FrontDoor::Alias), Vec::<String>::new());
+        // A release in flight that a former version began has checks of no side.
+        let former = analysis();
+        for door in [records("live"), FrontDoor::Alias] {
+            assert_eq!(of_green(&former.health_checks, &door), former.health_checks);
+        }
+    }
+
+    #[test]
+    fn names_the_side_of_a_check_that_fails() {
+        let arn = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web-green/73e2d6bc24d8a067";
+        let analysis: Analysis = serde_json::from_value(json!({"healthChecks": [
+            {"url": "https://a.example.com/health", "setIdentifier": "next"},
+            {"route53HealthCheckId": "abc", "targetGroupArn": arn},
+        ]}))
+        .unwrap();
+        let mut health = vec![Health::default(), Health::default()];
+        health[0].take(failed());
+        let found: Vec<_> = found(&analysis, &health)
+            .into_iter()
+            .map(|(_, it)| it)
+            .collect();
+        assert_eq!(
+            found[0].reason(),
+            "health check https://a.example.com/health of record \"next\" failed: status 503 instead of 200"
+        );
+        assert_eq!(
+            found[1].reason(),
+            "health check abc of target group web-green cannot be told: "
+        );
+        let written = json!(found);
+        assert_eq!(written[0]["setIdentifier"], "next");
+        assert_eq!(written[1]["targetGroupArn"], arn);
+        assert_eq!(written[0].get("targetGroupArn"), None);
+        let former = json!({"check": "x", "failuresInARow": 1, "said": "y"});
+        assert_eq!(
+            json!(serde_json::from_value::<Found>(former.clone()).unwrap()),
+            former
+        );
+        let told = passed(&analysis, &health[..1]);
+        assert_eq!(
+            told.as_deref(),
+            Some("1 health check of record \"next\" passed")
+        );
+        assert_eq!(passed(&analysis, &[]), None);
     }
 
     #[test]

@@ -2,7 +2,9 @@
 //!
 //! Nothing here may be async, read a clock, draw at random, log, or know AWS.
 
+pub mod admission;
 pub mod analysis;
+pub mod answer;
 pub mod approval;
 pub mod bounds;
 pub mod check;
@@ -16,6 +18,8 @@ pub mod migration;
 pub mod names;
 pub mod nonce;
 pub mod plan;
+pub mod policy;
+pub mod reachable;
 pub mod release;
 pub mod resources;
 pub mod retention;

@@ -1,6 +1,8 @@
 //! Names that AWS (or Crossfade) would accept. A value that exists is valid, and serde cannot go
 //! round it. Each check says what would be right, because its message is what the user reads.
 
+pub mod derived;
+
 use std::cmp::Ordering;
 
 use schemars::JsonSchema;

@@ -11,7 +11,7 @@ use super::weight::Weight;
 /// The longest bake of one step, in seconds: a day.
 pub const MAX_BAKE_SECONDS: u32 = 86_400;
 
-/// The most steps a plan may have: one for each percent.
+/// The most steps a plan may have.
 pub const MAX_STEPS: usize = 100;
 
 /// A weight and how long it bakes.
@@ -19,7 +19,7 @@ pub const MAX_STEPS: usize = 100;
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[deserr(rename_all = camelCase, deny_unknown_fields)]
 pub struct Step {
-    /// Percent of traffic on green, 0 to 100.
+    /// Percent of traffic on green: 0 to 100, in steps of 0.1.
     pub weight: Weight,
     /// How long the step is watched before the next decision, in seconds: 0 to 86400 (a day).
     #[schemars(range(min = 0, max = 86_400))]
@@ -86,9 +86,11 @@ pub enum PlanError {
         /// The weights there are, as a sentence shows them.
         weights: String,
     },
-    /// A linear strategy that never moves.
-    #[error("must be a whole number from 1 to 100, not 0")]
-    StepWeight,
+    /// A linear strategy that takes more than [`MAX_STEPS`] steps, or never moves.
+    #[error(
+        "must be a number from 1 to 100 in steps of 0.1, not {}; a plan has at most {MAX_STEPS} steps", .0.percent()
+    )]
+    StepWeight(Weight),
 }
 
 /// Every reason why something is not a plan; at least one.
@@ -323,6 +325,20 @@ mod tests {
     fn every_percent_may_be_a_step() {
         let all: Vec<u8> = (1..=100).collect();
         assert_eq!(Plan::new(steps(&all), None).unwrap().len(), MAX_STEPS);
+    }
+
+    #[test]
+    fn names_the_tenths_where_approval_is_before_no_step() {
+        let tenths = |tenths| Weight::of_tenths(tenths).unwrap();
+        let step = |weight| Step {
+            weight,
+            bake_seconds: 60,
+        };
+        let all = [1, 25, 999, 1000].map(tenths).map(step).to_vec();
+        assert!(Plan::new(all.clone(), Some(tenths(999))).is_ok());
+        let error = Plan::new(all, Some(tenths(2))).unwrap_err().to_string();
+        let told = "is 0.2 %, which no step has; use the weight of a step: 0.1, 2.5, 99.9, 100";
+        assert_eq!(error, told);
     }
 
     #[test]

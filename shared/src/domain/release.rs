@@ -298,6 +298,10 @@ pub struct Release {
     /// What splits the traffic.
     #[serde(default)]
     pub traffic: FrontDoor,
+    /// How long it is waited, before green is validated, until the idle side cannot be reached any more,
+    /// seconds; none where nothing has to be waited for.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub idle_wait_seconds: u32,
     /// The change that is being put in force; none where a write is in force at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub propagation: Option<Propagation>,

@@ -129,6 +129,12 @@ impl ListenerArn {
 }
 
 impl TargetGroupArn {
+    /// Returns the group's name.
+    #[must_use]
+    pub fn group_name(&self) -> &str {
+        self.0.split('/').nth(1).unwrap_or(&self.0)
+    }
+
     /// The group as its metrics name it: `targetgroup/NAME/ID` (AWS-FACTS 6).
     #[must_use]
     pub fn metric_dimension(&self) -> &str {

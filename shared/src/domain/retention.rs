@@ -48,6 +48,12 @@ pub enum Because {
         /// The release's execution, by its name.
         release: String,
     },
+    /// Its policy lets load balancers call it without naming a target group.
+    Permitted,
+    /// Durable executions run on it, and end on the version that they began with.
+    Durable,
+    /// AWS does not say whether something needs it; in AWS's words.
+    Unknown(String),
     /// It is the last that was published.
     Newest,
     /// It is one of so many that are kept anyway.
@@ -79,6 +85,9 @@ impl fmt::Display for Because {
             Self::Beginning { release } => {
                 write!(f, "release {release} has begun, and may want any version")
             }
+            Self::Permitted => f.write_str("its policy lets any load balancer call it"),
+            Self::Durable => f.write_str("durable executions run on it"),
+            Self::Unknown(said) => write!(f, "it is not known whether it is needed: {said}"),
             Self::Newest => f.write_str("the newest"),
             Self::AmongNewest(count) => write!(f, "one of the newest {count}"),
             Self::NoLimit => f.write_str("retention.keepVersions is not given"),
@@ -347,6 +356,26 @@ impl Cleanup {
         }
     }
 
+    /// The plan for a function whose versions could not be read: nothing is deleted.
+    #[must_use]
+    pub fn unread(function: &FunctionName, why: &str) -> Self {
+        Self {
+            function_name: function.clone(),
+            count: 0,
+            delete: Vec::new(),
+            keep: vec![Kept {
+                versions: Vec::new(),
+                because: format!("its versions could not be read: {why}"),
+            }],
+        }
+    }
+
+    /// Whether its versions could not be read.
+    #[must_use]
+    pub fn is_unread(&self) -> bool {
+        self.delete.is_empty() && self.keep.iter().any(|kept| kept.versions.is_empty())
+    }
+
     /// Whether a version is to be deleted.
     #[must_use]
     pub fn deletes(&self, version: &Version) -> bool {
@@ -447,6 +476,15 @@ mod tests {
                 "target group tg-blue calls it",
             ),
             (
+                Because::Permitted,
+                "its policy lets any load balancer call it",
+            ),
+            (Because::Durable, "durable executions run on it"),
+            (
+                Because::Unknown("GetPolicy: AccessDenied".into()),
+                "it is not known whether it is needed: GetPolicy: AccessDenied",
+            ),
+            (
                 Because::Green {
                     application: app,
                     release: release.clone(),
@@ -529,6 +567,20 @@ mod tests {
         };
         assert_eq!(held(&promise(None, Some(8))), versions([9, 8]));
         assert_eq!(held(&promise(None, None)), versions([9]));
+    }
+
+    #[test]
+    fn tells_a_function_that_could_not_be_read_from_one_without_old_versions() {
+        let function = "f".parse().unwrap();
+        let unread = Cleanup::unread(&function, "ListAliases: AccessDenied");
+        assert!(unread.is_unread());
+        assert_eq!(
+            unread.keep[0].because,
+            "its versions could not be read: ListAliases: AccessDenied"
+        );
+        assert!(!unread.deletes(&version(1)));
+        assert!(!plan(&decide(&versions(1..=5), &[], None)).is_unread());
+        assert!(!plan(&Decided::default()).is_unread());
     }
 
     #[test]

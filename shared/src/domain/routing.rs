@@ -94,8 +94,8 @@ impl fmt::Display for Alias {
     }
 }
 
-/// Lambda keeps a share as a double, and how many decimals it honours is not documented; weights of
-/// whole percents are told apart by far less than half a percent.
+/// Lambda keeps a share as a double, and how many decimals it honours is not documented; tenths of a
+/// percent, which are three decimals, are told apart by far less than half of one.
 fn same_share(share: f64, weight: Weight) -> bool {
     (share - weight.fraction()).abs() < 1e-6
 }
@@ -113,7 +113,7 @@ pub enum Routing {
         blue: Version,
         /// The version being released.
         green: Version,
-        /// Green's share, 1 to 100 percent.
+        /// Green's share, above 0.
         weight: Weight,
     },
 }
@@ -242,10 +242,11 @@ mod tests {
 
     #[test]
     fn every_weight_is_told_from_every_other() {
-        for set in 1..=100u8 {
-            let seen = alias("1", Some(("2", f64::from(set) / 100.0)));
-            for asked in 0..=100u8 {
-                let want = Routing::at(&version("1"), &version("2"), weight(asked));
+        for set in 1..=1000u16 {
+            let seen = alias("1", Some(("2", f64::from(set) / 1000.0)));
+            for asked in 0..=1000u16 {
+                let weight = Weight::of_tenths(asked).unwrap();
+                let want = Routing::at(&version("1"), &version("2"), weight);
                 assert_eq!(seen.routes(&want), set == asked, "set {set}, asked {asked}");
             }
         }

@@ -139,7 +139,7 @@ mod tests {
         ids.iter().map(|id| (*id).to_owned()).collect()
     }
 
-    fn idle<'a>(before: Option<&'a [String]>, served: bool) -> Idle<'a> {
+    fn idle(before: Option<&[String]>, served: bool) -> Idle<'_> {
         Idle {
             before,
             green: "3",

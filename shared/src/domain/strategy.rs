@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bounds::{List, Whole, quoted, unexpected};
 use super::plan::{MAX_STEPS, Plan, PlanError, PlanErrors, Step};
-use super::weight::Weight;
+use super::weight::{self, Weight};
 
 /// How traffic goes from blue to green.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -78,7 +78,7 @@ pub struct Canary {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[deserr(rename_all = camelCase, deny_unknown_fields)]
 pub struct Linear {
-    /// What each step adds, in percent of traffic: 1 to 100.
+    /// What each step adds, in percent of traffic: 1 to 100, in steps of 0.1.
     #[schemars(extend("minimum" = 1))]
     #[deserr(from(Stride) = Stride::weight)]
     pub step_weight: Weight,
@@ -114,10 +114,15 @@ impl Default for BlueGreen {
     }
 }
 
-/// Reads a weight of at least 1.
+/// Reads a weight of at least 1 %: with less there would be more than [`MAX_STEPS`] steps.
 struct Stride(Weight);
 
 impl Stride {
+    const LEAST: Weight = match Weight::of_tenths(10) {
+        Some(weight) => weight,
+        None => Weight::FULL,
+    };
+
     fn weight(self) -> Weight {
         self.0
     }
@@ -128,13 +133,7 @@ impl<E: DeserializeError> Deserr<E> for Stride {
         value: Value<V>,
         location: ValuePointerRef,
     ) -> Result<Self, E> {
-        let percent = u32::from(Whole::<1, 100>::deserialize_from_value(value, location)?);
-        Ok(Self(
-            u8::try_from(percent)
-                .ok()
-                .and_then(|p| p.try_into().ok())
-                .unwrap_or(Weight::FULL),
-        ))
+        weight::read(Self::LEAST, &value, location).map(Self)
     }
 }
 
@@ -169,12 +168,13 @@ pub fn plan(strategy: &Strategy) -> Result<Plan, PlanErrors> {
             bake_seconds,
             approve_before,
         }) => {
-            if *step_weight == Weight::ZERO {
-                return Err(PlanError::StepWeight.into());
+            if *step_weight < Stride::LEAST {
+                return Err(PlanError::StepWeight(*step_weight).into());
             }
-            let partial = (1..=100u8)
-                .filter(|percent| *percent < 100 && percent % step_weight.percent() == 0)
-                .filter_map(|percent| Weight::try_from(percent).ok())
+            let stride = step_weight.tenths();
+            let partial = (stride..Weight::FULL.tenths())
+                .step_by(stride.into())
+                .filter_map(Weight::of_tenths)
                 .map(|weight| step(weight, *interval_seconds));
             let last = step(Weight::FULL, bake_seconds.unwrap_or(*interval_seconds));
             Plan::new(partial.chain([last]).collect(), *approve_before)
@@ -392,7 +392,7 @@ fn located<E: DeserializeError>(error: &PlanError, strategy: ValuePointerRef) ->
         }
         PlanError::BakeTooLong { index, .. } => at(*index, "bakeSeconds"),
         PlanError::ApproveBefore { .. } => unexpected(&message, strategy.push_key("approveBefore")),
-        PlanError::StepWeight => unexpected(&message, strategy.push_key("stepWeight")),
+        PlanError::StepWeight(_) => unexpected(&message, strategy.push_key("stepWeight")),
     }
 }
 
@@ -466,7 +466,10 @@ mod tests {
     fn shown(plan: &Plan) -> Vec<(u8, u32)> {
         plan.steps()
             .iter()
-            .map(|step| (step.weight.percent(), step.bake_seconds))
+            .map(|step| {
+                let percent = step.weight.whole().and_then(|it| u8::try_from(it).ok());
+                (percent.expect("it is whole"), step.bake_seconds)
+            })
             .collect()
     }
 
@@ -556,23 +559,38 @@ mod tests {
     }
 
     #[test]
-    fn linear_by_every_weight() {
-        for step_weight in (1..=100).map(weight) {
+    fn linear_takes_equal_steps_of_every_tenth() {
+        for stride in 10..=1000u16 {
             for bake_seconds in [None, Some(7)] {
                 let linear = Linear {
-                    step_weight,
+                    step_weight: Weight::of_tenths(stride).unwrap(),
                     interval_seconds: 60,
                     bake_seconds,
                     approve_before: None,
                 };
-                let steps = shown(&plan(&Strategy::Linear(linear)).unwrap());
-                let (last, partial) = steps.split_last().unwrap();
-                assert_eq!(*last, (100, bake_seconds.unwrap_or(60)), "{step_weight}");
-                assert_eq!(steps.len(), 100usize.div_ceil(step_weight.percent().into()));
+                let plan = plan(&Strategy::Linear(linear)).unwrap();
+                let (last, partial) = plan.steps().split_last().unwrap();
+                let end = (last.weight, last.bake_seconds);
+                assert_eq!(end, (Weight::FULL, bake_seconds.unwrap_or(60)), "{stride}");
+                assert_eq!(plan.len(), 1000usize.div_ceil(stride.into()), "{stride}");
                 for (n, step) in (1..).zip(partial) {
-                    assert_eq!(*step, (n * step_weight.percent(), 60), "{step_weight}");
+                    let found = (step.weight.tenths(), step.bake_seconds);
+                    assert_eq!(found, (n * stride, 60), "{stride}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn refuses_a_stride_of_more_steps_than_a_plan_has() {
+        for stride in 0..10 {
+            let linear = Linear {
+                step_weight: Weight::of_tenths(stride).unwrap(),
+                interval_seconds: 60,
+                bake_seconds: None,
+                approve_before: None,
+            };
+            assert!(plan(&Strategy::Linear(linear)).is_err(), "{stride}");
         }
     }
 
@@ -585,7 +603,7 @@ mod tests {
             approve_before: None,
         };
         let error = plan(&Strategy::Linear(linear)).unwrap_err();
-        assert_eq!(error.as_slice(), [PlanError::StepWeight]);
+        assert_eq!(error.as_slice(), [PlanError::StepWeight(Weight::ZERO)]);
         let late = AllAtOnce {
             bake_seconds: 86_401,
             approve_before: None,

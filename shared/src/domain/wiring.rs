@@ -20,6 +20,8 @@
 //!
 //! - An integration that has a stage variable already is left as it is: its variable is set, for the
 //!   one stage.
+//! - A Lambda authorizer calls its function by a URI of the same form, and is wired in the same way. Both
+//!   are call sites. What an authorizer caches, and for how long, stays as it is.
 //! - An API that quick create made has one stage, which takes no variables (AWS-FACTS 7.2): there, and
 //!   only there, the integration names the alias.
 //! - The alias is made, where there is none, on what the stage calls at that moment: wiring never
@@ -52,7 +54,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{unwire::plan_unwiring, wire::plan_wiring};
 use super::{
     bounds::quoted,
-    names::{AliasName, Application, FunctionName, NameError, ensure, name},
+    names::{AliasName, Application, FunctionName, NameError, derived::Caller, ensure, name},
     routing::{Alias, Primary},
 };
 
@@ -122,19 +124,48 @@ pub enum Kind {
     Http,
 }
 
-/// What an API calls, by operation such as `GET /chat`: the integration's URI, empty without one.
+/// What an API calls, by operation such as `GET /chat`: the integration's URI, empty without one. What
+/// authorizers call is under [`authorizer_label`].
 pub type Operations = BTreeMap<String, String>;
 
-/// One integration of an API's definition.
+/// What kind of call site it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SiteKind {
+    /// An integration: what answers requests.
+    #[default]
+    Integration,
+    /// A Lambda authorizer that an operation uses.
+    Authorizer,
+}
+
+impl SiteKind {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_integration(&self) -> bool {
+        *self == Self::Integration
+    }
+}
+
+/// A place of an API's definition that calls something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Integration {
+pub struct CallSite {
+    /// What kind it is.
+    pub kind: SiteKind,
     /// What a write names it by.
     pub id: String,
-    /// What a person knows it by, such as `GET /chat`.
+    /// What a person knows it by, such as `GET /chat` or `authorizer users`.
     pub label: String,
     /// Its URI.
     pub uri: String,
 }
+
+/// Returns the label of an authorizer. It is no operation's: those begin with a method in capitals.
+#[must_use]
+pub fn authorizer_label(name: &str) -> String {
+    format!("{AUTHORIZER}{name}")
+}
+
+const AUTHORIZER: &str = "authorizer ";
 
 /// A stage of an API.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -160,9 +191,9 @@ pub struct Stage {
 pub struct Api {
     /// Its kind.
     pub kind: Kind,
-    /// The integrations of its definition.
-    pub integrations: Vec<Integration>,
-    /// The operations of its definition: what the next deployment publishes.
+    /// The integrations of its definition, and the authorizers that its operations use.
+    pub sites: Vec<CallSite>,
+    /// The operations and authorizers of its definition: what the next deployment publishes.
     pub definition: Operations,
     /// Its stages.
     pub stages: Vec<Stage>,
@@ -192,14 +223,24 @@ impl Api {
         })
     }
 
-    /// The functions that a stage's operations call, by name.
+    /// The functions that a stage's operations call, by name; those of its authorizers where no operation
+    /// calls one.
     #[must_use]
     pub fn functions_of(&self, stage: &Stage) -> BTreeSet<String> {
-        self.definition
-            .values()
-            .filter_map(|uri| uri::Call::parse(uri))
-            .map(|call| call.reaches(&stage.variables).function)
-            .collect()
+        let called = |authorizers: bool| -> BTreeSet<String> {
+            self.definition
+                .iter()
+                .filter(|(label, _)| label.starts_with(AUTHORIZER) == authorizers)
+                .filter_map(|(_, uri)| uri::Call::parse(uri))
+                .map(|call| call.reaches(&stage.variables).function)
+                .collect()
+        };
+        let by_operations = called(false);
+        if by_operations.is_empty() {
+            called(true)
+        } else {
+            by_operations
+        }
     }
 }
 
@@ -255,7 +296,7 @@ pub struct Wiring {
     /// The stage variable that integrations were given; none when they had one, or took none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variable: Option<String>,
-    /// The integrations that were changed.
+    /// The integrations and authorizers that were changed.
     #[serde(default)]
     pub uris: Vec<UriChange>,
     /// The stage variables that were changed.
@@ -272,12 +313,16 @@ pub struct Wiring {
     pub was_open: bool,
 }
 
-/// An integration that was changed.
+/// A call site that was changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UriChange {
-    /// The integration's id.
-    pub integration: String,
+    /// What kind of call site it is.
+    #[serde(default, skip_serializing_if = "SiteKind::is_integration")]
+    pub kind: SiteKind,
+    /// Its id. (Former versions knew integrations only.)
+    #[serde(rename = "integration")]
+    pub id: String,
     /// What a person knows it by.
     pub label: String,
     /// How its URI was.
@@ -308,7 +353,7 @@ pub struct Permit {
     pub alias: AliasName,
     /// The statement's id.
     pub id: String,
-    /// The stage, or all stages, that calls may come from.
+    /// The stage, all stages, or the authorizer that calls may come from.
     pub source_arn: String,
 }
 
@@ -330,10 +375,12 @@ pub enum Write {
         /// What it is to be; none to remove it.
         value: Option<String>,
     },
-    /// Set an integration's URI.
+    /// Set a call site's URI.
     SetUri {
-        /// The integration's id.
-        integration: String,
+        /// What kind of call site it is.
+        kind: SiteKind,
+        /// Its id.
+        id: String,
         /// What a person knows it by.
         label: String,
         /// What it is to be.
@@ -362,7 +409,12 @@ impl std::fmt::Display for Write {
                 Some(value) => write!(f, "set {name} of stage {stage} to {value}"),
                 None => write!(f, "removed {name} of stage {stage}"),
             },
-            Self::SetUri { label, uri, .. } => write!(f, "set the integration of {label} to {uri}"),
+            Self::SetUri {
+                kind, label, uri, ..
+            } => match kind {
+                SiteKind::Integration => write!(f, "set the integration of {label} to {uri}"),
+                SiteKind::Authorizer => write!(f, "set {label} to {uri}"),
+            },
             Self::Deploy(stage) => write!(f, "deployed stage {stage}"),
             Self::Forbid(permit) => {
                 write!(
@@ -410,11 +462,33 @@ impl Seen {
             .map_or(self.function_arn.as_str(), |(head, _)| head)
     }
 
-    /// Where calls of an API, or of one of its stages, come from, as a policy's condition has it.
-    fn source_arn(&self, api_id: &ApiId, stage: Option<&StageName>) -> String {
+    /// Where calls of an API come from, as a policy's condition has it. All stages' stands for all
+    /// authorizers' too: the star of a condition takes any text.
+    fn source_arn(&self, api_id: &ApiId, caller: Caller<'_>) -> String {
         let head = self.head().replacen(":lambda:", ":execute-api:", 1);
-        let stage = stage.map_or("*", AsRef::as_ref);
-        format!("{head}:{api_id}/{stage}/*")
+        match caller {
+            Caller::Stage(stage) => format!("{head}:{api_id}/{stage}/*"),
+            Caller::Authorizer(id) => format!("{head}:{api_id}/authorizers/{id}"),
+            Caller::Any => format!("{head}:{api_id}/*/*"),
+        }
+    }
+
+    /// The wirings of the function on other stages, and those of other functions on any. Names of aliases
+    /// and ids of statements are a function's own.
+    fn others_of(&self, function: &FunctionName) -> impl Iterator<Item = &Wiring> {
+        self.others
+            .iter()
+            .filter(move |other| &other.function_name == function)
+    }
+
+    /// Whether two URIs are one call before and after a change that is on record: whichever of them a stage
+    /// serves, it reaches the same.
+    fn is_wiring(&self, one: &str, other: &str) -> bool {
+        let changes = self.others.iter().chain(&self.wiring);
+        changes.flat_map(|wiring| &wiring.uris).any(|change| {
+            let is = |uri| change.is_before(uri) || change.is_after(uri);
+            is(one) && is(other)
+        })
     }
 
     /// Whether what an alias stands for is `$LATEST`.
@@ -451,18 +525,23 @@ impl Stage {
     }
 
     /// What a deployment to it would publish beside what this function's calls have become; a name
-    /// each. Integrations that call the function are left out: they are what is to be published.
-    fn lags_behind<'a>(&self, api: &'a Api, head: &str, function: &str) -> Vec<&'a str>
+    /// each. Calls of the function are left out, for they are what is to be published, and so is what other
+    /// wirings have changed, for it reaches the same on every stage.
+    fn lags_behind<'a>(&self, seen: &'a Seen, function: &str) -> Vec<&'a str>
     where
         Self: 'a,
     {
         let ours = |uri: &str| {
-            uri::Call::parse(uri).is_some_and(|call| call.head() == head && call.name == function)
+            uri::Call::parse(uri)
+                .is_some_and(|call| call.head() == seen.head() && call.name == function)
         };
         let same = |operation: &String, uri: &String| match self.deployed.get(operation) {
-            Some(deployed) => deployed == uri || ours(deployed) && ours(uri),
+            Some(deployed) => {
+                deployed == uri || ours(deployed) && ours(uri) || seen.is_wiring(deployed, uri)
+            }
             None => false,
         };
+        let api = &seen.api;
         let mut behind: Vec<&str> = api
             .definition
             .iter()
@@ -500,7 +579,7 @@ fn nothing_else_to_publish(stage: &Stage, seen: &Seen, function: &str) -> Result
             stage.name
         )));
     }
-    let behind = stage.lags_behind(&seen.api, seen.head(), function);
+    let behind = stage.lags_behind(seen, function);
     if behind.is_empty() {
         return Ok(());
     }

@@ -1,4 +1,6 @@
-//! EventBridge events, as far as they are read (AWS-FACTS 3). They come at least once, in any order.
+//! EventBridge events, as far as they are read (AWS-FACTS 3). They come at least once, in any order, and
+//! a default bus also carries what other accounts and Regions forward to it: only events of the stack's
+//! own account and Region are acted on.
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use serde::{Deserialize, Serialize};
@@ -45,8 +47,105 @@ pub enum Event {
         /// When.
         time: Timestamp,
     },
+    /// An event of another account, Region or state machine, with what was found and expected. Nothing
+    /// follows from it.
+    Foreign(String),
     /// Nothing to do: an alarm that went back to OK, an execution that runs or succeeded.
     Other,
+}
+
+/// Where the stack is: the account, the Region and the state machine whose events are acted on. Comes from
+/// the function's environment, never from an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    partition: String,
+    region: String,
+    account: String,
+    /// What the ARNs of the state machine's executions begin with, the last colon included.
+    executions: String,
+    /// The state machine's ARN.
+    state_machine: String,
+}
+
+impl Home {
+    /// Reads it from the environment's `EXECUTIONS`.
+    ///
+    /// # Panics
+    /// Without this variable, or where it is no ARN: the template sets it, and nothing works without.
+    #[must_use]
+    pub fn from_env() -> Self {
+        let executions = std::env::var("EXECUTIONS").expect("EXECUTIONS is set by the template");
+        Self::of_executions(&executions).expect("EXECUTIONS is an ARN")
+    }
+
+    /// Reads it from what the ARNs of the state machine's executions begin with, such as
+    /// `arn:aws:states:eu-west-1:123456789012:execution:crossfade-deployment`. Returns none where that is
+    /// something else.
+    #[must_use]
+    pub fn of_executions(prefix: &str) -> Option<Self> {
+        let parts: Vec<_> = prefix.split(':').collect();
+        let [
+            "arn",
+            partition,
+            "states",
+            region,
+            account,
+            "execution",
+            name,
+        ] = parts[..]
+        else {
+            return None;
+        };
+        Some(Self {
+            partition: partition.to_owned(),
+            region: region.to_owned(),
+            account: account.to_owned(),
+            executions: format!("{prefix}:"),
+            state_machine: format!("arn:{partition}:states:{region}:{account}:stateMachine:{name}"),
+        })
+    }
+
+    /// Returns why an event is of another account or Region, by its envelope; none where it is of this one.
+    fn foreign(&self, event: &EventBridgeEvent) -> Option<String> {
+        let account = event.account.as_deref().unwrap_or_default();
+        let region = event.region.as_deref().unwrap_or_default();
+        if account != self.account || region != self.region {
+            return Some(format!(
+                "the event is of account {account:?} and Region {region:?}; expected {:?} and {:?}",
+                self.account, self.region
+            ));
+        }
+        let elsewhere = |arn: &&String| !self.has(arn);
+        event.resources.iter().flatten().find(elsewhere).map(|arn| {
+            format!(
+                "the event is about {arn:?}; expected resources of account {} in {}",
+                self.account, self.region
+            )
+        })
+    }
+
+    /// Whether an ARN is one of this partition, account and Region.
+    fn has(&self, arn: &str) -> bool {
+        let mut parts = arn.split(':');
+        parts.next() == Some("arn")
+            && parts.next() == Some(&self.partition)
+            && parts.next().is_some()
+            && parts.next() == Some(&self.region)
+            && parts.next() == Some(&self.account)
+    }
+
+    /// Returns why an execution is not one of this state machine; none where it is.
+    fn foreign_execution(&self, detail: &ExecutionDetail) -> Option<String> {
+        let machine = detail.state_machine_arn.as_deref();
+        let ours = machine.is_none_or(|arn| arn == self.state_machine)
+            && detail.execution_arn.starts_with(&self.executions);
+        (!ours).then(|| {
+            format!(
+                "execution {:?} is of another state machine; expected one of {:?}",
+                detail.execution_arn, self.state_machine
+            )
+        })
+    }
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -67,6 +166,8 @@ struct AlarmDetailState {
 #[serde(rename_all = "camelCase")]
 struct ExecutionDetail {
     execution_arn: String,
+    #[serde(default)]
+    state_machine_arn: Option<String>,
     status: String,
     #[serde(default)]
     error: Option<String>,
@@ -90,18 +191,33 @@ impl ExecutionDetail {
 }
 
 impl Event {
-    /// Reads an event.
+    /// Reads an event, of the stack at `home`.
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] when it is none that a rule of the stack delivers.
-    pub fn parse(payload: Value) -> Result<Self, Error> {
+    pub fn parse(payload: Value, home: &Home) -> Result<Self, Error> {
         let event: EventBridgeEvent = read(payload)?;
+        if let Some(why) = home.foreign(&event) {
+            return Ok(Self::Foreign(why));
+        }
         let time = event
             .time
             .ok_or_else(|| Error::InvalidRequest("the event has no time".into()))?;
         match (event.source.as_str(), event.detail_type.as_str()) {
             ("aws.cloudwatch", "CloudWatch Alarm State Change") => {
                 let detail: AlarmDetail = read(event.detail)?;
+                let name = format!(":alarm:{}", detail.alarm_name);
+                if let Some(other) = event
+                    .resources
+                    .iter()
+                    .flatten()
+                    .find(|arn| !arn.ends_with(&name))
+                {
+                    return Ok(Self::Foreign(format!(
+                        "the event names alarm {} and is about {other:?}; expected that alarm's ARN",
+                        detail.alarm_name
+                    )));
+                }
                 Ok(if detail.state.value == "ALARM" {
                     Self::AlarmFired {
                         name: detail.alarm_name,
@@ -114,6 +230,9 @@ impl Event {
             }
             ("aws.states", "Step Functions Execution Status Change") => {
                 let detail: ExecutionDetail = read(event.detail)?;
+                if let Some(why) = home.foreign_execution(&detail) {
+                    return Ok(Self::Foreign(why));
+                }
                 Ok(match detail.status.as_str() {
                     "FAILED" | "TIMED_OUT" | "ABORTED" => Self::ExecutionEnded {
                         application: detail.application(),
@@ -134,6 +253,15 @@ impl Event {
     }
 }
 
+/// Logs an event that is not acted on, for it is not of this stack.
+pub fn ignored(why: &str) {
+    tracing::warn!(
+        event = "foreign_event",
+        why,
+        "Ignored an event from elsewhere."
+    );
+}
+
 fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Error> {
     serde_json::from_value(value).map_err(|error| {
         Error::InvalidRequest(format!("the event is not as AWS sends it: {error}"))
@@ -146,6 +274,16 @@ mod tests {
 
     use super::*;
 
+    const EXECUTIONS: &str = "arn:aws:states:us-east-1:123456789012:execution:crossfade-deployment";
+
+    fn home() -> Home {
+        Home::of_executions(EXECUTIONS).unwrap()
+    }
+
+    fn parse(event: Value) -> Result<Event, Error> {
+        Event::parse(event, &home())
+    }
+
     fn alarm(value: &str) -> Value {
         json!({"version": "0", "id": "c4c1", "detail-type": "CloudWatch Alarm State Change",
             "source": "aws.cloudwatch", "account": "123456789012", "time": "2019-10-02T17:04:40Z",
@@ -156,32 +294,42 @@ mod tests {
                 "state": {"value": value, "reason": "3 datapoints", "timestamp": "2019-10-02T17:04:40.989+0000"}}})
     }
 
+    fn execution(status: &str, input: &Value) -> Value {
+        json!({"detail-type": "Step Functions Execution Status Change", "source": "aws.states",
+            "account": "123456789012", "region": "us-east-1", "time": "2019-02-26T19:42:21Z",
+            "resources": [format!("{EXECUTIONS}:e")],
+            "detail": {"executionArn": format!("{EXECUTIONS}:e"), "status": status,
+                "stateMachineArn": EXECUTIONS.replace(":execution:", ":stateMachine:"),
+                "input": input, "output": null, "error": null, "cause": null}})
+    }
+
+    fn tick() -> Value {
+        json!({"detail-type": "Scheduled Event", "source": "aws.events", "account": "123456789012",
+            "region": "us-east-1", "time": "2019-02-26T19:42:21Z", "detail": {},
+            "resources": ["arn:aws:events:us-east-1:123456789012:rule/crossfade-Sweep"]})
+    }
+
     #[test]
     fn an_alarm_counts_when_it_fires_and_not_when_it_recovers() {
         assert!(
-            matches!(Event::parse(alarm("ALARM")), Ok(Event::AlarmFired { reason, .. }) if reason == "3 datapoints")
+            matches!(parse(alarm("ALARM")), Ok(Event::AlarmFired { reason, .. }) if reason == "3 datapoints")
         );
-        assert_eq!(Event::parse(alarm("OK")), Ok(Event::Other));
-        assert_eq!(Event::parse(alarm("INSUFFICIENT_DATA")), Ok(Event::Other));
+        assert_eq!(parse(alarm("OK")), Ok(Event::Other));
+        assert_eq!(parse(alarm("INSUFFICIENT_DATA")), Ok(Event::Other));
     }
 
     #[test]
     fn an_execution_counts_when_it_ended_badly() {
-        let event = |status: &str| {
-            Event::parse(
-                json!({"detail-type": "Step Functions Execution Status Change", "source": "aws.states",
-                "time": "2019-02-26T19:42:21Z", "detail": {"executionArn": "arn:e", "status": status,
-                "input": "{}", "output": null, "error": null, "cause": null}}),
-            )
-        };
         for status in ["FAILED", "TIMED_OUT", "ABORTED"] {
+            let event = parse(execution(status, &json!("{}")));
             assert!(
-                matches!(event(status), Ok(Event::ExecutionEnded { .. })),
+                matches!(event, Ok(Event::ExecutionEnded { .. })),
                 "{status}"
             );
         }
         for status in ["RUNNING", "SUCCEEDED"] {
-            assert_eq!(event(status), Ok(Event::Other), "{status}");
+            let event = parse(execution(status, &json!("{}")));
+            assert_eq!(event, Ok(Event::Other), "{status}");
         }
     }
 
@@ -193,11 +341,7 @@ mod tests {
             (json!("[1]"), None),
             (Value::Null, None),
         ] {
-            let event = Event::parse(
-                json!({"detail-type": "Step Functions Execution Status Change", "source": "aws.states",
-                "time": "2019-02-26T19:42:21Z", "detail": {"executionArn": "arn:e", "status": "ABORTED",
-                "input": input}}),
-            );
+            let event = parse(execution("ABORTED", &input));
             let Ok(Event::ExecutionEnded {
                 application: found, ..
             }) = event
@@ -208,12 +352,110 @@ mod tests {
         }
     }
 
+    /// Every event that is acted on, changed in one way that makes it somebody else's.
+    #[test]
+    fn ignores_events_of_other_accounts_regions_and_state_machines() {
+        let all = [alarm("ALARM"), execution("ABORTED", &Value::Null), tick()];
+        for event in &all {
+            let ours = parse(event.clone()).unwrap();
+            assert!(
+                !matches!(ours, Event::Foreign(_) | Event::Other),
+                "{ours:?}"
+            );
+        }
+        let mut foreign = Vec::new();
+        for event in &all {
+            for (path, value) in [
+                ("/account", json!("210987654321")),
+                ("/account", json!("")),
+                ("/account", Value::Null),
+                ("/region", json!("eu-west-1")),
+                ("/region", Value::Null),
+            ] {
+                let mut changed = event.clone();
+                *changed.pointer_mut(path).unwrap() = value;
+                foreign.push(changed);
+            }
+            let resource = event["resources"][0].as_str().unwrap();
+            for (from, to) in [
+                ("123456789012", "210987654321"),
+                ("us-east-1", "eu-west-1"),
+                ("arn:aws:", "arn:aws-cn:"),
+            ] {
+                let mut changed = event.clone();
+                changed["resources"][0] = json!(resource.replace(from, to));
+                foreign.push(changed.clone());
+                // Beside a resource of ours.
+                changed["resources"] = json!([resource, resource.replace(from, to)]);
+                foreign.push(changed);
+            }
+            let mut without = event.clone();
+            let fields = without.as_object_mut().unwrap();
+            fields.remove("account");
+            fields.remove("region");
+            foreign.push(without);
+        }
+        let mut other_alarm = alarm("ALARM");
+        other_alarm["detail"]["alarmName"] = json!("OTHER");
+        foreign.push(other_alarm);
+        for (field, arn) in [
+            (
+                "executionArn",
+                "arn:aws:states:us-east-1:210987654321:execution:crossfade-deployment:e",
+            ),
+            (
+                "executionArn",
+                "arn:aws:states:eu-west-1:123456789012:execution:crossfade-deployment:e",
+            ),
+            (
+                "executionArn",
+                "arn:aws:states:us-east-1:123456789012:execution:crossfade-deployment-2:e",
+            ),
+            (
+                "executionArn",
+                "arn:aws:states:us-east-1:123456789012:execution:crossfade-retention:e",
+            ),
+            ("executionArn", "arn:e"),
+            (
+                "stateMachineArn",
+                "arn:aws:states:us-east-1:210987654321:stateMachine:crossfade-deployment",
+            ),
+            (
+                "stateMachineArn",
+                "arn:aws:states:us-east-1:123456789012:stateMachine:other",
+            ),
+        ] {
+            let mut changed = execution("ABORTED", &Value::Null);
+            changed["detail"][field] = json!(arn);
+            foreign.push(changed);
+        }
+        assert_eq!(foreign.len(), 3 * 12 + 8);
+        for event in foreign {
+            let read = parse(event.clone());
+            assert!(
+                matches!(&read, Ok(Event::Foreign(why)) if why.contains("expected")),
+                "{event}: {read:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn reads_home_from_the_executions_prefix_alone() {
+        for wrong in [
+            "",
+            "crossfade-deployment",
+            "arn:aws:states:us-east-1:123456789012:stateMachine:crossfade-deployment",
+            "arn:aws:states:us-east-1:123456789012:execution:crossfade-deployment:e",
+        ] {
+            assert_eq!(Home::of_executions(wrong), None, "{wrong}");
+        }
+    }
+
     #[test]
     fn what_no_rule_delivers_is_refused_by_name() {
-        let stray = json!({"detail-type": "EC2 Instance State-change Notification", "source": "aws.ec2",
-            "time": "2019-02-26T19:42:21Z", "detail": {}});
-        assert!(
-            matches!(Event::parse(stray), Err(Error::InvalidRequest(m)) if m.contains("aws.ec2"))
-        );
+        let mut stray = tick();
+        stray["detail-type"] = json!("EC2 Instance State-change Notification");
+        stray["source"] = json!("aws.ec2");
+        assert!(matches!(parse(stray), Err(Error::InvalidRequest(m)) if m.contains("aws.ec2")));
     }
 }

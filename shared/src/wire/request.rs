@@ -40,7 +40,9 @@ pub use self::release::{
     OnDenied, OnHoldTimeout, ReleaseRequest, Retention,
 };
 pub use self::size::{MAX_DEPTH, MAX_REQUEST_BYTES};
-pub use self::smoke_test::{Expect, MAX_PAYLOAD_BYTES, MAX_POINTERS, SmokeTest};
+pub use self::smoke_test::{
+    Expect, MAX_PAYLOAD_BYTES, MAX_POINTERS, MAX_VALIDATION_SECONDS, SmokeTest,
+};
 pub use self::traffic::{Alb, Behind, HttpApi, RestApi, Route53, Traffic};
 use crate::domain::bounds::{shown, text};
 use crate::domain::names::{Application, NameError, ensure};

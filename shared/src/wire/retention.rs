@@ -59,6 +59,21 @@ pub struct Retention {
     pub not_deleted: Vec<NotDeleted>,
 }
 
+/// How many entries say what was to be deleted and stayed: a state's output has 256 KiB.
+const MOST_NOT_DELETED: usize = 200;
+
+impl Retention {
+    /// Lists versions that were to be deleted and stayed, as far as there is room.
+    pub fn keep(&mut self, function: &FunctionName, kept: impl IntoIterator<Item = Kept>) {
+        let room = MOST_NOT_DELETED.saturating_sub(self.not_deleted.len());
+        let kept = kept.into_iter().take(room);
+        self.not_deleted.extend(kept.map(|kept| NotDeleted {
+            function_name: function.clone(),
+            kept,
+        }));
+    }
+}
+
 /// Versions that were to be deleted and stayed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -54,6 +54,8 @@ def _export_v2(api: str, specification: str, query: dict[str, str]) -> Answer:
 def _document(api: str, extended: bool) -> dict[str, Any]:
     """Routes by path and method; `$default` is a path of its own."""
     paths: dict[str, dict[str, Any]] = {}
+    schemes: dict[str, Any] = {}
+    authorizers = v2._authorizers.get(api, {})
     integrations = v2._integrations.get(api, {})
     for route in v2._routes.get(api, {}).values():
         method, _, path = route["routeKey"].partition(" ")
@@ -69,9 +71,28 @@ def _document(api: str, extended: bool) -> dict[str, Any]:
                 "uri": integration["integrationUri"],
                 "payloadFormatVersion": integration["payloadFormatVersion"],
             }
+        authorizer = authorizers.get(route.get("authorizerId") or "")
+        if authorizer is not None and authorizer["authorizerType"] == "REQUEST":
+            operation["security"] = [{authorizer["name"]: []}]
+            schemes[authorizer["name"]] = _scheme(authorizer, extended)
         key = "x-amazon-apigateway-any-method" if method == "ANY" else method.lower()
         paths.setdefault(path, {})[key] = operation
-    return {"openapi": "3.0.1", "info": {"title": v2._apis[api].get("name", "")}, "paths": paths}
+    document = {"openapi": "3.0.1", "info": {"title": v2._apis[api].get("name", "")}, "paths": paths}
+    return {**document, "components": {"securitySchemes": schemes}} if schemes else document
+
+
+def _scheme(authorizer: dict[str, Any], extended: bool) -> dict[str, Any]:
+    scheme: dict[str, Any] = {"type": "apiKey", "name": "Unused", "in": "header"}
+    if extended:
+        scheme["x-amazon-apigateway-authorizer"] = {
+            "type": "request",
+            "identitySource": ",".join(authorizer["identitySource"]),
+            "authorizerUri": authorizer["authorizerUri"],
+            "authorizerPayloadFormatVersion": authorizer["authorizerPayloadFormatVersion"],
+            "authorizerResultTtlInSeconds": authorizer["authorizerResultTtlInSeconds"],
+            "enableSimpleResponses": authorizer["enableSimpleResponses"],
+        }
+    return scheme
 
 
 def install() -> None:

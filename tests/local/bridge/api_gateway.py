@@ -27,6 +27,8 @@ Definition = dict[str, Any]
 
 PRINCIPAL = "apigateway.amazonaws.com"
 _BROKEN = "Internal server error"
+DEPLOYED = ("routes", "integrations", "authorizers", "stages")
+"""What an HTTP API's stages with AutoDeploy follow."""
 _VARIABLE = re.compile(r"\$\{stageVariables\.([^}]+)\}")
 _VALUE = re.compile(r"[A-Za-z0-9\-._~:/?#&=,]+")
 """What a stage variable may be."""
@@ -46,6 +48,7 @@ class Call:
     done: list[functions.Invoked] = field(default_factory=list)
     integration_seconds: float | None = None
     function: str | None = None
+    authorizer: functions.Invoked | None = None
     reason: str | None = None
     """Why the API answered itself."""
 
@@ -98,7 +101,7 @@ def _create_deployment_v1(api: str, data: dict[str, Any]) -> Answer:
     before = set(v1._deployments_v1.get(api, {}))
     status, headers, body = _original["_create_deployment"](api, data)
     for deployment in set(v1._deployments_v1.get(api, {})) - before:
-        _remember(api, deployment, ("resources", v1._resources))
+        _remember(api, deployment, ("resources", v1._resources), ("authorizers", v1._authorizers_v1))
     return status, headers, body
 
 
@@ -145,7 +148,7 @@ def _create_deployment_v2(api: str, data: dict[str, Any]) -> Answer:
     before = set(v2._deployments.get(api, {}))
     status, headers, body = _original["v2_create_deployment"](api, data)
     for deployment in set(v2._deployments.get(api, {})) - before:
-        _remember(api, deployment, ("routes", v2._routes), ("integrations", v2._integrations))
+        _remember_v2(api, deployment)
         if stage:
             v2._stages[api][stage]["deploymentId"] = deployment
     return status, headers, body
@@ -168,11 +171,16 @@ def _update_stage_v2(api: str, stage: str, data: dict[str, Any]) -> Answer:
     return _original["v2_update_stage"](api, stage, data)
 
 
+def _remember_v2(api: str, deployment: str) -> None:
+    stores = (("routes", v2._routes), ("integrations", v2._integrations), ("authorizers", v2._authorizers))
+    _remember(api, deployment, *stores)
+
+
 async def _handle_v2(method: str, path: str, headers: dict[str, str], body: bytes, query: Any) -> Answer:
     """After what changes the definition or a stage, stages with AutoDeploy are deployed."""
     answer: Answer = await _original["v2_handle_request"](method, path, headers, body, query)
     parts = [p for p in path.split("/") if p]
-    touched = len(parts) >= 4 and parts[:2] == ["v2", "apis"] and parts[3] in ("routes", "integrations", "stages")
+    touched = len(parts) >= 4 and parts[:2] == ["v2", "apis"] and parts[3] in DEPLOYED
     if method != "GET" and answer[0] < 300 and touched:
         stages = v2._stages.get(parts[2], {})
         chosen = [stages.get(parts[4])] if parts[3] == "stages" and len(parts) > 4 else list(stages.values())
@@ -191,7 +199,7 @@ def _auto_deploy(api: str, stage: dict[str, Any]) -> None:
         "description": "Automatic deployment triggered by changes to the Api configuration",
         "autoDeployed": True,
     }
-    _remember(api, deployment, ("routes", v2._routes), ("integrations", v2._integrations))
+    _remember_v2(api, deployment)
     stage["deploymentId"] = deployment
     stage["lastDeploymentStatusMessage"] = f"Successfully deployed stage with deployment ID '{deployment}'"
 
@@ -274,6 +282,39 @@ async def _invoke_v2(
         call.reason = "FunctionError"
         return broken
     return answer
+
+
+# ── Authorizers ──────────────────────────────────────────────────────────────────────────────
+
+
+def _authorizing(original: Callable[..., Any], variables: Callable[[str, str], dict[str, str]]) -> Callable[..., Any]:
+    """A Lambda authorizer is called through the stage's variables, and where its function lets it be.
+
+    Without permission it is as one that cannot be invoked. What the request itself invoked stays apart.
+    """
+
+    async def invoke(authorizer: dict[str, Any], event: dict[str, Any], account: str, region: str) -> Any:
+        call = _CALL.get() or Call("", {})
+        api, stage = (event.get("routeArn") or event["methodArn"]).split(":", 5)[5].split("/")[:2]
+        uri = substituted(authorizer.get("authorizerUri") or "", variables(api, stage))
+        function = v1._extract_lambda_ref_from_integration_uri(uri)
+        identifier = authorizer.get("id") or authorizer.get("authorizerId")
+        source = f"arn:aws:execute-api:{region}:{account}:{api}/authorizers/{identifier}"
+        trusted = authorizer.get("authorizerCredentials") or authorizer.get("authorizerCredentialsArn")
+        if not functions.exists(function) or not (trusted or policies.may_invoke(function, PRINCIPAL, source)):
+            call.reason = "NoPermission"
+            return None
+        before = len(call.done)
+        answer = await original({**authorizer, "authorizerUri": uri}, event, account, region)
+        call.authorizer = call.done[-1] if len(call.done) > before else None
+        del call.done[before:]
+        return answer
+
+    return invoke
+
+
+def _variables_v1(api: str, stage: str) -> dict[str, str]:
+    return (v1._stages_v1.get(api, {}).get(stage) or {}).get("variables") or {}
 
 
 # ── Requests ─────────────────────────────────────────────────────────────────────────────────
@@ -364,6 +405,7 @@ async def _send(api: str, stage: str, request: alb_traffic.Request) -> dict[str,
         told.update(
             function=call.function,
             executedVersion=call.done[-1].version if call.done else None,
+            authorizerVersion=call.authorizer.version if call.authorizer else None,
             reason=call.reason,
             seconds=time.monotonic() - call.began,
         )
@@ -411,6 +453,8 @@ def install() -> None:
     for name in ("_invoke_lambda_proxy_v1", "_invoke_lambda_custom_v1"):
         setattr(v1, name, _invoking_v1(getattr(v1, name)))
     v1._resources = Store("resources", v1._resources)
+    v1._authorizers_v1 = Store("authorizers", v1._authorizers_v1)
+    v1._invoke_authorizer_lambda = _authorizing(v1._invoke_authorizer_lambda, _variables_v1)
     for name, replacement in (
         ("_create_deployment", _create_deployment_v2),
         ("_update_stage", _update_stage_v2),
@@ -423,4 +467,7 @@ def install() -> None:
         setattr(v2, name, replacement)
     v2._routes = Store("routes", v2._routes)
     v2._integrations = Store("integrations", v2._integrations)
+    v2._authorizers = Store("authorizers", v2._authorizers)
+    original = v2._invoke_request_authorizer_lambda
+    v2._invoke_request_authorizer_lambda = _authorizing(original, v2._get_stage_variables)
     dns.SERVERS.append(_custom_domain)

@@ -204,9 +204,11 @@ def _clear_rules(method: str, path: str, query: dict[str, str], body: Any) -> An
 
 @control.route("POST", "events")
 def _put_event(method: str, path: str, query: dict[str, str], body: Any) -> Any:
-    """An event as AWS itself would send it, `aws.*` sources included."""
+    """An event as AWS itself would send it, `aws.*` sources included, to the bus that the query names.
+
+    Its own account and Region may be others: a bus also carries what is forwarded to it.
+    """
     account, region = _account_and_region(query)
-    account, region = body.get("account") or account, body.get("region") or region
     detail = body.get("detail", {})
     with request_scope(account, region):
         record = {
@@ -217,8 +219,8 @@ def _put_event(method: str, path: str, query: dict[str, str], body: Any) -> Any:
             "EventBusName": "default",
             "Time": eb._coerce_timestamp(body["time"]) if body.get("time") else int(time.time()),
             "Resources": body.get("resources") or [],
-            "Account": account,
-            "Region": region,
+            "Account": body.get("account") or account,
+            "Region": body.get("region") or region,
         }
         _dispatch_event(record, eb._pattern_event_view(record))
     return {"id": record["EventId"]}

@@ -263,6 +263,18 @@ def _elbv2(call: Call) -> list[Check]:
     raise Unknown(action)
 
 
+def _s3(call: Call) -> list[Check]:
+    _named(call, "GetObject")
+    read = "s3:GetObjectVersion" if call.query.get("versionId") else "s3:GetObject"
+    return [Check(read, f"arn:aws:s3:::{call.path.lstrip('/')}")]
+
+
+def _ecr(call: Call) -> list[Check]:
+    action = _named(call, "BatchGetImage")
+    account = call.data.get("registryId") or call.account
+    return [Check(action, f"arn:aws:ecr:{call.region}:{account}:repository/{call.data.get('repositoryName')}")]
+
+
 def _apigateway(call: Call) -> list[Check]:
     # Its actions are HTTP's methods, and its resources paths, which say nothing of an account.
     path = call.path.removeprefix("/v2")
@@ -280,4 +292,6 @@ _BY_SERVICE: dict[str, Callable[[Call], list[Check]]] = {
     "route53": _route53,
     "elbv2": _elbv2,
     "apigateway": _apigateway,
+    "s3": _s3,
+    "ecr": _ecr,
 }

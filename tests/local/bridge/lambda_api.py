@@ -17,7 +17,7 @@ from ministack.core.concurrency import run_reentrant
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, new_uuid
 from ministack.services import lambda_svc
 
-from . import functions, policies
+from . import functions, policies, readiness
 from .routing import routed
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -316,8 +316,13 @@ def _publish(
             StateReasonCode="Creating",
             LastUpdateStatus="Successful",
         )
+    elif config.get("State") == "Inactive":
+        # Of an idle $LATEST (U).
+        config.update(LastUpdateStatus="Successful")
     else:
         config.update(State="Active", LastUpdateStatus="Successful")
+        if readiness.begins_pending(config):
+            readiness.pend(config, readiness.PENDING_SECONDS)
     record = {"config": config, "code_zip": func.get("code_zip"), "fingerprint": print_now}
     func["versions"][str(number)] = record
     return record, True
@@ -352,11 +357,16 @@ def _update_code(name: str, data: dict[str, Any]) -> Answer:
             "Error occurred while GetObject. S3 Error Code: NoSuchKey. S3 Error Message: The specified key "
             "does not exist.",
         )
+    idle = {k: v for k, v in func["config"].items() if k.startswith("State")}
+    idle = idle if idle.get("State") == "Inactive" else {}
     status, headers, body = _original_update_code(name, {k: v for k, v in data.items() if k != "Publish"})
     if status >= 400:
         return status, headers, body
-    # The function keeps serving while it is updated: its State stays Active.
-    func["config"].update(State="Active", StateReason="", StateReasonCode="")
+    # The function keeps serving while it is updated: its State stays Active, and Inactive where it is idle.
+    if not idle:
+        func["config"].update(State="Active", StateReason="", StateReasonCode="")
+    else:
+        func["config"].update(idle)
     if data.get("Publish"):
         version, _ = _publish(name, func, data.get("Description"), pending=True)
         return json_response(version["config"], content_type="application/json")
@@ -390,11 +400,12 @@ def _schedule_state_transition(name: str, delay: float) -> None:
         for config in [func["config"], *(v["config"] for v in list(func["versions"].values()))]:
             if config.get("State") not in ("Pending",) and config.get("LastUpdateStatus") != "InProgress":
                 continue
+            if config.get("Version") != "$LATEST" and readiness.begins_pending(config):
+                continue
+            if config.get("State") != "Inactive":
+                config.update(State="Active", StateReason="", StateReasonCode="")
             config.update(
                 RevisionId=new_uuid(),
-                State="Active",
-                StateReason="",
-                StateReasonCode="",
                 LastUpdateStatus="Successful",
                 LastUpdateStatusReason="",
                 LastUpdateStatusReasonCode="",
@@ -456,11 +467,20 @@ async def _invoke(reference: str, body: bytes, headers: dict[str, str], query: d
     record, version = routed(func, qualifier)
     if func is None or record is None:
         return _no_function(name, qualifier or "")
-    if record["config"].get("State") == "Pending":
+    if not_ready := readiness.refusal(readiness.source(func, version)):
+        return _refuse(*not_ready)
+    tenant, isolates = headers.get("x-amz-tenant-id"), bool(record["config"].get("TenancyConfig"))
+    if isolates and not tenant:
         return _refuse(
-            "ResourceConflictException",
-            "The operation cannot be performed at this time. The function is currently in the following state: Pending",
-            409,
+            "InvalidParameterValueException",
+            "The invoked function is enabled with tenancy configuration. Add a valid tenant ID in your request and "
+            "try again.",
+        )
+    if tenant and not isolates:
+        return _refuse(
+            "InvalidParameterValueException",
+            "The invoked function is not enabled with tenancy configuration. Remove the tenant ID from your request "
+            "and try again.",
         )
     if len(body) > MAX_PAYLOAD:
         return _refuse(

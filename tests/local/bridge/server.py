@@ -18,7 +18,7 @@ def prepare() -> Callable[[], None]:
     """Import and bridge; returns what ends every child process at once."""
     from . import alb_api, alb_traffic, api_exports, api_gateway, cloudwatch, events, function_urls, functions, iam
     from . import lambda_api, notifications, policies
-    from . import dns, limits, logs  # noqa: F401 - they only add to the control API
+    from . import dns, durable, limits, logs  # noqa: F401 - they only add to the control API
     from . import route53_api, states
 
     for module in (

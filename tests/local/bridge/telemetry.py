@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from typing import Any
@@ -66,19 +67,40 @@ def log_text(
     init_ms: float | None,
     failure: str,
 ) -> str:
-    """What LogType=Tail shows: START, the function's own lines, END and REPORT."""
+    """What LogType=Tail shows: START, the function's own lines, END and REPORT; or the platform's events as JSON."""
     memory = int(config.get("MemorySize") or 128)
-    billed = int(-(-(duration_ms + (init_ms or 0.0)) // 1))
-    report = (
+    restored = (config.get("SnapStart") or {}).get("ApplyOn") == "PublishedVersions" and version != "$LATEST"
+    billed = int(-(-(duration_ms + (0.0 if restored else init_ms or 0.0)) // 1))
+    told = [failure] if failure else []
+    logging_config = config.get("LoggingConfig") or {}
+    if logging_config.get("LogFormat") == "JSON":
+        metrics: dict[str, Any] = {
+            "durationMs": round(duration_ms, 3),
+            "billedDurationMs": billed,
+            "memorySizeMB": memory,
+            "maxMemoryUsedMB": min(memory, 20),
+        }
+        if init_ms is not None:
+            metrics["restoreDurationMs" if restored else "initDurationMs"] = round(init_ms, 3)
+        status = "error" if failure else "success"
+        start = {"type": "platform.start", "record": {"requestId": request_id, "version": version}}
+        report = {"type": "platform.report", "record": {"requestId": request_id, "status": status, "metrics": metrics}}
+        # At the level WARN what went well is not reported.
+        quiet = logging_config.get("SystemLogLevel") == "WARN"
+        events = [[] if quiet else [json.dumps(start)], lines, told]
+        events.append([] if quiet and not failure else [json.dumps(report)])
+        return "".join(f"{line}\n" for part in events for line in part)
+    text = (
         f"REPORT RequestId: {request_id}\tDuration: {duration_ms:.2f} ms\tBilled Duration: {billed} ms\t"
         f"Memory Size: {memory} MB\tMax Memory Used: {min(memory, 20)} MB\t"
     )
-    if init_ms is not None:
-        report += f"Init Duration: {init_ms:.2f} ms\t"
-    told = [failure] if failure else []
+    if init_ms is not None and restored:
+        text += f"Restore Duration: {init_ms:.2f} ms\tBilled Restore Duration: {int(-(-init_ms // 1))} ms\t"
+    elif init_ms is not None:
+        text += f"Init Duration: {init_ms:.2f} ms\t"
     return (
         "\n".join(
-            [f"START RequestId: {request_id} Version: {version}", *lines, *told, f"END RequestId: {request_id}", report]
+            [f"START RequestId: {request_id} Version: {version}", *lines, *told, f"END RequestId: {request_id}", text]
         )
         + "\n"
     )

@@ -212,6 +212,10 @@ fn routed(routing: Option<&Routing>) -> Routed {
             blue,
             green,
             weight,
-        }) => Routed::Split(number(blue), number(green), weight.percent()),
+        }) => {
+            let percent = weight.whole().and_then(|it| u8::try_from(it).ok());
+            let percent = percent.expect("plans here have whole ones");
+            Routed::Split(number(blue), number(green), percent)
+        }
     }
 }

@@ -24,6 +24,7 @@ const STICKY_SECONDS: i32 = 60;
 /// How many requests each client sends that keeps to one side.
 pub(crate) const PROBES_PER_SECOND: f64 = 2.0;
 
+#[allow(clippy::too_many_lines)] // A list.
 pub(crate) fn tests() -> Vec<Test> {
     use Kind::{Alias, Listener, Rule, Zone};
     vec![
@@ -157,6 +158,15 @@ pub(crate) fn tests() -> Vec<Test> {
         test("door_alias_alarm_at_100_percent", |case| {
             alarm(case, Alias, 2)
         }),
+        test("door_alias_takes_tenths_of_a_percent", |case| {
+            tenths(case, Alias, [0.001, 0.025, 0.999])
+        }),
+        test("door_route53_takes_the_nearest_to_a_tenth", |case| {
+            tenths(case, Zone, [1.0 / 256.0, 1.0 / 40.0, 255.0 / 256.0])
+        }),
+        test("door_alb_takes_tenths_of_a_percent", |case| {
+            tenths(case, Rule, [0.001, 0.025, 0.999])
+        }),
         // Alone, because it counts all calls.
         alone("door_one_write_rolls_back_through_each", one_write),
         // Alone, because a schedule that another test runs would clear them away.
@@ -288,7 +298,7 @@ impl Door {
     }
 
     /// The part of the traffic that is given to what was idle at first, 0.0 to 1.0.
-    async fn share(&self) -> f64 {
+    pub(crate) async fn share(&self) -> f64 {
         match self {
             Self::Alias(target) => {
                 let alias = target.look(ALIAS).await.expect("the alias is there");
@@ -351,13 +361,12 @@ impl Door {
             Self::Alias(_) => unreachable!("has no sides"),
             Self::Zone(target, _) => {
                 let alias = format!("{ALIAS}-{colour}");
-                match version {
-                    Some(version) => target.move_alias(&alias, version, None).await,
-                    None => {
-                        let gone = target.lambda().delete_alias().function_name(&target.name);
-                        let gone = gone.name(alias).send().await;
-                        gone.expect("the alias can be deleted");
-                    }
+                if let Some(version) = version {
+                    target.move_alias(&alias, version, None).await;
+                } else {
+                    let gone = target.lambda().delete_alias().function_name(&target.name);
+                    let gone = gone.name(alias).send().await;
+                    gone.expect("the alias can be deleted");
                 }
             }
             Self::Balancer(target, alb) => {
@@ -387,6 +396,21 @@ impl Door {
             Self::Zone(target, dns) => case.witnessed(dns.users(per_second), "users", target),
             Self::Balancer(target, alb) => case.witnessed(alb.users(per_second), "users", target),
         }
+    }
+
+    /// A health check of each side, what serves at first and what is idle at first, with the side's field.
+    pub(crate) fn of_each_side(&self, checks: [Value; 2]) -> Vec<Value> {
+        let (field, sides) = match self {
+            Self::Alias(_) => unreachable!("has no sides"),
+            Self::Zone(..) => ("setIdentifier", ["blue", "green"]),
+            Self::Balancer(_, alb) => ("targetGroupArn", [alb.blue.as_str(), alb.green.as_str()]),
+        };
+        let each = checks.into_iter().zip(sides);
+        each.map(|(mut check, side)| {
+            check[field] = json!(side);
+            check
+        })
+        .collect()
     }
 
     /// The AWS calls that move the traffic.
@@ -430,6 +454,54 @@ async fn baking(case: &Case, door: &Door, nth: usize, mut analysis: Value) -> Ex
     let execution = case.start(&request).await;
     door.share_is(f64::from(STEPS[nth]) / 100.0).await;
     execution
+}
+
+/// At each tenth the traffic is what the splitter has for it; an alarm leads back from the first, and a
+/// release that nobody stops goes through all of them.
+async fn tenths(case: Case, kind: Kind, expected: [f64; 3]) {
+    let door = Door::make(&case, kind, Behaviour::healthy("green")).await;
+    let asked = [json!(0.1), json!(2.5), json!(99.9), json!(100)];
+    let steps = |bakes: [u32; 4]| -> Vec<Value> {
+        let each = asked.iter().zip(bakes);
+        each.map(|(weight, bake)| json!({"weight": weight, "bakeSeconds": bake}))
+            .collect()
+    };
+    let alarm = case.alarm().await;
+    let mut request = door.request(
+        &case,
+        json!({
+            "strategy": {"type": "canary", "steps": steps([80_000, 0, 0, 0])},
+            "analysis": {"alarms": [alarm], "maxBakeSeconds": 86_400},
+        }),
+    );
+    let execution = case.start(&request).await;
+    door.share_is(expected[0]).await;
+    execution.wait_for_state("Bake", 1).await;
+    case.world.fire(&alarm).await;
+    door.share_is(0.0).await;
+    let ended = execution.wait().await;
+    back_on_blue(&case, &door, &execution, &ended).await;
+    assert_eq!(ended.cause["steps"][0]["weight"], asked[0], "{ended:?}");
+
+    // Nobody is there to be judged by.
+    request["strategy"]["steps"] = json!(steps([300, 300, 300, 0]));
+    request["analysis"] = json!({"onInconclusive": "proceed", "maxBakeSeconds": 300});
+    let execution = case.start(&request).await;
+    for share in expected {
+        door.share_is(share).await;
+    }
+    let ended = execution.wait().await;
+    assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    assert!((door.share().await - 1.0).abs() < 1e-9);
+    let steps = ended.output["steps"].as_array().expect("it has steps");
+    let weights: Vec<_> = steps.iter().map(|step| step["weight"].clone()).collect();
+    assert_eq!(weights, asked);
+    let warned = ended.output["warnings"].to_string();
+    assert_eq!(
+        warned.contains("a step of 0.1 % is 0.4 % in fact"),
+        kind == Kind::Zone,
+        "{warned}"
+    );
 }
 
 async fn back_on_blue(case: &Case, door: &Door, execution: &Execution, ended: &Ended) {
@@ -688,7 +760,7 @@ async fn rejected_then_alarm(case: Case, kind: Kind) {
     );
     let (first, ended) = case.release(&request).await;
     assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
-    assert_eq!(serving(&ended.output), "2", "{}", ended.output);
+    let promoted = ended.output;
     let crashing = Behaviour {
         crash: true,
         ..Behaviour::healthy("third")
@@ -697,8 +769,10 @@ async fn rejected_then_alarm(case: Case, kind: Kind) {
     let (_, ended) = case.release(&with_a_smoke_test(request)).await;
     assert_eq!(ended.error, "ValidationFailed", "{ended:?}");
     assert_eq!(ended.cause["deploymentStatus"], "REJECTED");
-    assert_eq!(serving(&ended.cause), "2", "{}", ended.cause);
     assert_eq!(door.holds("blue").await.as_deref(), Some("1"));
+    for outcome in [&promoted, &ended.cause] {
+        assert_eq!(serving(outcome), "2", "{outcome}");
+    }
     case.world.fire(&alarm).await;
     door.share_is(0.0).await;
     case.ledger_says(&first, "ROLLED_BACK").await;

@@ -27,6 +27,21 @@ pub(crate) fn tests() -> Vec<Test> {
         }),
         test("front_door_release_rest", |case| release(case, Kind::Rest)),
         test("front_door_release_http", |case| release(case, Kind::Http)),
+        test("front_door_authorizer_rest", |case| {
+            authorizer(case, Kind::Rest)
+        }),
+        test("front_door_authorizer_http", |case| {
+            authorizer(case, Kind::Http)
+        }),
+        test("front_door_authorizer_http_by_hand", |case| {
+            authorizer(case, Kind::HttpByHand)
+        }),
+        test("front_door_two_functions_rest", |case| {
+            two_functions(case, Kind::Rest)
+        }),
+        test("front_door_two_functions_http", |case| {
+            two_functions(case, Kind::Http)
+        }),
         test("front_door_with_a_stage_variable", stage_variable),
         test("front_door_answers_lost", answers_lost),
         test("front_door_resumed_by_another", resumed),
@@ -37,7 +52,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// A request about the production stage.
-fn order(case: &Case, api: &Api, action: &str) -> Value {
+pub(crate) fn order(case: &Case, api: &Api, action: &str) -> Value {
     json!({
         "action": action,
         "application": format!("app-{}", case.name),
@@ -49,7 +64,7 @@ fn front_door(api: &Api) -> Value {
     json!({"type": "apiGateway", "apiId": api.id, "stage": PRODUCTION, "alias": ALIAS})
 }
 
-async fn api(case: &Case, kind: Kind, target: &Target) -> Api {
+pub(crate) async fn api(case: &Case, kind: Kind, target: &Target) -> Api {
     Api::create(&case.suite().local, kind, &case.name, target).await
 }
 
@@ -202,6 +217,126 @@ async fn release(case: Case, kind: Kind) {
         !states.contains(&"SettleFrontDoor".to_owned()),
         "{states:?}"
     );
+}
+
+/// An authorizer that lets everybody in, by either form of answer.
+fn gate(version: &str) -> Behaviour {
+    let statement = json!({"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": "*"});
+    Behaviour {
+        answers: vec![json!({
+            "isAuthorized": true,
+            "principalId": "somebody",
+            "policyDocument": {"Version": "2012-10-17", "Statement": [statement]},
+        })],
+        ..Behaviour::healthy(version)
+    }
+}
+
+/// The version of the authorizer that a stage called.
+async fn asked_by(api: &Api, stage: &str) -> String {
+    let served = api.ask(stage).await;
+    assert_eq!(served["status"], 200, "{stage}: {served}");
+    let version = served["authorizerVersion"].as_str();
+    version.unwrap_or_default().to_owned()
+}
+
+/// A function that is only an authorizer is wired, released and unwired.
+async fn authorizer(case: Case, kind: Kind) {
+    let target = case.function(gate("one")).await;
+    let name = format!("{}-served", case.function_name());
+    let served = case
+        .function_called(&name, Behaviour::healthy("served"))
+        .await;
+    let api = api(&case, kind, &served).await;
+    let id = api.authorize(&target).await;
+    let before = (api.authorizer(&id).await, api.variables(PRODUCTION).await);
+    let policy = target.policy(None).await;
+    assert_eq!(asked_by(&api, PRODUCTION).await, "$LATEST");
+    let users = [api.users(PRODUCTION, 10.0), api.users(STAGING, 5.0)];
+    let of = |action: &str| {
+        let mut request = order(&case, &api, action);
+        request["frontDoor"]["functionName"] = json!(target.name);
+        request
+    };
+
+    let (_, ended) = case.release(&of("wire")).await;
+    succeeded(&ended, "SUCCESSFUL");
+    println!("{kind:?}: {}", ended.output["frontDoor"]["written"]);
+    assert_eq!(asked_by(&api, PRODUCTION).await, "1");
+    assert_eq!(asked_by(&api, STAGING).await, "$LATEST");
+    let (_, again) = case.release(&of("wire")).await;
+    succeeded(&again, "NO_CHANGE");
+
+    // A release of it moves what the stage asks.
+    let mut request = case.request(json!({
+        "strategy": canary(&[(50, 60), (100, 60)]), "frontDoor": front_door(&api),
+        "retention": {"blueHours": 0},
+    }));
+    request["functions"][0]["code"] = target.upload(gate("two")).await;
+    let (_, ended) = case.release(&request).await;
+    promoted(&target, &ended, "2").await;
+    assert_eq!(asked_by(&api, PRODUCTION).await, "2");
+    assert_eq!(api.authorizer(&id).await.1, before.0.1);
+    assert_eq!(api.authorizer(&id).await.2, before.0.2);
+
+    let (_, ended) = case.release(&of("unwire")).await;
+    succeeded(&ended, "SUCCESSFUL");
+    assert_eq!(
+        (api.authorizer(&id).await, api.variables(PRODUCTION).await),
+        before
+    );
+    assert!(api.variables(STAGING).await.is_empty());
+    assert_eq!(asked_by(&api, PRODUCTION).await, "$LATEST");
+    assert_eq!(target.policy(None).await, policy);
+    assert_eq!(target.look(ALIAS).await, None);
+    assert_eq!(target.look("crossfade-latest").await, None);
+    for users in users {
+        assert_eq!(users.stop().await.total().errors, 0);
+    }
+}
+
+/// Two functions of one stage, on aliases of one name: nothing of either is left.
+async fn two_functions(case: Case, kind: Kind) {
+    let target = case.function(Behaviour::healthy("one")).await;
+    let name = format!("{}-jobs", case.function_name());
+    let jobs = case
+        .function_called(&name, Behaviour::healthy("jobs"))
+        .await;
+    let api = api(&case, kind, &target).await;
+    api.also_asks(&jobs).await;
+    let before = (api.uris().await, api.variables(PRODUCTION).await);
+    let policies = (target.policy(None).await, jobs.policy(None).await);
+    let users = [api.users(PRODUCTION, 10.0), api.users(STAGING, 5.0)];
+    let of = |action: &str, one: &Target| {
+        let mut request = order(&case, &api, action);
+        request["frontDoor"]["functionName"] = json!(one.name);
+        request
+    };
+    for one in [&target, &jobs] {
+        let (_, ended) = case.release(&of("wire", one)).await;
+        succeeded(&ended, "SUCCESSFUL");
+    }
+    assert_eq!(says(&api, PRODUCTION).await.0, "1");
+    for one in [&target, &jobs] {
+        let (_, ended) = case.release(&of("unwire", one)).await;
+        succeeded(&ended, "SUCCESSFUL");
+        let warnings = ended.output["warnings"].as_array();
+        assert!(warnings.is_none_or(Vec::is_empty), "{ended:?}");
+        for alias in [ALIAS, "crossfade-latest"] {
+            assert_eq!(one.look(alias).await, None, "{}:{alias}", one.name);
+            assert_eq!(one.policy(Some(alias)).await, None, "{}:{alias}", one.name);
+        }
+    }
+    assert_eq!((api.uris().await, api.variables(PRODUCTION).await), before);
+    assert!(api.variables(STAGING).await.is_empty());
+    assert_eq!(
+        (target.policy(None).await, jobs.policy(None).await),
+        policies
+    );
+    println!("{kind:?}: two functions wired and unwired, nothing left");
+    for users in users {
+        assert_eq!(users.stop().await.total().errors, 0);
+    }
 }
 
 async fn stage_variable(case: Case) {

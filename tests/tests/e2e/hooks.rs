@@ -232,10 +232,10 @@ async fn not_there(case: Case) {
     case.blue().await;
     let hooks = json!({"hooks": {"beforeShift": {"functionName": "it-nobody-made-this:live"}}});
     let (_, ended) = case.release(&request(&case, hooks)).await;
-    assert_eq!(ended.error, "ValidationFailed", "{ended:?}");
-    assert!(
-        reason(&ended.cause).contains("could not be invoked"),
-        "{ended:?}"
+    assert_eq!(ended.error, "InvalidRequest", "{ended:?}");
+    assert_eq!(
+        reason(&ended.cause),
+        "hooks.beforeShift.functionName: there is no function \"it-nobody-made-this\" in us-east-1 with an alias or a version live"
     );
 }
 

@@ -1,6 +1,7 @@
 //! Releases for real: each test starts executions of the deployed state machine, and asserts on what
 //! the local AWS then says. At its end each checks the design's invariants.
 
+mod admission;
 mod approval;
 mod case;
 mod cli;
@@ -10,6 +11,7 @@ mod doors;
 mod faults;
 mod first;
 mod front_door;
+mod gates;
 mod health;
 mod hooks;
 mod judged;
@@ -19,6 +21,7 @@ mod moto;
 mod page;
 mod people;
 mod promoted;
+mod reachable;
 mod refused;
 mod rejected;
 mod retention;
@@ -33,6 +36,8 @@ fn main() -> std::process::ExitCode {
     // The longest first.
     case::run(vec![
         judged::tests(),
+        admission::tests(),
+        gates::tests(),
         doors::tests(),
         rejected::tests(),
         retention::tests(),
@@ -53,6 +58,7 @@ fn main() -> std::process::ExitCode {
         front_door::tests(),
         faults::tests(),
         first::tests(),
+        reachable::tests(),
         refused::tests(),
         roles::tests(),
         secrets::tests(),

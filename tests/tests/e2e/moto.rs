@@ -130,6 +130,7 @@ async fn retention(case: Case) {
         [
             "SupersedeOlder",
             "KeepBlue",
+            "LetRequestsEnd",
             "PlanCleanup",
             "PruneVersions",
             "MoreToPrune",

@@ -1,6 +1,6 @@
 //! Releases that go well.
 
-use crossfade_tests::{Behaviour, Ended, Target, stack::ARTIFACTS, target::ROLE};
+use crossfade_tests::{Behaviour, Ended, Target, images, stack::ARTIFACTS, target::ROLE};
 use serde_json::{Value, json};
 
 use crate::case::{ALIAS, Case, Test, canary, test};
@@ -253,6 +253,9 @@ async fn code_from_an_image(case: Case) {
     use aws_sdk_lambda::types::{FunctionCode, PackageType};
 
     let image = |tag: &str| format!("000000000000.dkr.ecr.us-east-1.amazonaws.com/it-chat:{tag}");
+    for tag in ["1", "2"] {
+        images::push(&case.suite().local, "it-chat", tag);
+    }
     let target = Target::existing(&case.suite().local, &case.function_name());
     let code = FunctionCode::builder().image_uri(image("1")).build();
     let made = target.lambda().create_function();

@@ -231,8 +231,9 @@ async fn no_code(case: Case) {
         json!({"s3Bucket": crossfade_tests::stack::ARTIFACTS, "s3Key": "no/such.zip"});
     let (execution, ended) = case.release(&request).await;
     assert_eq!(ended.status, "FAILED");
-    let reason = refused(&target, &ended, &execution, &ended.error).await;
-    assert!(reason.contains("NoSuchKey"), "{reason}");
+    let reason = refused(&target, &ended, &execution, "InvalidRequest").await;
+    let told = "functions[0].code.s3Key: there is no object \"no/such.zip\" in bucket";
+    assert!(reason.starts_with(told), "{reason}");
     assert_eq!(target.versions().await, ["1"], "nothing was published");
 }
 

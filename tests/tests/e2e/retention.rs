@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use crossfade_tests::{Behaviour, Ended, Execution, Target, release::until, world::Fault};
+use crossfade_tests::{
+    Alb, Behaviour, Ended, Execution, Target, alb::Made, release::until, world::Fault,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -46,6 +48,23 @@ pub(crate) fn tests() -> Vec<Test> {
         ),
         test("retention_whose_answers_are_lost", answers_are_lost),
         test("retention_that_fails_is_told", fails_and_is_told),
+        test("retention_lists_what_aws_does_not_delete", not_let_go),
+        test(
+            "retention_of_a_function_that_cannot_be_read_cleans_up_the_others",
+            one_function_is_unread,
+        ),
+        test(
+            "retention_keeps_what_a_target_group_calls",
+            called_by_a_group,
+        ),
+        test(
+            "retention_keeps_what_runs_durable_executions",
+            runs_durable_executions,
+        ),
+        test(
+            "retention_lets_requests_end_before_it_deletes",
+            requests_end,
+        ),
         alone(
             "retention_that_cannot_be_started_is_told",
             cannot_be_started,
@@ -195,6 +214,8 @@ async fn two_hundred(case: Case) {
         call.service == "lambda"
             && call.caller.as_ref() == Some(&prune)
             && call.resource.as_deref() == Some(&target.name)
+            // AWS counts it by itself.
+            && call.action != "GetPolicy"
     });
     let times: Vec<f64> = of_prune.map(|call| call.time).collect();
     let (first, last) = (times[0], times[times.len() - 1]);
@@ -499,7 +520,7 @@ async fn answers_are_lost(case: Case) {
 
 async fn fails_and_is_told(case: Case) {
     let listener = case.listener().await;
-    let denied = Fault::new("access-denied").on("lambda", "DeleteFunction");
+    let denied = Fault::new("access-denied").on("lambda", "ListVersionsByFunction");
     let (target, execution, denied) = pruned_with(&case, denied.always(), 4).await;
     let retention = retention(&case, &execution).await;
     let failed = ended_after_minutes(&retention).await;
@@ -529,6 +550,185 @@ async fn fails_and_is_told(case: Case) {
     let (over, _) = ended(&case, &execution).await;
     assert_eq!(over.status, "SUCCEEDED", "{over:?}");
     assert_eq!(target.versions().await, ["2", "5"]);
+}
+
+/// What was not deleted of this test's only function, with the reasons.
+fn not_deleted(over: &Ended) -> Vec<(Vec<&str>, &str)> {
+    let entries = over.output["notDeleted"].as_array();
+    let entries = entries.into_iter().flatten().map(|entry| {
+        let versions = entry["versions"].as_array().expect("it is a list");
+        (
+            versions.iter().filter_map(Value::as_str).collect(),
+            entry["because"].as_str().expect("it says why"),
+        )
+    });
+    entries.collect()
+}
+
+/// USERS.md 18: one version that AWS refuses to delete stops nothing, whatever AWS says of it.
+async fn not_let_go(case: Case) {
+    let denied = Fault::new("access-denied").on("lambda", "DeleteFunction");
+    let (target, execution, denied) = pruned_with(&case, denied.after(1), 4).await;
+    let (over, _) = ended(&case, &execution).await;
+    assert_eq!(over.status, "SUCCEEDED", "{over:?}");
+    assert_eq!(case.world.struck(denied).await, 1);
+    assert_eq!(target.versions().await, ["2", "5"]);
+    assert_eq!(over.output["deleted"], 3, "{over:?}");
+    let kept = not_deleted(&over);
+    assert_eq!(kept.len(), 1, "{over:?}");
+    assert_eq!(kept[0].0, ["2"]);
+    assert!(kept[0].1.contains("AccessDenied"), "{}", kept[0].1);
+    println!("not deleted: {kept:?}");
+
+    target.update(Behaviour::healthy("next")).await;
+    let busy = Fault::new("error500").on("lambda", "DeleteFunction");
+    let prune = case.world.stack.function("prune");
+    let busy = busy.by(&prune).about(&target.name).always();
+    let busy = case.world.fault(busy).await;
+    let request = case.request(json!({"retention": {"blueHours": 0, "keepVersions": 1}}));
+    let (execution, done) = case.release(&request).await;
+    promoted(&target, &done, "6").await;
+    let (over, _) = ended(&case, &execution).await;
+    assert!(case.world.struck(busy).await > 0);
+    // The same where AWS only ever answers with a failure of its own.
+    assert_eq!(over.status, "SUCCEEDED", "{over:?}");
+    assert_eq!(target.versions().await, ["2", "5", "6"]);
+    assert_eq!(not_deleted(&over)[0].0, ["2-5"], "{over:?}");
+}
+
+async fn one_function_is_unread(case: Case) {
+    let one = with_versions(&case, 3, 3).await;
+    let name = format!("{}-other", case.function_name());
+    let other = case
+        .function_called(&name, Behaviour::healthy("blue"))
+        .await;
+    publish_up_to(&other, 3).await;
+    other.alias(ALIAS, "3").await;
+    other.update(Behaviour::healthy("green")).await;
+    let prune = case.world.stack.function("prune");
+    let denied = Fault::new("access-denied").on("lambda", "ListVersionsByFunction");
+    case.world
+        .fault(denied.by(&prune).about(&one.name).always())
+        .await;
+    let mut request = case.request(json!({"retention": {"blueHours": 0, "keepVersions": 1}}));
+    request["functions"] = json!([
+        {"functionName": one.name, "alias": ALIAS},
+        {"functionName": other.name, "alias": ALIAS},
+    ]);
+    let (execution, done) = case.release(&request).await;
+    assert_eq!(done.status, "SUCCEEDED", "{done:?}");
+    let (over, plan) = ended(&case, &execution).await;
+    assert_eq!(over.status, "SUCCEEDED", "{over:?}");
+    let because = plan["functions"][0]["keep"][0]["because"].as_str();
+    assert!(
+        because.is_some_and(|text| text.contains("could not be read")
+            && text.contains("AccessDenied")),
+        "{plan}"
+    );
+    assert_eq!(one.versions().await, ["1", "2", "3", "4"]);
+    assert_eq!(other.versions().await, ["4"]);
+}
+
+/// USERS.md 19: what a group of the load balancer holds is kept, for sticky clients are sent there; and
+/// what another group holds, which no release has heard of.
+async fn called_by_a_group(case: Case) {
+    let local = &case.suite().local;
+    let target = case.function(Behaviour::healthy("blue")).await;
+    publish_up_to(&target, 4).await;
+    let made = |sticky| Made {
+        sticky_seconds: sticky,
+        ..Made::default()
+    };
+    let name = |more: &str| format!("kept-{more}-{}", std::process::id());
+    let alb = Alb::create(local, &name("a"), made(Some(86_400))).await;
+    alb.send_to(&alb.blue, &target, "3").await;
+    let other = Alb::create(local, &name("b"), made(None)).await;
+    other.send_to(&other.blue, &target, "1").await;
+    target.update(Behaviour::healthy("green")).await;
+    // Held up at its first deletion, which is not made.
+    let prune = case.world.stack.function("prune");
+    let slow = Fault::new("silence").on("lambda", "DeleteFunction");
+    let slow = slow.by(&prune).about(&target.name).seconds(3.0);
+    let slow = case.world.fault(slow).await;
+    let mut request = case.request(json!({"retention": {"blueHours": 0, "keepVersions": 1}}));
+    request["functions"] = json!([{"functionName": target.name}]);
+    request["traffic"] = json!({
+        "type": "alb", "ruleArn": alb.rule, "targetGroupArns": [alb.blue, alb.green],
+    });
+    let (execution, done) = case.release(&request).await;
+    assert_eq!(done.status, "SUCCEEDED", "{done:?}");
+    has_struck(&case, slow).await;
+    // Meanwhile somebody registers another of those that are planned to go.
+    other.send_to(&other.green, &target, "4").await;
+    let (over, plan) = ended(&case, &execution).await;
+    assert_eq!(over.status, "SUCCEEDED", "{over:?}");
+    assert_eq!(plan["functions"][0]["delete"], json!(["2", "4"]), "{plan}");
+    let group = |more: &str, colour: &str| format!("target group {}-{colour} calls it", name(more));
+    assert_eq!(because(&plan, "1"), group("b", "blue"), "{plan}");
+    assert_eq!(because(&plan, "3"), group("a", "blue"), "{plan}");
+    let late = group("b", "green");
+    assert_eq!(not_deleted(&over), [(vec!["4"], late.as_str())], "{over:?}");
+    assert_eq!(target.versions().await, ["1", "3", "4", "5"]);
+}
+
+async fn runs_durable_executions(case: Case) {
+    let target = case.function(Behaviour::healthy("blue")).await;
+    let durable = aws_sdk_lambda::types::DurableConfig::builder().execution_timeout(600);
+    let configured = target.lambda().update_function_configuration();
+    let configured = configured.function_name(&target.name);
+    let configured = configured.durable_config(durable.build()).send().await;
+    configured.expect("the configuration can be changed");
+    target.updated().await;
+    publish_up_to(&target, 4).await;
+    target.alias(ALIAS, "4").await;
+    target.update(Behaviour::healthy("green")).await;
+    let run = |version: &'static str| {
+        let (control, name) = (case.suite().local.control(), target.name.clone());
+        async move {
+            let asked = json!({"functionName": name, "version": version});
+            control.post("durable/executions", &asked).await
+        }
+    };
+    run("2").await;
+    // Held up at its first deletion, which is not made.
+    let prune = case.world.stack.function("prune");
+    let slow = Fault::new("silence").on("lambda", "DeleteFunction");
+    let slow = slow.by(&prune).about(&target.name).seconds(3.0);
+    let slow = case.world.fault(slow).await;
+    let request = case.request(json!({"retention": {"blueHours": 0, "keepVersions": 1}}));
+    let (execution, done) = case.release(&request).await;
+    promoted(&target, &done, "5").await;
+    has_struck(&case, slow).await;
+    run("3").await;
+    let (over, plan) = ended(&case, &execution).await;
+    assert_eq!(over.status, "SUCCEEDED", "{over:?}");
+    assert_eq!(because(&plan, "2"), "durable executions run on it");
+    assert_eq!(
+        not_deleted(&over),
+        [(vec!["3"], "durable executions run on it")],
+        "{over:?}"
+    );
+    assert_eq!(target.versions().await, ["2", "3", "5"]);
+}
+
+/// REAL-AWS.md L4: blue is not deleted at the moment at which it has lost its traffic.
+async fn requests_end(case: Case) {
+    let target = with_versions(&case, 1, 1).await;
+    let request = case.request(json!({"retention": {"blueHours": 0, "keepVersions": 1}}));
+    let (execution, done) = case.release(&request).await;
+    promoted(&target, &done, "2").await;
+    let retention = retention(&case, &execution).await;
+    let over = ended_after_minutes(&retention).await;
+    assert_eq!(over.output["deleted"], 1, "{over:?}");
+    let visits = retention.visits().await;
+    let waited = visits
+        .iter()
+        .find(|visit| visit.state == "LetRequestsEnd")
+        .expect("it waits");
+    let seconds = waited.left_at.expect("it has ended") - waited.at;
+    // Ten minutes, a hundred times shorter.
+    assert!(seconds > 5.9, "{seconds}");
+    assert_eq!(target.versions().await, ["2"]);
 }
 
 async fn cannot_be_started(case: Case) {

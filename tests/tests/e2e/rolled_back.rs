@@ -21,6 +21,7 @@ pub(crate) fn tests() -> Vec<Test> {
             rollback_fails,
         ),
         alone("alarm_during_a_bake", alarm_during_a_bake),
+        test("events_from_elsewhere_move_nothing", events_from_elsewhere),
         test("alarm_during_the_first_shift", alarm_during_the_first_shift),
         test("alarm_during_a_later_shift", alarm_during_a_later_shift),
         test("alarm_delivered_three_times", alarm_three_times),
@@ -116,6 +117,89 @@ async fn alarm_during_a_bake(case: Case) {
         ]
     );
     println!("alarm to blue: {} ms", took.as_millis());
+}
+
+/// Events of other accounts, Regions and state machines are nobody's, by the bus and directly.
+async fn events_from_elsewhere(case: Case) {
+    const OURS: [(&str, &str); 2] = [("account", "000000000000"), ("region", "us-east-1")];
+    let target = case.blue().await;
+    let alarm = case.alarm().await;
+    let users = case.users(&target, 10.0);
+    let request = case.request(json!({
+        "strategy": canary(&[(10, 3600), (100, 60)]),
+        "analysis": {"alarms": [alarm], "checkEverySeconds": 3600},
+    }));
+    let execution = case.start(&request).await;
+    execution.wait_for_state("Bake", 1).await;
+    case.alias_is(&target, "split", |alias| alias.share("2") > 0.09)
+        .await;
+    let fired = json!({
+        "source": "aws.cloudwatch", "detail-type": "CloudWatch Alarm State Change",
+        "resources": [format!("arn:aws:cloudwatch:us-east-1:000000000000:alarm:{alarm}")],
+        "detail": {
+            "alarmName": alarm, "state": {"value": "ALARM", "reason": "theirs"},
+            "previousState": {"value": "OK"},
+        },
+    });
+    let ended = json!({
+        "source": "aws.states", "detail-type": "Step Functions Execution Status Change",
+        "resources": [execution.arn],
+        "detail": {
+            "executionArn": execution.arn, "stateMachineArn": case.world.stack.state_machine,
+            "status": "ABORTED", "input": request.to_string(),
+        },
+    });
+    let since = case.world.now().await;
+    for (function, event) in [("check-alarms", &fired), ("rollback", &ended)] {
+        for (field, ours, theirs) in [
+            ("account", OURS[0].1, "111122223333"),
+            ("region", OURS[1].1, "eu-north-1"),
+        ] {
+            let mut forwarded = event.clone();
+            forwarded[field] = json!(theirs);
+            case.suite()
+                .local
+                .control()
+                .post("events", &forwarded)
+                .await;
+            // As a wrong rule would hand it on; and with nothing but an ARN inside that is foreign.
+            let mut direct = event.clone();
+            for (field, value) in OURS {
+                direct[field] = json!(value);
+            }
+            direct["time"] = json!("2026-11-21T03:12:40Z");
+            let mut inside: Value =
+                serde_json::from_str(&direct.to_string().replace(ours, theirs)).expect("JSON");
+            inside[field] = json!(ours);
+            direct[field] = json!(theirs);
+            let own = Target::existing(&case.suite().local, &case.world.stack.function(function));
+            for event in [direct, inside] {
+                let answer = own.invoke("$LATEST", &event).await.expect("it is invoked");
+                assert_eq!(answer.answer, json!({}), "{event}");
+            }
+        }
+    }
+    crate::case::a_moment().await;
+    let alias = target.look(ALIAS).await.expect("the alias is there");
+    assert!(alias.share("2") > 0.09, "{alias:?}");
+    let by = ["check-alarms", "rollback"].map(|name| case.world.stack.function(name));
+    let calls = case.world.our_calls(since).await;
+    let about = |call: &&Call| {
+        call.resource.as_deref() == Some(&case.function_name())
+            && call
+                .caller
+                .as_ref()
+                .is_some_and(|caller| by.contains(caller))
+    };
+    let written: Vec<_> = calls.iter().filter(about).collect();
+    assert!(written.is_empty(), "{written:?}");
+    println!("8 events from elsewhere: nothing moved");
+
+    // The same alarm of this account and Region does.
+    fire_and_wait(&case, &target, &alarm).await;
+    let ended = execution.wait().await;
+    drop(users);
+    rolled_back(&case, &target, &execution, &ended).await;
 }
 
 /// The alarm fires while a shift's write to the alias is on its way.

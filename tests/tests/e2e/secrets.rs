@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::{
     case::{ALIAS, Case, Test, canary, merge, test},
+    doors::{Door, Kind},
     page::link,
-    promoted::promoted,
 };
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -101,7 +101,7 @@ fn find(value: &Value, name: &str) -> Option<String> {
 }
 
 async fn of_a_release(case: Case) {
-    let target = case.blue_and(echoes("green")).await;
+    let door = Door::make(&case, Kind::Rule, echoes("green")).await;
     let migration = echo(&case, "mig", &[]).await;
     let planted = |what| secret(&case, what);
     let answered = json!({"hookStatus": "SUCCEEDED", "seen": planted("hook-answer")});
@@ -110,14 +110,15 @@ async fn of_a_release(case: Case) {
     case.suite().health.answer(&path, 200);
     let mut steps = canary(&[(10, 0), (50, 30), (100, 0)]);
     steps["approveBefore"] = json!(50);
-    let mut request = case.request(json!({
+    let url = |path: &str| json!({"url": case.suite().health.url(path), "intervalSeconds": 10});
+    let mut request = door.request(&case, json!({
         "strategy": steps,
         "onDenied": "hold",
         "migration": {"functionName": migration.name, "payload": {"password": planted("migration")}},
         "hooks": {"afterShift": {"functionName": hook.name}},
         "analysis": {
             "onInconclusive": "proceed", "maxBakeSeconds": 60,
-            "healthChecks": [{"url": case.suite().health.url(&path), "intervalSeconds": 10}],
+            "healthChecks": door.of_each_side([url("/other"), url(&path)]),
         },
     }));
     request["functions"][0]["smokeTests"] = json!([{
@@ -141,7 +142,8 @@ async fn of_a_release(case: Case) {
     let hold = link(&case, &execution, 1).await;
     assert_eq!(hold.post("promote", "Ada", "").await.status, 200);
     let ended = execution.wait().await;
-    promoted(&target, &ended, "2").await;
+    assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    door.share_is(1.0).await;
 
     let nonces = [page.field("nonce"), hold.field("nonce")];
     let mut secrets: Vec<String> = [

@@ -110,9 +110,9 @@ async fn promotion(case: Case) {
     let weights: Vec<_> = events
         .iter()
         .filter_map(|event| event.detail.weight)
-        .map(crossfade::domain::weight::Weight::percent)
+        .map(crossfade::domain::weight::Weight::whole)
         .collect();
-    assert_eq!(weights, [0, 10, 50, 100, 100]);
+    assert_eq!(weights, [0, 10, 50, 100, 100].map(Some));
     let last = &events[4].detail;
     assert_eq!(json!(last.deployment_status), "SUCCESSFUL");
     assert!(last.retain_until.is_some());

@@ -1,16 +1,21 @@
 //! What is deployed to a stage, from its export as OpenAPI 3.0: nothing else tells what a deployment
 //! has in it.
 
-use crossfade::{domain::wiring::Operations, error::Error};
-use serde_json::Value;
+use crossfade::{
+    domain::wiring::{Operations, authorizer_label},
+    error::Error,
+};
+use serde_json::{Map, Value};
 
 const INTEGRATION: &str = "x-amazon-apigateway-integration";
+const AUTHORIZER: &str = "x-amazon-apigateway-authorizer";
 const ANY: &str = "x-amazon-apigateway-any-method";
 const METHODS: [&str; 8] = [
     "get", "put", "post", "delete", "options", "head", "patch", "trace",
 ];
 
-/// The operations of an export with what each calls; empty where it calls nothing.
+/// The operations of an export with what each calls, empty where it calls nothing; and the Lambda
+/// authorizers that they use.
 pub(super) fn operations(document: &[u8]) -> Result<Operations, Error> {
     let document: Value = serde_json::from_slice(document)
         .map_err(|error| Error::Transient(format!("an export that is no JSON: {error}")))?;
@@ -26,6 +31,13 @@ pub(super) fn operations(document: &[u8]) -> Result<Operations, Error> {
             let integration = resolved(&document, &operation[INTEGRATION]);
             let uri = integration["uri"].as_str().unwrap_or_default();
             found.insert(format!("{name} {path}"), uri.to_owned());
+            let schemes = operation["security"].as_array().into_iter().flatten();
+            for scheme in schemes.filter_map(Value::as_object).flat_map(Map::keys) {
+                let scheme_of = &document["components"]["securitySchemes"][scheme];
+                if let Some(uri) = scheme_of[AUTHORIZER]["authorizerUri"].as_str() {
+                    found.insert(authorizer_label(scheme), uri.to_owned());
+                }
+            }
         }
     }
     Ok(found)
@@ -52,7 +64,10 @@ mod tests {
             "paths": {
                 "/chat": {
                     "parameters": [],
-                    "get": { "x-amazon-apigateway-integration": { "uri": "a" } },
+                    "get": {
+                        "security": [{ "users": [], "api_key": [] }],
+                        "x-amazon-apigateway-integration": { "uri": "a" },
+                    },
                     "options": { "x-amazon-apigateway-integration": { "type": "mock" } },
                 },
                 "/$default": {
@@ -65,7 +80,14 @@ mod tests {
                 },
                 "/bare": { "post": {} },
             },
-            "components": { "x-amazon-apigateway-integrations": { "shared": { "uri": "b" } } },
+            "components": {
+                "securitySchemes": {
+                    "users": { "x-amazon-apigateway-authorizer": { "type": "token", "authorizerUri": "c" } },
+                    "unused": { "x-amazon-apigateway-authorizer": { "authorizerUri": "d" } },
+                    "api_key": { "type": "apiKey" },
+                },
+                "x-amazon-apigateway-integrations": { "shared": { "uri": "b" } },
+            },
         });
         let read = operations(document.to_string().as_bytes()).unwrap();
         let read: Vec<_> = read
@@ -78,7 +100,8 @@ mod tests {
                 ("ANY /$default", "b"),
                 ("GET /chat", "a"),
                 ("OPTIONS /chat", ""),
-                ("POST /bare", "")
+                ("POST /bare", ""),
+                ("authorizer users", "c"),
             ]
         );
         assert!(operations(b"<html>").is_err());

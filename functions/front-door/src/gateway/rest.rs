@@ -1,5 +1,7 @@
 //! REST APIs.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_apigateway::{
     Client,
     types::{Op, PatchOperation},
@@ -9,7 +11,7 @@ use crossfade::{
         classify::{classify, is},
         lazy::{Lazy, lazy},
     },
-    domain::wiring::{Api, ApiId, Integration, Kind, Operations, Stage},
+    domain::wiring::{Api, ApiId, CallSite, Kind, Operations, SiteKind, Stage, authorizer_label},
     error::Error,
 };
 use futures::future::try_join_all;
@@ -43,17 +45,17 @@ impl Rest {
     }
 
     pub(super) async fn api(&self, id: &ApiId) -> Result<Api, Error> {
-        let ((integrations, definition), stages) =
+        let ((sites, definition), stages) =
             futures::try_join!(self.definition(id), self.stages(id))?;
         Ok(Api {
             kind: Kind::Rest,
-            integrations,
+            sites,
             definition,
             stages,
         })
     }
 
-    async fn definition(&self, id: &ApiId) -> Result<(Vec<Integration>, Operations), Error> {
+    async fn definition(&self, id: &ApiId) -> Result<(Vec<CallSite>, Operations), Error> {
         let resources = self
             .client
             .get_resources()
@@ -66,7 +68,8 @@ impl Rest {
             .collect::<Result<Vec<_>, _>>()
             .await
             .map_err(|error| classify("GetResources", &error))?;
-        let (mut integrations, mut definition) = (Vec::new(), Operations::new());
+        let (mut sites, mut definition) = (Vec::new(), Operations::new());
+        let mut used = BTreeSet::new();
         for resource in resources {
             let path = resource.path.unwrap_or_default();
             let resource_id = resource.id.unwrap_or_default();
@@ -76,7 +79,9 @@ impl Rest {
                     .method_integration
                     .and_then(|integration| integration.uri)
                     .unwrap_or_default();
-                integrations.push(Integration {
+                used.extend(described.authorizer_id);
+                sites.push(CallSite {
+                    kind: SiteKind::Integration,
                     id: format!("{resource_id}/{method}"),
                     label: label.clone(),
                     uri: uri.clone(),
@@ -84,8 +89,48 @@ impl Rest {
                 definition.insert(label, uri);
             }
         }
-        integrations.sort_by(|one, other| one.label.cmp(&other.label));
-        Ok((integrations, definition))
+        if !used.is_empty() {
+            for authorizer in self.authorizers(id).await? {
+                // One that no method uses is called by nobody, and no deployment has it.
+                if used.contains(&authorizer.id) {
+                    definition.insert(authorizer.label.clone(), authorizer.uri.clone());
+                    sites.push(authorizer);
+                }
+            }
+        }
+        sites.sort_by(|one, other| one.label.cmp(&other.label));
+        Ok((sites, definition))
+    }
+
+    /// The Lambda authorizers; the others have no URI.
+    async fn authorizers(&self, id: &ApiId) -> Result<Vec<CallSite>, Error> {
+        let mut authorizers = Vec::new();
+        let mut position = None;
+        loop {
+            let page = self
+                .client
+                .get_authorizers()
+                .rest_api_id(id.as_ref())
+                .limit(500)
+                .set_position(position)
+                .send()
+                .await
+                .map_err(|error| classify("GetAuthorizers", &error))?;
+            for one in page.items.unwrap_or_default() {
+                if let Some(uri) = one.authorizer_uri.filter(|uri| !uri.is_empty()) {
+                    authorizers.push(CallSite {
+                        kind: SiteKind::Authorizer,
+                        id: one.id.unwrap_or_default(),
+                        label: authorizer_label(&one.name.unwrap_or_default()),
+                        uri,
+                    });
+                }
+            }
+            position = page.position.filter(|position| !position.is_empty());
+            if position.is_none() {
+                return Ok(authorizers);
+            }
+        }
     }
 
     async fn stages(&self, id: &ApiId) -> Result<Vec<Stage>, Error> {
@@ -124,7 +169,7 @@ impl Rest {
             .rest_api_id(id.as_ref())
             .stage_name(stage)
             .export_type("oas30")
-            .parameters("extensions", "integrations")
+            .parameters("extensions", "integrations,authorizers")
             .accepts("application/json")
             .send()
             .await
@@ -163,21 +208,34 @@ impl Rest {
     pub(super) async fn set_uri(
         &self,
         id: &ApiId,
-        integration: &str,
+        (kind, site): (SiteKind, &str),
         uri: &str,
     ) -> Result<(), Error> {
-        let (resource, method) = integration.split_once('/').unwrap_or((integration, ""));
-        let patch = PatchOperation::builder()
-            .op(Op::Replace)
-            .path("/uri")
-            .value(uri)
-            .build();
+        let patch = |path: &str| {
+            PatchOperation::builder()
+                .op(Op::Replace)
+                .path(path)
+                .value(uri)
+                .build()
+        };
+        if kind == SiteKind::Authorizer {
+            self.client
+                .update_authorizer()
+                .rest_api_id(id.as_ref())
+                .authorizer_id(site)
+                .patch_operations(patch("/authorizerUri"))
+                .send()
+                .await
+                .map_err(|error| classify("UpdateAuthorizer", &error))?;
+            return Ok(());
+        }
+        let (resource, method) = site.split_once('/').unwrap_or((site, ""));
         self.client
             .update_integration()
             .rest_api_id(id.as_ref())
             .resource_id(resource)
             .http_method(method)
-            .patch_operations(patch)
+            .patch_operations(patch("/uri"))
             .send()
             .await
             .map_err(|error| classify("UpdateIntegration", &error))?;

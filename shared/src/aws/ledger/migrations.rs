@@ -10,6 +10,7 @@ use crate::{
     domain::{
         Timestamp,
         migration::{Direction, Ran},
+        names::derived::keys,
     },
     error::Error,
 };
@@ -127,5 +128,5 @@ fn claimed(item: &Item) -> Result<Claim, Error> {
 }
 
 fn row(execution: &str, direction: Direction) -> Item {
-    key(&format!("MIGRATION#{execution}"), direction.into())
+    key(&keys::migration(execution), direction.into())
 }

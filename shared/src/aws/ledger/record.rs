@@ -1,17 +1,16 @@
 //! A deployment's row, and its copy where an alarm finds it.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 
 use super::rows::{Item, instant, optional, parsed, required, text};
 use crate::{
     domain::{
         Timestamp,
+        admission::lock_names,
         analysis::OnHoldTimeout,
         approval::{Asked, Wish},
         check::Evidence,
-        names::{AlarmName, Application, FunctionName},
+        names::{AlarmName, Application},
         release::{Footprint, Release, StepTaken},
         weight::Weight,
     },
@@ -145,27 +144,6 @@ pub struct Watch {
     pub retain_until: Option<Timestamp>,
 }
 
-/// Every lock's name: the application's, each function's and the front door's. A function is locked
-/// whole, for its `$LATEST` is shared by all its aliases.
-pub(super) fn lock_names(
-    application: &Application,
-    functions: &[&FunctionName],
-    doors: &[String],
-) -> Vec<String> {
-    let functions: BTreeSet<_> = functions
-        .iter()
-        .map(|name| format!("function/{name}"))
-        .collect();
-    std::iter::once(application_lock(application))
-        .chain(functions)
-        .chain(doors.iter().cloned())
-        .collect()
-}
-
-pub(super) fn application_lock(application: &Application) -> String {
-    format!("application/{application}")
-}
-
 pub(super) fn record(item: &Item) -> Result<Record, Error> {
     let unreadable =
         |what: &str| Error::Refused(format!("a row of the ledger has no readable {what}"));
@@ -176,7 +154,7 @@ pub(super) fn record(item: &Item) -> Result<Record, Error> {
         .map_err(|_| unreadable("application"))?;
     let weight = item
         .get("weight")
-        .and_then(|value| value.as_n().ok()?.parse::<u8>().ok())
+        .and_then(|value| value.as_n().ok()?.parse::<f64>().ok())
         .and_then(|percent| Weight::try_from(percent).ok())
         .unwrap_or(Weight::ZERO);
     Ok(Record {
@@ -221,16 +199,6 @@ pub(super) fn told(row: Option<&Item>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_function_is_locked_once_whatever_its_aliases() {
-        let chat = Application::try_from("chat".to_owned()).unwrap();
-        let name = FunctionName::try_from("f".to_owned()).unwrap();
-        assert_eq!(
-            lock_names(&chat, &[&name, &name], &["rule/r".into()]),
-            ["application/chat", "function/f", "rule/r"]
-        );
-    }
 
     #[test]
     fn a_status_is_read_as_it_is_written() {

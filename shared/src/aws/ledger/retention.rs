@@ -27,7 +27,10 @@ use crate::{
     aws::classify::classify,
     domain::{
         Timestamp,
-        names::{Application, FunctionName},
+        names::{
+            Application, FunctionName,
+            derived::keys::{doomed, retained, retentions},
+        },
         retention::{Promise, Span},
     },
     error::Error,
@@ -309,18 +312,6 @@ impl Ledger {
     }
 }
 
-fn retained(function: &FunctionName) -> String {
-    format!("RETAINED#{function}")
-}
-
-fn retentions(application: &Application) -> String {
-    format!("RETENTIONS#{application}")
-}
-
-fn doomed(function: &FunctionName) -> String {
-    format!("DOOMED#{function}")
-}
-
 /// What cannot be read is an error, and not a promise less.
 fn promise(row: &Item) -> Result<Promise, Error> {
     let unreadable =
@@ -426,6 +417,8 @@ mod tests {
             .collect();
         let footprint: Footprint = serde_json::from_value(json!({
             "functions": targets, "plan": {"steps": [{"weight": 100, "bakeSeconds": 0}]},
+            "traffic": {"type": "route53", "hostedZoneId": "Z1", "recordName": "api.example.com",
+                "recordType": "A", "blue": "blue", "green": "green", "dnsSeconds": 60},
         }))
         .unwrap();
         let application: Application = "chat".parse().unwrap();
@@ -497,6 +490,22 @@ mod tests {
         assert_eq!(count(&asked[0], "PROMOTED#chat"), 1);
         assert_eq!(count(&asked[0], "RETENTIONS#chat"), 1);
         assert_eq!(count(&asked[0], "LOCK#"), 4);
+        let splitter = "SPLITTER#record/Z1/api.example.com/A";
+        assert_eq!(count(&asked[0], splitter), 1, "{asked:?}");
+    }
+
+    #[test]
+    fn records_when_weights_were_moved_only_where_they_were() {
+        let (ledger, _) = ledger();
+        let now = at("2026-11-20T12:00:00Z");
+        let rows = |record: &Record, status| ledger.moved_splitters(record, status, now).len();
+        let mut record = release(1, 0);
+        assert_eq!(rows(&record, Status::Promoted), 1);
+        assert_eq!(rows(&record, Status::RolledBack), 1);
+        assert_eq!(rows(&record, Status::Rejected), 0);
+        assert_eq!(rows(&record, Status::Unchanged), 0);
+        record.footprint = None;
+        assert_eq!(rows(&record, Status::RolledBack), 0);
     }
 
     /// What comes of ending a release whose row says so.

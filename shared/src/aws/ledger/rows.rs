@@ -12,11 +12,9 @@ use aws_sdk_dynamodb::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
+pub(super) use crate::domain::names::derived::keys::{deployment, lock, promoted, watched};
 use crate::{
-    domain::{
-        Timestamp,
-        names::{AlarmName, Application},
-    },
+    domain::{Timestamp, weight::Weight},
     error::Error,
 };
 
@@ -24,22 +22,6 @@ pub(super) type Item = HashMap<String, AttributeValue>;
 
 pub(super) const RUNNING: &str = "RUNNING";
 pub(super) const ONE: &str = "-";
-
-pub(super) fn lock(name: &str) -> String {
-    format!("LOCK#{name}")
-}
-
-pub(super) fn deployment(execution: &str) -> String {
-    format!("DEPLOYMENT#{execution}")
-}
-
-pub(super) fn watched(alarm: &AlarmName) -> String {
-    format!("ALARM#{alarm}")
-}
-
-pub(super) fn promoted(application: &Application) -> String {
-    format!("PROMOTED#{application}")
-}
 
 pub(super) fn key(pk: &str, sk: &str) -> Item {
     HashMap::from([("pk".to_owned(), s(pk)), ("sk".to_owned(), s(sk))])
@@ -51,6 +33,11 @@ pub(super) fn s(text: &str) -> AttributeValue {
 
 pub(super) fn n(number: i64) -> AttributeValue {
     AttributeValue::N(number.to_string())
+}
+
+/// A weight, in percent.
+pub(super) fn percent(weight: Weight) -> AttributeValue {
+    AttributeValue::N(weight.percent().to_string())
 }
 
 pub(super) fn json<T: Serialize>(value: &T) -> AttributeValue {

@@ -7,7 +7,10 @@ use super::{
 use crate::{
     aws::classify::classify,
     domain::{
-        names::FunctionName,
+        names::{
+            FunctionName,
+            derived::keys::{front_door, wiring as row},
+        },
         wiring::{ApiId, StageName, Wiring},
     },
     error::Error,
@@ -53,13 +56,4 @@ impl Ledger {
             .map_err(|error| classify("forgetting the wiring", &error))?;
         Ok(())
     }
-}
-
-fn front_door(api_id: &ApiId) -> String {
-    format!("FRONTDOOR#{api_id}")
-}
-
-/// Neither a stage's name nor a function's has this character.
-fn row(stage: &StageName, function: &FunctionName) -> String {
-    format!("{stage}#{function}")
 }

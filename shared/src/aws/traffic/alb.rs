@@ -22,11 +22,11 @@ use crate::{
     aws::classify::{classify, is},
     domain::{
         front_door::{Colour, Forward, ForwardAt, FrontDoor},
-        names::{AliasName, FunctionName, Version},
+        names::{AliasName, FunctionName, Version, derived},
         release::{InForce, Target},
         resources::TargetGroupArn,
         routing::Primary,
-        shares::Shares,
+        shares::{Scale, Shares},
         side::{Content, Side},
     },
     error::Error,
@@ -110,6 +110,7 @@ impl<'a> Pair<'a> {
 impl Weighted for Pair<'_> {
     type Place = ForwardAt;
     type Seen = Vec<Action>;
+    const SCALE: Scale = Scale::Groups;
 
     fn places(&self) -> Vec<ForwardAt> {
         self.forward.places()
@@ -376,13 +377,12 @@ async fn permit(
     function: &FunctionName,
     version: &Version,
 ) -> Result<(), Error> {
-    let id = group.as_ref().rsplit('/').next().unwrap_or_default();
     let added = aliases
         .client()
         .add_permission()
         .function_name(function.as_ref())
         .qualifier(version.as_ref())
-        .statement_id(format!("crossfade-{id}"))
+        .statement_id(derived::target_group_statement(group))
         .action("lambda:InvokeFunction")
         .principal("elasticloadbalancing.amazonaws.com")
         .source_arn(group.as_ref())
@@ -459,6 +459,37 @@ fn parts_of(arn: &str) -> (&str, Option<&str>) {
 fn qualifier_of<'a>(arn: &'a str, function: &FunctionName) -> Option<&'a str> {
     let (name, qualifier) = parts_of(arn);
     qualifier.filter(|_| name == function.as_ref())
+}
+
+/// Describes a target of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupTarget {
+    /// Its id.
+    pub id: String,
+    /// Whether the load balancer would send it requests.
+    pub healthy: bool,
+}
+
+/// Reads what is registered in a group, and how it is.
+pub(super) async fn health(
+    client: &Client,
+    group: &TargetGroupArn,
+) -> Result<Vec<GroupTarget>, Error> {
+    let health = client
+        .describe_target_health()
+        .target_group_arn(group.as_ref())
+        .send()
+        .await
+        .map_err(|error| classify("DescribeTargetHealth", &error))?;
+    let each = health.target_health_descriptions().iter();
+    Ok(each
+        .filter_map(|one| {
+            Some(GroupTarget {
+                id: one.target()?.id()?.to_owned(),
+                healthy: one.target_health()?.state() == Some(&TargetHealthStateEnum::Healthy),
+            })
+        })
+        .collect())
 }
 
 /// The ids of what is registered in a group, in order.

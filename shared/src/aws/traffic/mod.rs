@@ -7,8 +7,11 @@
 
 mod alb;
 mod alias;
+mod reachable;
 mod route53;
 mod weighted;
+
+pub use self::alb::GroupTarget;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +26,9 @@ use crate::{
         front_door::FrontDoor,
         names::{AliasName, FunctionName, Version},
         release::{Footprint, InForce, Target},
+        resources::TargetGroupArn,
         routing::Alias,
+        shares::rounded,
         weight::Weight,
     },
     error::Error,
@@ -257,7 +262,7 @@ impl Traffic {
     /// [`Error::ValidationFailed`] where the release does not fit what stands there.
     pub async fn observe(&self, request: &ReleaseRequest) -> Result<Observed, Error> {
         let functions = &request.functions;
-        match &request.traffic {
+        let mut observed = match &request.traffic {
             Asked::Alias => Box::pin(self.aliases.observe(functions)).await,
             Asked::Route53(records) => {
                 Box::pin(route53::observe(
@@ -271,7 +276,16 @@ impl Traffic {
             Asked::Alb(alb) => {
                 Box::pin(alb::observe(self.elb(), &self.aliases, alb, functions)).await
             }
+        }?;
+        if let Some(scale) = request.traffic.scale() {
+            observed.warnings.extend(rounded(&request.plan(), scale));
         }
+        Ok(observed)
+    }
+
+    /// Reads what is registered in a load balancer's group, and how it is.
+    pub async fn targets(&self, group: &TargetGroupArn) -> Result<Vec<GroupTarget>, Error> {
+        Box::pin(alb::health(self.elb(), group)).await
     }
 
     /// See [`Router::stage`].

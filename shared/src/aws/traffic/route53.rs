@@ -14,12 +14,12 @@ use super::{Observed, Serving, alias::Aliases, alias_of, weighted::Weighted};
 use crate::{
     aws::classify::classify,
     domain::{
-        front_door::{Colour, FrontDoor, Layers, Records, colour_alias},
-        names::{AliasName, FunctionName, NameError, Version},
+        front_door::{Colour, FrontDoor, Layers, Records},
+        names::{AliasName, FunctionName, NameError, Version, derived},
         release::{InForce, Target},
         resources::{RecordName, RecordType, SetIdentifier},
         routing::Primary,
-        shares::Shares,
+        shares::{Scale, Shares},
         side::{Content, Side},
     },
     error::Error,
@@ -111,6 +111,7 @@ pub(super) struct Both {
 impl Weighted for Pair<'_> {
     type Place = ();
     type Seen = Both;
+    const SCALE: Scale = Scale::Records;
 
     fn places(&self) -> Vec<()> {
         vec![()]
@@ -223,7 +224,8 @@ impl Weighted for Pair<'_> {
     }
 }
 
-fn unnamed(error: NameError) -> Error {
+#[allow(clippy::needless_pass_by_value)] // For `map_err`.
+pub(super) fn unnamed(error: NameError) -> Error {
     Error::InvalidRequest(error.to_string())
 }
 
@@ -282,8 +284,8 @@ pub(super) async fn observe(
 
     let each = functions.iter().map(|asked| async move {
         let of = alias_of(asked)?;
-        let alias = colour_alias(of, blue).map_err(unnamed)?;
-        let idle = colour_alias(of, green).map_err(unnamed)?;
+        let alias = derived::colour(of, blue).map_err(unnamed)?;
+        let idle = derived::colour(of, green).map_err(unnamed)?;
         let (serving, idle) = futures::try_join!(
             aliases.serving(&asked.function_name, &alias),
             aliases.serving(&asked.function_name, &idle),

@@ -12,7 +12,7 @@ use crate::{
         front_door::Colour,
         names::{FunctionName, Version},
         release::{Footprint, InForce, Target},
-        shares::{Shares, all_of, reconcile},
+        shares::{Scale, Shares, all_of, reconcile},
         side::{Content, Idle, Side, Staging, Unstaging, staging, unstaging},
         weight::Weight,
     },
@@ -25,6 +25,9 @@ pub(super) trait Weighted {
     type Place;
     /// What was read there, and what a write resends beside the weights.
     type Seen;
+
+    /// What the weights are whole numbers of.
+    const SCALE: Scale;
 
     /// Lists the places that move together.
     fn places(&self) -> Vec<Self::Place>;
@@ -97,7 +100,7 @@ async fn forth<W: Weighted>(
         };
         let mut writes = Vec::new();
         for (place, (shares, seen)) in places.iter().zip(seen) {
-            let decided = reconcile(shares, want, ours).map_err(|conflict| {
+            let decided = reconcile(shares, want, ours, W::SCALE).map_err(|conflict| {
                 Error::ChangedOutside(format!("{} is {conflict}", door.shown(place)))
             })?;
             if let Some(shares) = decided {
@@ -161,7 +164,7 @@ async fn back<W: Weighted>(door: &W, of: &Footprint, served: bool) -> Result<Put
         let (mut failed, mut is_ours, mut writes) = (None, false, Vec::new());
         for (place, seen) in places.iter().zip(seen) {
             match seen {
-                Ok((shares, seen)) => match reconcile(shares, Weight::ZERO, &ours) {
+                Ok((shares, seen)) => match reconcile(shares, Weight::ZERO, &ours, W::SCALE) {
                     Ok(decided) => {
                         is_ours = true;
                         writes

@@ -91,6 +91,17 @@ impl HealthUrl {
     }
 }
 
+impl HealthUrl {
+    /// Says that the stack does not let a health check ask this URL, and what to do.
+    #[must_use]
+    pub fn not_allowed(&self) -> String {
+        format!(
+            "host {} is not allowed; list it in the stack's parameter HealthCheckHosts",
+            self.host()
+        )
+    }
+}
+
 /// The hosts that the stack lets health checks ask: its operator's word, against an input's.
 ///
 /// A host stands for itself alone, and for HTTPS's port unless it names another. An address is a host

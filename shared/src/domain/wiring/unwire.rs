@@ -1,7 +1,7 @@
 //! From what is seen to a stage as it was before.
 
 use super::{
-    Ask, Permit, Plan, Refusal, Seen, Stage, VariableChange, Wiring, Write,
+    Ask, Permit, Plan, Refusal, Seen, Stage, UriChange, VariableChange, Wiring, Write,
     nothing_else_to_publish, uri::Call, waited_for,
 };
 use crate::domain::names::AliasName;
@@ -36,7 +36,11 @@ pub fn plan_unwiring(ask: &Ask, seen: &Seen) -> Result<Plan, Refusal> {
         });
     }
 
-    let (deleted, mut notes) = aliases(wiring, seen);
+    let Aliases {
+        deleted,
+        heirs,
+        mut notes,
+    } = aliases(wiring, seen);
     if seen.other_code {
         notes.insert(
             0,
@@ -46,13 +50,13 @@ pub fn plan_unwiring(ask: &Ask, seen: &Seen) -> Result<Plan, Refusal> {
             ),
         );
     }
-    let mut ground: Vec<_> = wiring
+    let mut ground: Vec<_> = heirs.into_iter().map(Box::new).map(Write::Record).collect();
+    let forbidden = wiring
         .statements
         .iter()
-        .filter(|permit| seen.permits(permit) && !shared(permit, seen))
-        .cloned()
-        .map(Write::Forbid)
-        .collect();
+        .filter(|permit| seen.permits(permit) && !shared(permit, wiring, seen))
+        .cloned();
+    ground.extend(forbidden.map(Write::Forbid));
     ground.extend(deleted.into_iter().map(Write::DeleteAlias));
     ground.push(Write::Forget);
     let phases = [switch, variables, ground];
@@ -86,13 +90,12 @@ fn nobody_relies_on(wiring: &Wiring, seen: &Seen) -> Result<(), Refusal> {
         return Ok(());
     };
     let relies = |other: &&Wiring| {
-        other.function_name == wiring.function_name
-            && other
-                .variables
-                .iter()
-                .any(|change| &change.name == variable)
+        other
+            .variables
+            .iter()
+            .any(|change| &change.name == variable)
     };
-    match seen.others.iter().find(relies) {
+    match seen.others_of(&wiring.function_name).find(relies) {
         Some(other) => Err(Refusal::Unfit(format!(
             "stage {} was wired later, by the same integrations; unwire it first",
             other.stage
@@ -101,12 +104,12 @@ fn nobody_relies_on(wiring: &Wiring, seen: &Seen) -> Result<(), Refusal> {
     }
 }
 
-/// The integrations that are to be as they were. One that is gone needs nothing.
+/// The call sites that are to be as they were. One that is gone needs nothing.
 fn uris(wiring: &Wiring, seen: &Seen) -> Result<Vec<Write>, Refusal> {
     let mut writes = Vec::new();
     for change in &wiring.uris {
-        let same = |one: &&super::Integration| one.id == change.integration;
-        let Some(now) = seen.api.integrations.iter().find(same) else {
+        let same = |one: &&super::CallSite| one.kind == change.kind && one.id == change.id;
+        let Some(now) = seen.api.sites.iter().find(same) else {
             continue;
         };
         if now.uri == change.before {
@@ -114,12 +117,13 @@ fn uris(wiring: &Wiring, seen: &Seen) -> Result<Vec<Write>, Refusal> {
         }
         if now.uri != change.after {
             return Err(Refusal::Outside(format!(
-                "the integration of {} is {}, which was not written here",
+                "{} calls {}, which was not written here",
                 change.label, now.uri
             )));
         }
         writes.push(Write::SetUri {
-            integration: change.integration.clone(),
+            kind: change.kind,
+            id: change.id.clone(),
             label: change.label.clone(),
             uri: change.before.clone(),
         });
@@ -170,16 +174,28 @@ fn still_open(wiring: &Wiring, seen: &Seen) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A permission that another wiring of the API relies on too.
-fn shared(permit: &Permit, seen: &Seen) -> bool {
-    seen.others
-        .iter()
+/// A permission that another wiring of the function relies on too.
+fn shared(permit: &Permit, wiring: &Wiring, seen: &Seen) -> bool {
+    seen.others_of(&wiring.function_name)
         .any(|other| other.statements.contains(permit))
 }
 
-/// The aliases that were made here and that nobody else uses, and what is to be said of the others.
-fn aliases(wiring: &Wiring, seen: &Seen) -> (Vec<AliasName>, Vec<String>) {
-    let (mut deleted, mut notes) = (Vec::new(), Vec::new());
+/// What becomes of the aliases that a wiring made.
+#[derive(Default)]
+struct Aliases {
+    /// Those that nobody else uses.
+    deleted: Vec<AliasName>,
+    /// The wirings of the function that use the others, with these among what they made: the last one of
+    /// them deletes it.
+    heirs: Vec<Wiring>,
+    /// What is to be said of the others.
+    notes: Vec<String>,
+}
+
+fn aliases(wiring: &Wiring, seen: &Seen) -> Aliases {
+    let others: Vec<_> = seen.others_of(&wiring.function_name).collect();
+    let mut found = Aliases::default();
+    let mut heirs: Vec<Wiring> = Vec::new();
     for alias in &wiring.aliases {
         let Some(now) = seen.aliases.get(alias.as_ref()) else {
             continue;
@@ -188,14 +204,27 @@ fn aliases(wiring: &Wiring, seen: &Seen) -> (Vec<AliasName>, Vec<String>) {
         if now.is_split() {
             users.push(format!("its traffic is split ({now})"));
         }
-        for other in seen.others.iter().filter(|other| other.uses(alias)) {
+        let mut wired = others.iter().filter(|other| other.uses(alias));
+        for other in wired.clone() {
             users.push(format!("stage {} is wired to it", other.stage));
+        }
+        if let Some(heir) = wired.next()
+            && !others.iter().any(|other| other.aliases.contains(alias))
+        {
+            let of = |one: &&mut Wiring| one.stage == heir.stage;
+            if let Some(heir) = heirs.iter_mut().find(of) {
+                heir.aliases.push(alias.clone());
+            } else {
+                let mut heir = (*heir).clone();
+                heir.aliases.push(alias.clone());
+                heirs.push(heir);
+            }
         }
         let policy = seen.policies.get(alias.as_ref()).into_iter().flatten();
         for statement in policy {
             let ours = |permit: &Permit| &permit.alias == alias && permit.id == statement.id;
             let known = |other: &Wiring| other.statements.iter().any(ours);
-            if !wiring.statements.iter().any(ours) && !seen.others.iter().any(known) {
+            if !wiring.statements.iter().any(ours) && !others.iter().any(|other| known(other)) {
                 let from = if statement.source_arn.is_empty() {
                     &statement.service
                 } else {
@@ -205,28 +234,47 @@ fn aliases(wiring: &Wiring, seen: &Seen) -> (Vec<AliasName>, Vec<String>) {
             }
         }
         if users.is_empty() {
-            deleted.push(alias.clone());
+            found.deleted.push(alias.clone());
         } else {
+            let notes = &mut found.notes;
             notes.push(format!("alias {alias} is kept: {}", users.join("; ")));
         }
     }
-    (deleted, notes)
+    found.heirs = heirs;
+    found
+}
+
+impl UriChange {
+    /// Whether a URI calls what this was before.
+    pub(super) fn is_before(&self, uri: &str) -> bool {
+        calls_the_same(uri, &self.before)
+    }
+
+    /// Whether a URI calls what this is since.
+    pub(super) fn is_after(&self, uri: &str) -> bool {
+        calls_the_same(uri, &self.after)
+    }
+}
+
+/// Whether two URIs call one function by one qualifier, however they are written.
+fn calls_the_same(one: &str, other: &str) -> bool {
+    match (Call::parse(one), Call::parse(other)) {
+        (Some(one), Some(other)) => {
+            (one.head(), one.name, one.qualifier) == (other.head(), other.name, other.qualifier)
+        }
+        _ => false,
+    }
 }
 
 impl Wiring {
     /// Whether a URI is one that was written here, as far as what it calls.
     fn wrote(&self, uri: &str) -> bool {
-        let Some(now) = Call::parse(uri) else {
-            return false;
-        };
-        self.uris.iter().any(|change| {
-            Call::parse(&change.after).is_some_and(|after| {
-                (now.head(), now.name, now.qualifier) == (after.head(), after.name, after.qualifier)
-            })
-        })
+        self.uris.iter().any(|change| change.is_after(uri))
     }
 
     fn uses(&self, alias: &AliasName) -> bool {
-        &self.alias == alias || self.statements.iter().any(|permit| &permit.alias == alias)
+        &self.alias == alias
+            || self.aliases.contains(alias)
+            || self.statements.iter().any(|permit| &permit.alias == alias)
     }
 }

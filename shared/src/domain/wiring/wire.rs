@@ -1,12 +1,15 @@
 //! From what is seen to a stage that calls the alias.
 
 use super::{
-    Ask, Integration, LATEST_ALIAS, Permit, Plan, Refusal, Seen, Stage, UriChange, VariableChange,
-    Wiring, Write, nothing_else_to_publish,
+    Ask, CallSite, LATEST_ALIAS, Permit, Plan, Refusal, Seen, SiteKind, Stage, UriChange,
+    VariableChange, Wiring, Write, nothing_else_to_publish,
     uri::{Call, Callee, Means, reference},
     waited_for,
 };
-use crate::domain::names::AliasName;
+use crate::domain::names::{
+    AliasName,
+    derived::{Caller, front_door_statement, stage_variable},
+};
 
 /// The next writes towards the stage calling the alias, and no other stage.
 ///
@@ -16,12 +19,14 @@ use crate::domain::names::AliasName;
 pub fn plan_wiring(ask: &Ask, seen: &Seen) -> Result<Plan, Refusal> {
     let target = seen.api.stage(&ask.stage)?;
     on_record(ask, seen)?;
-    let moves = moves(ask, seen, target)?;
+    let calls = calls(ask, seen, target)?;
+    let moves = moves(ask, seen, target, &calls)?;
     as_deployed(ask, seen, target)?;
-    let wanted = Wanted::of(ask, seen, target, &moves)?;
+    let wanted = Wanted::of(ask, seen, target, &calls, &moves)?;
 
     let mut ground = wanted.aliases(ask, seen);
-    ground.extend(wanted.permits(ask, seen).into_iter().map(Write::Permit));
+    let missing = wanted.missing_permits(ask, seen);
+    ground.extend(missing.into_iter().map(Write::Permit));
     let variables = wanted.variables.iter().map(|change| Write::SetVariable {
         stage: change.stage.clone(),
         name: change.name.clone(),
@@ -31,7 +36,8 @@ pub fn plan_wiring(ask: &Ask, seen: &Seen) -> Result<Plan, Refusal> {
         .uris
         .iter()
         .map(|change| Write::SetUri {
-            integration: change.integration.clone(),
+            kind: change.kind,
+            id: change.id.clone(),
             label: change.label.clone(),
             uri: change.after.clone(),
         })
@@ -71,51 +77,81 @@ fn on_record(ask: &Ask, seen: &Seen) -> Result<(), Refusal> {
     }
 }
 
-/// An integration whose call is not the alias yet, and how it becomes that.
+/// A call site whose call is not the alias yet, and how it becomes that.
 struct Move<'a> {
-    integration: &'a Integration,
+    site: &'a CallSite,
     call: Call<'a>,
     means: Means,
 }
 
-/// Every integration that calls the function from the stage, and not yet by the alias.
-fn moves<'a>(ask: &Ask, seen: &'a Seen, target: &Stage) -> Result<Vec<Move<'a>>, Refusal> {
-    let mut moves = Vec::new();
-    let mut calls = 0;
-    for integration in &seen.api.integrations {
-        let Some(call) = Call::parse(&integration.uri).filter(|call| call.head() == seen.head())
-        else {
-            continue;
-        };
-        let callee = call.reaches(&target.variables);
-        if callee.function != ask.function_name.as_ref() {
-            continue;
-        }
-        calls += 1;
-        if callee.qualifier.as_deref() == Some(ask.alias.as_ref()) {
-            continue;
-        }
-        on_latest(ask, seen, &callee, &integration.label)?;
-        let means = call.means();
-        if means == Means::None {
-            return Err(Refusal::Unfit(format!(
-                "{} makes the function's name from a stage variable and more: {}; name the function, or give the variable the whole name",
-                integration.label, integration.uri
-            )));
-        }
-        moves.push(Move {
-            integration,
-            call,
-            means,
-        });
-    }
-    if calls == 0 {
+/// Every call site that calls the function from the stage.
+fn calls<'a>(ask: &Ask, seen: &'a Seen, target: &Stage) -> Result<Vec<&'a CallSite>, Refusal> {
+    let reaches = |site: &&CallSite| reached(site, seen, target, ask.function_name.as_ref());
+    let calls: Vec<_> = seen.api.sites.iter().filter(reaches).collect();
+    if calls.is_empty() {
         return Err(Refusal::Invalid(format!(
-            "frontDoor: no integration of API {} calls function {} from stage {}",
+            "frontDoor: no integration or authorizer of API {} calls function {} from stage {}",
             ask.api_id, ask.function_name, ask.stage
         )));
     }
+    Ok(calls)
+}
+
+/// Whether a call site reaches the function from the stage.
+fn reached(site: &CallSite, seen: &Seen, stage: &Stage, function: &str) -> bool {
+    Call::parse(&site.uri)
+        .filter(|call| call.head() == seen.head())
+        .is_some_and(|call| call.reaches(&stage.variables).function == function)
+}
+
+/// Those of them that do not call the alias yet.
+fn moves<'a>(
+    ask: &Ask,
+    seen: &Seen,
+    target: &Stage,
+    calls: &[&'a CallSite],
+) -> Result<Vec<Move<'a>>, Refusal> {
+    let mut moves = Vec::new();
+    for site in calls.iter().copied() {
+        let Some(call) = Call::parse(&site.uri) else {
+            continue;
+        };
+        let callee = call.reaches(&target.variables);
+        if callee.qualifier.as_deref() == Some(ask.alias.as_ref()) {
+            continue;
+        }
+        on_latest(ask, seen, &callee, &site.label)?;
+        let means = call.means();
+        match &means {
+            Means::None => {
+                return Err(Refusal::Unfit(format!(
+                    "{} makes the function's name from a stage variable and more: {}; name the function, or give the variable the whole name",
+                    site.label, site.uri
+                )));
+            }
+            Means::Qualifier(name) | Means::Name(name) => {
+                alone_in(name, ask, seen, target)?;
+            }
+            Means::Uri => {}
+        }
+        moves.push(Move { site, call, means });
+    }
     Ok(moves)
+}
+
+/// A stage variable can be set for the function's calls only where nothing else is made of it.
+fn alone_in(variable: &str, ask: &Ask, seen: &Seen, target: &Stage) -> Result<(), Refusal> {
+    let text = reference(variable);
+    let other = seen.api.sites.iter().find(|site| {
+        site.uri.contains(&text) && !reached(site, seen, target, ask.function_name.as_ref())
+    });
+    match other {
+        None => Ok(()),
+        Some(site) => Err(Refusal::Unfit(format!(
+            "stage variable {variable} says what {} calls too: {}; found one variable for two functions, expected one for {} alone: give its calls a variable of their own",
+            site.label, site.uri, ask.function_name
+        ))),
+    }
 }
 
 /// The same of what is deployed, which may be older than the definition.
@@ -153,11 +189,22 @@ struct Wanted {
     variable: Option<String>,
     uris: Vec<UriChange>,
     variables: Vec<VariableChange>,
+    /// What lets the stage, and authorizers, call the alias.
+    permits: Vec<Permit>,
 }
 
 impl Wanted {
-    fn of(ask: &Ask, seen: &Seen, target: &Stage, moves: &[Move<'_>]) -> Result<Self, Refusal> {
-        let mut wanted = Self::default();
+    fn of(
+        ask: &Ask,
+        seen: &Seen,
+        target: &Stage,
+        calls: &[&CallSite],
+        moves: &[Move<'_>],
+    ) -> Result<Self, Refusal> {
+        let mut wanted = Self {
+            permits: permits(ask, seen, calls),
+            ..Self::default()
+        };
         let written: Vec<_> = moves.iter().filter(|one| one.means == Means::Uri).collect();
         let recorded = seen
             .wiring
@@ -165,12 +212,7 @@ impl Wanted {
             .and_then(|wiring| wiring.variable.clone());
         let in_use = recorded.filter(|name| {
             let text = reference(name);
-            !written.is_empty()
-                || seen
-                    .api
-                    .integrations
-                    .iter()
-                    .any(|one| one.uri.contains(&text))
+            !written.is_empty() || seen.api.sites.iter().any(|one| one.uri.contains(&text))
         });
         // Quick create's one stage takes no variables, and there is no other that could call it.
         let takes_none = target.managed && seen.api.stages.len() == 1;
@@ -187,9 +229,10 @@ impl Wanted {
         wanted.uris = written
             .iter()
             .map(|one| UriChange {
-                integration: one.integration.id.clone(),
-                label: one.integration.label.clone(),
-                before: one.integration.uri.clone(),
+                kind: one.site.kind,
+                id: one.site.id.clone(),
+                label: one.site.label.clone(),
+                before: one.site.uri.clone(),
                 after: one.call.qualified(&qualifier),
             })
             .collect();
@@ -273,24 +316,18 @@ impl Wanted {
             .collect()
     }
 
+    /// The permissions that are needed.
     fn all_permits(&self, ask: &Ask, seen: &Seen) -> Vec<Permit> {
-        let mut permits = vec![Permit {
-            alias: ask.alias.clone(),
-            id: statement_id(ask, ask.stage.as_ref()),
-            source_arn: seen.source_arn(&ask.api_id, Some(&ask.stage)),
-        }];
+        let mut permits = self.permits.clone();
         if self.needs_latest(seen) {
-            permits.push(Permit {
-                alias: latest_alias(),
-                // Whichever stage comes: what it calls then is what it called before.
-                id: statement_id(ask, "any"),
-                source_arn: seen.source_arn(&ask.api_id, None),
-            });
+            // Whichever stage comes: what it calls then is what it called before.
+            permits.push(permit(ask, seen, latest_alias(), Caller::Any));
         }
         permits
     }
 
-    fn permits(&self, ask: &Ask, seen: &Seen) -> Vec<Permit> {
+    /// Those of them that are not there.
+    fn missing_permits(&self, ask: &Ask, seen: &Seen) -> Vec<Permit> {
         let mut permits = self.all_permits(ask, seen);
         permits.retain(|permit| !seen.permits(permit));
         permits
@@ -337,7 +374,7 @@ impl Wanted {
             record.variable.clone_from(&self.variable);
         }
         for change in &self.uris {
-            let known = |one: &&mut UriChange| one.integration == change.integration;
+            let known = |one: &&mut UriChange| one.kind == change.kind && one.id == change.id;
             match record.uris.iter_mut().find(known) {
                 Some(known) => known.after.clone_from(&change.after),
                 None => record.uris.push(change.clone()),
@@ -351,7 +388,8 @@ impl Wanted {
                 None => record.variables.push(change.clone()),
             }
         }
-        for permit in self.permits(ask, seen) {
+        // Also those that another stage's wiring has added: whichever is undone last takes them back.
+        for permit in self.all_permits(ask, seen) {
             if !record.statements.contains(&permit) {
                 record.statements.push(permit);
             }
@@ -384,30 +422,37 @@ pub(super) fn latest_alias() -> AliasName {
     LATEST_ALIAS.parse().expect("it is an alias's name")
 }
 
-/// A statement's id: letters, digits, `-` and `_`, at most 100 characters (Lambda's own limit).
-fn statement_id(ask: &Ask, stage: &str) -> String {
-    let id = format!("crossfade-{}-{}", ask.api_id, stage.replace('$', "_"));
-    id.chars().take(100).collect()
+/// What lets the callers of the function on the stage call the alias: the stage's operations, and each
+/// authorizer.
+fn permits(ask: &Ask, seen: &Seen, calls: &[&CallSite]) -> Vec<Permit> {
+    let of = |caller| permit(ask, seen, ask.alias.clone(), caller);
+    let operations = calls.iter().any(|site| site.kind == SiteKind::Integration);
+    let authorizers = calls
+        .iter()
+        .filter(|site| site.kind == SiteKind::Authorizer)
+        .map(|site| of(Caller::Authorizer(&site.id)));
+    let stage = operations.then(|| of(Caller::Stage(&ask.stage)));
+    stage.into_iter().chain(authorizers).collect()
 }
 
-/// A variable that no stage has and no integration uses.
+fn permit(ask: &Ask, seen: &Seen, alias: AliasName, caller: Caller<'_>) -> Permit {
+    Permit {
+        alias,
+        id: front_door_statement(&ask.api_id, caller),
+        source_arn: seen.source_arn(&ask.api_id, caller),
+    }
+}
+
+/// A variable that no stage has and no call site uses.
 fn fresh_variable(ask: &Ask, seen: &Seen) -> String {
-    let base = format!("{}_alias", ask.function_name.as_ref().replace('-', "_"));
     let free = |name: &String| {
         let text = reference(name);
-        seen.api
-            .stages
-            .iter()
-            .all(|stage| stage.variable(name).is_none())
-            && seen
-                .api
-                .integrations
-                .iter()
-                .all(|one| !one.uri.contains(&text))
+        let on_a_stage = |stage: &Stage| stage.variable(name).is_some();
+        !seen.api.stages.iter().any(on_a_stage)
+            && !seen.api.sites.iter().any(|one| one.uri.contains(&text))
     };
-    let numbered = (2..=1000_u32).map(|nth| format!("{base}_{nth}"));
-    std::iter::once(base.clone())
-        .chain(numbered)
+    (1..=1000_u32)
+        .map(|nth| stage_variable(&ask.function_name, nth))
         .find(free)
         .expect("an API's stages have fewer variables")
 }
@@ -423,7 +468,7 @@ fn notes(ask: &Ask, seen: &Seen, moves: bool) -> Vec<String> {
             ask.stage
         ));
     }
-    let fixed = seen.api.integrations.iter().filter(|one| {
+    let fixed = seen.api.sites.iter().filter(|one| {
         Call::parse(&one.uri).is_some_and(|call| {
             call.head() == seen.head()
                 && call.name == function.as_ref()

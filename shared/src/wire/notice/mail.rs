@@ -7,10 +7,7 @@ use super::{
     fit::{self, fitting},
     words::{self, Row},
 };
-use crate::domain::{hook::Heard, migration::Ran, release::StepTaken};
-
-/// SNS refuses a subject of 100 characters or more (AWS-FACTS 8).
-const MAX_SUBJECT: usize = 99;
+use crate::domain::{hook::Heard, migration::Ran, names::derived, release::StepTaken};
 
 /// The most bytes of a text: SNS takes 256 KiB, attributes and all.
 const MAX_BODY: usize = 250 * 1024;
@@ -47,16 +44,11 @@ pub fn mail(notice: &Notice) -> Mail {
 }
 
 fn subject(facts: &Facts) -> String {
-    let printable = |c: char| match c {
-        ' '..='~' => c,
-        _ => ' ',
-    };
-    let application = words::application(facts);
-    format!("[{}] {application}: {}", words::label(facts), facts.reason)
-        .chars()
-        .map(printable)
-        .take(MAX_SUBJECT)
-        .collect()
+    derived::subject(
+        words::label(facts),
+        words::application(facts),
+        &facts.reason,
+    )
 }
 
 /// A text in the making. Writing to a String cannot fail, so what it says is not looked at.

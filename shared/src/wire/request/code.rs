@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problems;
+use crate::domain::admission::Repository;
 use crate::domain::bounds::{quoted, unexpected};
 use crate::domain::names::{NameError, Version, ensure, name};
 
@@ -138,6 +139,28 @@ name!(S3ObjectVersion, check_object_version);
 ))]
 pub struct ImageUri(String);
 name!(ImageUri, check_image);
+
+impl ImageUri {
+    /// Returns the repository that the image is in.
+    pub(crate) fn repository(&self) -> Repository<'_> {
+        let (host, image) = self.0.split_once('/').unwrap_or_default();
+        let mut parts = host.split('.');
+        Repository {
+            account: parts.next().unwrap_or_default(),
+            region: parts.nth(2).unwrap_or_default(),
+            name: image.split([':', '@']).next().unwrap_or_default(),
+        }
+    }
+
+    /// Returns the image's tag, or its digest.
+    pub(crate) fn reference(&self) -> (&'static str, &str) {
+        let (_, image) = self.0.split_once('/').unwrap_or_default();
+        match image.split_once('@') {
+            Some((_, digest)) => ("imageDigest", digest),
+            None => ("imageTag", image.split_once(':').map_or("", |(_, tag)| tag)),
+        }
+    }
+}
 
 fn check_bucket(text: &str) -> Result<(), NameError> {
     let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();

@@ -8,9 +8,12 @@ use serde::Serialize;
 
 use super::problem::Problems;
 use crate::domain::bounds::{Whole, unexpected};
-use crate::domain::health::{HealthCheckId, HealthUrl, ROUTE53_INTERVAL_SECONDS};
+use crate::domain::health::{HealthCheckId, HealthUrl, ROUTE53_INTERVAL_SECONDS, Side};
+use crate::domain::resources::{SetIdentifier, TargetGroupArn};
 
-/// A health check of green. Its fields say which kind it is: exactly one kind.
+/// A health check of one side: of a Route 53 record, or of a load balancer's target group. A release
+/// asks the one whose side is green; the sides swap roles at each promotion, so each of them needs one.
+/// The fields say which kind it is: exactly one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(untagged, rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum HealthCheck {
@@ -19,6 +22,12 @@ pub enum HealthCheck {
     Route53 {
         /// Its id.
         route53_health_check_id: HealthCheckId,
+        /// The set identifier of the record that it checks. Required with `traffic.type` `route53`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        set_identifier: Option<SetIdentifier>,
+        /// The target group that it checks. Required with `traffic.type` `alb`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target_group_arn: Option<TargetGroupArn>,
     },
     /// A URL that Crossfade asks itself.
     Url {
@@ -33,6 +42,12 @@ pub enum HealthCheck {
         #[serde(default = "default_interval_seconds")]
         #[schemars(range(min = 10, max = 300))]
         interval_seconds: u32,
+        /// The set identifier of the record that it checks. Required with `traffic.type` `route53`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        set_identifier: Option<SetIdentifier>,
+        /// The target group that it checks. Required with `traffic.type` `alb`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        target_group_arn: Option<TargetGroupArn>,
     },
 }
 
@@ -56,6 +71,10 @@ struct Fields {
     expected_status: Option<u32>,
     #[deserr(default, from(Option<Whole<10, 300>>) = Whole::optional)]
     interval_seconds: Option<u32>,
+    #[deserr(default)]
+    set_identifier: Option<SetIdentifier>,
+    #[deserr(default)]
+    target_group_arn: Option<TargetGroupArn>,
 }
 
 impl Deserr<Problems> for HealthCheck {
@@ -68,6 +87,8 @@ impl Deserr<Problems> for HealthCheck {
             url,
             expected_status,
             interval_seconds,
+            set_identifier,
+            target_group_arn,
         } = Fields::deserialize_from_value(value, location)?;
         match (
             route53_health_check_id,
@@ -77,19 +98,23 @@ impl Deserr<Problems> for HealthCheck {
         ) {
             (Some(route53_health_check_id), None, None, None) => Ok(Self::Route53 {
                 route53_health_check_id,
+                set_identifier,
+                target_group_arn,
             }),
             (None, Some(url), expected_status, interval_seconds) => Ok(Self::Url {
                 url,
                 expected_status: expected_status.unwrap_or(default_expected_status()),
                 interval_seconds: interval_seconds.unwrap_or(default_interval_seconds()),
+                set_identifier,
+                target_group_arn,
             }),
             (None, None, _, _) => Err(unexpected(
                 "says no health check; give route53HealthCheckId, or url",
                 location,
             )),
             (Some(_), _, _, _) => Err(unexpected(
-                "mixes kinds; give route53HealthCheckId alone, or url with expectedStatus and \
-                 intervalSeconds",
+                "mixes kinds; give route53HealthCheckId, or url with expectedStatus and intervalSeconds; \
+                 beside either setIdentifier or targetGroupArn",
                 location,
             )),
         }
@@ -97,6 +122,24 @@ impl Deserr<Problems> for HealthCheck {
 }
 
 impl HealthCheck {
+    /// Returns the side that it checks. None for one of a release that began before there were sides:
+    /// it is taken for green's.
+    #[must_use]
+    pub fn side(&self) -> Option<Side> {
+        let (Self::Route53 {
+            set_identifier,
+            target_group_arn,
+            ..
+        }
+        | Self::Url {
+            set_identifier,
+            target_group_arn,
+            ..
+        }) = self;
+        let record = set_identifier.clone().map(Side::Record);
+        record.or_else(|| target_group_arn.clone().map(Side::Group))
+    }
+
     /// How often it is asked, seconds.
     #[must_use]
     pub fn interval_seconds(&self) -> u32 {
@@ -115,6 +158,7 @@ impl fmt::Display for HealthCheck {
         match self {
             Self::Route53 {
                 route53_health_check_id,
+                ..
             } => route53_health_check_id.fmt(f),
             Self::Url { url, .. } => url.fmt(f),
         }

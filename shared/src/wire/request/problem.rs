@@ -171,7 +171,7 @@ fn right(field: &str) -> Option<&'static str> {
         "stage" => Some("name the stage that is to call the alias"),
         "frontDoor" => Some("say what is to be wired"),
         "type" => Some("say which kind it is"),
-        "weight" => Some("give percent of traffic on green, 0 to 100"),
+        "weight" => Some("give percent of traffic on green, 0 to 100 in steps of 0.1"),
         "bakeSeconds" | "intervalSeconds" => Some("give seconds, 0 to 86400"),
         _ => None,
     }

@@ -208,14 +208,17 @@ pub struct FunctionRequest {
     #[deserr(default, from(List<SmokeTest, 0, 20>) = List::into_vec)]
     pub smoke_tests: Vec<SmokeTest>,
     /// How many invocations of green run at the same time before it gets traffic, so that its first
-    /// users meet no cold start: 0 to 100. Needs a smoke test: its payload is sent, because a
-    /// made-up one could do harm.
+    /// users meet no cold start: 0 to 100. At most half of the function's reserved concurrency, or of the
+    /// account's unreserved one; what is not warmed is a warning. Needs a smoke test: its payload is sent,
+    /// because a made-up one could do harm.
     #[serde(default)]
     #[schemars(range(min = 0, max = 100))]
     #[deserr(default, from(Whole<0, 100>) = u32::from)]
     pub prewarm: u32,
-    /// The longest cold start of green that is accepted, in milliseconds: 1 to 900000. When absent,
-    /// it is reported and not judged. Needs a smoke test, or there would be none to measure.
+    /// The longest cold start of green that is accepted, in milliseconds: 1 to 900000; the restoration of a
+    /// snapshot is one, too. When absent, it is reported and not judged. Needs a smoke test: where all its
+    /// tests met warm environments, the first one's payload is sent up to 16 times at once until one starts
+    /// cold. What could not be measured has not been met.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 900_000))]
     #[deserr(default, from(Option<Whole<1, 900_000>>) = Whole::optional)]

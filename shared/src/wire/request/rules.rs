@@ -9,9 +9,12 @@ use deserr::Deserr;
 use serde_json::Value;
 
 use super::problem::{Problem, Problems};
+use super::smoke_test::MAX_VALIDATION_SECONDS;
 use super::traffic::Behind;
 use crate::domain::bounds::quoted;
-use crate::domain::names::AliasName;
+use crate::domain::health::HealthUrl;
+use crate::domain::names::{AliasName, derived::ALIAS};
+use crate::domain::resources::{RecordName, SetIdentifier, TargetGroupArn};
 use crate::domain::strategy::Planned;
 use crate::domain::wiring::LATEST_ALIAS;
 
@@ -22,17 +25,20 @@ pub(super) fn broken(request: &Value) -> Vec<Problem> {
     functions_fit_the_door(request, functions, &mut problems);
     records_can_be_told_apart(&request["traffic"], &mut problems);
     groups_can_be_told_apart(&request["traffic"], &mut problems);
+    colours_are_aliases(&request["traffic"], functions, &mut problems);
     each_function_once(functions, &mut problems);
     for (index, function) in functions.iter().enumerate() {
         let at = format!("functions[{index}]");
         each_test_name_once(&at, function, &mut problems);
         warm_or_cold_needs_a_smoke_test(&at, function, &mut problems);
+        smoke_tests_fit_their_time(&at, function, &mut problems);
         if request["strategy"] == "staging" {
             staging_has_a_smoke_test(&at, function, &mut problems);
         }
     }
     each_alarm_once(items(&request["analysis"]["alarms"]), &mut problems);
     each_health_check_once(items(&request["analysis"]["healthChecks"]), &mut problems);
+    health_checks_follow_the_colour(request, &mut problems);
     max_bake_holds_every_bake(request, &mut problems);
     front_door_leads_to_a_function(request, functions, &mut problems);
     what_takes_away_waits_for_a_person(request, &mut problems);
@@ -234,6 +240,41 @@ fn records_can_be_told_apart(traffic: &Value, problems: &mut Vec<Problem>) {
     }
 }
 
+/// Behind each record is an alias of each function, whose name is made of both.
+fn colours_are_aliases(traffic: &Value, functions: &[Value], problems: &mut Vec<Problem>) {
+    if traffic["type"] != "route53" {
+        return;
+    }
+    let given: Vec<SetIdentifier> = items(&traffic["setIdentifiers"])
+        .iter()
+        .filter_map(read)
+        .collect();
+    let identifiers = if traffic["setIdentifiers"].is_null() {
+        ["blue", "green"]
+            .map(|name| name.parse().expect("it is one"))
+            .to_vec()
+    } else {
+        given
+    };
+    for (index, function) in functions.iter().enumerate() {
+        let Some(alias) = read::<AliasName>(&function["alias"]) else {
+            continue;
+        };
+        for identifier in &identifiers {
+            let length = alias.as_ref().len() + 1 + identifier.as_ref().len();
+            if length > ALIAS {
+                problems.push(problem(
+                    format!("functions[{index}].alias"),
+                    format!(
+                        "makes an alias of {length} characters with set identifier {}; an alias has at most {ALIAS}: shorten one of them",
+                        quoted(identifier.as_ref())
+                    ),
+                ));
+            }
+        }
+    }
+}
+
 fn groups_can_be_told_apart(traffic: &Value, problems: &mut Vec<Problem>) {
     let groups = items(&traffic["targetGroupArns"]);
     each_once(groups.iter(), problems, |index| {
@@ -292,6 +333,108 @@ fn each_health_check_once(checks: &[Value], problems: &mut Vec<Problem>) {
     }
 }
 
+/// Roles swap at each promotion: a check that belonged to no side would ask the side that serves in every
+/// second release. So each belongs to one, and each side has one.
+fn health_checks_follow_the_colour(request: &Value, problems: &mut Vec<Problem>) {
+    let list = "analysis.healthChecks";
+    let checks = items(&request["analysis"]["healthChecks"]);
+    if checks.is_empty() {
+        return;
+    }
+    let traffic = &request["traffic"];
+    let (field, other, sides, of) = match traffic["type"].as_str() {
+        Some("route53") => {
+            let sides = match traffic.get("setIdentifiers") {
+                None => Some(["blue", "green"]),
+                Some(given) => both(given),
+            };
+            ("setIdentifier", "targetGroupArn", sides, "record")
+        }
+        Some("alb") => {
+            let sides = both(&traffic["targetGroupArns"]);
+            ("targetGroupArn", "setIdentifier", sides, "target group")
+        }
+        kind if kind == Some("alias") || request.get("traffic").is_none() => {
+            let message = "cannot be asked behind an alias, where no URL reaches green alone; leave the \
+                           health checks out, and use functions[].smokeTests, analysis.alarms or limits such \
+                           as analysis.maxErrorRatePercent, or traffic of the type \"route53\" or \"alb\"";
+            problems.push(problem(list, message));
+            return;
+        }
+        // What is no kind of traffic is told elsewhere.
+        _ => return,
+    };
+    // What is no name of a side is told elsewhere.
+    let is_one = |side: &str| match of {
+        "record" => side.parse::<SetIdentifier>().is_ok(),
+        _ => side.parse::<TargetGroupArn>().is_ok(),
+    };
+    let record = read::<RecordName>(&traffic["recordName"]).filter(|_| of == "record");
+    let known = sides.map_or_else(String::new, |[one, other]| {
+        format!(": {one:?} or {other:?}")
+    });
+    for (index, check) in checks.iter().enumerate().filter(|(_, it)| it.is_object()) {
+        let path = |field: &str| format!("{list}[{index}].{field}");
+        if !check[other].is_null() {
+            let message = format!("does not name a {of}; give the health check's {field}");
+            problems.push(problem(path(other), message));
+        }
+        if let (Some(url), Some(name)) = (read::<HealthUrl>(&check["url"]), &record)
+            && name.is(url.host().split(':').next().unwrap_or_default())
+        {
+            problems.push(problem(
+                path("url"),
+                "asks the name of both records, which leads to whichever has the weight; give a URL that \
+                 reaches this record's side alone",
+            ));
+        }
+        match (&check[field], sides) {
+            (Value::Null, _) => {
+                let message = format!(
+                    "is missing; the {of}s swap roles at each promotion, so say which of them the health \
+                     check asks{known}"
+                );
+                problems.push(problem(path(field), message));
+            }
+            (Value::String(side), Some(sides))
+                if !sides.contains(&side.as_str()) && is_one(side) =>
+            {
+                let message = format!(
+                    "must be one of traffic.{field}s, which the health check asks when it is green{known}, \
+                     not {}",
+                    quoted(side)
+                );
+                problems.push(problem(path(field), message));
+            }
+            _ => {}
+        }
+    }
+    let covered: Vec<&str> = checks.iter().filter_map(|it| it[field].as_str()).collect();
+    if covered.len() < checks.len() {
+        return;
+    }
+    for side in sides
+        .into_iter()
+        .flatten()
+        .filter(|side| !covered.contains(side))
+    {
+        let message = format!(
+            "has no health check of the {of} {side:?}; the {of}s swap roles at each promotion, so give one \
+             for each of them: else every second release goes unchecked"
+        );
+        problems.push(problem(list, message));
+    }
+}
+
+/// The two texts of a list, neither longer than what may be named in a message.
+fn both(list: &Value) -> Option<[&str; 2]> {
+    let text = |value: &'_ Value| value.as_str().is_some_and(|text| text.len() <= 256);
+    match items(list) {
+        [one, other] if text(one) && text(other) => Some([one.as_str()?, other.as_str()?]),
+        _ => None,
+    }
+}
+
 fn each_once<'a>(
     texts: impl Iterator<Item = &'a Value>,
     problems: &mut Vec<Problem>,
@@ -334,6 +477,23 @@ fn warm_or_cold_needs_a_smoke_test(at: &str, function: &Value, problems: &mut Ve
                 message: message.to_owned(),
             });
         }
+    }
+}
+
+/// A function's tests run one after the other, within one invocation of the function that runs them. (One
+/// test alone is waited for as long as that lasts.)
+fn smoke_tests_fit_their_time(at: &str, function: &Value, problems: &mut Vec<Problem>) {
+    let limits: Vec<f64> = items(&function["smokeTests"])
+        .iter()
+        .filter_map(|test| test["expect"]["maxDurationMs"].as_f64())
+        .collect();
+    let together: f64 = limits.iter().sum();
+    if limits.len() > 1 && together > f64::from(MAX_VALIDATION_SECONDS) * 1e3 {
+        let message = format!(
+            "may take {together:.0} ms together, by their maxDurationMs; all tests of a function have at \
+             most {MAX_VALIDATION_SECONDS}000 ms: lower maxDurationMs, or leave tests out"
+        );
+        problems.push(problem(format!("{at}.smokeTests"), message));
     }
 }
 

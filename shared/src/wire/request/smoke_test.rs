@@ -17,6 +17,10 @@ pub const MAX_PAYLOAD_BYTES: usize = 100_000;
 /// The most JSON pointers in one expectation.
 pub const MAX_POINTERS: usize = 50;
 
+/// How long the smoke tests of one function may take together, in seconds: a minute less than Lambda lets
+/// the function that runs them.
+pub const MAX_VALIDATION_SECONDS: u32 = 840;
+
 /// One invocation of green itself, before it gets any traffic. It fails when the function answers
 /// with an error, or when something expected is not so.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema, Deserr)]
@@ -32,6 +36,12 @@ pub struct SmokeTest {
     #[serde(default = "default_payload")]
     #[deserr(default = default_payload(), from(Payload<MAX_PAYLOAD_BYTES>) = Value::from)]
     pub payload: Value,
+    /// The tenant that the invocation is for, of a function that isolates tenants: 1 to 256 letters, digits,
+    /// spaces and `. _ : / = + - @`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("minLength" = 1, "maxLength" = 256, "pattern" = "^[a-zA-Z0-9._:/=+@ -]+$"))]
+    #[deserr(default, from(Option<TenantId>) = TenantId::optional)]
+    pub tenant_id: Option<String>,
     /// What must be so in the answer. When absent, only that the function did not fail.
     #[serde(default)]
     #[deserr(default)]
@@ -45,25 +55,27 @@ pub struct SmokeTest {
 #[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Expect {
-    /// The answer's `statusCode`, as functions behind API Gateway, a load balancer or a URL have
-    /// it: 100 to 599.
+    /// The HTTP status that a client gets of the answer through one of AWS's front doors (API Gateway, a
+    /// function URL, a load balancer): 100 to 599.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 100, max = 599))]
     #[deserr(default, from(Option<Whole<100, 599>>) = to_status)]
     pub status_code: Option<u16>,
-    /// The longest that the invocation may take, in milliseconds: 1 to 900000.
+    /// The longest that the invocation may take, in milliseconds: 1 to 900000, and at most 840000 for several
+    /// tests of a function together. The answer is waited for as long, up to 840 seconds, and never asked
+    /// for twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 900_000))]
     #[deserr(default, from(Option<Whole<1, 900_000>>) = Whole::optional)]
     pub max_duration_ms: Option<u32>,
-    /// Text that the answer's `body` (or, without one, the whole answer) contains: 1 to 1000
-    /// characters.
+    /// Text that the body contains which a client gets, decoded (or, without one, the whole answer): 1 to
+    /// 1000 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1000))]
     #[deserr(default, from(Option<BodyText>) = BodyText::optional)]
     pub body_contains: Option<String>,
     /// Values by their JSON pointer (RFC 6901) in the answer: `{"/body/ok": true}`. At most 50; the
-    /// pointer `""` is the answer as a whole.
+    /// pointer `""` is the answer as a whole. Numbers are equal by what they are worth: 10 and 10.0.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend(
         "maxProperties" = 50,
@@ -137,6 +149,35 @@ impl Deserr<Problems> for TestName {
                 )
             })?;
             Ok(Self(name))
+        })
+    }
+}
+
+struct TenantId(String);
+
+impl TenantId {
+    fn optional(this: Option<Self>) -> Option<String> {
+        this.map(|tenant| tenant.0)
+    }
+}
+
+impl Deserr<Problems> for TenantId {
+    fn deserialize_from_value<V: IntoValue>(
+        value: Input<V>,
+        location: ValuePointerRef,
+    ) -> Result<Self, Problems> {
+        text(value, location, |tenant| -> Result<_, NameError> {
+            let right = (1..=256).contains(&tenant.len())
+                && tenant
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b"._:/=+-@ ".contains(&b));
+            ensure(right, || {
+                let tenant = quoted(&tenant);
+                format!(
+                    "{tenant} is not a tenant's id; use 1 to 256 letters, digits, spaces and . _ : / = + - @"
+                )
+            })?;
+            Ok(Self(tenant))
         })
     }
 }

@@ -7,9 +7,11 @@ use serde::Serialize;
 use super::problem::Problems;
 use crate::domain::bounds::{List, Whole, unexpected};
 use crate::domain::front_door::{ForwardAt, Layer, record_lock};
+use crate::domain::reachable::WayName;
 use crate::domain::resources::{
     HostedZoneId, ListenerArn, RecordName, RecordType, RuleArn, SetIdentifier, TargetGroupArn,
 };
+use crate::domain::shares::Scale;
 use crate::domain::strategy::tagged;
 
 /// What stands before the functions and splits the traffic.
@@ -59,6 +61,12 @@ pub struct Route53 {
     #[schemars(length(max = 2))]
     #[deserr(default, from(List<Behind, 0, 2>) = List::into_vec)]
     pub behind: Vec<Behind>,
+    /// Ways by which the idle record's aliases are reached although it has weight 0, which the release
+    /// accepts: at most 20 names, as a refusal gives them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    #[deserr(default, from(List<WayName, 0, 20>) = List::into_vec)]
+    pub accept_reachable: Vec<WayName>,
 }
 
 fn blue_and_green() -> Vec<SetIdentifier> {
@@ -199,6 +207,11 @@ pub struct Alb {
     /// The two groups.
     #[schemars(length(min = 2, max = 2))]
     pub target_group_arns: Vec<TargetGroupArn>,
+    /// Ways by which the idle group is reached although it has weight 0, which the release accepts: at
+    /// most 20 names, as a refusal gives them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub accept_reachable: Vec<WayName>,
 }
 
 impl Deserr<Problems> for Alb {
@@ -217,12 +230,15 @@ impl Deserr<Problems> for Alb {
             listener_arn: Option<ListenerArn>,
             #[deserr(from(List<TargetGroupArn, 2, 2>) = List::into_vec)]
             target_group_arns: Vec<TargetGroupArn>,
+            #[deserr(default, from(List<WayName, 0, 20>) = List::into_vec)]
+            accept_reachable: Vec<WayName>,
         }
         let Fields {
             rule_arn,
             rule_arns,
             listener_arn,
             target_group_arns,
+            accept_reachable,
         } = Fields::deserialize_from_value(value, location)?;
         let given = usize::from(rule_arn.is_some())
             + usize::from(!rule_arns.is_empty())
@@ -247,6 +263,7 @@ impl Deserr<Problems> for Alb {
             rule_arns,
             listener_arn,
             target_group_arns,
+            accept_reachable,
         })
     }
 }
@@ -270,6 +287,27 @@ impl Alb {
 }
 
 impl Traffic {
+    /// The names of the ways to the idle side that the release accepts.
+    #[must_use]
+    pub fn accepts(&self) -> &[WayName] {
+        match self {
+            Self::Alias => &[],
+            Self::Route53(records) => &records.accept_reachable,
+            Self::Alb(alb) => &alb.accept_reachable,
+        }
+    }
+
+    /// Returns what the weights are whole numbers of; none for an alias, which takes every weight as it
+    /// is.
+    #[must_use]
+    pub fn scale(&self) -> Option<Scale> {
+        match self {
+            Self::Alias => None,
+            Self::Route53(_) => Some(Scale::Records),
+            Self::Alb(_) => Some(Scale::Groups),
+        }
+    }
+
     /// The names of the locks that a release through this door takes beside its functions'.
     #[must_use]
     pub fn locks(&self) -> Vec<String> {

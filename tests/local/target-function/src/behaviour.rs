@@ -34,12 +34,20 @@ pub(crate) struct Behaviour {
     /// Answered as they are, one after the other and then the last again and again; with `echo`, each has
     /// the event in it.
     pub(crate) answers: Vec<Value>,
+    /// Answers as a streaming function does: a prelude with the status, and the body.
+    pub(crate) stream: bool,
 }
 
 /// An HTTP status, 200 unless told otherwise.
 #[derive(Clone, Copy, Debug, Deserialize, serde::Serialize)]
 #[serde(transparent)]
 pub(crate) struct StatusCode(u16);
+
+impl From<StatusCode> for u16 {
+    fn from(code: StatusCode) -> Self {
+        code.0
+    }
+}
 
 impl Default for StatusCode {
     fn default() -> Self {

@@ -8,7 +8,10 @@ use std::process;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use behaviour::Behaviour;
-use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use lambda_runtime::{
+    Diagnostic, Error, FunctionResponse, LambdaEvent, MetadataPrelude, StreamResponse, service_fn,
+    streaming::Body,
+};
 use serde_json::{Value, json};
 
 /// What a failing version answers: a function error, so Lambda counts it in `Errors`.
@@ -54,7 +57,10 @@ struct Roll {
     nth: usize,
 }
 
-async fn answer(behaviour: &Behaviour, payload: Value, roll: Roll) -> Result<Value, ToldToFail> {
+/// A value, or a stream with its prelude.
+type Answer = FunctionResponse<Value, Body>;
+
+async fn answer(behaviour: &Behaviour, payload: Value, roll: Roll) -> Result<Answer, ToldToFail> {
     let mut wait = behaviour.latency_ms;
     if roll.slow < behaviour.slow_rate_percent {
         wait += behaviour.slow_ms;
@@ -80,7 +86,7 @@ async fn answer(behaviour: &Behaviour, payload: Value, roll: Roll) -> Result<Val
         if behaviour.echo {
             told["event"] = payload;
         }
-        return Ok(told);
+        return Ok(Answer::BufferedResponse(told));
     }
     let body = behaviour.body.clone().unwrap_or_else(|| {
         let mut told = json!({ "version": behaviour.version });
@@ -89,7 +95,20 @@ async fn answer(behaviour: &Behaviour, payload: Value, roll: Roll) -> Result<Val
         }
         told.to_string()
     });
-    Ok(json!({ "statusCode": behaviour.status_code, "headers": {}, "body": body }))
+    if behaviour.stream {
+        let mut metadata_prelude = MetadataPrelude::default();
+        if let Ok(code) = u16::from(behaviour.status_code).try_into() {
+            metadata_prelude.status_code = code;
+        }
+        let stream = Body::from(body);
+        return Ok(Answer::StreamingResponse(StreamResponse {
+            metadata_prelude,
+            stream,
+        }));
+    }
+    Ok(Answer::BufferedResponse(
+        json!({ "statusCode": behaviour.status_code, "headers": {}, "body": body }),
+    ))
 }
 
 fn seed() -> u64 {
