@@ -3,8 +3,13 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use serde_json::Value;
+
 use super::{Door, Run, proven::ids, writes};
-use crate::{Target, world::Call};
+use crate::{
+    Target,
+    world::{Call, field},
+};
 
 /// A side that a release left otherwise than it found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,10 +145,13 @@ pub(super) fn left_behind(
         let Some((from, to)) = run.unpromoted(grace) else {
             continue;
         };
-        // Where the next release has begun, what it does is its own.
+        // Where the next release has begun, or one before is taken back, the sides are theirs.
         let others = of_this.iter().filter(|other| other.arn != run.arn);
-        let mut begun = others.filter_map(|other| Some(other.visits.first()?.at));
-        if begun.any(|at| from < at && at <= to) {
+        let mut acts = others.flat_map(|other| {
+            let begun = other.visits.first().map(|visit| visit.at);
+            begun.into_iter().chain(other.taken_back_at())
+        });
+        if acts.any(|at| from < at && at <= to) {
             continue;
         }
         for side in &sides {
@@ -171,6 +179,22 @@ pub(super) fn left_behind(
 }
 
 impl Run {
+    /// When its promotion was taken back, seconds since 1970; none where it was not.
+    fn taken_back_at(&self) -> Option<f64> {
+        if !self.has_passed() || self.status() != "ROLLED_BACK" {
+            return None;
+        }
+        let why = field(self.row.as_ref()?, "why");
+        let why: Value = serde_json::from_str(&why).ok()?;
+        let at = chrono::DateTime::parse_from_rfc3339(why["at"].as_str()?).ok()?;
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "of this century, they are exact"
+        )]
+        let seconds = at.timestamp_micros() as f64 / 1e6;
+        Some(seconds)
+    }
+
     /// From the beginning of a release to when its sides have to be as they were: of one that ended without
     /// a promotion, or whose promotion was taken back. None where a person has to look, or was told to.
     fn unpromoted(&self, grace: f64) -> Option<(f64, f64)> {
@@ -230,6 +254,17 @@ mod tests {
         assert!(!side.is("1", &held(2.5)) && !side.is("", &held(1.5)));
         assert!(!side.changed_by_others(&calls, "crossfade", 0.0, 9.0));
         assert!(side.changed_by_others(&calls, "another", 0.0, 9.0));
+    }
+
+    #[test]
+    fn a_release_is_taken_back_when_the_ledger_says() {
+        let mut run = super::super::tests::run("SUCCEEDED", "", "SUCCESSFUL");
+        assert_eq!(run.taken_back_at(), None);
+        let why = json!({"reason": "an alarm fired", "at": "1970-01-01T00:00:25.5Z"}).to_string();
+        let row = json!({"status": "ROLLED_BACK", "why": why});
+        run.row = row.as_object().cloned();
+        assert_eq!(run.taken_back_at(), Some(25.5));
+        assert_eq!(run.unpromoted(5.0), Some((10.0, f64::INFINITY)));
     }
 
     #[test]
