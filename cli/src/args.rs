@@ -103,10 +103,17 @@ pub(crate) enum Verb {
     Resume(Answer),
     /// Put all traffic on green now, and skip the rest of the plan.
     Promote(Answer),
-    /// Put an application's traffic back on blue, in flight or within retention, and wait for it.
+    /// Put an application's traffic back on blue, in flight or within retention, or on an older version, and
+    /// wait for it.
     Rollback {
         /// The application, or its release by name or ARN.
         what: String,
+        /// A published version to go back to, with the smoke tests of the last release.
+        #[arg(long, value_name = "VERSION")]
+        to: Option<String>,
+        /// The one function that goes back to that version; without it, all of the application do.
+        #[arg(long, value_name = "NAME", requires = "to")]
+        function: Option<String>,
         #[command(flatten)]
         words: Words,
         #[command(flatten)]

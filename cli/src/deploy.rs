@@ -17,11 +17,13 @@ use serde_json::{Value, json};
 use crate::{
     args::{Pace, Words},
     exit::Exit,
+    input,
     place::Aws,
     runs::Run,
     screen::Screen,
     trouble::Trouble,
     watch::{follow, now},
+    which::named,
 };
 
 /// A request as it was typed, and as it was read.
@@ -38,19 +40,24 @@ impl Asked {
     pub(crate) fn read(path: &Path) -> Result<Self, Trouble> {
         let name = path.display().to_string();
         let cannot = |what: String| Trouble::new(Exit::Usage, format!("{name}: {what}"));
-        let text = if path == Path::new("-") {
-            let mut text = String::new();
-            io::stdin().read_to_string(&mut text).map(|_| text)
+        let bytes = if path == Path::new("-") {
+            let mut bytes = Vec::new();
+            io::stdin().read_to_end(&mut bytes).map(|_| bytes)
         } else {
-            fs::read_to_string(path)
+            fs::read(path)
         };
-        let text = text.map_err(|error| cannot(error.to_string()))?;
-        Self::parse(&name, &text)
+        let bytes = bytes.map_err(|error| cannot(error.to_string()))?;
+        let name = if path == Path::new("-") {
+            "standard input".to_owned()
+        } else {
+            name
+        };
+        Self::parse(&name, &bytes)
     }
 
-    fn parse(name: &str, text: &str) -> Result<Self, Trouble> {
-        let input: Value = serde_json::from_str(text)
-            .map_err(|error| Trouble::new(Exit::Usage, format!("{name} is not JSON: {error}")))?;
+    fn parse(name: &str, bytes: &[u8]) -> Result<Self, Trouble> {
+        let input = input::value(bytes)
+            .map_err(|what| Trouble::new(Exit::Usage, format!("{name} {what}")))?;
         let request =
             Request::parse(&input).map_err(|problems| Trouble::invalid(name, &problems))?;
         Ok(Self { input, request })
@@ -104,16 +111,24 @@ fn announce(screen: &Screen, run: &Run, application: &str, watched: bool) {
     }
 }
 
+/// Where `rollback` goes back to, where that is not blue of the last release.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Back {
+    pub(crate) to: Option<String>,
+    pub(crate) function: Option<String>,
+}
+
 /// Starts a rollback by hand, and waits for it.
 pub(crate) async fn rollback(
     aws: &Aws,
     what: &str,
+    back: &Back,
     words: &Words,
     pace: Pace,
     json: bool,
 ) -> Result<Exit, Trouble> {
-    let application = &application_of(aws, what).await?;
-    let input = rollback_of(application, words);
+    let application = &application_of(aws, what, back.to.is_some()).await?;
+    let input = rollback_of(application, back, words);
     Request::parse(&input).map_err(|problems| Trouble::invalid("this rollback", &problems))?;
     let name = name_of(&format!("rollback-{application}"), now(), &input);
     let run: Run = aws
@@ -125,19 +140,12 @@ pub(crate) async fn rollback(
     follow(aws, &run, true, pace, &screen).await
 }
 
-/// The application that is meant: by its own name, or by its release's, which must be the one that a
-/// rollback takes back.
-async fn application_of(aws: &Aws, what: &str) -> Result<String, Trouble> {
-    let run = if what.starts_with("arn:") {
-        Run {
-            arn: what.to_owned(),
-        }
-    } else {
-        Run::of(&aws.machine().await?, what)
-    };
-    if !aws.runs().exists(&run).await? {
+/// The application that is meant: by its own name, or by a release's. That must be the one that a rollback
+/// takes back, unless it goes to a version.
+async fn application_of(aws: &Aws, what: &str, to_version: bool) -> Result<String, Trouble> {
+    let Some(run) = named(aws, what).await? else {
         return Ok(what.to_owned());
-    }
+    };
     let ledger = aws.ledger().await?;
     let Some(record) = ledger.get(&run.arn).await? else {
         return Err(Trouble::new(
@@ -153,7 +161,7 @@ async fn application_of(aws: &Aws, what: &str) -> Result<String, Trouble> {
         )));
     };
     match ledger.latest(&record.application).await? {
-        Some(latest) if latest != run.arn => Err(Trouble::new(
+        Some(latest) if latest != run.arn && !to_version => Err(Trouble::new(
             Exit::Rejected,
             format!(
                 "{} is not the release of {} that can be taken back: {} is",
@@ -170,8 +178,14 @@ async fn application_of(aws: &Aws, what: &str) -> Result<String, Trouble> {
     }
 }
 
-fn rollback_of(application: &str, words: &Words) -> Value {
+fn rollback_of(application: &str, back: &Back, words: &Words) -> Value {
     let mut input = json!({"action": "rollback", "application": application});
+    if let Some(version) = &back.to {
+        input["toVersion"] = version.as_str().into();
+    }
+    if let Some(function) = &back.function {
+        input["functionName"] = function.as_str().into();
+    }
     if let Some(reason) = words.because() {
         input["reason"] = reason.into();
     }
@@ -194,17 +208,18 @@ fn name_of(application: &str, at: Timestamp, input: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name;
 
     #[test]
     fn every_problem_of_a_request_is_told_by_its_path() {
         let wrong = json!({"application": "chat", "functions": [{"functionName": "a b"}],
             "strategy": {"type": "canary", "steps": [{"weight": 10, "bakeSeconds": -1}]}});
-        let trouble = Asked::parse("request.json", &wrong.to_string()).unwrap_err();
+        let trouble = Asked::parse("request.json", wrong.to_string().as_bytes()).unwrap_err();
         assert_eq!(trouble.exit, Exit::Usage);
         for path in ["functions[0].functionName", "strategy.steps[0].bakeSeconds"] {
             assert!(trouble.what.contains(path), "{}", trouble.what);
         }
-        let trouble = Asked::parse("request.json", "{").unwrap_err();
+        let trouble = Asked::parse("request.json", b"{").unwrap_err();
         assert!(trouble.what.starts_with("request.json is not JSON"));
     }
 
@@ -213,6 +228,7 @@ mod tests {
         let at: Timestamp = "2026-11-21T06:45:12.000000001Z".parse().unwrap();
         let name = name_of(&"a".repeat(74), at, &json!({}));
         assert_eq!(name.len(), derived::EXECUTION);
+        assert!(name::is_valid(&name), "{name}");
         assert!(name.contains("-20261121T064512Z-"), "{name}");
         let later = at + chrono::TimeDelta::nanoseconds(1);
         assert_ne!(
@@ -233,11 +249,28 @@ mod tests {
             (words(None, Some("odd")), json!("odd")),
             (words(None, None), Value::Null),
         ] {
-            let input = rollback_of("chat", &words);
+            let input = rollback_of("chat", &Back::default(), &words);
             assert_eq!(input["reason"], reason);
             assert!(Request::parse(&input).is_ok(), "{input}");
         }
-        let long = rollback_of("chat", &words(Some("ann"), Some(&"é".repeat(2000))));
+        let long = words(Some("ann"), Some(&"é".repeat(2000)));
+        let long = rollback_of("chat", &Back::default(), &long);
         assert!(Request::parse(&long).is_ok(), "what is too long is cut");
+        let back = Back {
+            to: Some("3".into()),
+            function: Some("chat-api".into()),
+        };
+        let input = rollback_of("chat", &back, &words(None, None));
+        assert!(
+            matches!(Request::parse(&input), Ok(Request::ToVersion(_))),
+            "{input}"
+        );
+        let back = Back {
+            to: Some("$LATEST".into()),
+            function: None,
+        };
+        let input = rollback_of("chat", &back, &words(None, None));
+        let refused = Request::parse(&input).unwrap_err().to_string();
+        assert!(refused.starts_with("toVersion: "), "{refused}");
     }
 }

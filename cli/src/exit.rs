@@ -18,7 +18,7 @@ pub(crate) enum Exit {
     RolledBack = 3,
     /// Held, and left: traffic is split.
     Held = 4,
-    /// Turned away before any traffic moved.
+    /// Ended before the first shift.
     Rejected = 5,
     /// Traffic could not be put back: a person is needed.
     Stuck = 6,
@@ -42,7 +42,7 @@ impl Exit {
             Self::RolledBack => "rolled back: blue has all traffic",
             Self::Held => "held, and left so: traffic is split",
             Self::Rejected => {
-                "turned away before any traffic moved: validation, or another release in progress"
+                "rejected before any traffic moved: by validation, another release, AWS or a person"
             }
             Self::Stuck => "RollbackFailed: traffic could not be put back, a person is needed",
             Self::ChangedOutside => "ChangedOutside: somebody else moved the traffic",
@@ -137,24 +137,23 @@ impl Ended {
         if self.status == "SUCCEEDED" {
             return Exit::Done;
         }
-        match self.error.as_deref() {
-            Some("InvalidRequest") => return Exit::Usage,
-            Some("DeploymentInProgress" | "ValidationFailed") => return Exit::Rejected,
-            Some("ChangedOutside") => return Exit::ChangedOutside,
-            Some("RollbackFailed") => return Exit::Stuck,
-            Some("DeploymentHeld") => return Exit::Held,
-            _ => {}
-        }
-        match self
+        let status = self
             .outcome
             .as_ref()
-            .map(|outcome| outcome.deployment_status)
-        {
-            Some(DeploymentStatus::Successful | DeploymentStatus::NoChange) => Exit::Done,
-            Some(DeploymentStatus::RolledBack) => Exit::RolledBack,
-            Some(DeploymentStatus::Held) => Exit::Held,
-            Some(DeploymentStatus::Rejected) => Exit::Rejected,
-            None => Exit::Failed,
+            .map(|outcome| outcome.deployment_status);
+        // The status says whether traffic moved; the name, what a person does about it.
+        match (self.error.as_deref(), status) {
+            (Some("InvalidRequest"), Some(DeploymentStatus::Rejected) | None) => Exit::Usage,
+            (_, Some(DeploymentStatus::Rejected)) => Exit::Rejected,
+            (Some("RollbackFailed"), _) => Exit::Stuck,
+            (Some("ChangedOutside"), _) => Exit::ChangedOutside,
+            (_, Some(DeploymentStatus::Successful | DeploymentStatus::NoChange)) => Exit::Done,
+            (_, Some(DeploymentStatus::RolledBack)) => Exit::RolledBack,
+            (_, Some(DeploymentStatus::Held)) | (Some("DeploymentHeld"), None) => Exit::Held,
+            (Some("DeploymentInProgress" | "ValidationFailed" | "MigrationFailed"), None) => {
+                Exit::Rejected
+            }
+            (_, None) => Exit::Failed,
         }
     }
 
@@ -166,15 +165,18 @@ impl Ended {
             (None, None) => "",
         };
         let how = match self.exit() {
-            Exit::Done => match self
-                .outcome
-                .as_ref()
-                .map(|outcome| outcome.deployment_status)
-            {
-                Some(DeploymentStatus::NoChange) => "no change",
-                Some(DeploymentStatus::RolledBack) => "rolled back, as asked",
-                _ => "promoted",
-            },
+            Exit::Done => {
+                let outcome = self.outcome.as_ref();
+                match outcome.map(|it| (it.deployment_status, it.front_door.is_some())) {
+                    Some((DeploymentStatus::NoChange, _)) => "no change",
+                    Some((DeploymentStatus::RolledBack, _)) => "rolled back, as asked",
+                    Some((DeploymentStatus::Rejected, _)) => {
+                        "ended before the first shift, as asked"
+                    }
+                    Some((_, true)) => "done",
+                    _ => "promoted",
+                }
+            }
             Exit::RolledBack => "rolled back",
             Exit::Held => "held, and left",
             Exit::Usage => "refused as invalid",
@@ -218,13 +220,20 @@ mod tests {
             ("DeploymentHeld", "HELD", Exit::Held),
             ("InvalidRequest", "REJECTED", Exit::Usage),
             ("DeploymentInProgress", "REJECTED", Exit::Rejected),
-            ("ValidationFailed", "ROLLED_BACK", Exit::Rejected),
+            ("ValidationFailed", "REJECTED", Exit::Rejected),
+            // A hook after a shift.
+            ("ValidationFailed", "ROLLED_BACK", Exit::RolledBack),
             ("ChangedOutside", "HELD", Exit::ChangedOutside),
+            ("ChangedOutside", "ROLLED_BACK", Exit::ChangedOutside),
+            // Found before anything was moved.
+            ("ChangedOutside", "REJECTED", Exit::Rejected),
+            // As a former version ended what AWS refused.
+            ("DeploymentRolledBack", "REJECTED", Exit::Rejected),
             ("RollbackFailed", "HELD", Exit::Stuck),
         ] {
             assert_eq!(failed(error, status).exit(), exit, "{error} {status}");
         }
-        for status in ["SUCCESSFUL", "NO_CHANGE", "ROLLED_BACK"] {
+        for status in ["SUCCESSFUL", "NO_CHANGE", "ROLLED_BACK", "REJECTED"] {
             let ended = Ended::of("SUCCEEDED", Some(&outcome(status)), None, None);
             assert_eq!(ended.exit(), Exit::Done, "{status}");
         }

@@ -312,7 +312,8 @@ fn calls(
         ("cloudwatch GetMetricData", judged + 2 * functions.min(1)),
         // The locks, the versions, each shift, the end.
         ("dynamodb TransactWriteItems", 3 + shifts),
-        ("dynamodb UpdateItem", 2 * approvals),
+        // The first shift is on record before it is made.
+        ("dynamodb UpdateItem", 1 + 2 * approvals),
         ("dynamodb GetItem", looks),
         ("dynamodb Query", existing),
         ("lambda GetAlias", functions),

@@ -1,6 +1,7 @@
 //! The command line: starts releases, watches them, answers them and takes them back.
 //!
 //! - `args`: what can be typed. `exit`: what the exit code says.
+//! - `input`, `name`: what a file and a name that somebody gives may be; pure.
 //! - `place`, `runs`, `which`: where Crossfade is, and its executions; thin.
 //! - `story`: an execution's history as what people want to know; pure. `screen` shows it.
 //! - `forecast`: what a request would do and cost; pure. `preflight` reads what is in its way.
@@ -10,6 +11,8 @@ mod args;
 mod deploy;
 mod exit;
 mod forecast;
+mod input;
+mod name;
 mod people;
 mod place;
 mod plan;
@@ -22,7 +25,10 @@ mod trouble;
 mod watch;
 mod which;
 
-use std::{io::stdout, process::ExitCode};
+use std::{
+    io::{ErrorKind, Write as _, stdout},
+    process::ExitCode,
+};
 
 use aws_sdk_sfn::types::HistoryEvent;
 use clap::{CommandFactory, Parser};
@@ -30,7 +36,7 @@ use serde_json::json;
 
 use self::{
     args::{Answer, Cli, Place, Verb},
-    deploy::{Asked, Told},
+    deploy::{Asked, Back, Told},
     exit::Exit,
     people::Decided,
     place::Aws,
@@ -102,7 +108,10 @@ async fn run(cli: Cli) -> Result<Exit, Trouble> {
             name,
             pace,
         } => {
-            // A request that is not valid is told before anything is asked of AWS.
+            // What is not valid is told before anything is asked of AWS.
+            if let Some(name) = &name {
+                name::check(name)?;
+            }
             let asked = Asked::read(&request)?;
             let told = Told {
                 watch,
@@ -124,15 +133,29 @@ async fn run(cli: Cli) -> Result<Exit, Trouble> {
         Verb::Hold(said) => decide(&place, Decided::Hold, &said, &screen).await,
         Verb::Resume(said) => decide(&place, Decided::Resume, &said, &screen).await,
         Verb::Promote(said) => decide(&place, Decided::Promote, &said, &screen).await,
-        Verb::Rollback { what, words, pace } => {
-            deploy::rollback(&aws().await?, &what, &words, pace, json).await
+        Verb::Rollback {
+            what,
+            to,
+            function,
+            words,
+            pace,
+        } => {
+            let back = Back { to, function };
+            deploy::rollback(&aws().await?, &what, &back, &words, pace, json).await
         }
         Verb::History { which } => {
             status::history(&aws().await?, which.release.as_deref(), &screen).await
         }
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "crossfade", &mut stdout());
-            Ok(Exit::Done)
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "crossfade", &mut script);
+            match stdout().write_all(&script).and_then(|()| stdout().flush()) {
+                // A reader that has read enough, as `head` does, is no failure.
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                    Err(Trouble::new(Exit::Failed, error.to_string()))
+                }
+                Ok(()) | Err(_) => Ok(Exit::Done),
+            }
         }
     }
 }

@@ -200,7 +200,11 @@ async fn too_late(aws: &Aws, run: &Run) -> Trouble {
         .filter(|told| {
             matches!(
                 told.event,
-                Kind::Answered | Kind::Unanswered | Kind::RollingBack | Kind::Promoted
+                Kind::Answered
+                    | Kind::Unanswered
+                    | Kind::RollingBack
+                    | Kind::Rejected
+                    | Kind::Promoted
             )
         })
         .last();

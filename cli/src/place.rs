@@ -23,6 +23,48 @@ pub(crate) struct Aws {
     stack: OnceCell<Stack>,
 }
 
+/// Checks the names that say where Crossfade is, before anything is asked of AWS.
+fn check(place: &Place) -> Result<(), Trouble> {
+    let of = |text: &str, more: &str| {
+        let mut all = text.chars();
+        all.all(|c| c.is_ascii_alphanumeric() || more.contains(c))
+    };
+    let is_arn = |text: &str, service: &str| {
+        text.starts_with("arn:") && text.split(':').nth(2) == Some(service)
+    };
+    let wrong = |option: &str, text: &str, right: &str| {
+        let what = format!("{option} {text:?} is not {right}");
+        Err(Trouble::new(Exit::Usage, what))
+    };
+    let stack = &place.stack;
+    let is_name = stack.starts_with(|c: char| c.is_ascii_alphabetic())
+        && stack.len() <= 128
+        && of(stack, "-");
+    if !is_name && !is_arn(stack, "cloudformation") {
+        let right =
+            "a stack's name: a letter, and then letters, digits and hyphens, 128 at the most";
+        return wrong("--stack", stack, right);
+    }
+    if let Some(machine) = &place.state_machine
+        && !(is_arn(machine, "states") && machine.contains(":stateMachine:"))
+    {
+        let right = "a state machine's ARN: arn:aws:states:REGION:ACCOUNT:stateMachine:NAME";
+        return wrong("--state-machine", machine, right);
+    }
+    if let Some(table) = &place.ledger
+        && !((3..=255).contains(&table.len()) && of(table, "_.-") || is_arn(table, "dynamodb"))
+    {
+        let right = "a table's name: 3 to 255 letters, digits, _ . and -";
+        return wrong("--ledger", table, right);
+    }
+    if let Some(region) = &place.region
+        && (region.is_empty() || !of(region, "-"))
+    {
+        return wrong("--region", region, "a Region's name, such as eu-west-1");
+    }
+    Ok(())
+}
+
 /// What CloudFormation says of the stack.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Stack {
@@ -34,6 +76,7 @@ pub(crate) struct Stack {
 impl Aws {
     /// With credentials and Region from where the AWS CLI has them.
     pub(crate) async fn new(place: &Place) -> Result<Self, Trouble> {
+        check(place)?;
         let client = Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .build_https();
@@ -140,5 +183,45 @@ impl Aws {
             outputs: outputs.collect(),
             parameters: parameters.collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::Cli;
+
+    fn typed(more: &[&str]) -> Result<(), Trouble> {
+        let typed = ["crossfade", "status"].iter().chain(more);
+        check(&Cli::parse_from(typed).place)
+    }
+
+    #[test]
+    fn refuses_names_that_aws_would_refuse() {
+        for right in [
+            &[][..],
+            &["--stack", "crossfade-2"],
+            &[
+                "--state-machine",
+                "arn:aws:states:eu-west-1:123456789012:stateMachine:crossfade-deployment",
+            ],
+            &["--ledger", "crossfade_Ledger.1-A"],
+            &["--region", "eu-west-1"],
+        ] {
+            assert_eq!(typed(right), Ok(()), "{right:?}");
+        }
+        for wrong in [
+            ["--stack", "my stack"],
+            ["--stack", "2nd"],
+            ["--state-machine", "crossfade-deployment"],
+            ["--ledger", "a b"],
+            ["--region", "eu west"],
+        ] {
+            let trouble = typed(&wrong).unwrap_err();
+            assert_eq!(trouble.exit, Exit::Usage, "{wrong:?}");
+            assert!(trouble.what.contains(wrong[1]), "{}", trouble.what);
+        }
     }
 }

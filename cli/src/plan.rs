@@ -1,7 +1,11 @@
 //! Saying what a request would do, and changing nothing.
 
 use comfy_table::{Table, presets::NOTHING};
-use crossfade::wire::request::{ReleaseRequest, Request};
+use crossfade::{
+    aws::executions::Executions,
+    to_version,
+    wire::request::{ReleaseRequest, Request},
+};
 use serde::Serialize;
 
 use crate::{
@@ -29,14 +33,32 @@ pub(crate) async fn plan(
     request: &Request,
     screen: &Screen,
 ) -> Result<Exit, Trouble> {
-    let Request::Release(request) = request else {
-        return Err(Trouble::new(
-            Exit::Usage,
-            "only a release has a plan, and this request asks for something else",
-        ));
+    let goes_back = matches!(request, Request::ToVersion(_));
+    let last;
+    let request = match (request, aws) {
+        (Request::Release(request), _) => request.as_ref(),
+        (Request::ToVersion(to), Some(aws)) => {
+            let executions = Executions::new(aws.config());
+            let ledger = aws.ledger().await?;
+            last = Box::pin(to_version::resolve(&ledger, &executions, None, to)).await?;
+            &last.request
+        }
+        (Request::ToVersion(_), None) => {
+            return Err(Trouble::new(
+                Exit::Usage,
+                "a rollback to a version is planned by the application's last release, which AWS knows",
+            )
+            .next("leave --offline out"));
+        }
+        (Request::Rollback { .. } | Request::Wire { .. } | Request::Unwire { .. }, _) => {
+            return Err(Trouble::new(
+                Exit::Usage,
+                "only a release has a plan, and this request asks for something else",
+            ));
+        }
     };
     let preflight = match aws {
-        Some(aws) => Some(Box::pin(Preflight::of(aws, request)).await),
+        Some(aws) => Some(Box::pin(Preflight::of(aws, request, goes_back)).await),
         None => None,
     };
     let forecast = forecast(request);

@@ -55,7 +55,8 @@ pub(crate) struct Preflight {
 
 impl Preflight {
     /// Looks. What cannot be read is told as such: the role of the one who asks may be less than Crossfade's.
-    pub(crate) async fn of(aws: &Aws, request: &ReleaseRequest) -> Self {
+    /// A rollback to a version is not refused by the time of day.
+    pub(crate) async fn of(aws: &Aws, request: &ReleaseRequest, goes_back: bool) -> Self {
         if let Some(why) = without_credentials(aws).await {
             let what = "anything about AWS".to_owned();
             let unknown = Unknown {
@@ -89,7 +90,7 @@ impl Preflight {
             Box::pin(admission::splitter(&traffic, ledger.as_ref().ok(), request)),
             join_all(names.map(|name| functions.bypasses(name))),
             holders(aws, ledger.as_ref(), request, now),
-            limits(aws),
+            limits(aws, goes_back),
             aws.machine(),
         );
         let region = config.region().map_or("", AsRef::as_ref).to_owned();
@@ -191,11 +192,16 @@ async fn without_credentials(aws: &Aws) -> Option<String> {
 }
 
 /// What the stack was deployed for.
-async fn limits(aws: &Aws) -> Read<Limits> {
+async fn limits(aws: &Aws, goes_back: bool) -> Read<Limits> {
     match aws.stack().await {
-        Ok(stack) => Read::Seen(Limits::of(|name| {
-            stack.parameters.get(name).cloned().unwrap_or_default()
-        })),
+        Ok(stack) => {
+            let limits = Limits::of(|name| stack.parameters.get(name).cloned().unwrap_or_default());
+            Read::Seen(if goes_back {
+                limits.at_any_time()
+            } else {
+                limits
+            })
+        }
         Err(trouble) => Read::Unread(unread(&trouble)),
     }
 }

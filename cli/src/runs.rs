@@ -131,6 +131,11 @@ impl Runs {
                 format!("a release called {name} ran before, or runs with another request"),
             )
             .next("give it another --name; a name is free again after 90 days")),
+            Err(error) if is(&error, "InvalidName") => Err(Trouble::new(
+                Exit::Usage,
+                format!("Step Functions does not take {name:?} as an execution's name"),
+            )
+            .next("give it another --name")),
             Err(error) if is(&error, "StateMachineDoesNotExist") => Err(Trouble::new(
                 Exit::Failed,
                 format!("there is no state machine {machine}"),

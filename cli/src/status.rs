@@ -68,6 +68,9 @@ pub(crate) struct View {
     /// The release that came after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     superseded_by: Option<String>,
+    /// What people should know, as its execution says.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// What a person is asked.
@@ -126,6 +129,7 @@ impl View {
             retain_until: record.retain_until,
             retention_ended_at: record.retention_ended_at,
             superseded_by: record.superseded_by.clone(),
+            warnings: Vec::new(),
         }
     }
 
@@ -166,7 +170,11 @@ impl View {
             line("at its next look", wish.clone());
         }
         if let Some(why) = &self.why {
-            line("went back", why.clone());
+            let heading = match self.status {
+                "REJECTED" => "rejected",
+                _ => "went back",
+            };
+            line(heading, why.clone());
         }
         match (self.retain_until, self.retention_ended_at) {
             (_, Some(ended)) => line("retention", format!("ended {}", ended.to_rfc3339())),
@@ -178,6 +186,9 @@ impl View {
         }
         if let Some(by) = &self.superseded_by {
             line("superseded by", name(by));
+        }
+        for warning in &self.warnings {
+            line("warning", warning.clone());
         }
         lines
     }
@@ -220,7 +231,9 @@ pub(crate) async fn status(
             let record = ledger.get(&run.arn).await?;
             match record {
                 Some(record) => {
-                    let view = View::of(&record);
+                    let mut view = View::of(&record);
+                    // The ledger has none. What the history does not tell is no reason to say nothing.
+                    view.warnings = warnings(aws, &run).await.unwrap_or_default();
                     if screen.is_json() {
                         screen.object(&view);
                     }
@@ -233,6 +246,15 @@ pub(crate) async fn status(
         }
     }
     Ok(Exit::Done)
+}
+
+/// What people should know of a release.
+async fn warnings(aws: &Aws, run: &Run) -> Result<Vec<String>, Trouble> {
+    let mut story = Story::default();
+    for event in aws.runs().since(run, 0).await? {
+        story.tell(event);
+    }
+    Ok(story.warnings)
 }
 
 /// What is said of an execution that the ledger knows nothing of.
@@ -307,8 +329,7 @@ pub(crate) async fn history(
     }
     screen.say(run.name());
     for told in &happenings {
-        let at = told.at.format("%Y-%m-%d %H:%M:%SZ");
-        screen.say(&format!("{at}  {}", told.text));
+        screen.say(&told.dated("%Y-%m-%d %H:%M:%SZ"));
     }
     let promoted = happenings.iter().any(|told| told.event == Kind::Promoted);
     match view {

@@ -6,14 +6,14 @@ use crossfade::{
         check::Evidence,
         decision::Decision,
         judge,
-        release::{Release, Target},
+        release::{DeploymentStatus, Release, Target},
         verdict::Verdict,
         weight::Weight,
     },
     wire::request::Request,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     exit::Ended,
@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     Failed,
     /// Traffic goes back to blue.
     RollingBack,
+    /// The release ends before its first shift: no traffic was moved.
+    Rejected,
     /// Green was made what serves.
     Promoted,
     /// Another state has done its work.
@@ -158,12 +160,25 @@ pub(crate) struct Happening {
     /// What the command exits with, where the end is told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) exit_code: Option<u8>,
+    /// What people should know, and have not been told before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Happening {
-    /// In a line for people.
+    /// In a line for people, and one for each warning.
     pub(crate) fn line(&self) -> String {
-        format!("{}  {}", self.at.format("%H:%M:%SZ"), self.text)
+        self.dated("%H:%M:%SZ")
+    }
+
+    /// The same, with the time as `format` has it.
+    pub(crate) fn dated(&self, format: &str) -> String {
+        let mut line = format!("{}  {}", self.at.format(format), self.text);
+        for warning in &self.warnings {
+            line.push_str("\n  warning: ");
+            line.push_str(warning);
+        }
+        line
     }
 }
 
@@ -189,6 +204,14 @@ pub(crate) struct Story {
     pub(crate) ended: Option<Box<Ended>>,
     /// The id of the last event that was read.
     pub(crate) read: i64,
+    /// What people should know, as far as it has been said.
+    pub(crate) warnings: Vec<String>,
+    /// How many of these have been told.
+    told_warnings: usize,
+    /// Whether a state that moves traffic was entered.
+    shift_begun: bool,
+    /// Whether it is a rollback to a version.
+    to_version: bool,
 }
 
 /// The present state.
@@ -204,6 +227,34 @@ struct Present {
 impl Story {
     /// Takes in an event. What there is to say of it, where there is something.
     pub(crate) fn tell(&mut self, event: Event) -> Option<Happening> {
+        match &event.what {
+            What::Exited { output, .. } => {
+                self.warned(&output["warnings"]);
+                self.warned(&output["outcome"]["warnings"]);
+            }
+            What::Ended(ended) => {
+                let outcome = ended.outcome.as_ref();
+                self.warned(&json!(outcome.map(|outcome| &outcome.warnings)));
+            }
+            _ => {}
+        }
+        let mut told = self.happened(event)?;
+        told.warnings = self.warnings[self.told_warnings..].to_vec();
+        self.told_warnings = self.warnings.len();
+        Some(told)
+    }
+
+    /// Takes in warnings that are new.
+    fn warned(&mut self, warnings: &Value) {
+        for warning in warnings.as_array().into_iter().flatten() {
+            let warning = warning.as_str().unwrap_or_default();
+            if !self.warnings.iter().any(|known| known == warning) {
+                self.warnings.push(warning.to_owned());
+            }
+        }
+    }
+
+    fn happened(&mut self, event: Event) -> Option<Happening> {
         let Event { id, at, what } = event;
         self.read = self.read.max(id);
         match what {
@@ -228,7 +279,12 @@ impl Story {
             }
             What::Exited { state, output } => self.exited(at, &state, &output),
             What::Ended(ended) => {
-                let sentence = ended.sentence();
+                let mut sentence = ended.sentence();
+                // Its reason says so: rolled back by hand.
+                if let (true, Some(reason)) = (self.to_version, sentence.strip_prefix("promoted: "))
+                {
+                    sentence = reason.to_owned();
+                }
                 self.state = None;
                 self.ended = Some(ended.clone());
                 let mut told = self.happening(at, Kind::Ended, sentence);
@@ -256,6 +312,7 @@ impl Story {
             by: None,
             ended: None,
             exit_code: None,
+            warnings: Vec::new(),
         }
     }
 
@@ -277,6 +334,16 @@ impl Story {
                         format!("release of {application} began: {}", steps.join(", "))
                     }
                     Request::Rollback { .. } => format!("rollback of {application} began"),
+                    Request::ToVersion(to) => {
+                        self.to_version = true;
+                        let version = &to.to_version;
+                        match &to.function_name {
+                            Some(function) => format!(
+                                "rollback of {application} began: {function} to version {version}"
+                            ),
+                            None => format!("rollback of {application} to version {version} began"),
+                        }
+                    }
                     Request::Wire { .. } => format!("wiring of {application} began"),
                     Request::Unwire { .. } => format!("unwiring of {application} began"),
                 }
@@ -289,7 +356,8 @@ impl Story {
         self.happening(at, Kind::Started, text)
     }
 
-    fn entered(&self, at: Timestamp, state: &str, input: &Value) -> Option<Happening> {
+    fn entered(&mut self, at: Timestamp, state: &str, input: &Value) -> Option<Happening> {
+        self.shift_begun |= matches!(state, "ShiftTraffic" | "FinalizeDeployment");
         match state {
             "AwaitApproval" | "Hold" => {
                 let asks = if state == "Hold" {
@@ -318,7 +386,19 @@ impl Story {
                 Some(told)
             }
             "RollbackDeployment" => {
-                let why = match input.get("failure") {
+                let failure = input.get("failure");
+                if input["action"] == "rollback" && failure.is_none() {
+                    let text = "takes back what is in flight, or was promoted last";
+                    return Some(self.happening(at, Kind::RollingBack, text));
+                }
+                if !self.shift_begun {
+                    let text = "the release ends before its first shift";
+                    // What failed has just been told.
+                    let why = input["reason"].as_str().filter(|_| failure.is_none());
+                    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+                    return Some(self.happening(at, Kind::Rejected, format!("{text}{why}")));
+                }
+                let why = match failure {
                     Some(failure) => failure_told(failure),
                     None => input["reason"].as_str().unwrap_or("asked for").to_owned(),
                 };
@@ -393,22 +473,39 @@ impl Story {
                 told.weight = Some(Weight::FULL);
                 Some(told)
             }
-            ("RollbackDeployment", _) => {
-                let outcome = &output["outcome"];
-                let reason = outcome["reason"].as_str().unwrap_or_default();
-                if outcome["deploymentStatus"] == "HELD" {
-                    let text = format!("traffic is not on blue; {reason}");
-                    return Some(self.happening(at, Kind::RollingBack, text));
-                }
-                let text = format!("blue has all traffic{}; {reason}", serving(outcome));
-                let mut told = self.happening(at, Kind::RollingBack, text);
-                told.weight = Some(Weight::ZERO);
-                Some(told)
-            }
+            ("RollbackDeployment", _) => Some(self.went_back(at, &output["outcome"])),
+            // It comes again until all is in force.
+            ("WireFrontDoor", _) if output.get("wiring").is_some() => None,
             ("DeployGreen" | "StartRetention" | "RetentionNotStarted", _) => None,
             _ if present.task => Some(self.happening(at, Kind::Did, format!("{state} is done"))),
             _ => None,
         }
+    }
+
+    /// How the traffic is once the rollback's state is over, by the outcome that it made.
+    fn went_back(&self, at: Timestamp, outcome: &Value) -> Happening {
+        let reason = outcome["reason"].as_str().unwrap_or_default();
+        let status = DeploymentStatus::deserialize(&outcome["deploymentStatus"]);
+        let (kind, weight, text) = match status {
+            Ok(DeploymentStatus::Rejected) => (
+                Kind::Rejected,
+                Some(Weight::ZERO),
+                "no traffic was moved".to_owned(),
+            ),
+            Ok(DeploymentStatus::Held) => (
+                Kind::RollingBack,
+                None,
+                format!("traffic stays as it is; {reason}"),
+            ),
+            _ => (
+                Kind::RollingBack,
+                Some(Weight::ZERO),
+                format!("blue has all traffic; {reason}"),
+            ),
+        };
+        let mut told = self.happening(at, kind, text);
+        told.weight = weight.or(told.weight);
+        told
     }
 
     fn looked(&self, at: Timestamp, release: &Release) -> Happening {
@@ -479,6 +576,7 @@ impl Story {
             "RunMigrations" => "migrating".to_owned(),
             "UndoMigration" => "running the migration back".to_owned(),
             "RunHook" | "AwaitHook" => "asking a hook".to_owned(),
+            "RollbackDeployment" | "RollbackAskedFor" if !self.shift_begun => "ending".to_owned(),
             "RollbackDeployment" | "RollbackAskedFor" => "rolling back".to_owned(),
             "FinalizeDeployment" | "DeploymentSuccessful" => "promoting".to_owned(),
             _ => match release.and_then(|release| release.step().map(|step| (release, step))) {
@@ -709,7 +807,7 @@ mod tests {
             exited("ShiftTraffic", json!({"failure": {"Error": "ChangedOutside",
                 "Cause": json!({"errorType": "ChangedOutside", "errorMessage": "not ours"}).to_string()}})),
             entered("RollbackDeployment", json!({"failure": {"Error": "ChangedOutside", "Cause": "not ours"}})),
-            exited("RollbackDeployment", json!({"outcome": {"reason": "not ours"}})),
+            exited("RollbackDeployment", json!({"outcome": {"deploymentStatus": "HELD", "reason": "not ours"}})),
             What::Ended(Box::new(Ended::of("FAILED", None, Some("ChangedOutside".into()), None))),
         ]);
         let (story, lines) = told(events);
@@ -721,7 +819,7 @@ mod tests {
                 "ShiftTraffic is tried again: Transient: busy",
                 "ShiftTraffic failed: ChangedOutside: not ours",
                 "all traffic goes back to blue: ChangedOutside: not ours",
-                "blue has all traffic; not ours",
+                "traffic stays as it is; not ours",
                 "changed outside (ChangedOutside)",
             ]
         );
@@ -745,6 +843,74 @@ mod tests {
         assert_eq!(
             ended(json!({"reason": "no blue", "deploymentStatus": "HELD"})),
             "traffic is not on blue; no blue"
+        );
+    }
+
+    #[test]
+    fn speaks_of_no_rollback_before_the_first_shift() {
+        let why = json!({"errorType": "Refused", "errorMessage": "no such image"}).to_string();
+        let failure = json!({"failure": {"Error": "Refused", "Cause": why}});
+        let outcome = json!({"deploymentStatus": "REJECTED", "application": "chat",
+            "functions": [], "reason": "Refused: no such image"});
+        let end = Ended::of(
+            "FAILED",
+            None,
+            Some("ValidationFailed".into()),
+            Some(outcome.to_string()),
+        );
+        let (_, lines) = told(vec![
+            entered("DeployGreen", json!({})),
+            What::Called,
+            exited("DeployGreen", failure.clone()),
+            entered("RollbackDeployment", failure),
+            exited("RollbackDeployment", json!({ "outcome": outcome })),
+            What::Ended(Box::new(end)),
+        ]);
+        assert_eq!(
+            lines,
+            [
+                "DeployGreen failed: Refused: no such image",
+                "the release ends before its first shift",
+                "no traffic was moved",
+                "rejected (ValidationFailed): Refused: no such image",
+            ]
+        );
+    }
+
+    #[test]
+    fn tells_each_warning_once_with_what_happened() {
+        let warned = |warnings: Value| release(&json!([]), &json!({ "warnings": warnings }));
+        let outcome = json!({"deploymentStatus": "SUCCESSFUL", "application": "chat",
+            "functions": [], "reason": "fine", "warnings": ["a", "b", "c"]});
+        let mut story = Story::default();
+        let events = [
+            entered("DeployGreen", json!({})),
+            exited("DeployGreen", warned(json!(["a"]))),
+            entered("ValidateGreen", json!({})),
+            exited("ValidateGreen", warned(json!(["a", "b"]))),
+            What::Ended(Box::new(Ended::of(
+                "SUCCEEDED",
+                Some(&outcome.to_string()),
+                None,
+                None,
+            ))),
+        ];
+        let told: Vec<_> = (1..)
+            .zip(events)
+            .filter_map(|(id, what)| {
+                story.tell(Event {
+                    id,
+                    at: at(id),
+                    what,
+                })
+            })
+            .collect();
+        let warnings: Vec<_> = told.iter().map(|one| one.warnings.join(",")).collect();
+        assert_eq!(warnings, ["a", "b", "c"]);
+        assert!(
+            told[0].line().ends_with("\n  warning: a"),
+            "{}",
+            told[0].line()
         );
     }
 

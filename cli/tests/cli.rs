@@ -157,3 +157,92 @@ fn the_readme_says_what_the_help_says() {
     }
     assert_eq!(seen, 9);
 }
+
+/// The program with bytes for standard input.
+fn fed(arguments: &[&str], input: &[u8]) -> (i32, String, String) {
+    let mut child = crossfade(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it can be run");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin.write_all(input).expect("it is read");
+    drop(stdin);
+    said(&child.wait_with_output().expect("it ends"))
+}
+
+fn request() -> String {
+    json!({"application": "chat", "strategy": "AllAtOnce",
+        "functions": [{"functionName": "chat-api", "alias": "live"}]})
+    .to_string()
+}
+
+#[test]
+fn reads_requests_of_every_encoding_from_a_file_and_from_standard_input() {
+    let marked = format!("\u{feff}{}", request());
+    let utf16: Vec<u8> = marked.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let swapped: Vec<u8> = marked.encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("request.json");
+    let path = file.to_str().expect("the path is text");
+    for bytes in [marked.as_bytes(), &utf16, &swapped] {
+        let (code, shown, errors) = fed(&["plan", "--offline", "-"], bytes);
+        assert_eq!((code, errors.as_str()), (0, ""), "{shown}");
+        std::fs::write(&file, bytes).expect("it can be written");
+        let (code, shown, errors) = ran(&["plan", "--offline", path]);
+        assert_eq!((code, errors.as_str()), (0, ""), "{shown}");
+    }
+}
+
+#[test]
+fn says_what_is_wrong_with_a_request_that_is_not_json() {
+    for (input, says) in [
+        (&b"application: chat\n"[..], "looks like YAML"),
+        (b"{\"application\": \"chat\",}", "remove the comma"),
+        (b"{\"application\": \"chat\" // mine\n}", "no comments"),
+        (b"{\"application\": \"caf\xe9\"}", "save it as UTF-8"),
+        (b"", "is empty"),
+    ] {
+        for verb in ["plan", "deploy"] {
+            let (code, _, errors) = fed(&[verb, "-"], input);
+            assert_eq!(code, 2, "{errors}");
+            assert!(
+                errors.contains("standard input") && errors.contains(says),
+                "{errors}"
+            );
+        }
+    }
+}
+
+#[test]
+fn refuses_a_name_before_aws_is_asked_and_proposes_one() {
+    let long = "n".repeat(90);
+    for name in ["feature/login", "build 42", "pr#7", "a:b", "", &long] {
+        let (code, shown, errors) = fed(&["deploy", "-", "--name", name], request().as_bytes());
+        assert_eq!((code, shown.as_str()), (2, ""), "{errors}");
+        let proposed = errors.split("--name ").last().unwrap_or_default().trim();
+        assert!(errors.contains("1 to 80 characters"), "{errors}");
+        // It is taken: what is wrong then is that there is no Region.
+        let (_, _, errors) = fed(&["deploy", "-", "--name", proposed], request().as_bytes());
+        assert!(errors.contains("--region"), "{proposed}: {errors}");
+    }
+}
+
+#[test]
+fn does_not_panic_when_its_reader_has_gone() {
+    for arguments in [
+        &["completions", "bash"][..],
+        &["completions", "zsh"],
+        &["--help"],
+        &["plan", "--offline", "--json", &events("prod.json")],
+    ] {
+        let (reader, writer) = std::io::pipe().expect("there are pipes");
+        drop(reader);
+        let output = crossfade(arguments)
+            .stdout(writer)
+            .output()
+            .expect("it can be run");
+        let (code, _, errors) = said(&output);
+        assert_eq!((code, errors.as_str()), (0, ""), "{arguments:?}");
+    }
+}

@@ -22,6 +22,10 @@ fn main() -> ExitCode {
             println!("roll {application} back");
             ExitCode::SUCCESS
         }
+        Ok(Ok(Request::ToVersion(to))) => {
+            println!("roll {} back to version {}", to.application, to.to_version);
+            ExitCode::SUCCESS
+        }
         Ok(Ok(Request::Wire { application, .. })) => {
             println!("have a front door of {application} call its alias");
             ExitCode::SUCCESS

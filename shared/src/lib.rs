@@ -37,4 +37,5 @@ pub mod error;
 pub mod freeze;
 pub mod rollback;
 pub mod run;
+pub mod to_version;
 pub mod wire;

@@ -93,14 +93,10 @@ impl Restored {
         Ok(Settled(self))
     }
 
-    /// How it stands: where somebody else's value stands, a person has to look.
+    /// How it stands. See [`ended`].
     #[must_use]
     pub fn status(&self) -> DeploymentStatus {
-        if self.changed_outside.is_empty() {
-            DeploymentStatus::RolledBack
-        } else {
-            DeploymentStatus::Held
-        }
+        ended(&self.record, !self.changed_outside.is_empty())
     }
 
     /// The outcome as far as the ledger knows it.
@@ -110,6 +106,18 @@ impl Restored {
         outcome.serves(&self.serves.versions, &self.serves.by);
         outcome.warnings.clone_from(&self.notes);
         outcome
+    }
+}
+
+/// How a deployment stands that does not go on to green. Before the first shift it is rejected, whoever ended
+/// it and why. After that it is rolled back; and held where somebody else moved the traffic, for a person has
+/// to look.
+#[must_use]
+pub fn ended(record: &Record, changed_outside: bool) -> DeploymentStatus {
+    match (record.has_shifted(), changed_outside) {
+        (false, _) => DeploymentStatus::Rejected,
+        (true, false) => DeploymentStatus::RolledBack,
+        (true, true) => DeploymentStatus::Held,
     }
 }
 
@@ -359,9 +367,10 @@ async fn put_back(
 /// Closes a deployment whose traffic has been put back: its locks are free again, and its row says
 /// how it ended.
 pub async fn close(ledger: &Ledger, settled: &Settled, now: Timestamp) -> Result<(), Error> {
-    let status = match settled.record.footprint {
-        Some(_) => Status::RolledBack,
-        None => Status::Rejected,
+    let status = if settled.record.has_shifted() {
+        Status::RolledBack
+    } else {
+        Status::Rejected
     };
     ledger.end(&settled.record, status, now, None).await
 }
@@ -424,6 +433,7 @@ mod tests {
             alarms: Vec::new(),
             footprint: None,
             weight: Weight::FULL,
+            shift_begun: true,
             steps: Vec::new(),
             token: None,
             asked: None,
@@ -438,6 +448,41 @@ mod tests {
 
     fn at(time: &str) -> Timestamp {
         time.parse().unwrap()
+    }
+
+    #[test]
+    fn is_rejected_until_green_may_have_had_traffic() {
+        let record = |shift_begun, weight| Record {
+            status: Status::RollingBack,
+            shift_begun,
+            weight,
+            ..promoted()
+        };
+        for (record, changed_outside, status) in [
+            (
+                record(false, Weight::ZERO),
+                false,
+                DeploymentStatus::Rejected,
+            ),
+            (
+                record(false, Weight::ZERO),
+                true,
+                DeploymentStatus::Rejected,
+            ),
+            (
+                record(true, Weight::ZERO),
+                false,
+                DeploymentStatus::RolledBack,
+            ),
+            (
+                record(false, Weight::FULL),
+                false,
+                DeploymentStatus::RolledBack,
+            ),
+            (record(true, Weight::FULL), true, DeploymentStatus::Held),
+        ] {
+            assert_eq!(ended(&record, changed_outside), status, "{record:?}");
+        }
     }
 
     #[test]

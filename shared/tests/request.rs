@@ -179,6 +179,23 @@ fn a_rollback_by_hand() {
 }
 
 #[test]
+fn reads_a_rollback_to_a_version() {
+    for more in [
+        json!({}),
+        json!({"functionName": "chat-api", "reason": "slow since 10:40"}),
+    ] {
+        let mut request = json!({"action": "rollback", "application": "chat", "toVersion": "3"});
+        let fields = request.as_object_mut().unwrap();
+        fields.extend(more.as_object().unwrap().clone());
+        let parsed = Request::parse(&request).unwrap();
+        assert!(matches!(parsed, Request::ToVersion(_)), "{parsed:?}");
+        assert_eq!(parsed.application().as_ref(), "chat");
+        assert_eq!(serde_json::to_value(&parsed).unwrap(), request);
+        assert_carried(&parsed);
+    }
+}
+
+#[test]
 fn a_front_door_is_wired_alone_or_before_a_release() {
     let stage = json!({
         "type": "apiGateway", "apiId": "a1b2c3d4e5", "stage": "$default", "alias": "production",

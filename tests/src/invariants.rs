@@ -336,7 +336,7 @@ impl Run {
     }
 
     fn is_rollback_by_hand(&self) -> bool {
-        self.input["action"] == "rollback"
+        self.input["action"] == "rollback" && self.input["toVersion"].is_null()
     }
 
     fn status(&self) -> String {

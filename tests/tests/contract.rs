@@ -451,6 +451,10 @@ fn every_choice_finds_what_it_looks_at() {
         let next = choose("Route", json!({ "action": action, "frontDoor": {} }));
         assert_eq!(next, "RollbackDeployment", "{action}");
     }
+    for version in [json!("3"), json!(3)] {
+        let back = json!({"action": "rollback", "toVersion": version});
+        assert_eq!(choose("Route", back), "DeployGreen");
+    }
     for wired in [
         json!({"action": "wire"}),
         json!({"action": "unwire"}),

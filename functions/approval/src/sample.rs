@@ -99,6 +99,7 @@ pub fn record(asked: Asked) -> Record {
         alarms: Vec::new(),
         footprint: Some(serde_json::from_value(footprint).unwrap()),
         weight: asked.weight,
+        shift_begun: true,
         steps: vec![step(10, 1), step(50, 6)],
         token: Some("a token".to_owned()),
         asked: Some(Box::new(asked)),

@@ -6,6 +6,7 @@
 
 mod green;
 mod locks;
+mod requested;
 
 use std::{collections::BTreeMap, env};
 
@@ -31,14 +32,14 @@ use crossfade::{
         migration::Migration,
         names::FunctionName,
         plan::{Plan, Step},
-        release::{DeploymentStatus, Hold, Position, Release, Target},
+        release::{DeploymentStatus, GoesBack, Hold, Position, Release, Target},
         weight::Weight,
     },
     error::Error,
     wire::{
         notice::Notice,
         outcome::{FunctionOutcome, Outcome},
-        request::{ReleaseRequest, Request},
+        request::ReleaseRequest,
         task::{Task, task},
     },
 };
@@ -90,17 +91,23 @@ impl Handler {
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
         let mut task = task(payload)?;
         let mut warnings = wired(&mut task.state);
-        let request = asked(&task.state)?;
-        let (admitted, seen) = self.admit(&request, &task).await?;
-        let by = request.override_freeze.as_ref();
-        let by = by.filter(|_| admitted.overrides_windows);
+        let requested = Box::pin(self.requested(&task)).await?;
+        warnings.extend(requested.warnings);
+        let (mut request, back) = (requested.release, requested.back);
+        let (admitted, seen) = self.admit(&request, &task, back.as_ref()).await?;
+        let by = request.override_freeze.clone();
+        let by = by.as_ref().filter(|_| admitted.overrides_windows);
 
-        let taken = Box::pin(self.take_locks(&task, &request, by)).await?;
+        let request_of = back.as_ref().and_then(|back| back.request_of.as_deref());
+        let taken = Box::pin(self.take_locks(&task, &request, by, request_of)).await?;
         let Locked {
             admitted: again,
             observed,
             blues,
         } = self.admit_locked(&request, &task, seen).await?;
+        if back.is_some() {
+            requested::keep_the_others(&mut request, &observed.functions);
+        }
         let names = request.functions.iter().map(|asked| &asked.function_name);
         let bypasses = try_join_all(names.map(|name| self.functions.bypasses(name))).await?;
         let mut door = observed.door;
@@ -133,6 +140,7 @@ impl Handler {
             application: request.application.clone(),
             started_at: task.now,
             functions,
+            goes_back: back,
             left_out,
             past,
             plan,
@@ -211,10 +219,15 @@ impl Handler {
         &self,
         request: &ReleaseRequest,
         task: &Task,
+        back: Option<&GoesBack>,
     ) -> Result<(Admission, Seen), Error> {
+        let limits = match back {
+            Some(_) => limits().at_any_time(),
+            None => limits(),
+        };
         let stack = Seen {
             place: Place::of(&task.execution),
-            limits: Read::Seen(limits()),
+            limits: Read::Seen(limits),
             // The state that wires asked the windows before it wrote, and only behind it is this here.
             wired: request.front_door.is_some(),
             ..Seen::default()
@@ -368,17 +381,6 @@ fn moving(
         functions.extend(same.into_iter().map(|one| one.target));
     }
     (functions, left_out)
-}
-
-/// Reads the request, which has to be of a release.
-fn asked(state: &Value) -> Result<Box<ReleaseRequest>, Error> {
-    match Request::parse(state) {
-        Ok(Request::Release(request)) => Ok(request),
-        Ok(Request::Rollback { .. } | Request::Wire { .. } | Request::Unwire { .. }) => {
-            Err(Error::InvalidRequest("not a release".into()))
-        }
-        Err(problems) => Err(Error::InvalidRequest(problems.to_string())),
-    }
 }
 
 /// Takes out of a request what the state that wired its front door has to say. Only behind that state

@@ -38,6 +38,7 @@ impl Handler {
         task: &Task,
         request: &ReleaseRequest,
         override_freeze: Option<&OverrideFreeze>,
+        request_of: Option<&str>,
     ) -> Result<Vec<String>, Error> {
         let functions: Vec<&FunctionName> = request
             .functions
@@ -53,6 +54,7 @@ impl Handler {
             alarms: &request.analysis.alarms,
             on_hold_timeout: request.hold_ends(),
             override_freeze,
+            request_of,
             now: task.now,
         };
         let mut warnings = Vec::new();
@@ -105,13 +107,15 @@ impl Handler {
             )));
         };
         let why = Why {
-            reason: format!("its execution ended {status} without making traffic whole"),
+            reason: format!("its execution ended {status}"),
             evidence: Evidence::default(),
             at: task.now,
         };
+        let mut shifted = false;
         if let Some(restored) =
             rollback::restore(&self.traffic, &self.ledger, holder, &why, Late::Possible).await?
         {
+            shifted = restored.record.has_shifted();
             let settled = restored.settle(&self.traffic).await?;
             rollback::close(&self.ledger, &settled, task.now).await?;
             let outcome = settled.outcome(settled.status());
@@ -124,8 +128,13 @@ impl Handler {
             status,
             "Took over a dead holder's locks."
         );
+        let traffic = if shifted {
+            "its traffic was put back first"
+        } else {
+            "it had moved no traffic"
+        };
         Ok(format!(
-            "took over the locks of {holder}, which ended {status}; its traffic was put back first"
+            "took over the locks of {holder}, which ended {status}; {traffic}"
         ))
     }
 }

@@ -57,7 +57,7 @@ impl Handler {
             _ => release.footprint().unread(),
         };
         let leave = self.ledger.leave(&task.execution);
-        let moved = match self.traffic.promote(leave, &known, from).await {
+        let moved = match Box::pin(self.traffic.promote(leave, &known, from)).await {
             Ok(moved) => moved,
             Err(error) => {
                 return Err(explain(&self.ledger, &task.execution, task.retries, error).await);
@@ -86,7 +86,10 @@ impl Handler {
         }
         ended?;
 
-        let reason = format!("green has all traffic; {}", release.reason);
+        let mut reason = format!("green has all traffic; {}", release.reason);
+        if let Some(back) = &release.goes_back {
+            reason = format!("{}; {reason}", back.told);
+        }
         let mut outcome = Outcome::of(&release, DeploymentStatus::Successful, reason);
         outcome.retain_until = Some(until);
         outcome.serves(&moved.serves.versions, &moved.serves.by);

@@ -219,6 +219,7 @@ impl Handler {
             alarms,
             on_hold_timeout,
             override_freeze,
+            request_of: None,
             now: task.now,
         };
         match self.ledger.begin(&begin).await? {

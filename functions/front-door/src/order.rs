@@ -44,7 +44,7 @@ impl Order {
             Request::Wire { front_door, .. } => (Verb::Wire, Some(front_door), None),
             Request::Unwire { front_door, .. } => (Verb::Unwire, Some(front_door), None),
             Request::Release(release) => (Verb::Wire, release.front_door.clone(), Some(release)),
-            Request::Rollback { .. } => {
+            Request::Rollback { .. } | Request::ToVersion(_) => {
                 return Err(Error::InvalidRequest("not about a front door".into()));
             }
         };

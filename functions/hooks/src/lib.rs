@@ -59,9 +59,12 @@ fn asked(task: &Task) -> Result<Box<ReleaseRequest>, Error> {
         .ok_or_else(|| Error::InvalidRequest("the state hands no request over".into()))?;
     match Request::parse(request) {
         Ok(Request::Release(request)) => Ok(request),
-        Ok(Request::Rollback { .. } | Request::Wire { .. } | Request::Unwire { .. }) => {
-            Err(Error::InvalidRequest("not a release".into()))
-        }
+        Ok(
+            Request::Rollback { .. }
+            | Request::ToVersion(_)
+            | Request::Wire { .. }
+            | Request::Unwire { .. },
+        ) => Err(Error::InvalidRequest("not a release".into())),
         Err(problems) => Err(Error::InvalidRequest(problems.to_string())),
     }
 }

@@ -13,7 +13,7 @@ use crossfade::{
         check::Evidence,
         migration::{Came, Direction, Ran, event, kept, told_of},
         names::Application,
-        release::{DeploymentStatus, Release},
+        release::Release,
     },
     error::Error,
     rollback::{self, Settled},
@@ -135,7 +135,7 @@ impl Handler {
         ending.cause = ending.outcome.to_cause();
         tracing::info!(
             deployment.id = task.execution,
-            status = <&str>::from(DeploymentStatus::RolledBack),
+            status = <&str>::from(ending.outcome.deployment_status),
             "Ran the migration back."
         );
         Ok(ending)

@@ -77,6 +77,7 @@ pub(crate) mod tests {
             alarms: Vec::new(),
             footprint: None,
             weight: Weight::FULL,
+            shift_begun: true,
             steps: Vec::new(),
             token: None,
             asked: None,

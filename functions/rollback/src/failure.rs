@@ -8,6 +8,7 @@ use crossfade::{
         check::Evidence,
         release::{DeploymentStatus, Release},
     },
+    rollback,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -69,30 +70,10 @@ impl Failure {
         )
     }
 
-    /// The error's name in the contract. What the contract does not name is a rollback.
-    pub(crate) fn name(&self) -> &'static str {
-        let named = self
-            .error
-            .as_deref()
-            .and_then(|error| CONTRACT.iter().find(|name| **name == error));
-        named.copied().unwrap_or("DeploymentRolledBack")
-    }
-
-    /// The same, knowing the ledger: another's value that was found comes first, and then a reason
-    /// that was on record before this failure's own, such as an alarm's.
-    pub(crate) fn name_after(
-        &self,
-        record: &Record,
-        why: &Why,
-        changed_outside: bool,
-    ) -> &'static str {
-        if changed_outside {
-            "ChangedOutside"
-        } else if record.why.as_ref() == Some(why) {
-            self.name()
-        } else {
-            "DeploymentRolledBack"
-        }
+    /// The name in the contract; none of what the contract does not name, as AWS's own errors.
+    fn named(&self) -> Option<&'static str> {
+        let error = self.error.as_deref()?;
+        CONTRACT.iter().find(|name| **name == error).copied()
     }
 
     /// Why, for the record: the failure's own words and evidence, or the decision's.
@@ -101,7 +82,7 @@ impl Failure {
             let evidence = Evidence::deserialize(&state["evidence"]).unwrap_or_default();
             let reason = state["reason"]
                 .as_str()
-                .unwrap_or("it was decided to roll back");
+                .unwrap_or("it was decided to end the release");
             let reason = match answered(state, at) {
                 Some(answered) => format!("{answered}; {reason}"),
                 None => reason.to_owned(),
@@ -170,23 +151,53 @@ fn answered(state: &Value, at: Timestamp) -> Option<String> {
     known.or(unknown)
 }
 
-/// How a deployment that failed so stands.
-pub(crate) fn status(error: &str, record: &Record, changed_outside: bool) -> DeploymentStatus {
-    if changed_outside {
-        // Their value stands: a person has to look.
-        return DeploymentStatus::Held;
-    }
-    match error {
-        "InvalidRequest" | "DeploymentInProgress" => DeploymentStatus::Rejected,
-        "ValidationFailed" | "MigrationFailed" | "ChangedOutside" if record.steps.is_empty() => {
-            DeploymentStatus::Rejected
-        }
-        _ => DeploymentStatus::RolledBack,
-    }
+/// The error that an execution ends with, and how its deployment then stands, decided from what is on record
+/// of it: nothing, where it took no locks.
+///
+/// Before the first shift it is rejected, whatever failed and whoever refused, and its error is one that
+/// speaks of no rollback: [`Error::ValidationFailed`](crossfade::error::Error) for what the contract has no
+/// other name for. After that it is rolled back, or held where somebody else's value stands, and its error is
+/// none that says that nothing was begun.
+pub(crate) fn ending(
+    failure: &Failure,
+    record: Option<&Record>,
+    why: &Why,
+    changed_outside: bool,
+) -> (&'static str, DeploymentStatus) {
+    let status = record.map_or(DeploymentStatus::Rejected, |record| {
+        rollback::ended(record, changed_outside)
+    });
+    // A reason that was on record before this failure's own, such as an alarm's, is what it ends with.
+    let is_own = record.is_none_or(|record| record.why.as_ref() == Some(why));
+    let named = failure.named().filter(|_| is_own);
+    let error = match (named, status) {
+        _ if changed_outside => "ChangedOutside",
+        (
+            Some(
+                name @ ("InvalidRequest"
+                | "DeploymentInProgress"
+                | "ChangedOutside"
+                | "ValidationFailed"
+                | "MigrationFailed"),
+            ),
+            DeploymentStatus::Rejected,
+        ) => name,
+        (_, DeploymentStatus::Rejected) => "ValidationFailed",
+        (
+            Some(
+                name @ ("ChangedOutside" | "ValidationFailed" | "MigrationFailed"
+                | "DeploymentHeld" | "RollbackFailed"),
+            ),
+            _,
+        ) => name,
+        _ => "DeploymentRolledBack",
+    };
+    (error, status)
 }
 
 #[cfg(test)]
 mod tests {
+    use crossfade::domain::weight::Weight;
     use serde_json::json;
 
     use super::*;
@@ -204,24 +215,113 @@ mod tests {
     fn an_error_of_the_contract_keeps_its_name_and_its_words() {
         let state = caught("ChangedOutside", "chat:production is gone");
         let failure = Failure::of(&state);
-        assert_eq!(failure.name(), "ChangedOutside");
+        assert_eq!(failure.named(), Some("ChangedOutside"));
         assert_eq!(failure.why(&state, now()).reason, "chat:production is gone");
     }
 
+    fn failed(error: &str) -> (Value, Failure) {
+        let state = json!({"failure": {"Error": error, "Cause": "x"}});
+        let failure = Failure::of(&state);
+        (state, failure)
+    }
+
+    fn record(weight: Weight, shift_begun: bool, why: &Why) -> Record {
+        let release: Release = serde_json::from_value(json!({
+            "application": "chat", "startedAt": "2026-11-20T12:00:00Z",
+            "functions": [{"functionName": "f", "alias": "live", "blueVersion": "1", "greenVersion": "2", "revisionId": "r"}],
+            "plan": {"steps": [{"weight": 10, "bakeSeconds": 300}, {"weight": 100, "bakeSeconds": 0}]},
+            "analysis": {}, "hold": {"timeoutSeconds": 60, "onTimeout": "rollBack"}, "blueHours": 24,
+            "position": {"step": 0, "waitedSeconds": 0, "waitSeconds": 60}}))
+        .unwrap();
+        Record {
+            weight,
+            shift_begun,
+            why: Some(why.clone()),
+            ..Record::of("arn:aws:states:r:1:execution:m:chat-1", &release)
+        }
+    }
+
+    /// All that a state before the first shift can fail with: the contract's, and what it has no name for.
+    const ERRORS: [&str; 19] = [
+        "InvalidRequest",
+        "DeploymentInProgress",
+        "ChangedOutside",
+        "ValidationFailed",
+        "MigrationFailed",
+        "DeploymentRolledBack",
+        "DeploymentHeld",
+        "RollbackFailed",
+        "Refused",
+        "Transient",
+        "States.Timeout",
+        "States.TaskFailed",
+        "States.DataLimitExceeded",
+        "Lambda.TooManyRequestsException",
+        "Lambda.Unknown",
+        "Sandbox.Timedout",
+        "Runtime.ExitError",
+        "Unhandled",
+        "",
+    ];
+
     #[test]
-    fn any_other_error_is_a_rollback_that_names_it() {
-        for (error, cause) in [
-            ("Sandbox.Timedout", "{}"),
-            ("States.Timeout", ""),
-            ("Refused", "x"),
-        ] {
-            let state = json!({"failure": {"Error": error, "Cause": cause}});
-            let failure = Failure::of(&state);
-            assert_eq!(failure.name(), "DeploymentRolledBack", "{error}");
-            assert!(
-                failure.why(&state, now()).reason.starts_with(error),
+    fn rejects_whatever_fails_before_the_first_shift_and_names_no_rollback() {
+        for error in ERRORS {
+            let (state, failure) = failed(error);
+            let why = failure.why(&state, now());
+            let launched = record(Weight::ZERO, false, &why);
+            let alarm = Why {
+                reason: "alarm a fired".into(),
+                ..why.clone()
+            };
+            let told_back = record(Weight::ZERO, false, &alarm);
+            for record in [None, Some(&launched), Some(&told_back)] {
+                for changed_outside in [false, true] {
+                    let (name, status) = ending(&failure, record, &why, changed_outside);
+                    assert_eq!(status, DeploymentStatus::Rejected, "{error} {record:?}");
+                    let speaks = ["DeploymentRolledBack", "DeploymentHeld", "RollbackFailed"];
+                    assert!(!speaks.contains(&name), "{error}: {name}");
+                    assert!(CONTRACT.contains(&name), "{error}: {name}");
+                }
+            }
+            let (name, _) = ending(&failure, Some(&launched), &why, false);
+            let own = ERRORS[..5].contains(&error);
+            assert_eq!(
+                name,
+                if own { error } else { "ValidationFailed" },
                 "{error}"
             );
+            let (name, _) = ending(&failure, Some(&told_back), &why, false);
+            assert_eq!(name, "ValidationFailed", "the alarm came first: {error}");
+        }
+    }
+
+    #[test]
+    fn rolls_back_whatever_fails_once_green_may_have_had_traffic() {
+        for error in ERRORS {
+            let (state, failure) = failed(error);
+            let why = failure.why(&state, now());
+            for (weight, shift_begun) in [(Weight::ZERO, true), (Weight::FULL, false)] {
+                let record = record(weight, shift_begun, &why);
+                let (name, status) = ending(&failure, Some(&record), &why, false);
+                assert_eq!(status, DeploymentStatus::RolledBack, "{error}");
+                assert!(
+                    !["InvalidRequest", "DeploymentInProgress"].contains(&name),
+                    "{error}: {name}"
+                );
+                let (name, status) = ending(&failure, Some(&record), &why, true);
+                assert_eq!((name, status), ("ChangedOutside", DeploymentStatus::Held));
+            }
+        }
+    }
+
+    #[test]
+    fn the_reason_names_an_error_that_is_not_of_the_contract() {
+        for error in ["Sandbox.Timedout", "States.Timeout", "Refused"] {
+            let (state, failure) = failed(error);
+            assert_eq!(failure.named(), None);
+            let why = failure.why(&state, now());
+            assert!(why.reason.starts_with(error), "{error}: {}", why.reason);
         }
     }
 
@@ -240,7 +340,12 @@ mod tests {
             "evidence": {"decidedBy": "errorRate"}});
         let failure = Failure::of(&state);
         let why = failure.why(&state, now());
-        assert_eq!(failure.name(), "DeploymentRolledBack");
+        let shifted = record(Weight::FULL, true, &why);
+        let ending = ending(&failure, Some(&shifted), &why, false);
+        assert_eq!(
+            ending,
+            ("DeploymentRolledBack", DeploymentStatus::RolledBack)
+        );
         assert_eq!(
             (why.reason.as_str(), why.evidence.decided_by.as_deref()),
             ("5 of 20 requests failed", Some("errorRate"))

@@ -149,10 +149,7 @@ impl Handler {
         let Some(end) = now.ended(began, time) else {
             return Ok(false);
         };
-        let reason = format!(
-            "the execution ended {} without making traffic whole",
-            end.status
-        );
+        let reason = format!("the execution ended {}", end.status);
         let done = self
             .make_whole(execution, end.error.as_deref(), reason, time)
             .await?;
@@ -243,8 +240,8 @@ fn owed(record: &Record, said: Option<&str>) -> Option<Outcome> {
         Status::RolledBack => DeploymentStatus::RolledBack,
         Status::Preparing | Status::InFlight | Status::Held | Status::RollingBack => return None,
     };
-    // Of what did not come to be the execution knows better how: the ledger has all as rolled back
-    // whose versions were fixed.
+    // Of what did not come to be the execution knows better how: a former version of Crossfade had all as
+    // rolled back in the ledger whose versions were fixed.
     let came_to_be = |status| match status {
         DeploymentStatus::Successful | DeploymentStatus::NoChange => true,
         DeploymentStatus::RolledBack | DeploymentStatus::Rejected | DeploymentStatus::Held => false,
@@ -281,6 +278,7 @@ mod tests {
             alarms: Vec::new(),
             footprint: None,
             weight: Weight::ZERO,
+            shift_begun: false,
             steps: Vec::new(),
             token: None,
             asked: None,

@@ -153,6 +153,8 @@ impl Handler {
             // Closed already, by the janitor or by this state's first try; or it never began.
             None => self.ledger.get(&task.execution).await?,
         };
+        let (error, status) =
+            failure::ending(&failure, record.as_ref(), &why, !changed_outside.is_empty());
         let (error, mut outcome) = match &record {
             Some(record) if kept.is_some() => {
                 let mut outcome = rollback::outcome(record, DeploymentStatus::Held, &[]);
@@ -165,8 +167,6 @@ impl Handler {
                 ("DeploymentHeld", outcome)
             }
             Some(record) => {
-                let error = failure.name_after(record, &why, !changed_outside.is_empty());
-                let status = failure::status(error, record, !changed_outside.is_empty());
                 let outcome = if let Some(settled) = &settled {
                     settled.outcome(status)
                 } else {
@@ -176,7 +176,7 @@ impl Handler {
                 };
                 (error, outcome)
             }
-            None => (failure.name(), nothing_begun(&task.state, &why)),
+            None => (error, nothing_begun(&task.state, &why)),
         };
         if let Some(release) = release {
             outcome.steps = release.steps;
@@ -202,7 +202,8 @@ impl Handler {
         tracing::info!(
             deployment.id = task.execution,
             error.name = error,
-            "Traffic is whole."
+            status = <&str>::from(outcome.deployment_status),
+            "Ended the release."
         );
         Ok(Ending {
             asked_for: false,
@@ -302,7 +303,12 @@ impl Handler {
                 application,
                 reason,
             }) => (application, reason),
-            Ok(Request::Release(_) | Request::Wire { .. } | Request::Unwire { .. }) => {
+            Ok(
+                Request::Release(_)
+                | Request::ToVersion(_)
+                | Request::Wire { .. }
+                | Request::Unwire { .. },
+            ) => {
                 return Err(Error::InvalidRequest("not a rollback".into()));
             }
             Err(problems) => {
@@ -315,10 +321,7 @@ impl Handler {
             }
         };
         let why = Why {
-            reason: format!(
-                "rolled back by hand: {}",
-                reason.as_deref().unwrap_or("no reason given")
-            ),
+            reason: reason.unwrap_or_else(|| "no reason given".to_owned()),
             evidence: Evidence::default(),
             at: task.now,
         };
@@ -326,7 +329,8 @@ impl Handler {
             Ok(outcome) => outcome,
             Err(not) => {
                 let reason = format!(
-                    "application: nothing of \"{application}\" can be rolled back: no release is in flight, and {not}"
+                    "application: nothing of \"{application}\" can be rolled back: no release is in flight, and {not}; \
+                     an older version is gone back to with \"toVersion\": \"N\" (crossfade rollback {application} --to N)"
                 );
                 return self.rejected(task, &Why { reason, ..why }).await;
             }
@@ -356,15 +360,20 @@ impl Handler {
         })
     }
 
-    /// Takes back what an application has in flight, or else what it promoted last. In the inner
-    /// result: why not, in words.
+    /// Takes back what an application has in flight, or else what it promoted last, for `said`. In the
+    /// inner result: why not, in words.
     async fn take_back(
         &self,
         application: &Application,
-        why: &Why,
+        said: &Why,
     ) -> Result<Result<Outcome, String>, Error> {
         let Some(execution) = self.ledger.latest(application).await? else {
             return Ok(Err("none was ever promoted".into()));
+        };
+        let record = self.ledger.get(&execution).await?;
+        let why = &Why {
+            reason: by_hand(record.as_ref(), &said.reason),
+            ..said.clone()
         };
         if let Some(restored) =
             rollback::restore(&self.traffic, &self.ledger, &execution, why, Late::Possible).await?
@@ -395,12 +404,22 @@ impl Handler {
     }
 }
 
+/// Why a release ends that a person ends: by a rollback, or before there is anything to roll back.
+fn by_hand(record: Option<&Record>, said: &str) -> String {
+    let ended = match record {
+        Some(record) if record.status.is_open() && !record.has_shifted() => "stopped",
+        Some(_) | None => "rolled back",
+    };
+    format!("{ended} by hand: {said}")
+}
+
 /// Whether the state is a request that Route sent here. A request of another action comes here too,
-/// with what failed, when a state that was given it failed.
+/// with what failed, when a state that was given it failed. A rollback to a version is a release.
 fn is_asked_for(state: &Value) -> bool {
     let failed = state.get("failure").is_some();
+    let is_release = state.get("toVersion").is_some();
     match state.get("action") {
-        Some(action) => !failed || action == "rollback",
+        Some(action) => !failed || action == "rollback" && !is_release,
         None => false,
     }
 }
@@ -438,6 +457,10 @@ mod tests {
             (json!({"action": "rollback", "application": "chat"}), true),
             (json!({"action": "pause"}), true),
             (json!({"action": "rollback", "failure": failure}), true),
+            (
+                json!({"action": "rollback", "toVersion": "3", "failure": failure}),
+                false,
+            ),
             (json!({"action": "release", "failure": failure}), false),
             (json!({"action": "wire", "failure": failure}), false),
             (json!({"application": "chat", "failure": failure}), false),

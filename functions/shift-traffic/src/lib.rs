@@ -46,7 +46,7 @@ impl Handler {
             _ => release.footprint().unread(),
         };
         let leave = self.ledger.leave(&task.execution);
-        let moved = match self.traffic.shift(leave, &known, from, to).await {
+        let moved = match Box::pin(self.traffic.shift(leave, &known, from, to)).await {
             Ok(moved) => moved,
             Err(error) => {
                 return Err(explain(&self.ledger, &task.execution, task.retries, error).await);

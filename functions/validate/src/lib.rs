@@ -13,6 +13,7 @@ use std::{cmp::Ordering, time::Duration};
 
 use crossfade::{
     aws::{
+        executions::Executions,
         functions::{Functions, RunSettings},
         health::HealthChecks,
         ledger::Ledger,
@@ -23,8 +24,9 @@ use crossfade::{
         release::{Release, Target},
     },
     error::Error,
+    to_version,
     wire::{
-        request::{FunctionRequest, MAX_VALIDATION_SECONDS, ReleaseRequest, Request},
+        request::{FunctionRequest, MAX_VALIDATION_SECONDS, Request},
         task::{state, task},
     },
 };
@@ -48,6 +50,7 @@ const SHOWN: usize = 10;
 /// What the handler acts on.
 #[derive(Debug)]
 pub struct Handler {
+    executions: Executions,
     functions: Functions,
     health: HealthChecks,
     ledger: Ledger,
@@ -80,6 +83,7 @@ impl Handler {
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
+            executions: Executions::new(config),
             functions: Functions::new(config),
             health: HealthChecks::new(config),
             ledger: Ledger::new(config),
@@ -98,20 +102,14 @@ impl Handler {
         let request = task
             .request
             .ok_or_else(|| Error::InvalidRequest("the state hands no request over".into()))?;
-        let request = match Request::parse(&request) {
-            Ok(Request::Release(request)) => request,
-            Ok(Request::Rollback { .. } | Request::Wire { .. } | Request::Unwire { .. }) => {
-                return Err(Error::InvalidRequest("not a release".into()));
-            }
-            Err(problems) => return Err(Error::InvalidRequest(problems.to_string())),
-        };
+        let functions = Box::pin(self.functions_of(&request, &release)).await?;
 
         let begun = Instant::now();
         let rooms = Rooms::new(&self.functions);
         let pairs = release
             .functions
             .iter()
-            .filter_map(|target| Some((target, asked(&request, target)?)));
+            .filter_map(|target| Some((target, asked(&functions, target)?)));
         // Before the first test runs: where this fails, the state is tried again with all of them.
         let runs = pairs.clone().map(|(target, asked)| self.run(target, asked));
         let runs = try_join_all(runs).await?;
@@ -167,6 +165,35 @@ impl Handler {
         run.await.map(Some)
     }
 
+    /// The functions as the request has them: a rollback to a version has those of the release that its own
+    /// is made of, with the same smoke tests.
+    async fn functions_of(
+        &self,
+        request: &Value,
+        release: &Release,
+    ) -> Result<Vec<FunctionRequest>, Error> {
+        match Request::parse(request) {
+            Ok(Request::Release(request)) => Ok(request.functions),
+            Ok(Request::ToVersion(_)) => {
+                let from = release.goes_back.as_ref();
+                let Some(execution) = from.and_then(|back| back.request_of.as_deref()) else {
+                    return Ok(Vec::new());
+                };
+                let input = self.executions.input(execution).await?;
+                let request = input.and_then(to_version::release).ok_or_else(|| {
+                    Error::ValidationFailed(format!(
+                        "the request of {execution} cannot be read any more, so green cannot be tested"
+                    ))
+                })?;
+                Ok(request.functions)
+            }
+            Ok(Request::Rollback { .. } | Request::Wire { .. } | Request::Unwire { .. }) => {
+                Err(Error::InvalidRequest("not a release".into()))
+            }
+            Err(problems) => Err(Error::InvalidRequest(problems.to_string())),
+        }
+    }
+
     /// Runs a function's smoke tests, one after the other, and judges its cold start.
     async fn prove(
         &self,
@@ -216,9 +243,8 @@ fn evidence(proofs: &[Proof]) -> Evidence {
     }
 }
 
-fn asked<'a>(request: &'a ReleaseRequest, target: &Target) -> Option<&'a FunctionRequest> {
-    request
-        .functions
+fn asked<'a>(functions: &'a [FunctionRequest], target: &Target) -> Option<&'a FunctionRequest> {
+    functions
         .iter()
         .find(|asked| asked.function_name == target.function_name)
 }

@@ -2,6 +2,7 @@
 
 use aws_sdk_sfn::{Client, types::ExecutionStatus};
 use chrono::TimeDelta;
+use serde_json::Value;
 
 use super::{
     classify::{classify, is},
@@ -94,6 +95,23 @@ impl Executions {
                 said: now.output.or(now.cause),
             })),
             Err(error) if is(&error, "ExecutionDoesNotExist") => Ok(Execution::Unknown),
+            Err(error) => Err(classify("DescribeExecution", &error)),
+        }
+    }
+
+    /// What an execution was started with; none when Step Functions does not know it any more.
+    pub async fn input(&self, execution: &str) -> Result<Option<Value>, Error> {
+        match self
+            .client
+            .describe_execution()
+            .execution_arn(execution)
+            .send()
+            .await
+        {
+            Ok(now) => Ok(now
+                .input
+                .and_then(|input| serde_json::from_str(&input).ok())),
+            Err(error) if is(&error, "ExecutionDoesNotExist") => Ok(None),
             Err(error) => Err(classify("DescribeExecution", &error)),
         }
     }

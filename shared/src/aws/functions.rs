@@ -364,6 +364,26 @@ impl Functions {
         }
     }
 
+    /// Whether a function has a published version.
+    pub async fn has_version(
+        &self,
+        function: &FunctionName,
+        version: &Version,
+    ) -> Result<bool, Error> {
+        let found = self
+            .client
+            .get_function()
+            .function_name(function.as_ref())
+            .qualifier(version.as_ref())
+            .send()
+            .await;
+        match found {
+            Ok(_) => Ok(true),
+            Err(error) if is(&error, "ResourceNotFoundException") => Ok(false),
+            Err(error) => Err(classify(&format!("GetFunction of {function}"), &error)),
+        }
+    }
+
     /// Describes how a published version runs.
     pub async fn run_settings(
         &self,

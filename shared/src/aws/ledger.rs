@@ -8,6 +8,7 @@
 //! | fix the versions, and arm the alarms              | TransactWriteItems  | `DEPLOYMENT#…`, `ALARM#…` each       |
 //! | record a shift (and keep the alarms' copy true)   | TransactWriteItems  | the same                             |
 //! | which deployments watch this alarm                | Query `ALARM#name`  | with all that a rollback needs       |
+//! | record that the first shift begins, or was refused| UpdateItem          | `DEPLOYMENT#…`                       |
 //! | tell a deployment to go back to blue              | UpdateItem          | `DEPLOYMENT#…`                       |
 //! | ask a person, and take in that one has answered   | UpdateItem          | `DEPLOYMENT#…`                       |
 //! | wish for a hold, or for the end of the plan       | UpdateItem          | `DEPLOYMENT#…`                       |
@@ -27,6 +28,7 @@
 //! holder and never expire by time: a holder is dead when Step Functions says so. The TTL attribute
 //! `expiresAt` only sweeps up what has ended; it is compared nowhere (AWS-FACTS 8).
 
+mod first_shift;
 mod migrations;
 mod owed;
 mod people;
@@ -42,8 +44,8 @@ use aws_sdk_dynamodb::{
     Client,
     operation::transact_write_items::builders::TransactWriteItemsFluentBuilder,
     types::{
-        Delete, KeysAndAttributes, Put, ReturnValue, ReturnValuesOnConditionCheckFailure,
-        TransactWriteItem, Update,
+        AttributeValue, Delete, KeysAndAttributes, Put, ReturnValue,
+        ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
     },
 };
 
@@ -93,6 +95,8 @@ pub struct Begin<'a> {
     pub on_hold_timeout: OnHoldTimeout,
     /// Who releases outside of the stack's windows, where somebody does.
     pub override_freeze: Option<&'a OverrideFreeze>,
+    /// The execution whose input has the request, where that is another one.
+    pub request_of: Option<&'a str>,
     /// When.
     pub now: Timestamp,
 }
@@ -116,6 +120,16 @@ pub struct Leave<'a> {
 }
 
 impl Leave<'_> {
+    /// See [`Ledger::begin_first_shift`].
+    pub async fn begin_first_shift(&self) -> Result<bool, Error> {
+        self.ledger.begin_first_shift(self.execution).await
+    }
+
+    /// See [`Ledger::first_shift_refused`].
+    pub async fn first_shift_refused(&self) -> Result<(), Error> {
+        self.ledger.first_shift_refused(self.execution).await
+    }
+
     /// Asks whether it is still there.
     ///
     /// # Errors
@@ -191,6 +205,9 @@ impl Ledger {
         if let Some(overridden) = begin.override_freeze {
             row = row.item("overrideFreeze", json(overridden));
         }
+        if let Some(other) = begin.request_of {
+            row = row.item("requestOf", s(other));
+        }
         items.push(write_put(row));
         items.push(self.row_of_running(begin.execution, begin.application));
         match self.transact(items).send().await {
@@ -227,13 +244,15 @@ impl Ledger {
         let update = self
             .update(key(&deployment(execution), ONE))
             .update_expression(
-                "SET #status = :inFlight, footprint = :footprint, weight = :weight, attempt = :attempt",
+                "SET #status = :inFlight, footprint = :footprint, weight = :weight, attempt = :attempt, \
+                 shiftBegun = :not",
             )
             .condition_expression(
                 "#status = :preparing OR (#status = :inFlight AND attempt <= :attempt)",
             )
             .expression_attribute_values(":preparing", s(Status::Preparing.word()))
             .expression_attribute_values(":attempt", n(i64::from(attempt)))
+            .expression_attribute_values(":not", AttributeValue::Bool(false))
             .expression_attribute_values(":weight", n(0));
         self.moved(execution, release, update).await
     }
@@ -471,6 +490,13 @@ impl Ledger {
     pub async fn get(&self, execution: &str) -> Result<Option<Record>, Error> {
         let row = self.row(key(&deployment(execution), ONE)).await?;
         row.as_ref().map(record).transpose()
+    }
+
+    /// The execution whose input has a deployment's request, where that is another one: a rollback to a
+    /// version has that of an earlier release.
+    pub async fn request_of(&self, execution: &str) -> Result<Option<String>, Error> {
+        let row = self.row(key(&deployment(execution), ONE)).await?;
+        Ok(row.and_then(|row| text(&row, "requestOf")))
     }
 
     /// A deployment's leave to move traffic to green.

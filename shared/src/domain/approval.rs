@@ -222,6 +222,11 @@ impl Asked {
             Decision::Promote => Some(Weight::FULL),
             _ => None,
         };
+        let back = if release.steps.is_empty() {
+            "the release ends, and all traffic stays on blue"
+        } else {
+            "all traffic goes back to blue"
+        };
         let (seconds, on_silence) = match kind {
             AskedKind::Approval => (
                 release.approval.timeout_seconds,
@@ -229,14 +234,14 @@ impl Asked {
                     OnApprovalTimeout::Hold => {
                         "traffic is held as it is, and a person is called again"
                     }
-                    OnApprovalTimeout::RollBack => "all traffic goes back to blue",
+                    OnApprovalTimeout::RollBack => back,
                     OnApprovalTimeout::Proceed => "it goes on as if it had been approved",
                 },
             ),
             AskedKind::Hold => (
                 release.hold.timeout_seconds,
                 match release.hold.on_timeout {
-                    OnHoldTimeout::RollBack => "all traffic goes back to blue",
+                    OnHoldTimeout::RollBack => back,
                     OnHoldTimeout::Leave => {
                         "traffic stays split as it is, and the locks stay taken"
                     }
@@ -282,6 +287,9 @@ impl Asked {
             Word::Approve | Word::Resume => go_on(),
             Word::Promote => "puts all traffic on green now".to_owned(),
             Word::Reject => "does not go on, and does what the request says of that".to_owned(),
+            Word::RollBack if self.weight == Weight::ZERO => {
+                "ends the release, and leaves all traffic on blue".to_owned()
+            }
             Word::RollBack => "puts all traffic back on blue".to_owned(),
             Word::Silence => self.on_silence.clone(),
         }

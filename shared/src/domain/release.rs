@@ -275,6 +275,18 @@ pub enum DeploymentStatus {
     Rejected,
 }
 
+/// What a release carries of the rollback by hand that it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GoesBack {
+    /// What it is, in words.
+    pub told: String,
+    /// The execution whose input has the request that this release is made of; none where it is made of what
+    /// the ledger knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_of: Option<String>,
+}
+
 /// A release between two states of the execution.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -285,6 +297,9 @@ pub struct Release {
     pub started_at: Timestamp,
     /// The functions with both versions.
     pub functions: Vec<Target>,
+    /// The rollback by hand that it is, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goes_back: Option<GoesBack>,
     /// Functions whose green serves already: they are locked like the others, and nothing is done to
     /// them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -15,6 +15,7 @@ mod release;
 mod rules;
 mod size;
 mod smoke_test;
+mod to_version;
 mod traffic;
 
 use deserr::Deserr;
@@ -43,9 +44,10 @@ pub use self::size::{MAX_DEPTH, MAX_REQUEST_BYTES};
 pub use self::smoke_test::{
     Expect, MAX_PAYLOAD_BYTES, MAX_POINTERS, MAX_VALIDATION_SECONDS, SmokeTest,
 };
+pub use self::to_version::{ToVersion, request_of, request_on_record};
 pub use self::traffic::{Alb, Behind, HttpApi, RestApi, Route53, Traffic};
 use crate::domain::bounds::{shown, text};
-use crate::domain::names::{Application, NameError, ensure};
+use crate::domain::names::{Application, FunctionName, NameError, Version, ensure};
 
 /// What is asked for, by the field `action`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -62,6 +64,10 @@ pub enum Request {
         #[serde(skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
     },
+    /// Release a version that was published before, as a rollback by hand: `action` is `"rollback"`, and
+    /// there is a `toVersion`.
+    #[serde(rename = "rollback")]
+    ToVersion(ToVersion),
     /// Have a front door call an alias, and release nothing: `action` is `"wire"`.
     #[serde(rename_all = "camelCase")]
     Wire {
@@ -93,6 +99,16 @@ struct RollbackRequest {
     #[schemars(length(min = 1, max = 1000))]
     #[deserr(default, from(Option<Reason>) = Reason::optional)]
     reason: Option<String>,
+    /// A published version to go back to, whichever release it was of. When absent, the release in flight
+    /// is taken back, or else the one that was promoted last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Version")]
+    #[deserr(default)]
+    to_version: Option<Version>,
+    /// The one function that goes back to `toVersion`. When absent, all of the application do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[deserr(default)]
+    function_name: Option<FunctionName>,
 }
 
 /// A front door that is to call an alias.
@@ -144,6 +160,8 @@ impl Deserr<Problems> for Reason {
 
 fn with_rollback(schema: &mut Schema) {
     with_action(schema, "rollback");
+    let together = json_schema!({ "functionName": ["toVersion"] });
+    schema.insert("dependentRequired".to_owned(), together.into());
 }
 
 fn with_wire(schema: &mut Schema) {
@@ -185,16 +203,7 @@ impl Request {
         let action = fields.remove("action");
         match action.as_ref().map(|action| (action, action.as_str())) {
             None | Some((_, Some("release"))) => release(fields, Vec::new()),
-            Some((_, Some("rollback"))) => {
-                let RollbackRequest {
-                    application,
-                    reason,
-                } = deserr::deserialize::<_, _, Problems>(Value::Object(fields))?;
-                Ok(Self::Rollback {
-                    application,
-                    reason,
-                })
-            }
+            Some((_, Some("rollback"))) => rollback(fields),
             Some((_, Some("wire"))) => {
                 let WireRequest {
                     application,
@@ -239,6 +248,7 @@ impl Request {
     pub fn application(&self) -> &Application {
         match self {
             Self::Release(release) => &release.application,
+            Self::ToVersion(to) => &to.application,
             Self::Rollback { application, .. }
             | Self::Wire { application, .. }
             | Self::Unwire { application, .. } => application,
@@ -269,6 +279,34 @@ fn plain(schema: &mut Schema) {
 /// A value as a person would name it in a sentence.
 fn shown_json(value: &Value) -> String {
     shown::<Value>(&deserr::IntoValue::into_value(value.clone()))
+}
+
+/// Reads a rollback by hand.
+fn rollback(fields: Map<String, Value>) -> Result<Request, Problems> {
+    let fields = Value::Object(fields);
+    let broken = Problems::found(rules::broken_rollback(&fields));
+    let RollbackRequest {
+        application,
+        reason,
+        to_version,
+        function_name,
+    } = match (deserr::deserialize::<_, _, Problems>(fields), broken) {
+        (Ok(request), None) => request,
+        (Ok(_), Some(broken)) => return Err(broken),
+        (Err(wrong), broken) => return Err(wrong.and(broken)),
+    };
+    Ok(match to_version {
+        Some(to_version) => Request::ToVersion(ToVersion {
+            application,
+            to_version,
+            function_name,
+            reason,
+        }),
+        None => Request::Rollback {
+            application,
+            reason,
+        },
+    })
 }
 
 /// Reads a request about a front door alone.
@@ -309,9 +347,10 @@ impl<'de> Deserialize<'de> for ReleaseRequest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Request::deserialize(deserializer)? {
             Request::Release(release) => Ok(*release),
-            Request::Rollback { .. } | Request::Wire { .. } | Request::Unwire { .. } => {
-                Err(serde::de::Error::custom("this is not a release"))
-            }
+            Request::Rollback { .. }
+            | Request::ToVersion(_)
+            | Request::Wire { .. }
+            | Request::Unwire { .. } => Err(serde::de::Error::custom("this is not a release")),
         }
     }
 }

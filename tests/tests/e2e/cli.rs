@@ -25,6 +25,9 @@ pub(crate) fn tests() -> Vec<Test> {
         test("cli_holds_and_promotes", holds_and_promotes),
         test("cli_skips_the_rest", skips_the_rest),
         test("cli_rolls_back", rolls_back),
+        test("cli_rolls_back_to_a_version", rolls_back_to_a_version),
+        test("cli_exits_with_a_rejection", rejected),
+        test("cli_tells_warnings", warnings),
         test("cli_tells_status_and_history", status_and_history),
         test("cli_exits_with_how_it_ended", ends),
         test("cli_exits_with_a_hold_that_was_left", left),
@@ -649,6 +652,120 @@ async fn rolls_back(case: Case) {
             .out
             .contains("taken back after that: rolled back by hand"),
         "{history:?}"
+    );
+}
+
+async fn rolls_back_to_a_version(case: Case) {
+    let target = case.blue().await;
+    let (code, _) = deployed(&case, "r", &case.request(json!({}))).await;
+    assert_eq!(code, 0);
+    target.update(Behaviour::healthy("third")).await;
+    let (code, _) = deployed(&case, "next", &case.request(json!({}))).await;
+    assert_eq!(code, 0);
+    on(&target, "3").await;
+    let application = format!("app-{}", case.name);
+    // What there is to plan is said before.
+    let back = json!({"action": "rollback", "application": application, "toVersion": "1"});
+    let said = ended(spawn(&case, &["plan", "-"], &back.to_string())).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.out.contains("100 %"), "{said:?}");
+    let to = |version| {
+        let typed = ["rollback", &application, "--to", version, "--every", "0.2"];
+        typed.map(str::to_owned)
+    };
+    let typed = to("1");
+    let said = crossfade(&case, &typed.each_ref().map(String::as_str)).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    for part in [
+        " to version 1 began",
+        "rolled back by hand to version 1: (ada)",
+    ] {
+        assert!(said.out.contains(part), "{part}: {}", said.out);
+    }
+    on(&target, "1").await;
+    for (version, says) in [("77", "has no version 77"), ("$LATEST", "toVersion")] {
+        let typed = to(version);
+        let said = crossfade(&case, &typed.each_ref().map(String::as_str)).await;
+        assert_eq!(said.code, 2, "{said:?}");
+        assert!(
+            format!("{}{}", said.out, said.err).contains(says),
+            "{said:?}"
+        );
+    }
+    on(&target, "1").await;
+}
+
+/// What AWS refuses, and what is stopped, before the first shift.
+async fn rejected(case: Case) {
+    let target = case.blue_and(Behaviour::slow("green", 3000)).await;
+    let denied = Fault::new("access-denied")
+        .on("lambda", "PublishVersion")
+        .about(&target.name);
+    let denied = case.world.fault(denied.always()).await;
+    let mut request = case.request(json!({}));
+    request["functions"][0]["smokeTests"] = json!([{"name": "health"}]);
+    let refused = name(&case, "refused");
+    let deploy = [
+        "deploy", "-", "--watch", "--every", "0.2", "--name", &refused,
+    ];
+    let said = ended(spawn(&case, &deploy, &request.to_string())).await;
+    case.watch(&execution(&case, &refused));
+    case.world.mend(denied).await;
+    assert_eq!(said.code, 5, "{said:?}");
+    for part in [
+        "the release ends before its first shift",
+        "no traffic was moved",
+        "rejected",
+    ] {
+        assert!(said.out.contains(part), "{part}: {}", said.out);
+    }
+    assert!(!said.out.contains("blue"), "{}", said.out);
+    let status = crossfade(&case, &["status", &refused]).await;
+    assert!(status.out.contains("REJECTED"), "{status:?}");
+
+    let (child, stopped) = deploying(&case, &name(&case, "stopped"), &request).await;
+    stopped.wait_for_state("ValidateGreen", 1).await;
+    stopped.stop().await;
+    let said = ended(child).await;
+    assert_eq!(said.code, 5, "{said:?}");
+    on(&target, "1").await;
+}
+
+/// What people should know is said wherever a release is shown.
+async fn warnings(case: Case) {
+    let target = case.blue().await;
+    // An event source would be one; a permission of the function itself needs less.
+    target
+        .lambda()
+        .add_permission()
+        .function_name(&target.name)
+        .statement_id("past-the-alias")
+        .action("lambda:InvokeFunction")
+        .principal("events.amazonaws.com")
+        .send()
+        .await
+        .expect("it can be added");
+    let name = name(&case, "r");
+    let deploy = ["deploy", "-", "--watch", "--every", "0.2", "--name", &name];
+    let request = case.request(json!({})).to_string();
+    let said = ended(spawn(&case, &deploy, &request)).await;
+    case.watch(&execution(&case, &name));
+    assert_eq!(said.code, 0, "{said:?}");
+    let watched = crossfade(&case, &["watch", &name]).await;
+    let history = crossfade(&case, &["history", &name]).await;
+    for told in [&said, &watched, &history] {
+        let count = told.out.matches("warning: ").count();
+        assert_eq!(count, 1, "once: {}", told.out);
+    }
+    let status = crossfade(&case, &["status", &name]).await;
+    assert!(status.out.contains("  warning  "), "{}", status.out);
+    let status = crossfade(&case, &["status", &name, "--json"])
+        .await
+        .object();
+    assert_eq!(
+        status["warnings"].as_array().map(Vec::len),
+        Some(1),
+        "{status}"
     );
 }
 

@@ -82,6 +82,15 @@ pub(crate) fn tests() -> Vec<Test> {
         test("door_alb_rollback_within_retention", |case| {
             taken_back(case, Rule)
         }),
+        test("door_alb_back_to_a_version", |case| {
+            back_to_a_version(case, Rule)
+        }),
+        test("door_alb_back_to_a_version_at_the_default_action", |case| {
+            back_to_a_version(case, Listener)
+        }),
+        test("door_route53_back_to_a_version", |case| {
+            back_to_a_version(case, Zone)
+        }),
         test("door_alb_moved_by_someone_else", |case| {
             changed_outside(case, Rule)
         }),
@@ -643,6 +652,30 @@ async fn taken_back(case: Case, kind: Kind) {
     );
     assert!(door.share().await.abs() < 1e-9);
     case.ledger_says(&execution, "ROLLED_BACK").await;
+}
+
+/// The roles have swapped with the release: version 1 is released again to the side that it was on.
+async fn back_to_a_version(case: Case, kind: Kind) {
+    let door = Door::make(&case, kind, Behaviour::healthy("green")).await;
+    let users = door.users(&case, 20.0);
+    let mut request = door.request(&case, json!({"strategy": steps(None)}));
+    request["functions"][0]["smokeTests"] =
+        json!([{"name": "health", "expect": {"statusCode": 200}}]);
+    let (_, ended) = case.release(&request).await;
+    assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    door.share_is(1.0).await;
+    let (_, back) = case.release(&crate::to_version::back(&case, "1")).await;
+    assert_eq!(back.status, "SUCCEEDED", "{back:?}");
+    assert_eq!(back.output["functions"][0]["greenVersion"], "1", "{back:?}");
+    assert_eq!(
+        back.output["evidence"]["validation"][0]["test"], "health",
+        "{back:?}"
+    );
+    door.share_is(0.0).await;
+    let (_, done) = case.release(&case.rollback()).await;
+    assert_eq!(done.output["deploymentStatus"], "ROLLED_BACK", "{done:?}");
+    door.share_is(1.0).await;
+    assert_eq!(users.stop().await.total().errors, 0, "nobody has noticed");
 }
 
 async fn changed_outside(case: Case, kind: Kind) {

@@ -8,6 +8,7 @@ mod cli;
 mod cost;
 mod died;
 mod doors;
+mod ended_early;
 mod faults;
 mod first;
 mod front_door;
@@ -28,6 +29,7 @@ mod retention;
 mod roles;
 mod rolled_back;
 mod secrets;
+mod to_version;
 mod told;
 mod trains;
 mod windows;
@@ -45,6 +47,8 @@ fn main() -> std::process::ExitCode {
         windows::tests(),
         migrations::tests(),
         hooks::tests(),
+        ended_early::tests(),
+        to_version::tests(),
         rolled_back::tests(),
         approval::tests(),
         cli::tests(),

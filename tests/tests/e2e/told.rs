@@ -281,7 +281,7 @@ async fn cannot_tell(case: Case) {
 }
 
 /// SNS refuses while a release ends. The schedule tells people later, and the same that the execution
-/// says: that it went back, although the ledger had no versions of it yet.
+/// says.
 async fn late_and_the_same(case: Case) {
     let target = case.blue_and(Behaviour::healthy("green")).await;
     let world = &case.world;
@@ -295,7 +295,7 @@ async fn late_and_the_same(case: Case) {
         faults.push(world.fault(denied).await);
     }
     let (execution, ended) = case.release(&case.request(json!({}))).await;
-    assert_eq!(ended.error, "DeploymentRolledBack", "{ended:?}");
+    assert_eq!(ended.error, "ValidationFailed", "{ended:?}");
     for fault in faults {
         assert!(world.struck(fault).await > 0);
         world.mend(fault).await;
@@ -303,7 +303,7 @@ async fn late_and_the_same(case: Case) {
     assert_eq!(world.notifications(&execution.arn).await.len(), 0);
     case.ledger_says(&execution, "REJECTED").await;
     world.run_schedule().await;
-    let told = case.told(&execution, "ROLLED_BACK").await;
+    let told = case.told(&execution, "REJECTED").await;
     assert!(told.message.contains("PublishVersion"), "{}", told.message);
     assert_eq!(world.notifications(&execution.arn).await.len(), 1);
     case.alias_is(&target, "on blue", |alias| alias.settled() == Some("1"))

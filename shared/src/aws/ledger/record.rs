@@ -29,7 +29,7 @@ pub enum Status {
     Held,
     /// Told to go back to blue.
     RollingBack,
-    /// Ended: blue has all traffic.
+    /// Ended: green had traffic, and blue has all of it again.
     RolledBack,
     /// Ended: green has all traffic, and blue is kept ready.
     Promoted,
@@ -86,6 +86,8 @@ pub struct Record {
     pub footprint: Option<Footprint>,
     /// The weight last recorded.
     pub weight: Weight,
+    /// Whether a write that gives green its first weight has been begun. It is on record before the write.
+    pub shift_begun: bool,
     /// The steps taken so far.
     pub steps: Vec<StepTaken>,
     /// The token that ends its wait for a person.
@@ -120,6 +122,7 @@ impl Record {
             alarms: release.analysis.alarms.clone(),
             footprint: Some(release.footprint()),
             weight: release.weight(),
+            shift_begun: release.weight() > Weight::ZERO,
             steps: release.steps.clone(),
             token: None,
             asked: None,
@@ -130,6 +133,18 @@ impl Record {
             retention_ended_at: None,
             superseded_by: None,
         }
+    }
+}
+
+impl Record {
+    /// Whether the first shift is behind it, or may be: a write that was begun and is not known to have been
+    /// refused counts. Until then nothing was moved, so nothing is rolled back.
+    #[must_use]
+    pub fn has_shifted(&self) -> bool {
+        self.shift_begun
+            || self.status == Status::Promoted
+            || self.weight > Weight::ZERO
+            || !self.steps.is_empty()
     }
 }
 
@@ -157,6 +172,12 @@ pub(super) fn record(item: &Item) -> Result<Record, Error> {
         .and_then(|value| value.as_n().ok()?.parse::<f64>().ok())
         .and_then(|percent| Weight::try_from(percent).ok())
         .unwrap_or(Weight::ZERO);
+    let footprint: Option<Footprint> = optional(item, "footprint")?;
+    // A version of Crossfade that does not record it has launched this: nobody knows.
+    let unknown = footprint.is_some();
+    let shift_begun = item
+        .get("shiftBegun")
+        .and_then(|value| value.as_bool().ok().copied());
     Ok(Record {
         execution: required(item, "execution")?,
         application,
@@ -164,8 +185,9 @@ pub(super) fn record(item: &Item) -> Result<Record, Error> {
         began_at: instant(item, "beganAt")?.ok_or_else(|| unreadable("beganAt"))?,
         locks: parsed(item, "locks")?,
         alarms: parsed(item, "alarms")?,
-        footprint: optional(item, "footprint")?,
+        footprint,
         weight,
+        shift_begun: shift_begun.unwrap_or(unknown),
         steps: optional(item, "steps")?.unwrap_or_default(),
         token: text(item, "token"),
         asked: optional(item, "asked")?,
@@ -199,6 +221,52 @@ pub(super) fn told(row: Option<&Item>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn row(more: &[(&str, aws_sdk_dynamodb::types::AttributeValue)]) -> Item {
+        use crate::aws::ledger::rows::{json, s};
+        let footprint = serde_json::json!({
+            "functions": [{"functionName": "f", "alias": "live", "blueVersion": "1", "greenVersion": "2", "revisionId": "r"}],
+            "plan": {"steps": [{"weight": 0, "bakeSeconds": 60}, {"weight": 100, "bakeSeconds": 0}]}});
+        let mut row = Item::from([
+            ("execution".to_owned(), s("a:42")),
+            ("application".to_owned(), s("chat")),
+            ("status".to_owned(), s("IN_FLIGHT")),
+            ("beganAt".to_owned(), s("2026-11-20T12:00:00Z")),
+            ("locks".to_owned(), json(&Vec::<String>::new())),
+            ("alarms".to_owned(), json(&Vec::<String>::new())),
+            ("onHoldTimeout".to_owned(), json(&"rollBack")),
+            ("footprint".to_owned(), json(&footprint)),
+        ]);
+        let more = more.iter().cloned();
+        row.extend(more.map(|(name, value)| (name.to_owned(), value)));
+        row
+    }
+
+    #[test]
+    fn counts_as_shifted_unless_it_is_known_that_no_shift_was_made() {
+        use crate::aws::ledger::rows::{json, n};
+        use aws_sdk_dynamodb::types::AttributeValue::Bool;
+        let taken = |weight: u8| {
+            json(&serde_json::json!([{"weight": weight, "startedAt": "2026-11-20T12:00:10Z"}]))
+        };
+        let no = || ("shiftBegun", Bool(false));
+        for (more, shifted) in [
+            // Launched by a version that did not record it.
+            (vec![], true),
+            (vec![no()], false),
+            (vec![("shiftBegun", Bool(true))], true),
+            (vec![no(), ("weight", n(10))], true),
+            (vec![no(), ("weight", n(0))], false),
+            (vec![no(), ("weight", n(0)), ("steps", taken(0))], true),
+            (vec![no(), ("weight", n(0)), ("steps", taken(10))], true),
+        ] {
+            let read = record(&row(&more)).unwrap();
+            assert_eq!(read.has_shifted(), shifted, "{more:?}");
+        }
+        let mut unlaunched = row(&[]);
+        unlaunched.remove("footprint");
+        assert!(!record(&unlaunched).unwrap().has_shifted());
+    }
 
     #[test]
     fn a_status_is_read_as_it_is_written() {

@@ -435,6 +435,7 @@ mod tests {
                 .collect(),
             footprint: Some(footprint),
             weight: Weight::FULL,
+            shift_begun: true,
             steps: Vec::new(),
             token: None,
             asked: None,

@@ -322,7 +322,10 @@ impl Traffic {
                 serves: Serves::default(),
             });
         }
-        with!(self, &of.traffic, router => router.shift(leave, of, from, to))
+        let first = Box::pin(First::begin(leave, from)).await?;
+        let moved = with!(self, &of.traffic, router => router.shift(leave, of, from, to));
+        Box::pin(first.settle(of, &moved)).await;
+        moved
     }
 
     /// See [`Router::promote`].
@@ -332,7 +335,10 @@ impl Traffic {
         of: &Footprint,
         from: Weight,
     ) -> Result<Moved, Error> {
-        with!(self, &of.traffic, router => router.promote(leave, of, from))
+        let first = Box::pin(First::begin(leave, from)).await?;
+        let moved = with!(self, &of.traffic, router => router.promote(leave, of, from));
+        Box::pin(first.settle(of, &moved)).await;
+        moved
     }
 
     /// See [`Router::restore`].
@@ -369,6 +375,59 @@ impl Traffic {
         version: &Version,
     ) -> Result<Alias, Error> {
         self.aliases.pin(function, alias, version).await
+    }
+}
+
+/// A write of green's first weight: it is on record before it is made, so that whoever ends the release
+/// knows whether green may have had traffic.
+struct First<'a> {
+    /// None where green has had weight before, or may have had some by an earlier try.
+    leave: Option<Leave<'a>>,
+}
+
+impl<'a> First<'a> {
+    async fn begin(leave: Leave<'a>, from: Weight) -> Result<Self, Error> {
+        let known = from == Weight::ZERO && !leave.begin_first_shift().await?;
+        Ok(Self {
+            leave: known.then_some(leave),
+        })
+    }
+
+    /// Takes the record back where AWS has refused the only write that there was. Otherwise it stays: what
+    /// became of a write that got no answer is unknown.
+    async fn settle(self, of: &Footprint, moved: &Result<Moved, Error>) {
+        let (Some(leave), Err(error)) = (self.leave, moved) else {
+            return;
+        };
+        if is_one_write(of)
+            && is_refusal(error)
+            && let Err(untold) = leave.first_shift_refused().await
+        {
+            tracing::warn!(error.message = %untold, "Failed to record that the first shift was refused.");
+        }
+    }
+}
+
+/// Whether a shift is one write: of several, some may have been made when one is refused.
+fn is_one_write(of: &Footprint) -> bool {
+    match &of.traffic {
+        FrontDoor::Alias => of.functions.len() == 1,
+        door @ (FrontDoor::Route53(_) | FrontDoor::Alb(_)) => door.locks().len() == 1,
+    }
+}
+
+/// Whether an error is an answer: nothing was written.
+fn is_refusal(error: &Error) -> bool {
+    match error {
+        Error::InvalidRequest(_)
+        | Error::ChangedOutside(_)
+        | Error::ValidationFailed(_)
+        | Error::Refused(_) => true,
+        Error::DeploymentInProgress(_)
+        | Error::MigrationFailed(_)
+        | Error::DeploymentRolledBack(_)
+        | Error::RollbackFailed(_)
+        | Error::Transient(_) => false,
     }
 }
 

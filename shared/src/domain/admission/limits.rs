@@ -55,6 +55,15 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The same without release windows: a rollback is never refused by the time of day.
+    #[must_use]
+    pub fn at_any_time(self) -> Self {
+        Self {
+            release_windows: String::new(),
+            ..self
+        }
+    }
+
     /// Reads them from the stack's parameters, by their names in the template.
     #[must_use]
     pub fn of(parameter: impl Fn(&str) -> String) -> Self {

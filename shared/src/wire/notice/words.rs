@@ -91,6 +91,8 @@ pub(super) fn after_the_bake(release: &Release, now: Timestamp) -> Ahead {
 pub(super) fn once_answered(asked: &Asked, evidence: &Evidence) -> String {
     let alarm = if evidence.migrations.iter().any(Ran::freezes) && asked.weight > Weight::ZERO {
         "no alarm rolls it back (afterRollback: freeze)"
+    } else if asked.weight == Weight::ZERO {
+        "an alarm still ends it"
     } else {
         "an alarm still rolls it back"
     };

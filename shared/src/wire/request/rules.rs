@@ -55,6 +55,31 @@ fn what_takes_away_waits_for_a_person(request: &Value, problems: &mut Vec<Proble
     }
 }
 
+/// Every rule that a rollback by hand breaks.
+pub(super) fn broken_rollback(request: &Value) -> Vec<Problem> {
+    let problem = |path: &str, message: &str| Problem {
+        path: path.to_owned(),
+        message: message.to_owned(),
+    };
+    let to_version = request.get("toVersion");
+    let mut problems = Vec::new();
+    // The state machine tells the two kinds of rollback apart by whether the field is there.
+    if to_version.is_some_and(Value::is_null) {
+        problems.push(problem(
+            "toVersion",
+            "is null; give a version's number as text, or leave \"toVersion\" out to take the last release back",
+        ));
+    }
+    if to_version.is_none() && !request["functionName"].is_null() {
+        problems.push(problem(
+            "functionName",
+            "is not a field of a rollback without \"toVersion\", which takes all functions of the release back; \
+             give \"toVersion\", or leave \"functionName\" out",
+        ));
+    }
+    problems
+}
+
 /// Every rule that a request about a front door alone breaks.
 pub(super) fn broken_front_door(request: &Value) -> Vec<Problem> {
     let mut problems = Vec::new();
