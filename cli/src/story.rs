@@ -283,7 +283,7 @@ impl Story {
                 // Its reason says so: rolled back by hand.
                 if let (true, Some(reason)) = (self.to_version, sentence.strip_prefix("promoted: "))
                 {
-                    sentence = reason.to_owned();
+                    reason.clone_into(&mut sentence);
                 }
                 self.state = None;
                 self.ended = Some(ended.clone());
@@ -500,7 +500,7 @@ impl Story {
             _ => (
                 Kind::RollingBack,
                 Some(Weight::ZERO),
-                format!("blue has all traffic; {reason}"),
+                format!("blue has all traffic{}; {reason}", serving(outcome)),
             ),
         };
         let mut told = self.happening(at, kind, text);
@@ -842,7 +842,7 @@ mod tests {
         );
         assert_eq!(
             ended(json!({"reason": "no blue", "deploymentStatus": "HELD"})),
-            "traffic is not on blue; no blue"
+            "traffic stays as it is; no blue"
         );
     }
 

@@ -45,7 +45,7 @@ pub async fn resolve(
     };
     let source = ledger.request_of(&last).await?;
     let source = source.unwrap_or_else(|| last.clone());
-    let known = executions.input(&source).await?.and_then(release);
+    let known = executions.input(&source).await?.as_ref().and_then(release);
     if let Some(known) = known {
         return Ok(Resolved {
             request: request_of(&known, to).map_err(invalid)?,
@@ -79,8 +79,8 @@ pub async fn resolve(
 /// The release that an execution's input asks for; none where it asks for something else, or cannot be read
 /// any more.
 #[must_use]
-pub fn release(input: serde_json::Value) -> Option<ReleaseRequest> {
-    match Request::parse(&input) {
+pub fn release(input: &serde_json::Value) -> Option<ReleaseRequest> {
+    match Request::parse(input) {
         Ok(Request::Release(release)) => Some(*release),
         Ok(_) | Err(_) => None,
     }

@@ -180,7 +180,7 @@ impl Handler {
                     return Ok(Vec::new());
                 };
                 let input = self.executions.input(execution).await?;
-                let request = input.and_then(to_version::release).ok_or_else(|| {
+                let request = input.as_ref().and_then(to_version::release).ok_or_else(|| {
                     Error::ValidationFailed(format!(
                         "the request of {execution} cannot be read any more, so green cannot be tested"
                     ))
