@@ -283,7 +283,8 @@ impl Story {
                 // Its reason says so: rolled back by hand.
                 if let (true, Some(reason)) = (self.to_version, sentence.strip_prefix("promoted: "))
                 {
-                    reason.clone_into(&mut sentence);
+                    let reason = reason.to_owned();
+                    sentence = reason;
                 }
                 self.state = None;
                 self.ended = Some(ended.clone());

@@ -149,15 +149,8 @@ impl Handler {
             propagation: None,
             analysis,
             preexisting_alarms,
-            hold: Hold {
-                timeout_seconds: request.hold_timeout_seconds,
-                on_timeout: request.hold_ends(),
-            },
-            approval: Approval {
-                timeout_seconds: request.approval_timeout_seconds,
-                on_timeout: request.on_approval_timeout,
-                on_denied: request.on_denied,
-            },
+            hold: hold(&request),
+            approval: approval(&request),
             blue_hours: request.retention.blue_hours,
             keep_versions: request.retention.keep_versions,
             warnings: few(warnings),
@@ -394,6 +387,23 @@ fn wired(request: &mut Value) -> Vec<String> {
         .and_then(|fields| fields.remove("frontDoorWarnings"))
         .and_then(|warnings| serde_json::from_value(warnings).ok())
         .unwrap_or_default()
+}
+
+/// Returns what holding means for a release.
+fn hold(request: &ReleaseRequest) -> Hold {
+    Hold {
+        timeout_seconds: request.hold_timeout_seconds,
+        on_timeout: request.hold_ends(),
+    }
+}
+
+/// Returns what awaiting an approval means for a release.
+fn approval(request: &ReleaseRequest) -> Approval {
+    Approval {
+        timeout_seconds: request.approval_timeout_seconds,
+        on_timeout: request.on_approval_timeout,
+        on_denied: request.on_denied,
+    }
 }
 
 /// Adds what is not among them yet.
