@@ -473,7 +473,7 @@ fn no_nesting_exhausts_the_stack() {
 // --- parser and schema, value by value --------------------------------------------------------
 
 /// What only the parser knows: rules between fields, and sizes in bytes.
-const RULES: [&str; 12] = [
+const RULES: [&str; 13] = [
     "same function",
     "is the same as",
     "must rise",
@@ -486,6 +486,7 @@ const RULES: [&str; 12] = [
     "swap roles at each promotion",
     "which the health check asks when it is green",
     "does not name a record",
+    "no control characters",
 ];
 
 fn assert_agree(schema: &Validator, request: &Value) {
