@@ -157,22 +157,18 @@ impl Handler {
             failure::ending(&failure, record.as_ref(), &why, !changed_outside.is_empty());
         let (error, mut outcome) = match &record {
             Some(record) if kept.is_some() => {
-                let mut outcome = rollback::outcome(record, DeploymentStatus::Held, &[]);
+                let mut outcome = self.as_read(record, DeploymentStatus::Held, &[]).await;
                 outcome.reason = format!(
                     "green was promoted, and is not taken back: {}; it was to go back because: {}",
                     kept.unwrap_or_default(),
                     why.reason
                 );
-                self.read_what_serves(record, &mut outcome).await;
                 ("DeploymentHeld", outcome)
             }
             Some(record) => {
-                let outcome = if let Some(settled) = &settled {
-                    settled.outcome(status)
-                } else {
-                    let mut outcome = rollback::outcome(record, status, &changed_outside);
-                    self.read_what_serves(record, &mut outcome).await;
-                    outcome
+                let outcome = match &settled {
+                    Some(settled) => settled.outcome(status),
+                    None => self.as_read(record, status, &changed_outside).await,
                 };
                 (error, outcome)
             }
@@ -213,6 +209,18 @@ impl Handler {
             undo,
             hook,
         })
+    }
+
+    /// Makes the outcome of a record, with what serves now.
+    async fn as_read(
+        &self,
+        record: &Record,
+        status: DeploymentStatus,
+        changed_outside: &[String],
+    ) -> Outcome {
+        let mut outcome = rollback::outcome(record, status, changed_outside);
+        self.read_what_serves(record, &mut outcome).await;
+        outcome
     }
 
     /// Adds what serves now to an outcome whose traffic was not written to here.
