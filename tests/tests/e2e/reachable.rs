@@ -36,7 +36,7 @@ pub(crate) fn tests() -> Vec<Test> {
 async fn balancer(case: &Case, made: Made) -> (Target, Alb) {
     let target = case.function(Behaviour::healthy("blue")).await;
     assert_eq!(target.publish().await, "1");
-    let name = format!("rc-{:x}", crc(&case.name));
+    let name = format!("it-{:x}", crc(&case.name));
     let alb = Alb::create(&case.suite().local, &name, made).await;
     alb.send_to(&alb.blue, &target, "1").await;
     target.update(Behaviour::healthy("green")).await;
@@ -218,7 +218,7 @@ async fn sticky_for_a_minute(case: Case) {
 async fn zone(case: &Case) -> (Target, Dns) {
     let target = case.function(Behaviour::healthy("blue")).await;
     assert_eq!(target.publish().await, "1");
-    let name = format!("rc-{:x}", crc(&case.name));
+    let name = format!("it-{:x}", crc(&case.name));
     let dns = Dns::create(&case.suite().local, &name).await;
     for colour in ["blue", "green"] {
         let alias = format!("{ALIAS}-{colour}");

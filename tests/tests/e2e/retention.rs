@@ -639,7 +639,7 @@ async fn called_by_a_group(case: Case) {
         sticky_seconds: sticky,
         ..Made::default()
     };
-    let name = |more: &str| format!("kept-{more}-{}", std::process::id());
+    let name = |more: &str| format!("it-kept-{more}-{}", std::process::id());
     let alb = Alb::create(local, &name("a"), made(Some(86_400))).await;
     alb.send_to(&alb.blue, &target, "3").await;
     let other = Alb::create(local, &name("b"), made(None)).await;
