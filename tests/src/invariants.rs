@@ -208,10 +208,20 @@ impl Run {
         let (Some(mine), Some(theirs)) = (functions(self), functions(other)) else {
             return true;
         };
-        let doors = [self, other].map(|run| run.input.get("traffic"));
+        let doors = [self, other].map(|run| {
+            let traffic = run.input.get("traffic")?;
+            let moved = [
+                "hostedZoneId",
+                "recordName",
+                "ruleArn",
+                "ruleArns",
+                "listenerArn",
+            ];
+            Some(moved.map(|field| traffic.get(field).cloned()))
+        });
         self.input["application"] == other.input["application"]
             || mine.iter().any(|name| theirs.contains(name))
-            || doors[0].is_some() && doors[1].is_some()
+            || doors[0].is_some() && doors[0] == doors[1]
     }
 
     async fn of(world: &World, execution: &Execution) -> Self {
