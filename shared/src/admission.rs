@@ -423,7 +423,10 @@ fn absent(code: &str, request: &ReleaseRequest, path: &str) -> Option<(String, S
         ),
         ("RuleNotFound", Asked::Alb(alb)) => match &alb.rule_arn {
             Some(arn) => ("traffic.ruleArn", format!("there is no rule {arn}")),
-            None => (path, "there is no such rule".to_owned()),
+            None => (
+                "traffic.ruleArns",
+                "one of the rules does not exist".to_owned(),
+            ),
         },
         ("ListenerNotFound", Asked::Alb(alb)) => match &alb.listener_arn {
             Some(arn) => ("traffic.listenerArn", format!("there is no listener {arn}")),

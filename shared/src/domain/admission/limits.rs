@@ -298,6 +298,10 @@ fn named(alb: &Alb) -> Vec<(String, &str, &'static str)> {
         let path = "traffic.ruleArn".to_owned();
         (path, arn.as_ref(), "load balancer")
     });
+    let rules = alb.rule_arns.iter().enumerate().map(|(index, arn)| {
+        let path = format!("traffic.ruleArns[{index}]");
+        (path, arn.as_ref(), "load balancer")
+    });
     let listener = alb.listener_arn.iter().map(|arn| {
         let path = "traffic.listenerArn".to_owned();
         (path, arn.as_ref(), "load balancer")
@@ -310,7 +314,7 @@ fn named(alb: &Alb) -> Vec<(String, &str, &'static str)> {
             let path = format!("traffic.targetGroupArns[{index}]");
             (path, arn.as_ref(), "target group")
         });
-    rule.chain(listener).chain(groups).collect()
+    rule.chain(rules).chain(listener).chain(groups).collect()
 }
 
 /// Says whether a release may begin at `now` by the stack's windows. Where somebody goes past them, returns

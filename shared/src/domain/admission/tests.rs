@@ -71,7 +71,13 @@ fn admits_what_the_stack_was_deployed_for() {
             "code": {"s3Bucket": "more-artifacts", "s3Key": "1.zip"}}]}),
         image("123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/api:sha-abc123"),
         image("755283537543.dkr.ecr.eu-west-1.amazonaws.com/base-python:1"),
-        json!({"analysis": {"healthChecks": [{"url": "https://green.example.com/health"}]}}),
+        json!({
+            "traffic": {"type": "route53", "hostedZoneId": "Z1", "recordName": "api.example.com"},
+            "analysis": {"healthChecks": [
+                {"url": "https://green.example.com/blue", "setIdentifier": "blue"},
+                {"url": "https://green.example.com/green", "setIdentifier": "green"},
+            ]},
+        }),
         json!({"traffic": {"type": "route53", "hostedZoneId": "Z1", "recordName": "api.example.com"}}),
     ] {
         assert_eq!(
@@ -127,6 +133,12 @@ fn names_what_is_outside_of_the_stacks_limits_by_its_path() {
         ),
         (
             json!({"functions": [{"functionName": "chat-api"}], "traffic": {"type": "alb",
+                "ruleArns": [arn("listener-rule/app/other/1/2/3")],
+                "targetGroupArns": [arn("targetgroup/web-blue/1"), arn("targetgroup/web-green/2")]}}),
+            "traffic.ruleArns[0]: load balancer \"other\" does not begin with \"web\"",
+        ),
+        (
+            json!({"functions": [{"functionName": "chat-api"}], "traffic": {"type": "alb",
                 "listenerArn": arn("listener/app/web/1/2"),
                 "targetGroupArns": [arn("targetgroup/web-blue/1"), arn("targetgroup/green/2")]}}),
             "traffic.targetGroupArns[1]: target group \"green\" does not begin with \"web\"",
@@ -138,7 +150,13 @@ fn names_what_is_outside_of_the_stacks_limits_by_its_path() {
             "traffic.listenerArn: arn:aws:elasticloadbalancing:us-east-1:123456789012:listener/app/web/1/2 is in account 123456789012 and Region us-east-1",
         ),
         (
-            json!({"analysis": {"healthChecks": [{"url": "https://10.0.0.1/health"}]}}),
+            json!({
+                "traffic": {"type": "route53", "hostedZoneId": "Z1", "recordName": "api.example.com"},
+                "analysis": {"healthChecks": [
+                    {"url": "https://10.0.0.1/health", "setIdentifier": "blue"},
+                    {"url": "https://green.example.com/health", "setIdentifier": "green"},
+                ]},
+            }),
             "analysis.healthChecks[0].url: host 10.0.0.1 is not allowed",
         ),
     ] {
