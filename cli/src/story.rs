@@ -495,12 +495,12 @@ impl Story {
             Ok(DeploymentStatus::Held) => (
                 Kind::RollingBack,
                 None,
-                format!("traffic stays as it is; {reason}"),
+                format!("traffic is not on blue; {reason}"),
             ),
             _ => (
                 Kind::RollingBack,
                 Some(Weight::ZERO),
-                format!("blue has all traffic; {reason}"),
+                format!("blue has all traffic{}; {reason}", serving(outcome)),
             ),
         };
         let mut told = self.happening(at, kind, text);
@@ -819,7 +819,7 @@ mod tests {
                 "ShiftTraffic is tried again: Transient: busy",
                 "ShiftTraffic failed: ChangedOutside: not ours",
                 "all traffic goes back to blue: ChangedOutside: not ours",
-                "traffic stays as it is; not ours",
+                "traffic is not on blue; not ours",
                 "changed outside (ChangedOutside)",
             ]
         );
