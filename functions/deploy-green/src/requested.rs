@@ -69,7 +69,7 @@ impl Handler {
         let moving = release.functions.iter().map(|one| &one.function_name);
         let each = moving.filter(|name| to.moves(name)).map(|name| async move {
             let exists = self.functions.has_version(name, &to.to_version).await?;
-            Ok((!exists).then_some(name))
+            Ok::<_, Error>((!exists).then_some(name))
         });
         let missing: Vec<_> = try_join_all(each).await?.into_iter().flatten().collect();
         if missing.is_empty() {
