@@ -496,7 +496,7 @@ impl Story {
             Ok(DeploymentStatus::Held) => (
                 Kind::RollingBack,
                 None,
-                format!("traffic stays as it is; {reason}"),
+                format!("traffic is not on blue; {reason}"),
             ),
             _ => (
                 Kind::RollingBack,
@@ -820,7 +820,7 @@ mod tests {
                 "ShiftTraffic is tried again: Transient: busy",
                 "ShiftTraffic failed: ChangedOutside: not ours",
                 "all traffic goes back to blue: ChangedOutside: not ours",
-                "traffic stays as it is; not ours",
+                "traffic is not on blue; not ours",
                 "changed outside (ChangedOutside)",
             ]
         );
