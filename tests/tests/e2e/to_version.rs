@@ -153,7 +153,7 @@ async fn in_flight(case: Case) {
     let (_, refused) = case.release(&back(&case, "1")).await;
     assert_eq!(refused.error, "DeploymentInProgress", "{refused:?}");
     let reason = refused.cause["reason"].as_str().unwrap_or_default();
-    assert!(reason.contains("take it back first"), "{reason}");
+    assert!(reason.contains("or end it (crossfade rollback"), "{reason}");
     assert_eq!(execution.ended().await, None, "it was not disturbed");
     execution.stop().await;
     case.ledger_says(&execution, "ROLLED_BACK").await;
