@@ -843,7 +843,7 @@ mod tests {
         );
         assert_eq!(
             ended(json!({"reason": "no blue", "deploymentStatus": "HELD"})),
-            "traffic stays as it is; no blue"
+            "traffic is not on blue; no blue"
         );
     }
 

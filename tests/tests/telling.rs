@@ -221,7 +221,8 @@ fn whatever_is_not_delivered_goes_to_a_queue_that_takes_it() {
     let policies = resources(&template, "AWS::SQS::QueuePolicy");
     let statement = &policies["UndeliveredEventsPolicy"]["PolicyDocument"]["Statement"][0];
     assert_eq!(statement["Principal"]["Service"], "events.amazonaws.com");
-    assert!(statement["Condition"]["ArnLike"]["aws:SourceArn"].is_object());
+    let senders = &statement["Condition"]["ArnEquals"]["aws:SourceArn"];
+    assert_eq!(senders.as_array().map(Vec::len), Some(rules), "{senders}");
 }
 
 #[test]
