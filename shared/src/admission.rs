@@ -312,6 +312,12 @@ async fn wrong(
     request: &ReleaseRequest,
     first: Error,
 ) -> Result<Vec<(String, Kind, String)>, Unread> {
+    if let Asked::Alb(alb) = &request.traffic {
+        let missing = missing_groups(traffic, request, &alb.target_group_arns).await?;
+        if !missing.is_empty() {
+            return Ok(missing);
+        }
+    }
     if request.traffic != Asked::Alias {
         return problem(first, request, "traffic").map(|problem| vec![problem]);
     }
@@ -335,6 +341,22 @@ async fn wrong(
         return problem(first, request, "functions").map(|problem| vec![problem]);
     }
     Ok(found)
+}
+
+/// Says which of the groups do not exist: AWS's error does not name the one that it misses.
+async fn missing_groups(
+    traffic: &Traffic,
+    request: &ReleaseRequest,
+    groups: &[TargetGroupArn],
+) -> Result<Vec<(String, Kind, String)>, Unread> {
+    let each = groups.iter().enumerate().map(|(index, group)| async move {
+        let error = traffic.targets(group).await.err()?;
+        let path = format!("traffic.targetGroupArns[{index}]");
+        let is_absent = error.to_string().contains("TargetGroupNotFound");
+        is_absent.then(|| problem(error, request, &path))
+    });
+    let found = join_all(each).await;
+    found.into_iter().flatten().collect()
 }
 
 /// Reads what is registered in the idle group: it has to exist, and where green is not a function, to have

@@ -231,7 +231,7 @@ pub fn admit(ways: &[Way], accepted: &[WayName], now: Timestamp) -> Admitted {
         if accepted.iter().any(|one| one.as_ref() == name) {
             admitted
                 .warnings
-                .push(format!("{way}: accepted by traffic.acceptReachable"));
+                .push(format!("accepted by traffic.acceptReachable: {way}"));
             if !admitted.accepted.contains(&name) {
                 admitted.accepted.push(name);
             }
@@ -351,7 +351,7 @@ mod tests {
             assert_eq!(accepted.accepted, [name]);
             assert_eq!(
                 accepted.warnings,
-                [format!("{}: accepted by traffic.acceptReachable", ways[0])]
+                [format!("accepted by traffic.acceptReachable: {}", ways[0])]
             );
         }
     }

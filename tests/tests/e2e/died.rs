@@ -148,10 +148,11 @@ async fn second_deployment(case: Case) {
     let (second, ended) = case.release(&request).await;
     assert_eq!(ended.error, "DeploymentInProgress", "{ended:?}");
     assert_eq!(ended.cause["deploymentStatus"], "REJECTED");
+    let name = first.arn.rsplit(':').next().unwrap_or_default();
     assert!(
         ended.cause["reason"]
             .as_str()
-            .is_some_and(|reason| reason.contains(&first.arn)),
+            .is_some_and(|reason| reason.contains(&format!("release {name} "))),
         "{ended:?}"
     );
     assert!(

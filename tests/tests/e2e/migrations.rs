@@ -181,7 +181,7 @@ async fn contract_denied(case: Case) {
         contracting(&case, json!({"onDenied": "rollBack"})).await;
     execution.answer(&token, "reject").await;
     let ended = execution.wait().await;
-    assert_eq!(ended.error, "DeploymentRolledBack", "{ended:?}");
+    assert_eq!(ended.error, "ValidationFailed", "{ended:?}");
     assert_eq!(invocations(&case, &migration).await, 0);
     let alias = target.look(ALIAS).await.expect("the alias is there");
     assert_eq!(alias.settled(), Some("2"), "{alias:?}");

@@ -301,7 +301,7 @@ async fn bad_requests(case: Case) {
         for (path, words) in &bad.problems {
             let line = reason
                 .lines()
-                .find(|line| line.starts_with(path.as_str()))
+                .find(|line| line.starts_with(&format!("{path}: ")))
                 .unwrap_or_else(|| panic!("{}: {path} is not named in {reason:?}", bad.name));
             let words = words.as_str().expect("words are text");
             assert!(

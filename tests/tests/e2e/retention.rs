@@ -494,7 +494,7 @@ async fn doomed(case: Case) {
     // A cleanup that has said what it deletes, and is at it.
     case.world.doom(&target.name, &["1", "2-3"], 0).await;
     let (_, refused) = case.release(&request).await;
-    assert_eq!(refused.error, "DeploymentRolledBack", "{refused:?}");
+    assert_eq!(refused.error, "ValidationFailed", "{refused:?}");
     let reason = refused.cause["reason"].as_str().expect("it says why");
     assert!(
         reason.contains("version 2 is about to be deleted"),
