@@ -38,6 +38,9 @@ PARAMETERS = {
 }
 """Such that every condition of the template holds."""
 
+STACK = "crossfade"
+"""The stack that the suites release with."""
+
 
 class Grant(NamedTuple):
     """One action of one statement of a role."""
@@ -165,18 +168,24 @@ def compare(granted: list[Statement], records: list[dict[str, Any]]) -> Comparis
     ran: dict[tuple[str, str, int], dict[str, Any]] = {}
     refused: dict[tuple[str, str, str], list[str]] = {}
     for record in records:
-        logical = {role["role"]: role["logicalId"] for role in record["roles"]}
-        for role in record["roles"]:
+        # A suite may deploy a second stack, with other parameters: it is not what is compared.
+        roles = [role for role in record["roles"] if role["stack"] == STACK]
+        logical = {role["role"]: role["logicalId"] for role in roles}
+        for role in roles:
             name = role["logicalId"]
             (found.machines if "StateMachine" in name else found.functions).add(name)
             for policy, document in role["policies"].items():
                 for index, statement in enumerate(as_list(document["Statement"])):
                     ran[name, policy, index] = statement
         for one in record["used"]:
+            if one["role"] not in logical:
+                continue
             key = logical[one["role"]], one["policy"], one["statement"]
             found.used.add(Grant(*key, one["action"]))
             patterns[key].add(one["pattern"])
         for one in record["refused"]:
+            if one["role"] not in logical:
+                continue
             refused[logical[one["role"]], one["action"], one["why"]] = one["resources"]
     found.beyond.extend(
         sorted(f"{action} ({role}): {why}, {', '.join(on)}" for (role, action, why), on in refused.items())

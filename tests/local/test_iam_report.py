@@ -46,7 +46,7 @@ def granted(*statements: dict[str, Any]) -> list[Any]:
 def record(*statements: dict[str, Any], used: Any = (), refused: Any = ()) -> dict[str, Any]:
     return {
         "roles": [
-            {"role": "r", "logicalId": ROLE, "holders": ["f"], "policies": {"p": {"Statement": list(statements)}}}
+            {"role": "r", "stack": "crossfade", "logicalId": ROLE, "holders": ["f"], "policies": {"p": {"Statement": list(statements)}}}
         ],
         "used": [
             {"role": "r", "policy": "p", "statement": statement, "action": action, "pattern": pattern}

@@ -264,10 +264,10 @@ def _create_machine(logical_id: str, props: dict[str, Any], stack_name: str) -> 
 # ── Control ──────────────────────────────────────────────────────────────────────────────────
 
 
-def _logical_id(role: str) -> str:
-    """CloudFormation puts the stack's name before it and something of its own behind it."""
-    match = re.fullmatch(r".+?-(.+)-[A-Za-z0-9]+", role)
-    return match[1] if match else role
+def _made_by(role: str) -> tuple[str, str]:
+    """The stack and the logical id: CloudFormation puts the one before the other and something of its own behind."""
+    match = re.fullmatch(r"(.+)-([A-Za-z0-9]+)-[A-Za-z0-9]+", role)
+    return (match[1], match[2]) if match else ("", role)
 
 
 def _roles() -> list[dict[str, Any]]:
@@ -279,7 +279,8 @@ def _roles() -> list[dict[str, Any]]:
     return [
         {
             "role": name,
-            "logicalId": _logical_id(name),
+            "stack": _made_by(name)[0],
+            "logicalId": _made_by(name)[1],
             "holders": holders[name],
             "policies": {policy: json.loads(document) for policy, document in role["InlinePolicies"].items()},
             "managed": list(role.get("AttachedPolicies") or ()),
