@@ -77,25 +77,9 @@ impl Browser {
     pub async fn start(folder: &Path, name: &str) -> Self {
         let profile = folder.join(format!("browser-{name}"));
         std::fs::create_dir_all(&profile).expect("a folder can be made");
-        let mut driver = Command::new(DRIVER)
-            .args(["--port=0", "--log-level=SEVERE"])
-            .env("HOME", &profile)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{DRIVER}: {error}"));
-        let told = BufReader::new(driver.stdout.take().expect("it is piped"));
-        let port = told
-            .lines()
-            .map_while(Result::ok)
-            .find_map(|line| {
-                line.split("successfully on port ")
-                    .nth(1)?
-                    .trim_end_matches('.')
-                    .parse()
-                    .ok()
-            })
+        // It takes a free port of IPv4, and ends when another has taken the same of IPv6 meanwhile.
+        let (driver, port) = (0..5)
+            .find_map(|_| driver(&profile))
             .expect("it says on which port it listens");
         let options = json!({
             "browserName": "chrome",
@@ -327,4 +311,25 @@ impl Drop for Browser {
         let _ = self.driver.wait();
         let _ = std::fs::remove_dir_all(&self.profile);
     }
+}
+
+/// Starts the driver; none where it ends before it listens. With it, on which port it does.
+fn driver(home: &Path) -> Option<(Child, u16)> {
+    let mut driver = Command::new(DRIVER)
+        .args(["--port=0", "--log-level=SEVERE"])
+        .env("HOME", home)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{DRIVER}: {error}"));
+    let told = BufReader::new(driver.stdout.take().expect("it is piped"));
+    let port = told.lines().map_while(Result::ok).find_map(|line| {
+        let (_, port) = line.split_once("successfully on port ")?;
+        port.trim_end_matches('.').parse().ok()
+    });
+    if port.is_none() {
+        let _ = driver.wait();
+    }
+    Some((driver, port?))
 }
