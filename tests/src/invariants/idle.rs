@@ -147,11 +147,13 @@ pub(super) fn left_behind(
         };
         // Where the next release has begun, or one before is taken back, the sides are theirs.
         let others = of_this.iter().filter(|other| other.arn != run.arn);
+        // The alarm that takes one back may be on its way while this one begins.
         let mut acts = others.flat_map(|other| {
-            let begun = other.visits.first().map(|visit| visit.at);
-            begun.into_iter().chain(other.taken_back_at())
+            let begun = other.visits.first().map(|visit| (visit.at, from));
+            let back = other.taken_back_at().map(|at| (at, from - grace));
+            begun.into_iter().chain(back)
         });
-        if acts.any(|at| from < at && at <= to) {
+        if acts.any(|(at, after)| after < at && at <= to) {
             continue;
         }
         for side in &sides {
