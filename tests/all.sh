@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that CI runs, cheapest first; ends at the first stage that fails, with its exit code.
 #
-#     tests/all.sh [stage ...]     format clippy deny unit template build bridge e2e iam faults
+#     tests/all.sh [stage ...]     format clippy deny unit template build bridge recorded e2e iam models faults
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
@@ -61,11 +61,16 @@ bridge() { python -m unittest discover -s tests/local; }
 e2e() {
     # The suite runs the command line, which only its own tests build.
     cargo test --quiet --workspace --test cli --no-run
-    rm -rf "$target/iam"
-    cargo test --workspace --test e2e
+    rm -rf "$target/iam" "$target/models"
+    CROSSFADE_LOCAL_CALLS=$(realpath -m "$target/models") cargo test --workspace --test e2e
 }
 # What the suites made the stack's roles do, which they record, against what the template grants.
 iam() { python tests/iam.py "$target"/iam/*.json; }
+
+# What the product asked AWS in the end-to-end suite, and what it was answered, against AWS's service models.
+models() { python tests/models "$target"/models/*.calls; }
+# The local AWS against answers that others recorded from AWS, where they are there.
+recorded() { python tests/local/recorded; }
 
 # A sample of what `make faults` does, which ends with how many faults were injected.
 faults() {
@@ -73,8 +78,8 @@ faults() {
     FAULTS=${FAULTS:-120} "$target/debug/faults"
 }
 
-# How many tests a log says were passed: the closing lines of nextest, libtest, unittest
-# and the fault matrix.
+# How many tests a log says were passed: the closing lines of nextest, libtest, unittest,
+# the fault matrix and the recorded answers.
 count() {
     sed 's/\x1b\[[0-9;]*m//g' "$1" | awk '
         /Summary \[.*tests? run:/ { match($0, /[0-9]+ passed/); n += substr($0, RSTART) }
@@ -82,13 +87,14 @@ count() {
         /^Ran [0-9]+ tests? in/   { n += $2 }
         /^OK \(.*skipped=/        { match($0, /skipped=[0-9]+/); n -= substr($0, RSTART + 8) }
         /^faults: [0-9]+ injected/ { n += $2 }
+        /^recorded: [0-9]+ answers compared/ { n += $2 }
         END { print n + 0 }'
 }
 
 minutes() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 
 begun=$SECONDS
-for stage in ${*:-format clippy deny unit template build bridge e2e iam faults}; do
+for stage in ${*:-format clippy deny unit template build bridge recorded e2e iam models faults}; do
     printf '\n=== %s\n' "$stage"
     at=$SECONDS
     set +e

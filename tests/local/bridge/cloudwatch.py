@@ -255,6 +255,9 @@ def _put_metric_alarm(data: dict[str, Any]) -> dict[str, Any]:
             alarm.pop(field, None)
     elif data.get("ExtendedStatistic"):
         alarm.pop("Statistic", None)
+    for field in ("AlarmDescription", "TreatMissingData"):
+        if not data.get(field):
+            alarm.pop(field, None)
     now = time.time()
     alarm["AlarmConfigurationUpdatedTimestamp"] = now
     if before is None:
@@ -311,6 +314,29 @@ def _describe_alarms(data: dict[str, Any]) -> dict[str, Any]:
     return answer
 
 
+_CROSSED = {
+    "GreaterThanThreshold": "greater than",
+    "GreaterThanOrEqualToThreshold": "greater than or equal to",
+    "LessThanThreshold": "less than",
+    "LessThanOrEqualToThreshold": "less than or equal to",
+}
+
+
+def _reason(state: str, operator: str, points: list[float], threshold: float, now: float) -> str:
+    """Why an alarm changes its state, in AWS's words."""
+    one = len(points) == 1
+    if state == "INSUFFICIENT_DATA" or not points:
+        return f"Insufficient Data: {len(points)} datapoint{'' if one else 's'} {'was' if one else 'were'} unknown."
+    at = time.strftime("%d/%m/%y %H:%M:%S", time.gmtime(now))
+    shown = ", ".join(f"{point} ({at})" for point in map(float, points))
+    crossed = _CROSSED.get(operator, "outside of")
+    verb = ("was " if one else "were ") + ("" if state == "ALARM" else "not ")
+    return (
+        f"Threshold Crossed: {len(points)} datapoint{'' if one else 's'} [{shown}] {verb}{crossed} the threshold "
+        f"({threshold})."
+    )
+
+
 def _evaluate_alarm(alarm: dict[str, Any]) -> None:
     """Compute one alarm's state now and move it there if it differs."""
     now = time.time()
@@ -352,12 +378,7 @@ def _evaluate_alarm(alarm: dict[str, Any]) -> None:
     if state is None or state == alarm["StateValue"]:
         return
     threshold = float(alarm.get("Threshold") or 0)
-    points = ", ".join(f"{v:g}" for v in real[:needed])
-    words = {"ALARM": "Threshold Crossed", "OK": "Threshold Crossed", "INSUFFICIENT_DATA": "Insufficient Data"}[state]
-    reason = (
-        f"{words}: {len(real[:needed])} datapoint(s) [{points}] evaluated against threshold ({threshold:g}), "
-        f"{alarm.get('ComparisonOperator')}."
-    )
+    reason = _reason(state, str(alarm.get("ComparisonOperator")), real[:needed], threshold, now)
     moment = _stamp(now)
     reason_data = {
         "version": "1.0",

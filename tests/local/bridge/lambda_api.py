@@ -17,7 +17,7 @@ from ministack.core.concurrency import run_reentrant
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, new_uuid
 from ministack.services import lambda_svc
 
-from . import functions, policies, readiness
+from . import functions, lambda_answers, policies, readiness
 from .routing import routed
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -66,7 +66,7 @@ def _refuse_alias(name: str, func: dict[str, Any], version: str, weights: dict[s
                 "InvalidParameterValueException", "Number of items in AdditionalVersionWeights cannot be greater than 1"
             )
         ((extra, weight),) = weights.items()
-        shown = f"{{{extra}={weight}}}"
+        shown = f"{{{extra}={float(weight) if isinstance(weight, int) else weight}}}"
         where = "'routingConfig.additionalVersionWeights'"
         if not re.fullmatch(r"[0-9]+", extra):
             return _refuse(
@@ -120,7 +120,7 @@ def _weights(routing: Any) -> dict[str, Any]:
 def _create_alias(name: str, data: dict[str, Any]) -> Answer:
     func = lambda_svc._functions.get(name)
     if func is None:
-        return _no_function(name)
+        return _no_function(name, data.get("FunctionVersion", ""))
     alias_name = data.get("Name", "")
     if not _ALIAS_NAME.fullmatch(alias_name):
         return _refuse(
@@ -283,7 +283,7 @@ def _publish_version(name: str, data: dict[str, Any]) -> Answer:
         return refused
     if refused := _check_revision(func["config"], data):
         return refused
-    asked, current = data.get("CodeSha256"), func["config"].get("CodeSha256")
+    asked, current = data.get("CodeSha256"), lambda_answers.function(func["config"]).get("CodeSha256")
     if asked and asked != current:
         return _refuse(
             "InvalidParameterValueException",
@@ -301,8 +301,11 @@ def _publish(
 ) -> tuple[dict[str, Any], bool]:
     latest = max(func["versions"], key=int, default=None)
     print_now = _fingerprint(func)
-    if latest is not None and func["versions"][latest].get("fingerprint") == print_now:
-        return func["versions"][latest], False
+    if latest is not None:
+        before = func["versions"][latest]
+        # One that was published with the function's creation has no fingerprint yet.
+        if before.get("fingerprint", _fingerprint(before)) == print_now:
+            return before, False
     number = func["next_version"]
     func["next_version"] = number + 1
     config = copy.deepcopy(func["config"])
@@ -328,6 +331,17 @@ def _publish(
     return record, True
 
 
+def _create_function(data: dict[str, Any]) -> Answer:
+    """What is published at once has an ARN and a revision of its own."""
+    answer = _original_create_function(data)
+    func = lambda_svc._functions.get(data.get("FunctionName", ""))
+    if answer[0] < 400 and data.get("Publish") and func is not None:
+        for number, version in func["versions"].items():
+            arn = f"{lambda_svc._func_arn(data['FunctionName'])}:{number}"
+            version["config"].update(FunctionArn=arn, RevisionId=new_uuid())
+    return answer
+
+
 @lambda_svc._serialized_revision_update()
 def _update_code(name: str, data: dict[str, Any]) -> Answer:
     func = lambda_svc._functions.get(name)
@@ -338,6 +352,10 @@ def _update_code(name: str, data: dict[str, Any]) -> Answer:
     if refused := _check_revision(func["config"], data):
         return refused
     sources = [("ZipFile" in data), ("S3Bucket" in data or "S3Key" in data), ("ImageUri" in data)]
+    if func["config"].get("PackageType") == "Image" and "ImageUri" not in data:
+        return _refuse(
+            "InvalidParameterValueException", "Please provide ImageUri when updating a function with packageType Image."
+        )
     if sum(sources) != 1:
         return _refuse(
             "InvalidParameterValueException",
@@ -447,16 +465,6 @@ def _delete_function(name: str, query: dict[str, Any], path_qualifier: str | Non
     return 204, {}, b""
 
 
-def _create_function_url_config(name: str, data: dict[str, Any], qualifier: str | None) -> Answer:
-    """The URL of an alias tells the alias's ARN."""
-    status, headers, body = _original_create_function_url_config(name, data, qualifier)
-    if status >= 400 or not qualifier:
-        return status, headers, body
-    config = lambda_svc._function_urls[lambda_svc._url_config_key(name, qualifier)]
-    config["FunctionArn"] = f"{lambda_svc._func_arn(name)}:{qualifier}"
-    return json_response(config, 201, content_type="application/json")
-
-
 # ── Invocation ───────────────────────────────────────────────────────────────────────────────
 
 
@@ -466,7 +474,7 @@ async def _invoke(reference: str, body: bytes, headers: dict[str, str], query: d
     func = lambda_svc._functions.get(name)
     record, version = routed(func, qualifier)
     if func is None or record is None:
-        return _no_function(name, qualifier or "")
+        return _no_function(name, qualifier or "$LATEST")
     if not_ready := readiness.refusal(readiness.source(func, version)):
         return _refuse(*not_ready)
     tenant, isolates = headers.get("x-amz-tenant-id"), bool(record["config"].get("TenancyConfig"))
@@ -508,10 +516,10 @@ async def _invoke(reference: str, body: bytes, headers: dict[str, str], query: d
     else:
         result = await run_reentrant(lambda_svc._execute_function_with_config_scope, record, event)
     if result.get("throttle"):
-        told = result.get("body") or {}
+        told = {key: value for key, value in (result.get("body") or {}).items() if key != "retryAfterSeconds"}
         return (
             429,
-            {"Content-Type": "application/json", "x-amzn-ErrorType": "TooManyRequestsException", "Retry-After": "1"},
+            {"Content-Type": "application/json", "x-amzn-ErrorType": "TooManyRequestsException"},
             json.dumps({**told, "Type": "User"}).encode(),
         )
     if (headers.get("x-amz-log-type") or "").lower() == "tail":
@@ -527,25 +535,52 @@ async def _invoke(reference: str, body: bytes, headers: dict[str, str], query: d
 async def _handle_request(method: str, path: str, headers: dict[str, str], body: bytes, query_params: Any) -> Answer:
     parts = path.split("/")
     if method == "POST" and len(parts) == 5 and parts[2] == "functions" and parts[4] == "invocations":
-        return await _invoke(unquote(parts[3]), body, headers, query_params)
+        answer = await _invoke(unquote(parts[3]), body, headers, query_params)
+        return lambda_answers.as_told(path, None, answer) if answer[0] >= 400 else answer
     _over_http.set(True)
-    return await _original_handle_request(method, path, headers, body, query_params)
+    if refused := _refuse_qualifier(path, query_params):
+        return lambda_answers.as_told(path, None, refused)
+    answer = await _original_handle_request(method, path, headers, body, query_params)
+    return lambda_answers.as_told(path, _asked_about(path, query_params), answer)
+
+
+def _qualifiers(path: str, query: Any) -> tuple[str | None, str | None]:
+    """The qualifiers that the path and the query name."""
+    parts = path.split("/")
+    if len(parts) < 4 or parts[2] != "functions":
+        return None, None
+    _name, qualifier = lambda_svc._resolve_request_scoped_name_and_qualifier(unquote(parts[3]))
+    return qualifier or None, lambda_svc._qp_first(query, "Qualifier") or None
+
+
+def _asked_about(path: str, query: Any) -> str | None:
+    in_path, in_query = _qualifiers(path, query)
+    return in_path or in_query
+
+
+def _refuse_qualifier(path: str, query: Any) -> Answer | None:
+    in_path, in_query = _qualifiers(path, query)
+    if in_path and in_query and in_path != in_query:
+        return _refuse(
+            "InvalidParameterValueException",
+            "The derived qualifier from the function name does not match the specified qualifier.",
+        )
+    return None
 
 
 _original_handle_request: Any = None
+_original_create_function: Any = None
 _original_update_code: Any = None
 _original_update_config: Any = None
 _original_delete_function: Any = None
-_original_create_function_url_config: Any = None
 
 
 def install() -> None:
-    global _original_handle_request, _original_update_code, _original_update_config, _original_delete_function
+    global _original_create_function, _original_handle_request, _original_update_code, _original_update_config, _original_delete_function
     _original_handle_request = lambda_svc.handle_request
+    _original_create_function = lambda_svc._create_function
     _original_update_code = lambda_svc._update_code
     _original_update_config = lambda_svc._update_config
-    global _original_create_function_url_config
-    _original_create_function_url_config = lambda_svc._create_function_url_config
     _original_delete_function = lambda_svc._delete_function
     for replacement in (
         _create_alias,
@@ -556,11 +591,11 @@ def install() -> None:
         _list_versions,
         _check_revision,
         _publish_version,
+        _create_function,
         _update_code,
         _update_config,
         _schedule_state_transition,
         _delete_function,
-        _create_function_url_config,
     ):
         name = getattr(replacement, "__wrapped__", replacement).__name__
         assert hasattr(lambda_svc, name), f"ministack no longer has {name}"

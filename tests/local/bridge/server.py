@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
+if TYPE_CHECKING:
+    from . import recorder as recording
+
+_recorder: recording.Recorder | None = None
 _moto: subprocess.Popen[bytes] | None = None
 
 
@@ -19,7 +24,7 @@ def prepare() -> Callable[[], None]:
     from . import alb_api, alb_traffic, api_exports, api_gateway, cloudwatch, events, function_urls, functions, iam
     from . import lambda_api, notifications, policies
     from . import dns, durable, limits, logs  # noqa: F401 - they only add to the control API
-    from . import route53_api, states
+    from . import answers, histories, names, route53_api, states
 
     for module in (
         cloudwatch,
@@ -28,6 +33,7 @@ def prepare() -> Callable[[], None]:
         policies,
         function_urls,
         states,
+        histories,
         events,
         notifications,
         alb_api,
@@ -36,10 +42,14 @@ def prepare() -> Callable[[], None]:
         api_gateway,
         api_exports,
         iam,
+        answers,
+        names,
     ):
         module.install()
 
     def stop() -> None:
+        if _recorder is not None:
+            _recorder.flush()
         functions.ENGINE.kill_all_now()
         if _moto is not None and _moto.poll() is None:
             _moto.kill()
@@ -61,10 +71,15 @@ def run(
 async def _serve(
     port: int, moto_port: int | None, directory: Path, wait_scale: float, fail: Fail, ready: Callable[[], Any]
 ) -> None:
-    from . import cloudwatch, control, http1
+    global _recorder
+    from . import cloudwatch, control, http1, recorder
 
+    handler: http1.Handler = control.handle
+    if folder := os.environ.get(recorder.FOLDER):
+        _recorder = recorder.Recorder(Path(folder))
+        handler = recorder.recording(handler, _recorder)
     try:
-        server = await http1.serve(control.handle, port)
+        server = await http1.serve(handler, port)
     except OSError as error:
         fail(f"port {port} cannot be used: {error.strerror}")
     await _start_ministack()

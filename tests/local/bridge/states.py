@@ -16,6 +16,7 @@ import os
 import random
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -409,10 +410,10 @@ def _execute_task(state: dict[str, Any], data: Any, execution: dict[str, Any], c
                 arguments = sfn._apply_jsonata_arguments(state, data, context)
             else:
                 arguments = sfn._apply_parameters(state, sfn._apply_input_path(state, data, context), context)
-            tell.scheduled(arguments)
+            heartbeat = _limit(state, "HeartbeatSeconds", data, context) if waits else None
+            tell.scheduled(arguments, limit, heartbeat)
             if waits:
-                heartbeat = _limit(state, "HeartbeatSeconds", data, context)
-                result = _wait_for_token(resource, arguments, context["Task"]["Token"], limit, heartbeat, control_)
+                result = _wait_for_token(resource, arguments, context["Task"]["Token"], limit, heartbeat, control_, tell)
             elif ":activity:" in resource or limit is None:
                 result = sfn._invoke_resource(resource, arguments)
             else:
@@ -422,7 +423,7 @@ def _execute_task(state: dict[str, Any], data: Any, execution: dict[str, Any], c
             if len(text.encode()) > MAX_PAYLOAD:
                 raise sfn._ExecutionError(
                     "States.DataLimitExceeded",
-                    f"The state/task '{resource}' returned a result with a size exceeding the "
+                    f"The state/task '{_named(resource)}' returned a result with a size exceeding the "
                     "maximum number of bytes service limit.",
                 )
             tell.succeeded(text)
@@ -482,9 +483,15 @@ class _TaskEvents:
         field = event[0].lower() + event[1:] + "EventDetails"
         sfn._add_event(self.execution, event, {field: details})
 
-    def scheduled(self, arguments: Any) -> None:
-        self.add("TaskScheduled", {**self.about, "region": get_region(), "parameters": json.dumps(arguments)})
+    def scheduled(self, arguments: Any, limit: float | None, heartbeat: float | None) -> None:
+        limits = {"timeoutInSeconds": limit, "heartbeatInSeconds": heartbeat}
+        told = {name: int(seconds) for name, seconds in limits.items() if seconds is not None}
+        about = {**self.about, "region": get_region(), "parameters": json.dumps(arguments), **told}
+        self.add("TaskScheduled", about)
         self.add("TaskStarted", self.about)
+
+    def submitted(self, output: str) -> None:
+        self.add("TaskSubmitted", {**self.about, "output": output})
 
     def succeeded(self, output: str) -> None:
         self.add("TaskSucceeded", {**self.about, "output": output})
@@ -500,7 +507,7 @@ class _LambdaEvents(_TaskEvents):
         super().__init__(execution, resource)
         self.arn = resource
 
-    def scheduled(self, arguments: Any) -> None:
+    def scheduled(self, arguments: Any, limit: float | None, heartbeat: float | None) -> None:
         self.add("LambdaFunctionScheduled", {"resource": self.arn, "input": json.dumps(arguments)})
         sfn._add_event(self.execution, "LambdaFunctionStarted")
 
@@ -549,7 +556,13 @@ def machines_of_token(token: str, account: str) -> list[str]:
 
 
 def _wait_for_token(
-    resource: str, arguments: Any, token: str, limit: float | None, heartbeat: float | None, control_: Control
+    resource: str,
+    arguments: Any,
+    token: str,
+    limit: float | None,
+    heartbeat: float | None,
+    control_: Control,
+    tell: _TaskEvents,
 ) -> Any:
     """Hand the token out, then wait for its answer. Limits are shortened like Wait states are,
     so that a day's hold can be tested."""
@@ -559,7 +572,8 @@ def _wait_for_token(
     control_.tokens.add(token)
     try:
         # A failing call fails the task at once; what it returns is ignored.
-        sfn._invoke_resource(resource.replace(".waitForTaskToken", ""), arguments)
+        result = sfn._invoke_resource(resource.replace(".waitForTaskToken", ""), arguments)
+        tell.submitted(json.dumps(result))
         deadline = None if limit is None else time.monotonic() + limit * wait_scale()
         beats = 0
         beat_deadline = None if heartbeat is None else time.monotonic() + heartbeat * wait_scale()
@@ -645,7 +659,7 @@ def _invoke_lambda(reference: str, event: Any) -> tuple[Any, str]:
             call.failed("ResourceNotFoundException", 404)
             raise sfn._ExecutionError(
                 "Lambda.ResourceNotFoundException",
-                f"Function not found: {reference} (Service: Lambda, Status Code: 404)",
+                _sdk_words(f"Function not found: {_arn_of(reference)}", 404, "ResourceNotFoundException"),
             )
         if call.fault is not None:
             raise sfn._ExecutionError(*_fault_as_task_error(call.fault))
@@ -658,7 +672,7 @@ def _invoke_lambda(reference: str, event: Any) -> tuple[Any, str]:
         if result.get("throttle"):
             call.failed("TooManyRequestsException", 429)
             raise sfn._ExecutionError(
-                "Lambda.TooManyRequestsException", "Rate Exceeded. (Service: Lambda, Status Code: 429)"
+                "Lambda.TooManyRequestsException", _sdk_words("Rate Exceeded.", 429, "TooManyRequestsException")
             )
         body = result.get("body")
         if result.get("error"):
@@ -682,10 +696,35 @@ def _authorised(call: control.InternalCall, error: str, service: str, action: st
 
 def _fault_as_task_error(kind: str) -> tuple[str, str]:
     return {
-        "throttle": ("Lambda.TooManyRequestsException", "Rate exceeded (Service: Lambda, Status Code: 429)"),
-        "access-denied": ("Lambda.AccessDeniedException", "not authorized (Service: Lambda, Status Code: 403)"),
-        "error500": ("Lambda.ServiceException", "Internal error (Service: Lambda, Status Code: 500)"),
+        "throttle": (
+            "Lambda.TooManyRequestsException",
+            _sdk_words("Rate exceeded", 429, "TooManyRequestsException"),
+        ),
+        "access-denied": (
+            "Lambda.AccessDeniedException",
+            _sdk_words("not authorized", 403, "AccessDeniedException"),
+        ),
+        "error500": ("Lambda.ServiceException", _sdk_words("Internal error", 500, "ServiceException")),
     }.get(kind, ("Lambda.SdkClientException", "Unable to execute HTTP request"))
+
+
+def _named(resource: str) -> str:
+    """A task's resource as AWS names it in errors: an integration by its service."""
+    return resource.split(":")[5] if resource.startswith("arn:aws:states:::") else resource
+
+
+def _sdk_words(message: str, status: int, code: str) -> str:
+    """A service's error as the SDK tells it that Step Functions calls services with."""
+    return (
+        f"{message} (Service: AWSLambda; Status Code: {status}; Error Code: {code}; Request ID: {uuid.uuid4()}; "
+        "Proxy: null)"
+    )
+
+
+def _arn_of(reference: str) -> str:
+    """A function's ARN with a qualifier."""
+    arn = reference if reference.startswith("arn:") else lambda_svc._func_arn(reference)
+    return arn if arn.count(":") > 6 else f"{arn}:$LATEST"
 
 
 def _invoke_resource(resource: str, arguments: Any) -> Any:
@@ -725,7 +764,11 @@ def _invoke_resource(resource: str, arguments: Any) -> Any:
             answer = _original_invoke_resource(resource, arguments)
         except sfn._ExecutionError as error:
             call.failed(error.error, 400)
-            raise
+            if "." in error.error:
+                raise
+            # An SDK's exception, of the service that was called.
+            name = f"{_prefix(service)}.{error.error.removesuffix('Exception')}Exception"
+            raise sfn._ExecutionError(name, error.cause) from error
         if call.lose_answer:
             raise sfn._ExecutionError(f"{_prefix(service)}.SdkClientException", "Unable to execute HTTP request")
         return answer
