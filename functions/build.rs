@@ -13,5 +13,8 @@ fn main() {
     let is = |name: &str, value: &str| env::var(name).as_deref() == Ok(value);
     if is("PROFILE", "release") && is("CARGO_CFG_TARGET_OS", "linux") {
         println!("cargo::rustc-link-arg-bins=-no-pie");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../no-unwinding.ld");
+        println!("cargo::rerun-if-changed={script}");
+        println!("cargo::rustc-link-arg-bins=-Wl,-T,{script}");
     }
 }

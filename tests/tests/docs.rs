@@ -249,6 +249,44 @@ fn what_documents_name_of_the_stack_is_in_the_template() {
     assert!(seen > 30, "{seen}");
 }
 
+/// `sam deploy --guided` asks for every parameter in the template's order, and about every function URL
+/// without authentication: README's table has them all. The end-to-end suite runs that command.
+#[test]
+fn readme_answers_each_question_about_the_stack() {
+    let readme = read("README.md");
+    let asked: Vec<_> = readme
+        .lines()
+        .filter_map(|line| line.strip_prefix("| Parameter "))
+        .filter_map(|row| row.split(" | ").next())
+        .collect();
+    // Maps here are in the order of their keys, files are in the one that SAM keeps.
+    let template = read("template.yaml");
+    let (_, parameters) = template.split_once("\nParameters:\n").expect("it has some");
+    let parameters: Vec<_> = parameters
+        .lines()
+        .take_while(|line| line.is_empty() || line.starts_with(' '))
+        .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'))
+        .filter(|name| is_name(name))
+        .collect();
+    assert_eq!(asked, parameters, "README's table, and the template");
+    let resources = &yaml::read("template.yaml")["Resources"];
+    let open = resources.as_object().expect("it has some").iter();
+    let open = open.filter(|(_, one)| one["Properties"]["FunctionUrlConfig"]["AuthType"] == "NONE");
+    for (name, _) in open {
+        let question =
+            format!("| {name} Function Url has no authentication. Is this okay? | `y` |");
+        assert!(readme.contains(&question), "README has no {question}");
+    }
+    let (before, _) = readme
+        .split_once("aws sns subscribe")
+        .expect("README subscribes");
+    let (_, step) = before.rsplit_once("\n**").expect("it is in a step");
+    assert!(
+        step.contains("confirmed"),
+        "SNS sends nothing before: {step}"
+    );
+}
+
 /// The stack's resources with their types.
 fn resources(template: &Value) -> BTreeMap<String, String> {
     let all = template["Resources"].as_object().expect("it has some");

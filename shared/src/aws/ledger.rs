@@ -534,28 +534,10 @@ impl Ledger {
 
     /// Reads which executions hold some of these locks. 100 locks at the most, which is more than a release has.
     pub async fn holding(&self, locks: &[String]) -> Result<BTreeSet<String>, Error> {
-        let keys = locks.iter().map(|name| key(&lock(name), ONE));
-        let keys = KeysAndAttributes::builder()
-            .set_keys(Some(keys.collect()))
-            .consistent_read(true)
-            .build()
-            .expect("keys are given");
-        let got = self
-            .client
-            .batch_get_item()
-            .request_items(&self.table, keys)
-            .send()
-            .await
-            .map_err(|error| classify("reading the ledger", &error))?;
-        if got.unprocessed_keys().is_some_and(|keys| !keys.is_empty()) {
-            return Err(Error::Transient("the ledger answered in part".into()));
-        }
-        let rows = got
-            .responses()
-            .into_iter()
-            .flat_map(|tables| tables.values());
+        let keys = locks.iter().map(|name| key(&lock(name), ONE)).collect();
+        let rows = self.batch(keys).await?;
         Ok(rows
-            .flatten()
+            .iter()
             .filter_map(|row| text(row, "execution"))
             .collect())
     }
@@ -564,8 +546,20 @@ impl Ledger {
     pub async fn latest(&self, application: &Application) -> Result<Option<String>, Error> {
         let holder = key(&lock(&of_application(application)), ONE);
         let last = key(&promoted(application), ONE);
+        let items = self.batch(vec![holder, last]).await?;
+        let by = |prefix: &str| {
+            let found = items
+                .iter()
+                .find(|item| text(item, "pk").is_some_and(|pk| pk.starts_with(prefix)));
+            found.and_then(|item| text(item, "execution"))
+        };
+        Ok(by("LOCK#").or_else(|| by("PROMOTED#")))
+    }
+
+    /// Reads the rows of at most 100 keys; those that are not there are left out.
+    async fn batch(&self, keys: Vec<Item>) -> Result<Vec<Item>, Error> {
         let keys = KeysAndAttributes::builder()
-            .set_keys(Some(vec![holder, last]))
+            .set_keys(Some(keys))
             .consistent_read(true)
             .build()
             .expect("keys are given");
@@ -579,18 +573,8 @@ impl Ledger {
         if got.unprocessed_keys().is_some_and(|keys| !keys.is_empty()) {
             return Err(Error::Transient("the ledger answered in part".into()));
         }
-        let items = got
-            .responses
-            .unwrap_or_default()
-            .remove(&self.table)
-            .unwrap_or_default();
-        let by = |prefix: &str| {
-            let found = items
-                .iter()
-                .find(|item| text(item, "pk").is_some_and(|pk| pk.starts_with(prefix)));
-            found.and_then(|item| text(item, "execution"))
-        };
-        Ok(by("LOCK#").or_else(|| by("PROMOTED#")))
+        let mut tables = got.responses.unwrap_or_default();
+        Ok(tables.remove(&self.table).unwrap_or_default())
     }
 
     async fn row(&self, key: Item) -> Result<Option<Item>, Error> {

@@ -23,6 +23,7 @@ mod page;
 mod people;
 mod promoted;
 mod reachable;
+mod readme;
 mod refused;
 mod rejected;
 mod retention;
@@ -37,6 +38,7 @@ mod windows;
 fn main() -> std::process::ExitCode {
     // The longest first.
     case::run(vec![
+        readme::tests(),
         judged::tests(),
         admission::tests(),
         gates::tests(),
