@@ -129,7 +129,10 @@ class Answers(Bridged):
         about = {"restApiId": made, "resourceId": root, "httpMethod": "GET"}
         api.put_method(authorizationType="NONE", **about)
         api.put_integration(type="MOCK", **about)
-        deployments = [api.create_deployment(restApiId=made)["id"] for _ in range(2)]
+        deployed = [api.create_deployment(restApiId=made) for _ in range(2)]
+        deployments = [deployment["id"] for deployment in deployed]
+        summary = deployed[0].get("apiSummary", {}).get("/", {}).get("GET", {})
+        self.assertEqual(set(summary) - {"apiKeyRequired", "authorizationType"}, set())
         for nth, deployment in enumerate(deployments):
             api.create_stage(restApiId=made, stageName=f"s{nth}", deploymentId=deployment)
         (stage,) = api.get_stages(restApiId=made, deploymentId=deployments[1])["item"]

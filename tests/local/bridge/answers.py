@@ -23,6 +23,17 @@ def _stage(stage: dict[str, Any]) -> dict[str, Any]:
     return {"cacheClusterStatus": "NOT_AVAILABLE", **told}
 
 
+def _deployment(deployment: dict[str, Any]) -> dict[str, Any]:
+    told = {key: value for key, value in deployment.items() if (key, value) != ("description", "")}
+    if summary := told.get("apiSummary"):
+        known = ("apiKeyRequired", "authorizationType")
+        told["apiSummary"] = {
+            resource: {method: {k: v for k, v in about.items() if k in known} for method, about in methods.items()}
+            for resource, methods in summary.items()
+        }
+    return told
+
+
 def _api_gateway(method: str, path: str, query: Any, answer: dict[str, Any]) -> dict[str, Any]:
     if re.fullmatch(r"/restapis/[^/]+/stages/[^/]+/?", path) and "stageName" in answer:
         return _stage(answer)
@@ -32,7 +43,7 @@ def _api_gateway(method: str, path: str, query: Any, answer: dict[str, Any]) -> 
         wanted = [str(value) for value in query.get("deploymentId") or ()]
         stages = [_stage(each) for each in answer.get("item") or []]
         return {**answer, "item": [each for each in stages if not wanted or each.get("deploymentId") in wanted]}
-    return answer
+    return _deployment(answer) if "apiSummary" in answer else answer
 
 
 def _filters(action: str, answer: dict[str, Any]) -> dict[str, Any]:
