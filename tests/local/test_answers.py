@@ -29,7 +29,9 @@ class Answers(Bridged):
         made = self.created()
         absent = {"KMSKeyArn", "Layers", "VpcConfig", "LastUpdateStatus", "LastUpdateStatusReasonCode"}
         self.assertEqual(absent & set(made), set())
-        self.assertRegex(made["RuntimeVersionConfig"]["RuntimeVersionArn"], r"^arn:aws:lambda:us-east-1::runtime:[0-9a-f]{64}$")
+        self.assertRegex(
+            made["RuntimeVersionConfig"]["RuntimeVersionArn"], r"^arn:aws:lambda:us-east-1::runtime:[0-9a-f]{64}$"
+        )
         config = self.lambda_.get_function(FunctionName=self.name)["Configuration"]
         self.assertEqual({"StateReason", "StateReasonCode", "LastUpdateStatusReason"} & set(config), set())
         busy = self.lambda_.update_function_configuration(FunctionName=self.name, Description="x")
@@ -97,7 +99,14 @@ class Answers(Bridged):
             "End": True,
         }
         events = self.history({"Ask": task})
-        kinds = ["ExecutionStarted", "TaskStateEntered", "TaskScheduled", "TaskStarted", "TaskSubmitted", "TaskTimedOut"]
+        kinds = [
+            "ExecutionStarted",
+            "TaskStateEntered",
+            "TaskScheduled",
+            "TaskStarted",
+            "TaskSubmitted",
+            "TaskTimedOut",
+        ]
         self.assertEqual([event["type"] for event in events], [*kinds, "ExecutionFailed"])
         self.assertEqual([event["previousEventId"] for event in events], [0, 0, 2, 3, 4, 5, 6])
         self.assertEqual(events[2]["taskScheduledEventDetails"]["timeoutInSeconds"], 5)

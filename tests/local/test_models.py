@@ -34,7 +34,9 @@ def sent(service: str, operation: str, values: dict[str, Any], answer: Any = Non
     """A request as botocore sends it, with what is changed of it."""
     model = calls.model(service)
     protocol = model.metadata["protocol"]
-    request = serialize.create_serializer(protocol, False).serialize_to_request(values, model.operation_model(operation))
+    request = serialize.create_serializer(protocol, False).serialize_to_request(
+        values, model.operation_model(operation)
+    )
     body = request["body"]
     if protocol == "query":
         body = urlencode(body).encode()
@@ -62,7 +64,11 @@ def replied(value: Any, status: int = 200, **headers: str) -> Any:
 
 
 ALIAS = {"FunctionName": "f", "Name": "live", "FunctionVersion": "1"}
-CONFIGURATION = {"FunctionName": "f", "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:f", "State": "Active"}
+CONFIGURATION = {
+    "FunctionName": "f",
+    "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:f",
+    "State": "Active",
+}
 ITEM = {"TableName": "t", "Key": {"pk": {"S": "a"}}}
 QUERY = {
     "Id": "m",
@@ -76,8 +82,14 @@ class Requests(unittest.TestCase):
         self.assertTrue(any(said in each for each in found), f"{said!r} is not in {found}")
 
     def test_accepts_what_each_protocol_sends(self) -> None:
-        span = {"StartTime": datetime(2026, 1, 1, tzinfo=timezone.utc), "EndTime": datetime(2026, 1, 2, tzinfo=timezone.utc)}
-        change = {"Action": "UPSERT", "ResourceRecordSet": {"Name": "a.", "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "1.2.3.4"}]}}
+        span = {
+            "StartTime": datetime(2026, 1, 1, tzinfo=timezone.utc),
+            "EndTime": datetime(2026, 1, 2, tzinfo=timezone.utc),
+        }
+        change = {
+            "Action": "UPSERT",
+            "ResourceRecordSet": {"Name": "a.", "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": "1.2.3.4"}]},
+        }
         for service, operation, values in (
             ("dynamodb", "GetItem", ITEM),
             ("cloudwatch", "GetMetricData", {"MetricDataQueries": [QUERY], **span}),
@@ -85,8 +97,16 @@ class Requests(unittest.TestCase):
             ("lambda", "UpdateAlias", {**ALIAS, "RoutingConfig": {"AdditionalVersionWeights": {"2": 0.1}}}),
             ("lambda", "ListAliases", {"FunctionName": "f", "MaxItems": 50}),
             ("route53", "ChangeResourceRecordSets", {"HostedZoneId": "Z1", "ChangeBatch": {"Changes": [change]}}),
-            ("apigateway", "GetExport", {"restApiId": "a", "stageName": "s", "exportType": "oas30", "parameters": {"extensions": "apigateway"}}),
-            ("elbv2", "DescribeRules", {"RuleArns": ["arn:aws:elasticloadbalancing:us-east-1:000000000000:listener-rule/app/a/b/c/d"]}),
+            (
+                "apigateway",
+                "GetExport",
+                {"restApiId": "a", "stageName": "s", "exportType": "oas30", "parameters": {"extensions": "apigateway"}},
+            ),
+            (
+                "elbv2",
+                "DescribeRules",
+                {"RuleArns": ["arn:aws:elasticloadbalancing:us-east-1:000000000000:listener-rule/app/a/b/c/d"]},
+            ),
         ):
             with self.subTest(operation):
                 self.assertEqual(violations(sent(service, operation, values)), [])
@@ -123,19 +143,30 @@ class Requests(unittest.TestCase):
             self.assertEqual(not found, right, value)
 
     def test_finds_what_is_no_call(self) -> None:
-        self.bad("no operation", sent("dynamodb", "GetItem", ITEM, headers={"X-Amz-Target": "DynamoDB_20120810.GetThing"}))
+        self.bad(
+            "no operation", sent("dynamodb", "GetItem", ITEM, headers={"X-Amz-Target": "DynamoDB_20120810.GetThing"})
+        )
         self.bad("target prefix", sent("dynamodb", "GetItem", ITEM, headers={"X-Amz-Target": "Dynamo.GetItem"}))
         self.bad("content type", sent("dynamodb", "GetItem", ITEM, headers={"Content-Type": "text/plain"}))
         self.bad("no operation is", sent("lambda", "GetAlias", {"FunctionName": "f", "Name": "a"}, target="/nowhere"))
-        self.bad("unknown query parameter", sent("lambda", "ListAliases", {"FunctionName": "f"}, target="/2015-03-31/functions/f/aliases?Max=1"))
-        self.bad("version", sent("sns", "Publish", {"Message": "m"}, body=b"Action=Publish&Version=2000-01-01&Message=m"))
+        self.bad(
+            "unknown query parameter",
+            sent("lambda", "ListAliases", {"FunctionName": "f"}, target="/2015-03-31/functions/f/aliases?Max=1"),
+        )
+        self.bad(
+            "version", sent("sns", "Publish", {"Message": "m"}, body=b"Action=Publish&Version=2000-01-01&Message=m")
+        )
 
     def test_finds_broken_rules(self) -> None:
         def update(**more: Any) -> calls.Recorded:
             return sent("dynamodb", "UpdateItem", {**ITEM, **more})
 
-        self.bad("reserved word", update(UpdateExpression="SET status = :a", ExpressionAttributeValues={":a": {"S": "a"}}))
-        self.bad("which nothing uses", update(UpdateExpression="SET a = b", ExpressionAttributeValues={":a": {"S": "a"}}))
+        self.bad(
+            "reserved word", update(UpdateExpression="SET status = :a", ExpressionAttributeValues={":a": {"S": "a"}})
+        )
+        self.bad(
+            "which nothing uses", update(UpdateExpression="SET a = b", ExpressionAttributeValues={":a": {"S": "a"}})
+        )
         self.bad("is not in", update(UpdateExpression="SET a1 = :b"))
         self.bad("overlap", update(UpdateExpression="SET a1 = b1, a1.c = d1"))
         self.bad("empty set", update(UpdateExpression="ADD a1 :a", ExpressionAttributeValues={":a": {"SS": []}}))
@@ -145,18 +176,31 @@ class Requests(unittest.TestCase):
         many = [{"Put": {"TableName": "t", "Item": {"pk": {"S": str(n)}}}} for n in range(101)]
         self.bad("actions in a transaction", sent("dynamodb", "TransactWriteItems", {"TransactItems": many}))
         self.bad("the subject", sent("sns", "Publish", {"TopicArn": "a", "Message": "m", "Subject": "a\nb"}))
-        self.bad("twice", sent("lambda", "UpdateAlias", {**ALIAS, "RoutingConfig": {"AdditionalVersionWeights": {"1": 0.1}}}))
+        self.bad(
+            "twice", sent("lambda", "UpdateAlias", {**ALIAS, "RoutingConfig": {"AdditionalVersionWeights": {"1": 0.1}}})
+        )
         start = {"stateMachineArn": "arn:aws:states:us-east-1:000000000000:stateMachine:m"}
         self.bad("may not have", sent("stepfunctions", "StartExecution", {**start, "name": "a/b"}))
         self.bad("no JSON", sent("stepfunctions", "StartExecution", {**start, "input": "{"}))
         event = {"Source": "aws.x", "DetailType": "d", "Detail": "{}"}
         self.bad("AWS's own", sent("events", "PutEvents", {"Entries": [event]}))
-        self.bad("262,144", sent("events", "PutEvents", {"Entries": [{**event, "Source": "s", "Detail": json.dumps({"a": "b" * 300_000})}]}))
+        self.bad(
+            "262,144",
+            sent(
+                "events",
+                "PutEvents",
+                {"Entries": [{**event, "Source": "s", "Detail": json.dumps({"a": "b" * 300_000})}]},
+            ),
+        )
 
     def test_finds_broken_rules_of_metric_queries(self) -> None:
         def asked(*queries: Any) -> calls.Recorded:
-            body = cbor2.dumps({"MetricDataQueries": list(queries), "StartTime": cbor2.CBORTag(1, 0), "EndTime": cbor2.CBORTag(1, 60)})
-            return sent("cloudwatch", "GetMetricData", {"MetricDataQueries": [], "StartTime": 0, "EndTime": 60}, body=body)
+            body = cbor2.dumps(
+                {"MetricDataQueries": list(queries), "StartTime": cbor2.CBORTag(1, 0), "EndTime": cbor2.CBORTag(1, 60)}
+            )
+            return sent(
+                "cloudwatch", "GetMetricData", {"MetricDataQueries": [], "StartTime": 0, "EndTime": 60}, body=body
+            )
 
         def stat(**more: Any) -> Any:
             return {**QUERY, "MetricStat": {**QUERY["MetricStat"], **more}}
@@ -175,7 +219,9 @@ class Answers(unittest.TestCase):
         self.assertTrue(any("answer" in each and said in each for each in found), f"{said!r} is not in {found}")
 
     def test_accepts_good_ones(self) -> None:
-        self.assertEqual(violations(sent("lambda", "GetFunctionConfiguration", {"FunctionName": "f"}, replied(CONFIGURATION))), [])
+        self.assertEqual(
+            violations(sent("lambda", "GetFunctionConfiguration", {"FunctionName": "f"}, replied(CONFIGURATION))), []
+        )
         xml = b'<PublishResponse xmlns="x"><PublishResult><MessageId>a</MessageId></PublishResult></PublishResponse>'
         self.assertEqual(violations(sent("sns", "Publish", {"TopicArn": "a", "Message": "m"}, replied(xml))), [])
         invoked = replied(b"{}", x_amz_executed_version="1")
@@ -196,7 +242,10 @@ class Answers(unittest.TestCase):
         about = {"FunctionName": "f", "Name": "a"}
         missing = replied({"Type": "User", "Message": "m"}, 404, x_amzn_errortype="ResourceNotFoundException")
         self.assertEqual(violations(sent("lambda", "GetAlias", about, missing)), [])
-        self.bad("is no error of the operation", sent("lambda", "GetAlias", about, replied({}, 400, x_amzn_errortype="Nonsense")))
+        self.bad(
+            "is no error of the operation",
+            sent("lambda", "GetAlias", about, replied({}, 400, x_amzn_errortype="Nonsense")),
+        )
         wrong = replied({}, 400, x_amzn_errortype="ResourceNotFoundException")
         self.bad("has the status 400, not 404", sent("lambda", "GetAlias", about, wrong))
 
@@ -204,7 +253,9 @@ class Answers(unittest.TestCase):
         zone = b"<CreateHostedZoneResponse><HostedZone><Id>/hostedzone/Z</Id><Name>a.</Name><CallerReference>r</CallerReference></HostedZone></CreateHostedZoneResponse>"
         about = {"Name": "a.", "CallerReference": "r"}
         self.bad("Location: required", sent("route53", "CreateHostedZone", about, replied(zone, 201)))
-        self.bad("there is no", sent("sns", "Publish", {"TopicArn": "a", "Message": "m"}, replied(b"<PublishResponse/>")))
+        self.bad(
+            "there is no", sent("sns", "Publish", {"TopicArn": "a", "Message": "m"}, replied(b"<PublishResponse/>"))
+        )
 
     def test_knows_what_is_accepted(self) -> None:
         found = checker.Found()

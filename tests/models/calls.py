@@ -13,9 +13,8 @@ from xml.etree import ElementTree
 
 import botocore.session
 import cbor2
-from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
-
 import shapes
+from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
 from shapes import wire_name
 
 SERVICES = {
@@ -83,11 +82,11 @@ class Call:
 
     def values(self) -> dict[str, Any]:
         """All members of the input, by their names in the model."""
-        named = {wire_name(name, member): name for name, member in _members(self.operation.input_shape).items()}
+        named = {wire_name(name, member): name for name, member in members(self.operation.input_shape).items()}
         return {named.get(key, key): value for _wire, part in self.parts for key, value in part.items()}
 
 
-def _members(shape: Shape | None) -> dict[str, Shape]:
+def members(shape: Shape | None) -> dict[str, Shape]:
     return dict(shape.members) if isinstance(shape, StructureShape) else {}
 
 
@@ -190,7 +189,11 @@ def _of_form(shape: Shape | None, node: Any) -> Any:
                 found[wire_name(name, member)] = _of_form(member, node[key])
         return {**found, **{key: value for key, value in node.items() if key not in taken}}
     if isinstance(shape, ListShape):
-        inner = node if shape.serialization.get("flattened") else _only(shape.member.serialization.get("name", "member"), node)
+        inner = (
+            node
+            if shape.serialization.get("flattened")
+            else _only(shape.member.serialization.get("name", "member"), node)
+        )
         if inner in ("", {}, None):
             return []
         if isinstance(inner, dict) and all(key.isdigit() for key in inner):
@@ -244,8 +247,8 @@ def _rest(
     text: dict[str, Any] = {}
     rest = {key: values for key, values in query.items() if key not in always}
     rest.pop("x-id", None)
-    members = _members(operation.input_shape)
-    for name, member in members.items():
+    of_input = members(operation.input_shape)
+    for name, member in of_input.items():
         place, key = member.serialization.get("location"), wire_name(name, member)
         if place == "uri":
             found = labels.get(re.sub(r"[^a-zA-Z0-9]", "_", key))
@@ -256,7 +259,7 @@ def _rest(
             text[key] = values if isinstance(member, ListShape) else values[-1]
         elif place == "header" and key.lower() in headers:
             text[key] = headers[key.lower()]
-    for name, member in members.items():
+    for name, member in of_input.items():
         if member.serialization.get("location") == "querystring" and isinstance(member, MapShape) and rest:
             text[wire_name(name, member)] = {key: values[-1] for key, values in rest.items()}
             rest = {}
@@ -264,7 +267,7 @@ def _rest(
     payload = operation.input_shape.serialization.get("payload") if operation.input_shape else None
     xml = model(service).metadata["protocol"] == "rest-xml"
     if payload is not None:
-        member = members[payload]
+        member = of_input[payload]
         key = wire_name(payload, member)
         if body and isinstance(member, StructureShape):
             parts.append(("text", {key: _of_xml(member, _xml(body))}) if xml else ("json", {key: _json(body)}))
@@ -355,7 +358,12 @@ def answer(call: Call, recorded: Recorded) -> tuple[Shape | None, list[tuple[sha
         code, said = _error(kind, headers, body)
         return _error_shape(operation, status, code), [] if said is None else [("json", said)]
     wanted = operation.http.get("responseCode")
-    if wanted and kind == "rest" and status != wanted and not (operation.name == "Invoke" and status in (200, 202, 204)):
+    if (
+        wanted
+        and kind == "rest"
+        and status != wanted
+        and not (operation.name == "Invoke" and status in (200, 202, 204))
+    ):
         raise Unreadable(f"the status is {status}, not {wanted}")
     shape = operation.output_shape
     if kind == "cbor":
@@ -386,10 +394,12 @@ def _kind(recorded: Recorded) -> str:
 def _rest_answer(
     service: str, shape: Shape | None, headers: list[tuple[bytes, bytes]], body: bytes
 ) -> list[tuple[shapes.Wire, Any]]:
-    members = _members(shape)
+    of_output = members(shape)
     text = {}
-    for name, member in members.items():
-        if member.serialization.get("location") == "header" and (found := _header(headers, wire_name(name, member).lower())):
+    for name, member in of_output.items():
+        if member.serialization.get("location") == "header" and (
+            found := _header(headers, wire_name(name, member).lower())
+        ):
             text[wire_name(name, member)] = found
         elif member.serialization.get("location") == "statusCode":
             text[wire_name(name, member)] = "200"
@@ -397,7 +407,7 @@ def _rest_answer(
     payload = shape.serialization.get("payload") if shape is not None else None
     xml = model(service).metadata["protocol"] == "rest-xml"
     if payload is not None:
-        member = members[payload]
+        member = of_output[payload]
         if isinstance(member, StructureShape) and body:
             read = _of_xml(member, _xml(body)) if xml else _json(body)
             parts.append(("text" if xml else "json", {wire_name(payload, member): read}))

@@ -13,7 +13,7 @@ import json
 import multiprocessing
 import pickle
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,9 +98,9 @@ def check(recorded: Recorded, found: Found) -> None:
 
 def _parts(shape: Any, parts: list[tuple[shapes.Wire, Any]], report: shapes.Report) -> None:
     """The members of one structure, of which each part is written in its own way."""
-    members = calls._members(shape)
+    members = calls.members(shape)
     whole = {}
-    for wire, part in parts:
+    for _wire, part in parts:
         if not isinstance(part, dict):
             report("", f"wrong type: {type(part).__name__} instead of a structure")
             continue
@@ -184,4 +184,3 @@ def main(paths: list[Path]) -> int:
     )
     print(f"models: {found.requests.total()} requests, {found.answers} answers, {violations} violations")
     return 1 if wrong or stale else 0
-

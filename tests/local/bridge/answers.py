@@ -7,8 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ministack.services import apigateway_v1, cloudwatch_logs, route53, stepfunctions
-from ministack.services import cloudformation
+from ministack.services import apigateway_v1, cloudformation, cloudwatch_logs, route53, stepfunctions
 
 Answer = tuple[int, dict[str, str], bytes]
 

@@ -7,6 +7,7 @@ import base64
 import contextvars
 import copy
 import json
+import os
 import re
 import threading
 import time
@@ -22,7 +23,7 @@ from .routing import routed
 
 Answer = tuple[int, dict[str, str], bytes]
 
-SETTLE_SECONDS = 0.3
+SETTLE_SECONDS = float(os.environ.get("CROSSFADE_LOCAL_SETTLE") or 0.3)
 """How long an update stays InProgress. AWS takes a second or more; waiters poll once a second."""
 
 MAX_PAYLOAD = 6 * 1024 * 1024

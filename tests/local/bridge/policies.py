@@ -87,7 +87,9 @@ def _missing(name: str, qualifier: str | None) -> Answer | None:
     if not qualifier or qualifier in function["aliases"] or qualifier in function["versions"]:
         return None
     alias = re.fullmatch(r"(?!\d+$)[a-zA-Z0-9-_]+", qualifier)
-    return _refuse("ResourceNotFoundException", f"{'Cannot find alias arn' if alias else 'Function not found'}: {arn}", 404)
+    return _refuse(
+        "ResourceNotFoundException", f"{'Cannot find alias arn' if alias else 'Function not found'}: {arn}", 404
+    )
 
 
 def _refuse_statement(data: dict[str, Any], qualifier: str | None) -> Answer | None:
@@ -104,7 +106,9 @@ def _refuse_statement(data: dict[str, Any], qualifier: str | None) -> Answer | N
                 400,
             )
     if qualifier == "$LATEST":
-        return _refuse("InvalidParameterValueException", "We currently do not support adding policies for $LATEST.", 400)
+        return _refuse(
+            "InvalidParameterValueException", "We currently do not support adding policies for $LATEST.", 400
+        )
     principal = data.get("Principal", "")
     if not re.fullmatch(r"\*|\d{12}|arn:.+|.+\.(amazonaws|amazon)\.com(\.cn)?", principal):
         message = "The provided principal was invalid. Please check the principal and try again."
@@ -172,7 +176,9 @@ def _remove_permission(
     if missing := _missing(name, qualifier):
         return missing
     theirs = statements(function, arn)
-    if stale := _refuse_revision(function, arn, qualifier, theirs, lambda_svc._qp_first(query or {}, "RevisionId") or None):
+    if stale := _refuse_revision(
+        function, arn, qualifier, theirs, lambda_svc._qp_first(query or {}, "RevisionId") or None
+    ):
         return stale
     found = next((s for s in theirs if s.get("Sid") == sid), None)
     if found is None:

@@ -12,7 +12,7 @@ import re
 import time
 from pathlib import Path
 
-from . import functions, function_urls, http1
+from . import function_urls, functions, http1
 
 FOLDER = "CROSSFADE_LOCAL_CALLS"
 

@@ -33,7 +33,7 @@ from test_bridge import LocalAws  # noqa: E402
 
 FOLDER = "CROSSFADE_RECORDED"
 SUITES = [*alarms.SUITES, *controls.SUITES, *executions.SUITES, *invocations.SUITES, *others.SUITES]
-AT_ONCE = 8
+AT_ONCE = 16
 
 
 def main() -> int:
@@ -48,6 +48,8 @@ def main() -> int:
     recordings = load(folder)
     scenarios = {(suite.file, name): scenario for suite in SUITES for name, scenario in suite.by_name.items()}
     chosen = [key for key in scenarios if arguments.only in f"{key[0]} {key[1]}"]
+    # Long enough that what is asked next, on a busy machine too, is answered while an update is in progress.
+    os.environ.setdefault("CROSSFADE_LOCAL_SETTLE", "0.7")
     aws = LocalAws(wait_scale=1.0)
     try:
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
@@ -109,7 +111,9 @@ def report(done: list[Done], accepted: Accepted, recordings, *, partial: bool, e
         for name, steps in content.items():
             listed = [group for group in left if f"{file} {name}" in group["recordings"]]
             if not partial and len(listed) + (f"{file} {name}" in replayed) != 1:
-                failures.append(f"{file} {name}: neither replayed nor out of scope" if not listed else f"{file} {name}: both")
+                failures.append(
+                    f"{file} {name}: neither replayed nor out of scope" if not listed else f"{file} {name}: both"
+                )
     if not partial:
         failures += [f"differs no more: {json.dumps(entry)}" for entry in accepted.unused()]
     print(f"recorded: {differ} answers differ for these reasons (an answer may have several):")

@@ -24,7 +24,9 @@ def each(name: str, *ways: str) -> list[str]:
 
 def cloudwatch(r: Replay) -> Any:
     """A client that speaks the protocol of the recording."""
-    protocol = next(each for each in reversed(PROTOCOLS) if r.parameter.startswith(each)) if r.parameter else PROTOCOLS[-1]
+    protocol = (
+        next(each for each in reversed(PROTOCOLS) if r.parameter.startswith(each)) if r.parameter else PROTOCOLS[-1]
+    )
     session = botocore.session.Session()
     loader = session.get_component("data_loader")
     original = loader.load_service_model
@@ -45,7 +47,13 @@ def cloudwatch(r: Replay) -> Any:
     )
 
 
-SIMPLE = {"EvaluationPeriods": 1, "ComparisonOperator": "GreaterThanThreshold", "Period": 60, "Statistic": "Sum", "Threshold": 30}
+SIMPLE = {
+    "EvaluationPeriods": 1,
+    "ComparisonOperator": "GreaterThanThreshold",
+    "Period": 60,
+    "Statistic": "Sum",
+    "Threshold": 30,
+}
 
 
 @ALARMS.of(*each("describe_minimal_metric_alarm"))
@@ -75,7 +83,12 @@ def delete(r: Replay) -> None:
 def escaped(r: Replay) -> None:
     client, name = cloudwatch(r), r.unique("alarm")
     action = f"arn:aws:sns:{REGION}:111122223333:MyTopic"
-    about = {"AlarmDescription": "<", "MetricName": "CPUUtilization-2", "Namespace": "AWS/EC2", "AlarmActions": [action]}
+    about = {
+        "AlarmDescription": "<",
+        "MetricName": "CPUUtilization-2",
+        "Namespace": "AWS/EC2",
+        "AlarmActions": [action],
+    }
     client.put_metric_alarm(AlarmName=name, **{**SIMPLE, "Period": 600, "Threshold": 1}, **about)
     r("describe-alarms-escaped-character", client.describe_alarms, AlarmNames=[name])
 
@@ -192,9 +205,14 @@ def point(metric: str = "metric1", unit: str = "Seconds", **more: Any) -> Any:
 SET = {"StatisticValues": {"SampleCount": 10, "Sum": 55, "Minimum": 1, "Maximum": 10}}
 
 
-def query(identity: str, namespace: str, metric: str = "metric1", stat: str = "Sum", unit: str = "", **more: Any) -> Any:
+def query(
+    identity: str, namespace: str, metric: str = "metric1", stat: str = "Sum", unit: str = "", **more: Any
+) -> Any:
     about = {"Namespace": namespace, "MetricName": metric, **more}
-    return {"Id": identity, "MetricStat": {"Metric": about, "Period": 60, "Stat": stat, **({"Unit": unit} if unit else {})}}
+    return {
+        "Id": identity,
+        "MetricStat": {"Metric": about, "Period": 60, "Stat": stat, **({"Unit": unit} if unit else {})},
+    }
 
 
 def data(r: Replay, step: str, points: Callable[[], list[Any]], queries: Callable[[str], list[Any]]) -> None:
@@ -212,7 +230,12 @@ def data(r: Replay, step: str, points: Callable[[], list[Any]], queries: Callabl
 @ALARMS.of(*each("get_metric_data_stats", "Average", "Maximum", "Minimum", "SampleCount", "Sum"))
 def statistics(r: Replay) -> None:
     stat = r.parameter.rpartition("-")[2]
-    data(r, "get_metric_data", lambda: [point(Value=11), point(**SET)], lambda space: [query("result1", space, stat=stat)])
+    data(
+        r,
+        "get_metric_data",
+        lambda: [point(Value=11), point(**SET)],
+        lambda space: [query("result1", space, stat=stat)],
+    )
 
 
 @ALARMS.of(*each("get_metric_data_with_zero_and_labels"))

@@ -26,11 +26,15 @@ _numbers = itertools.count()
 def machine(r: Replay, states: STATES, **more: Any) -> str:
     definition = {"StartAt": next(iter(states)), "States": states, **more}
     client = r.client("stepfunctions")
-    made = client.create_state_machine(name=f"{r.unique('machine')}-{next(_numbers)}", definition=json.dumps(definition), roleArn=ROLE)
+    made = client.create_state_machine(
+        name=f"{r.unique('machine')}-{next(_numbers)}", definition=json.dumps(definition), roleArn=ROLE
+    )
     return str(made["stateMachineArn"])
 
 
-def history(r: Replay, states: STATES, given: Any, meanwhile: Callable[[], Any] | None = None, ends: bool = True) -> None:
+def history(
+    r: Replay, states: STATES, given: Any, meanwhile: Callable[[], Any] | None = None, ends: bool = True
+) -> None:
     """Runs a state machine to its end, and takes its history."""
     client = r.client("stepfunctions")
     started = client.start_execution(stateMachineArn=machine(r, states), input=json.dumps(given))
@@ -76,7 +80,9 @@ def far(r: Replay) -> None:
 # ── Lambda tasks ─────────────────────────────────────────────────────────────────────────────
 
 RAISES = 'def handler(event, context):\n    raise Exception("Some exception was raised.")\n'
-CUSTOM = "\n\n\nclass CustomException(Exception):\n    pass\n\n\ndef handler(event, context):\n    raise CustomException()\n"
+CUSTOM = (
+    "\n\n\nclass CustomException(Exception):\n    pass\n\n\ndef handler(event, context):\n    raise CustomException()\n"
+)
 
 
 def invokes(**more: Any) -> Any:
@@ -110,7 +116,10 @@ def raise_and_catch(r: Replay) -> None:
 @TASK.of("raise_custom_exception")
 def raise_custom(r: Replay) -> None:
     _client, name, _ = played(r, CUSTOM)
-    states = {"InvokeLambda": invokes(**caught("CustomException", "ErrorMatched")), "ErrorMatched": {"Type": "Pass", "End": True}}
+    states = {
+        "InvokeLambda": invokes(**caught("CustomException", "ErrorMatched")),
+        "ErrorMatched": {"Type": "Pass", "End": True},
+    }
     history(r, states, {"FunctionName": name, "Payload": None})
 
 
@@ -290,7 +299,9 @@ def failure(r: Replay) -> None:
 def failure_without_error(r: Replay) -> None:
     queue = Queue(r)
     states = {
-        "SendMessageWithWait": waits(CONTEXT, **caught("States.ALL", "CaughtStatesALL", ResultPath="$.states_all_error")),
+        "SendMessageWithWait": waits(
+            CONTEXT, **caught("States.ALL", "CaughtStatesALL", ResultPath="$.states_all_error")
+        ),
         "CaughtStatesALL": {"Type": "Pass", "End": True},
     }
     history(r, states, given(queue), queue.fail)
@@ -300,7 +311,9 @@ def failure_without_error(r: Replay) -> None:
 def published(r: Replay) -> None:
     queue, sns = Queue(r), r.client("sns")
     topic = sns.create_topic(Name=r.unique("topic"))["TopicArn"]
-    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue.url.rpartition('/')[2]}")
+    sns.subscribe(
+        TopicArn=topic, Protocol="sqs", Endpoint=f"arn:aws:sqs:{REGION}:{ACCOUNT}:{queue.url.rpartition('/')[2]}"
+    )
     message = {"arg1.$": "$.body.arg1", "arg2.$": "$.body.arg2", "TaskToken.$": "$$.Task.Token"}
     task = {
         "Type": "Task",

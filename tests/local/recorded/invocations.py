@@ -70,7 +70,7 @@ def runtime_error(r: Replay) -> None:
 
 @UNCAUGHT.of("uncaught_exception_invoke[python3.13]")
 def uncaught(r: Replay) -> None:
-    code = 'def handler(event, context):\n    raise Exception(f"Failed: {event[\'error_msg\']}")\n'
+    code = "def handler(event, context):\n    raise Exception(f\"Failed: {event['error_msg']}\")\n"
     client, name, made = played(r, code, MemorySize=1024, Timeout=3, Environment=None)
     r.match("create_function_result", made["CreateFunctionResponse"])
     r("error_result", client.invoke, FunctionName=name, Payload=b'{"error_msg": "some_error_msg"}')
@@ -426,7 +426,9 @@ def url_update(r: Replay) -> None:
     r("get_url_config_3", client.get_function_url_config, FunctionName=name)
 
 
-@INVOKE.of("lambda_url_echo_invoke[None]", "lambda_url_echo_invoke[BUFFERED]", "lambda_url_echo_invoke[RESPONSE_STREAM]")
+@INVOKE.of(
+    "lambda_url_echo_invoke[None]", "lambda_url_echo_invoke[BUFFERED]", "lambda_url_echo_invoke[RESPONSE_STREAM]"
+)
 def url_echo(r: Replay) -> None:
     client, name = r.client("lambda"), r.unique()
     helped(client, name, Runtime="nodejs20.x", Handler="lambda_url.handler", Code={"ZipFile": archive()})

@@ -234,7 +234,9 @@ _FOLDER = re.compile(r"/[^\"']*/ministack-provided-code-[^/]+/[0-9a-f]{64}")
 def load(folder: Path) -> dict[str, dict[str, dict[str, Any]]]:
     """File -> recording -> step -> what was answered."""
     return {
-        path.stem: {name.rpartition("::")[2]: recorded["content"] for name, recorded in json.loads(path.read_text()).items()}
+        path.stem: {
+            name.rpartition("::")[2]: recorded["content"] for name, recorded in json.loads(path.read_text()).items()
+        }
         for path in sorted(folder.glob("*.json"))
     }
 
