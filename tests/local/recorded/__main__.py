@@ -33,7 +33,7 @@ from test_bridge import LocalAws  # noqa: E402
 
 FOLDER = "CROSSFADE_RECORDED"
 SUITES = [*alarms.SUITES, *controls.SUITES, *executions.SUITES, *invocations.SUITES, *others.SUITES]
-AT_ONCE = 16
+AT_ONCE = 24
 
 
 def main() -> int:
@@ -49,7 +49,7 @@ def main() -> int:
     scenarios = {(suite.file, name): scenario for suite in SUITES for name, scenario in suite.by_name.items()}
     chosen = [key for key in scenarios if arguments.only in f"{key[0]} {key[1]}"]
     # Long enough that what is asked next, on a busy machine too, is answered while an update is in progress.
-    os.environ.setdefault("CROSSFADE_LOCAL_SETTLE", "0.7")
+    os.environ.setdefault("CROSSFADE_LOCAL_SETTLE", "2")
     aws = LocalAws(wait_scale=1.0)
     try:
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:

@@ -96,7 +96,7 @@ def until(reached: Callable[[], Any], what: str, seconds: float = 20) -> Any:
     while time.monotonic() < deadline:
         if found := reached():
             return found
-        time.sleep(0.03)
+        time.sleep(0.1)
     raise TimeoutError(f"not within {seconds} s: {what}")
 
 
