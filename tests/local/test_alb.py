@@ -380,6 +380,9 @@ class Gap9LoadBalancers(Bridged):
         versions = {"version": "1"}, {"version": "2"}
         listener, rule, blue, green = self.weighted(*versions, weights=(1, 0), **sticky)
         cookies = self.request(listener)["cookies"]
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.aws.port}/_alb/{self.name}/chat/x") as answer:
+            set_cookies = answer.headers.get_all("Set-Cookie")
+        self.assertEqual([one.split("=")[0] for one in set_cookies], ["AWSALBTG", "AWSALBTGCORS"])
         self.elb.modify_rule(RuleArn=rule, Actions=[self.forward((blue, 0), (green, 1), **sticky)])
         self.assertEqual(self.request(listener, cookies=cookies)["executedVersion"], "1")
         self.assertEqual(self.request(listener)["executedVersion"], "2")

@@ -1259,6 +1259,182 @@ class Gap8Readiness(Bridged):
             self.aws.local("DELETE", "limits")
 
 
+class Gap8Concurrency(Bridged):
+    """The account's concurrency, what is reserved of it, and what becomes of asynchronous events without it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.addCleanup(self.aws.local, "DELETE", "limits")
+
+    def reserve(self, name: str, count: int) -> None:
+        self.lambda_.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=count)
+        self.addCleanup(self.lambda_.delete_function_concurrency, FunctionName=name)
+
+    def ran(self, name: str) -> list[dict[str, Any]]:
+        return list(self.aws.local("GET", f"invocations?function={name}")["invocations"])
+
+    def other(self) -> str:
+        """A second function, which answers at once."""
+        busy, self.name = self.name, f"{self.name}-other"
+        self.function({"version": "1"})
+        self.name, other = busy, self.name
+        return other
+
+    def test_what_is_reserved_is_taken_from_the_rest(self) -> None:
+        self.function({"version": "1", "latencyMs": 600})
+        other = self.other()
+        self.reserve(other, 2)
+        self.aws.local("POST", "limits", {"concurrentExecutions": 3})
+        limit = self.lambda_.get_account_settings()["AccountLimit"]
+        self.assertEqual((limit["ConcurrentExecutions"], limit["UnreservedConcurrentExecutions"]), (3, 1))
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            running = pool.submit(self.invoke, "1")
+            time.sleep(0.2)
+            with self.assertRaises(ClientError) as refused:
+                self.invoke("1")
+            self.assertEqual(refused.exception.response["Reason"], "ConcurrentInvocationLimitExceeded")
+            # What is reserved is there all the same.
+            self.lambda_.invoke(FunctionName=other)
+            running.result()
+
+    def test_a_reservation_is_a_limit_too(self) -> None:
+        self.function({"version": "1", "latencyMs": 600})
+        self.reserve(self.name, 1)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            running = pool.submit(self.invoke, "1")
+            time.sleep(0.2)
+            with self.assertRaises(ClientError) as refused:
+                self.invoke("1")
+            self.assertEqual(refused.exception.response["Reason"], "ReservedFunctionConcurrentInvocationLimitExceeded")
+            running.result()
+
+    def test_a_hundred_stay_unreserved(self) -> None:
+        self.function({"version": "1"})
+        put = self.lambda_.put_function_concurrency
+        why = self.refused(
+            "InvalidParameterValueException", 400, put, FunctionName=self.name, ReservedConcurrentExecutions=901
+        )
+        self.assertIn("below its minimum value of [100]", why)
+        self.reserve(self.name, 900)
+        self.lambda_.delete_function_concurrency(FunctionName=self.name)
+        self.assertNotIn("ReservedConcurrentExecutions", self.lambda_.get_function_concurrency(FunctionName=self.name))
+
+    def test_a_throttled_event_waits_longer_each_time(self) -> None:
+        self.function({"version": "1"})
+        self.reserve(self.name, 0)
+        self.lambda_.invoke(FunctionName=self.name, InvocationType="Event", Payload=b"{}")
+        # 1, 2, 4, ... 128 seconds, a hundred times shorter: more tries than a failure gets.
+        time.sleep(1.5)
+        self.assertEqual(self.ran(self.name), [])
+        sums = self.data(self.stat("t", "Throttles", "Sum", self.name))["t"]["Values"]
+        self.assertIn(sum(sums), (7, 8))
+        self.lambda_.delete_function_concurrency(FunctionName=self.name)
+        self.assertTrue(eventually(lambda: len(self.ran(self.name)) == 1))
+
+    def test_an_event_grows_too_old(self) -> None:
+        self.function({"version": "1"})
+        self.reserve(self.name, 0)
+        self.lambda_.put_function_event_invoke_config(FunctionName=self.name, MaximumEventAgeInSeconds=60)
+        self.lambda_.invoke(FunctionName=self.name, InvocationType="Event", Payload=b"{}")
+        time.sleep(0.7)
+        self.lambda_.delete_function_concurrency(FunctionName=self.name)
+        time.sleep(0.7)
+        self.assertEqual(self.ran(self.name), [])
+
+    def test_a_failure_is_tried_again_after_one_and_two_minutes(self) -> None:
+        self.function({"version": "1", "errorRatePercent": 100})
+        self.lambda_.invoke(FunctionName=self.name, InvocationType="Event", Payload=b"{}")
+        self.assertTrue(eventually(lambda: len(self.ran(self.name)) == 3))
+        first, second, third = (one["time"] for one in self.ran(self.name))
+        self.assertAlmostEqual(second - first, 0.6, delta=0.3)
+        self.assertAlmostEqual(third - second, 1.2, delta=0.3)
+        time.sleep(0.5)
+        self.assertEqual(len(self.ran(self.name)), 3)
+
+    def test_a_template_reserves(self) -> None:
+        template = {
+            "Resources": {
+                "F": {
+                    "Type": "AWS::Lambda::Function",
+                    "Properties": {
+                        "FunctionName": self.name,
+                        "Runtime": "provided.al2023",
+                        "Handler": "bootstrap",
+                        "Role": "arn:aws:iam::000000000000:role/r",
+                        "ReservedConcurrentExecutions": 3,
+                        "Code": {"ZipFile": "x"},
+                    },
+                }
+            }
+        }
+        stacks = self.aws.client("cloudformation")
+        stacks.create_stack(StackName=self.name, TemplateBody=json.dumps(template))
+        self.addCleanup(stacks.delete_stack, StackName=self.name)
+        stacks.get_waiter("stack_create_complete").wait(StackName=self.name, WaiterConfig={"Delay": 1})
+        reserved = self.lambda_.get_function_concurrency(FunctionName=self.name)
+        self.assertEqual(reserved["ReservedConcurrentExecutions"], 3)
+
+
+class AliasLag(Bridged):
+    def test_an_update_is_in_force_late(self) -> None:
+        self.aws.local("POST", "aliases", {"lagSeconds": 100})
+        self.addCleanup(self.aws.local, "POST", "aliases", {"lagSeconds": 0})
+        self.function({"version": "1"}, {"version": "2"})
+        self.weigh("1")
+        serving = lambda: self.invoke("live")["ExecutedVersion"]  # noqa: E731
+        self.assertEqual({serving() for _ in range(40)}, {"1"})
+        self.lambda_.update_alias(FunctionName=self.name, Name="live", FunctionVersion="2")
+        self.assertEqual(self.lambda_.get_alias(FunctionName=self.name, Name="live")["FunctionVersion"], "2")
+        self.assertEqual({serving() for _ in range(40)}, {"1", "2"})
+        # Nothing refers to it by now, so it can be deleted; who still goes there finds nothing.
+        self.lambda_.delete_function(FunctionName=self.name, Qualifier="1")
+        codes: collections.Counter[str] = collections.Counter()
+        for _ in range(40):
+            try:
+                codes[serving()] += 1
+            except ClientError as error:
+                self.assertIn(f"Function not found: {self.arn()}:live", str(error))
+                codes[error.response["Error"]["Code"]] += 1
+        self.assertEqual(set(codes), {"2", "ResourceNotFoundException"})
+        time.sleep(1.1)
+        self.assertEqual({serving() for _ in range(40)}, {"2"})
+
+
+class IdleConnections(Bridged):
+    def setUp(self) -> None:
+        super().setUp()
+        self.aws.local("POST", "connections", {"idleSeconds": 30})
+        self.addCleanup(self.aws.local, "POST", "connections", {"idleSeconds": None})
+
+    def answered(self, probe_seconds: int | None) -> bool:
+        """Whether an answer that takes a second comes through a connection that is probed so."""
+        path = f"/2015-03-31/functions/{self.name}/invocations?Qualifier=1"
+        key = "Credential=test/20261130/us-east-1/lambda/aws4_request"
+        with socket.create_connection(("127.0.0.1", self.aws.port), timeout=3) as client:
+            if probe_seconds is not None:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, probe_seconds)
+            head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: AWS4-HMAC-SHA256 {key}\r\nContent-Length: 2\r\n\r\n"
+            client.sendall(head.encode() + b"{}")
+            try:
+                return client.recv(100).startswith(b"HTTP/1.1 200")
+            except TimeoutError:
+                return False
+
+    def test_a_connection_that_is_not_probed_in_time_is_forgotten(self) -> None:
+        self.function({"version": "1", "latencyMs": 1000})
+        counts = lambda: {k: v for k, v in self.aws.local("GET", "connections").items() if k in ("kept", "lost")}  # noqa: E731
+        self.assertFalse(self.answered(None))
+        self.assertEqual(counts(), {"kept": 0, "lost": 1})
+        self.assertFalse(self.answered(60))
+        self.assertEqual(counts(), {"kept": 0, "lost": 2})
+        self.assertTrue(self.answered(20))
+        self.assertEqual(counts()["lost"], 2)
+        self.assertGreaterEqual(counts()["kept"], 2)
+        self.aws.local("POST", "connections", {"idleSeconds": None})
+        self.assertTrue(self.answered(None))
+
+
 class Gap8DynamoDb(Bridged):
     def table(self) -> str:
         self.dynamodb.create_table(

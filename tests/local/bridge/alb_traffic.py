@@ -115,7 +115,9 @@ async def forward(action: alb_api.Action, request: Request) -> Served:
         _count(chosen, f"HTTPCode_Target_{served.status // 100}XX_Count")
     _count(chosen, "RequestCount")
     if sticky.get("Enabled"):
-        served.cookies[STICKY_COOKIE] = _cookie(chosen, float(sticky["DurationSeconds"]))
+        cookie = _cookie(chosen, float(sticky["DurationSeconds"]))
+        # The second is for requests from other origins.
+        served.cookies.update({STICKY_COOKIE: cookie, f"{STICKY_COOKIE}CORS": cookie})
     return served
 
 
@@ -273,7 +275,7 @@ async def _execute_action(
     query: dict[str, Any],
     raw_query: str | None = None,
     raw_path: str | None = None,
-) -> tuple[int, dict[str, str], Any]:
+) -> tuple[int, dict[str, Any], Any]:
     """Forwarding of requests that come by HTTP (`/_alb/NAME/...`); `ip` targets are really asked there."""
     groups = alb_api.groups(action)
     if any(alb._tgs.get(g["TargetGroupArn"], {}).get("TargetType") != "lambda" for g in groups):
@@ -287,7 +289,11 @@ async def _execute_action(
     request = Request(method, path, headers, single, body.decode("utf-8", "replace") if body else "")
     request.cookies = alb._oidc_parse_cookies(headers)
     served = await forward(action, request)
-    out = {**served.headers, **{"Set-Cookie": f"{k}={v}; Path=/" for k, v in served.cookies.items()}}
+    # One header each: the target's own, and the load balancer's.
+    own = [value for name, value in served.headers.items() if name.lower() == "set-cookie"]
+    out: dict[str, Any] = {name: value for name, value in served.headers.items() if name.lower() != "set-cookie"}
+    if cookies := [*own, *(f"{name}={value}; Path=/" for name, value in served.cookies.items())]:
+        out["Set-Cookie"] = cookies
     return served.status, out, served.body.encode()
 
 

@@ -12,10 +12,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from ministack import app as ministack_app
 from ministack.core.responses import set_request_account_id, set_request_region
@@ -276,10 +276,19 @@ REFUSED: Callable[..., http1.Response | None] = lambda *call: None
 """The answer to a call that its caller's role does not allow; `iam` puts it here."""
 
 
+WATCHED: Callable[[http1.Connection], Any] = lambda connection: nullcontext()
+"""What is around each call while its answer is made; `connections` puts it here."""
+
+
 async def handle(request: http1.Request, connection: http1.Connection) -> http1.Response | None:
     parts = urlsplit(request.target)
     if parts.path.startswith("/_local/"):
         return await _local(request, parts.path, parts.query)
+    with WATCHED(connection):
+        return await _called(request, connection, parts)
+
+
+async def _called(request: http1.Request, connection: http1.Connection, parts: SplitResult) -> http1.Response | None:
     headers = _headers(request)
     query = parse_qs(parts.query, keep_blank_values=True)
     path = unquote(parts.path)
@@ -553,7 +562,8 @@ def _drop_release(method: str, path: str, query: dict[str, str], body: Any) -> A
 @route("GET", "invocations")
 def _invocations(method: str, path: str, query: dict[str, str], body: Any) -> Any:
     """What functions ran, each with its time by the clock and by the CPU."""
-    found = functions.ENGINE.invoked(int(query.get("since") or 0), query.get("function") or None)
+    since, name, release = int(query.get("since") or 0), query.get("function") or None, query.get("release") or None
+    found = functions.ENGINE.invoked(since, name, release)
     return {"seq": functions.ENGINE.invocations, "invocations": found}
 
 

@@ -17,7 +17,7 @@ from ministack.core.responses import new_uuid, request_scope
 from ministack.services import eventbridge as eb
 from ministack.services import lambda_svc, sqs
 
-from . import control, functions, policies, releases
+from . import asynchronous, control, functions, policies, releases
 
 logger = logging.getLogger("bridge.events")
 
@@ -162,7 +162,7 @@ def _dispatch_to_lambda(arn: str, payload: str) -> None:
             return
         if functions.is_ours(config):
             asyncio.run_coroutine_threadsafe(
-                functions.run_asynchronously(record, payload.encode()), functions.ENGINE.loop
+                asynchronous.run(record, payload.encode()), functions.ENGINE.loop
             )
         else:
             lambda_svc.invoke_async_with_retry(record, json.loads(payload))

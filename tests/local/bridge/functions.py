@@ -23,14 +23,13 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ministack.core import lambda_runtime
 from ministack.core.arn import parse_arn
 from ministack.core.concurrency import run_reentrant
-from ministack.core.responses import request_scope
 from ministack.services import lambda_svc
 
 from . import releases, telemetry
@@ -89,6 +88,8 @@ class Ran:
     cpu_ms: float
     memory_mb: int
     error: bool
+    release: str | None
+    """The token of the release that its event names."""
 
 
 class Engine:
@@ -103,10 +104,14 @@ class Engine:
         self.invocations = 0
         self._ran: deque[Ran] = deque(maxlen=INVOCATIONS_KEPT)
 
-    def invoked(self, since: int, name: str | None) -> list[dict[str, Any]]:
+    def invoked(self, since: int, name: str | None, release: str | None) -> list[dict[str, Any]]:
         """The invocations after the one of that number, in the order of their ends."""
         newest = list(itertools.takewhile(lambda ran: ran.seq > since, reversed(self._ran.copy())))
-        found = [asdict(ran) for ran in reversed(newest) if name in (None, ran.function)]
+        found = [
+            asdict(ran)
+            for ran in reversed(newest)
+            if name in (None, ran.function) and release in (None, ran.release)
+        ]
         return [{_camel(field): value for field, value in ran.items()} for ran in found]
 
     def _run(self) -> None:
@@ -167,7 +172,7 @@ class Engine:
         took: Took = result.pop("took", Took())
         self._ran.append(
             Ran(self.invocations, started, name, version, **asdict(took), memory_mb=int(config.get("MemorySize") or 128),
-                error=bool(result.get("error")))
+                error=bool(result.get("error")), release=releases.named_in(payload))
         )
         logger.debug("%s:%s ran in %.1f ms for %s", name, version, result["duration_ms"], service or "a caller")
         return result
@@ -445,59 +450,6 @@ async def invoke(arn: str, event: Any, service: str) -> Invoked | None:
     return Invoked(config.get("Version", "$LATEST"), body, bool(result.get("error")), bool(result.get("throttle")))
 
 
-def run_asynchronously(record: dict[str, Any], payload: bytes) -> Coroutine[Any, Any, None]:
-    """An `Event` invocation: up to two more attempts after a function error, then the DLQ or destination.
-
-    It counts as at work from the call on, and not only once the loop has come to it."""
-    release = releases.named_in(payload)
-    releases.begins(release)
-    return _run_asynchronously(record, payload, release)
-
-
-async def _run_asynchronously(record: dict[str, Any], payload: bytes, release: str | None) -> None:
-    try:
-        await _attempt_thrice(record, payload)
-    finally:
-        releases.ends(release)
-
-
-async def _attempt_thrice(record: dict[str, Any], payload: bytes) -> None:
-    settings = record.get("event_invoke_config") or (record.get("event_invoke_configs") or {}).get("$LATEST") or {}
-    retries = settings.get("MaximumRetryAttempts")
-    result: Result = {}
-    for attempt in range(1 + (2 if retries is None else int(retries))):
-        if attempt:
-            await asyncio.sleep(
-                min(
-                    lambda_svc._LAMBDA_ASYNC_RETRY_BASE_SECONDS * 2 ** (attempt - 1),
-                    lambda_svc._LAMBDA_ASYNC_RETRY_MAX_SECONDS,
-                )
-            )
-        result = await ENGINE.run(record, payload, "event")
-        if not result.get("error"):
-            return
-    config = record["config"]
-    target = ((settings.get("DestinationConfig") or {}).get("OnFailure") or {}).get("Destination") or (
-        config.get("DeadLetterConfig") or {}
-    ).get("TargetArn")
-    if target:
-        account, region = lambda_svc._account_region_from_function_config(config)
-        with request_scope(account, region):
-            lambda_svc._route_async_failure(
-                target, config.get("FunctionName", ""), json.loads(payload or b"null"), to_ministack(result)
-            )
-
-
-def _invoke_async_with_retry(func: dict[str, Any], event: Any) -> None:
-    config = func.get("config") or func
-    if not is_ours(config):
-        _original_invoke_async_with_retry(func, event)
-        return
-    record = func if ROUTE in func else {**func, "config": config, ROUTE: None}
-    asyncio.run_coroutine_threadsafe(run_asynchronously(record, json.dumps(event).encode()), ENGINE.loop)
-
-
-_original_invoke_async_with_retry: Any = None
 _original_execute_function: Any = None
 _original_get_func_record_for_ref: Any = None
 _original_invalidate_worker: Any = None
@@ -505,13 +457,10 @@ _original_invalidate_worker: Any = None
 
 def install() -> None:
     global ENGINE, _original_execute_function, _original_get_func_record_for_ref, _original_invalidate_worker
-    global _original_invoke_async_with_retry
     ENGINE = Engine()
     _original_execute_function = lambda_svc._execute_function
     _original_get_func_record_for_ref = lambda_svc._get_func_record_for_ref
     _original_invalidate_worker = lambda_svc.invalidate_worker
-    _original_invoke_async_with_retry = lambda_svc.invoke_async_with_retry
-    lambda_svc.invoke_async_with_retry = _invoke_async_with_retry
     lambda_svc._execute_function = _execute_function
     lambda_svc._get_func_record_for_ref = _get_func_record_for_ref
     lambda_svc.invalidate_worker = _invalidate_worker

@@ -53,7 +53,7 @@ Handler = Callable[[Request, "Connection"], Awaitable[Response | None]]
 class Connection(asyncio.Protocol):
     """One client connection: requests are answered one at a time, in order."""
 
-    __slots__ = ("_buffer", "_busy", "_closing", "_handler", "_on_close", "_task", "peer", "transport")
+    __slots__ = ("_buffer", "_busy", "_closing", "_handler", "_on_close", "_task", "lost", "peer", "transport")
 
     def __init__(self, handler: Handler, on_close: Callable[[Connection], None] | None = None) -> None:
         self._handler = handler
@@ -61,6 +61,8 @@ class Connection(asyncio.Protocol):
         self._buffer = bytearray()
         self._busy = False
         self._closing = False
+        self.lost = False
+        """Whether nothing gets through any more, in either direction."""
         self._task: asyncio.Task[None] | None = None
         self.transport: asyncio.Transport | None = None
         self.peer: tuple[str, int] = ("127.0.0.1", 0)
@@ -79,6 +81,8 @@ class Connection(asyncio.Protocol):
             self._on_close(self)
 
     def data_received(self, data: bytes) -> None:
+        if self.lost:
+            return
         self._buffer += data
         self._next()
 
@@ -94,7 +98,7 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
     def write(self, data: bytes) -> None:
-        if self.transport is not None and not self.transport.is_closing():
+        if self.transport is not None and not self.transport.is_closing() and not self.lost:
             self.transport.write(data)
 
     def _next(self) -> None:
@@ -123,6 +127,9 @@ class Connection(asyncio.Protocol):
         if response is not None:
             self.write(encode(response, head=request.method == "HEAD"))
         self._busy = False
+        if self.lost and not self._closing:
+            # Not even closed: the client has to find out.
+            return
         if self._closing or request.header(b"connection").lower() == b"close":
             if self.transport is not None:
                 self.transport.close()

@@ -18,7 +18,7 @@ from ministack.core.concurrency import run_reentrant
 from ministack.core.responses import error_response_json, get_account_id, get_region, json_response, new_uuid
 from ministack.services import lambda_svc
 
-from . import functions, lambda_answers, policies, readiness
+from . import asynchronous, control, functions, lambda_answers, policies, readiness, routing, states
 from .routing import routed
 
 Answer = tuple[int, dict[str, str], bytes]
@@ -114,8 +114,8 @@ def _refuse_alias(name: str, func: dict[str, Any], version: str, weights: dict[s
     return None
 
 
-def _weights(routing: Any) -> dict[str, Any]:
-    return dict((routing or {}).get("AdditionalVersionWeights") or {})
+def _weights(config: Any) -> dict[str, Any]:
+    return dict((config or {}).get("AdditionalVersionWeights") or {})
 
 
 def _create_alias(name: str, data: dict[str, Any]) -> Answer:
@@ -177,10 +177,10 @@ def _update_alias(name: str, alias_name: str, data: dict[str, Any]) -> Answer:
         return refused
     version = data.get("FunctionVersion") or alias["FunctionVersion"]
     weights = _weights(alias.get("RoutingConfig"))
-    routing = data.get("RoutingConfig")
+    asked = data.get("RoutingConfig")
     # Absent, or present without its map: the weights stay as they are.
-    if routing is not None and routing.get("AdditionalVersionWeights") is not None:
-        weights = _weights(routing)
+    if asked is not None and asked.get("AdditionalVersionWeights") is not None:
+        weights = _weights(asked)
     if refused := _refuse_alias(name, func, version, weights):
         return refused
     changed = {**alias, "FunctionVersion": version, "RevisionId": new_uuid()}
@@ -189,9 +189,18 @@ def _update_alias(name: str, alias_name: str, data: dict[str, Any]) -> Answer:
     changed.pop("RoutingConfig", None)
     if weights:
         changed["RoutingConfig"] = {"AdditionalVersionWeights": weights}
+    routing.updated(alias)
     # One assignment: an invocation sees the old routing or the new, never half of each.
     func["aliases"][alias_name] = changed
     return json_response(changed, content_type="application/json")
+
+
+@control.route("POST", "aliases")
+def _set_lag(method: str, path: str, query: dict[str, str], body: Any) -> Any:
+    if unknown := set(body) - {"lagSeconds"}:
+        raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}")
+    routing.lag_seconds = float(body["lagSeconds"]) * states.wait_scale()
+    return {}
 
 
 def _delete_alias(name: str, alias_name: str) -> Answer:
@@ -508,7 +517,7 @@ async def _invoke(reference: str, body: bytes, headers: dict[str, str], query: d
         return 204, {"X-Amz-Executed-Version": version}, b""
     if kind == "Event":
         if functions.is_ours(record["config"]):
-            asyncio.run_coroutine_threadsafe(functions.run_asynchronously(record, payload), functions.ENGINE.loop)
+            asyncio.run_coroutine_threadsafe(asynchronous.run(record, payload), functions.ENGINE.loop)
         else:
             lambda_svc.invoke_async_with_retry(record, event)
         return 202, {}, b""

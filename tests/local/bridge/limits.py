@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ministack.core.responses import get_account_id, set_request_account_id
-from ministack.services import lambda_svc
 
-from . import control, http1, wire
+from . import concurrency, control, http1, wire
 
 AWS = {
     "lambdaControlPlanePerSecond": 15.0,
@@ -24,9 +23,6 @@ AWS = {
     "createDeploymentPerSecond": 0.2,
 }
 """What AWS allows. Lambda's, Route 53's and API Gateway's developer guides, on quotas."""
-
-_CONCURRENT_EXECUTIONS: int = lambda_svc._ACCOUNT_CONCURRENCY_CAP
-"""How many executions there may be at a time, of all functions together; ministack takes it from the memory."""
 
 _limits: dict[str, float] = {}
 _burst: float | None = None
@@ -91,7 +87,7 @@ def _set(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
     wanted = dict(body)
     if "concurrentExecutions" in wanted:
         most = wanted.pop("concurrentExecutions")
-        lambda_svc._ACCOUNT_CONCURRENCY_CAP = _CONCURRENT_EXECUTIONS if most is None else int(most)
+        concurrency.limit(None if most is None else int(most))
     if unknown := set(wanted) - set(AWS) - {"burst"}:
         raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}")
     with _lock:
@@ -122,7 +118,7 @@ def _show(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
 @control.route("DELETE", "limits")
 def _clear(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
     global _burst
-    lambda_svc._ACCOUNT_CONCURRENCY_CAP = _CONCURRENT_EXECUTIONS
+    concurrency.limit(None)
     with _lock:
         _burst = None
         for each in (_limits, _buckets, _throttled):

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import random
+import time
 from typing import Any
 
 ROUTE = "_route"
 """Where a record that will be executed keeps the qualifier it was called by."""
 
 
+lag_seconds = 0.0
+"""How long after an update some invocations go where the alias pointed before."""
+
+_former: dict[str, list[tuple[float, dict[str, Any]]]] = {}
+"""By the alias's ARN: what it was, and until when that is still in use."""
+
+
+def updated(before: dict[str, Any]) -> None:
+    """What an alias was before an update, for those who have not heard of it yet."""
+    if lag_seconds:
+        still = [one for one in _former.get(before["AliasArn"], ()) if one[0] > time.monotonic()]
+        _former[before["AliasArn"]] = [*still, (time.monotonic() + lag_seconds, before)]
+
+
 def draw_version(alias: dict[str, Any]) -> str:
     """The version one invocation of an alias goes to: random, without stickiness, as Lambda does."""
+    former = [one for until, one in _former.get(alias["AliasArn"], ()) if until > time.monotonic()]
+    if former and random.random() < 0.5:
+        alias = random.choice(former)
     weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
     for version, weight in weights.items():
         if random.random() < float(weight):

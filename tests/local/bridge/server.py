@@ -21,14 +21,16 @@ _moto: subprocess.Popen[bytes] | None = None
 
 def prepare() -> Callable[[], None]:
     """Import and bridge; returns what ends every child process at once."""
-    from . import alb_api, alb_traffic, api_exports, api_gateway, cloudwatch, events, function_urls, functions, iam
-    from . import lambda_api, notifications, policies
-    from . import dns, durable, limits, logs  # noqa: F401 - they only add to the control API
+    from . import alb_api, alb_traffic, api_exports, api_gateway, asynchronous, cloudwatch, concurrency, events
+    from . import function_urls, functions, iam, lambda_api, notifications, policies
+    from . import connections, dns, durable, limits, logs  # noqa: F401 - they only add to the control API
     from . import answers, histories, names, route53_api, states
 
     for module in (
         cloudwatch,
         functions,
+        concurrency,
+        asynchronous,
         lambda_api,
         policies,
         function_urls,
