@@ -49,12 +49,12 @@ impl Since {
 }
 
 impl Cost {
-    /// Of a release that has ended, and beside which nothing else ran. Its retention is an execution
-    /// of its own and is left out.
+    /// Returns what a release took that has ended and that `world` is narrowed to: what was done for it by the way,
+    /// such as by the schedule, is not its own. Its retention is an execution of its own and is left out.
     pub async fn of(world: &World, execution: &Execution, since: Since) -> Self {
         let retention = world.stack.function("prune");
         let mut calls = world.our_calls(since.calls).await;
-        calls.retain(|call| call.caller.as_ref() != Some(&retention));
+        calls.retain(|call| call.served && call.caller.as_ref() != Some(&retention));
         let mut invocations = world.invocations(since.invocations).await;
         invocations.retain(|one| one.function != retention);
         Self {
@@ -147,11 +147,16 @@ pub async fn request(
     })
 }
 
-/// Runs a release to its end, beside which nothing else may run, and says what it cost.
+/// Runs a release to its end, and returns what it cost.
 pub async fn release(world: &World, request: &Value) -> (Execution, Ended, Cost) {
-    let since = Since::now(world).await;
-    let execution = world.start(request).await;
+    let steps = request["strategy"]["steps"].as_array().map_or(0, Vec::len);
+    let application = request["application"].as_str().unwrap_or_default();
+    // No such name is a part of another.
+    let name = format!("n{steps}-{application}");
+    let world = world.of_release(&name).await;
+    let since = Since::now(&world).await;
+    let execution = world.start_as(&name, request).await;
     let ended = execution.wait().await;
-    let cost = Cost::of(world, &execution, since).await;
+    let cost = Cost::of(&world, &execution, since).await;
     (execution, ended, cost)
 }

@@ -616,9 +616,10 @@ impl World {
 
     /// The invocations of our functions since a place in the list, in the order of their ends.
     pub async fn invocations(&self, since: u64) -> Vec<Invocation> {
+        let about = self.release.as_deref().unwrap_or_default();
         let mut said = self
             .control
-            .get(&format!("invocations?since={since}"))
+            .get(&format!("invocations?since={since}&release={about}"))
             .await;
         let all: Vec<Invocation> = serde_json::from_value(said["invocations"].take())
             .expect("invocations are as README.md says");
