@@ -8,6 +8,6 @@ use hooks::Handler;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let handler = Handler::new(&aws::config(Pace::Rollback));
+    let handler = Handler::new(&aws::config_to_wait(Pace::Rollback));
     run(|payload| handler.handle(payload)).await
 }

@@ -8,6 +8,6 @@ use validate::Handler;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    let handler = Handler::new(&aws::config(Pace::Release));
+    let handler = Handler::new(&aws::config_to_wait(Pace::Release));
     run(|payload| handler.handle(payload)).await
 }

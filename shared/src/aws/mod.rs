@@ -28,8 +28,14 @@ use aws_sdk_lambda::config::SharedCredentialsProvider;
 use aws_smithy_async::{rt::sleep::TokioSleep, time::SystemTimeSource};
 use aws_smithy_http_client::{
     Builder,
+    pool::{Client, ConnectionPool, DriverSpawner, Partition, PartitionId},
     tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode},
 };
+use aws_smithy_runtime_api::client::http::HttpClient;
+
+/// After how long a connection without traffic is probed, and again after as long. Networks drop a connection that is
+/// idle for 350 seconds without telling either end, and an invocation may take 840 to answer.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// What all clients share: one connection pool, one TLS stack, and region and credentials from
 /// Lambda's environment.
@@ -43,22 +49,47 @@ use aws_smithy_http_client::{
 /// `pace`.
 #[must_use]
 pub fn config(pace: Pace) -> SdkConfig {
+    let client = Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(tls())
+        .build_https();
+    config_on(client, pace)
+}
+
+/// Returns the same for a function that waits for minutes for an answer: its connections are kept alive. The pool
+/// that can do so takes a quarter of a megabyte more.
+#[must_use]
+pub fn config_to_wait(pace: Pace) -> SdkConfig {
+    let one = PartitionId::from_index(0);
+    let spawner = DriverSpawner::from_fn(|driver| {
+        tokio::spawn(driver);
+    });
+    let pool = ConnectionPool::builder()
+        .partitions([Partition::new(one, spawner)])
+        .tcp_keepalive(KEEP_ALIVE)
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .tls_context(tls())
+        .build_https()
+        .expect("no setting contradicts another");
+    let client = Client::from_partition(&pool, one);
+    config_on(client.expect("it has this partition"), pace)
+}
+
+/// Returns where the roots of trust are.
+fn tls() -> TlsContext {
+    // To read the system's root certificates takes longer than all else before the first answer, and
+    // an endpoint in the clear needs none.
+    let clear = env::var("AWS_ENDPOINT_URL").is_ok_and(|url| url.starts_with("http://"));
+    let roots = TrustStore::empty().with_native_roots(!clear);
+    let tls = TlsContext::builder().with_trust_store(roots).build();
+    tls.expect("a trust store is all there is to it")
+}
+
+fn config_on(client: impl HttpClient + 'static, pace: Pace) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(Duration::from_secs(3))
         .read_timeout(Duration::from_secs(8))
         .build();
-    let endpoint = env::var("AWS_ENDPOINT_URL").ok();
-    // To read the system's root certificates takes longer than all else before the first answer, and
-    // an endpoint in the clear needs none.
-    let clear = endpoint
-        .as_ref()
-        .is_some_and(|url| url.starts_with("http://"));
-    let roots = TrustStore::empty().with_native_roots(!clear);
-    let tls = TlsContext::builder().with_trust_store(roots).build();
-    let client = Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .tls_context(tls.expect("a trust store is all there is to it"))
-        .build_https();
     let mut config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(env::var("AWS_REGION").ok().map(Region::new))
@@ -70,7 +101,7 @@ pub fn config(pace: Pace) -> SdkConfig {
         .time_source(SystemTimeSource::new())
         .retry_config(RetryConfig::standard().with_max_attempts(pace::ATTEMPTS))
         .timeout_config(timeouts);
-    config.set_endpoint_url(endpoint);
+    config.set_endpoint_url(env::var("AWS_ENDPOINT_URL").ok());
     config.set_app_name(
         env::var("AWS_SDK_UA_APP_ID")
             .ok()

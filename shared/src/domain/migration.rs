@@ -117,7 +117,10 @@ impl Ran {
             Came::Succeeded => format!("{what} succeeded in {seconds} s"),
             Came::Failed => format!("{what} failed after {seconds} s: {answer}"),
             Came::TimedOut => {
-                format!("{what} did not answer within {seconds} s, and may still be running")
+                format!(
+                    "{what} did not answer within {seconds} s: it may still be running, or its answer was lost; \
+                     see its log. It is not invoked a second time, nor run back"
+                )
             }
             Came::Unknown => format!(
                 "{what} was invoked, and its answer was lost: whether it has run is in its log. It is not \
@@ -205,7 +208,7 @@ mod tests {
             "the migration chat-migrate (up) succeeded in 61.3 s"
         );
         assert!(told(Came::Failed).ends_with("failed after 61.3 s: \"no such table\""));
-        assert!(told(Came::TimedOut).contains("may still be running"));
+        assert!(told(Came::TimedOut).contains("not invoked a second time, nor run back"));
         assert!(told(Came::Unknown).contains("not invoked a second time"));
     }
 

@@ -4,7 +4,7 @@ use crossfade_tests::{Behaviour, Target};
 use serde_json::{Value, json};
 
 use crate::{
-    case::{ALIAS, Case, Test, canary, merge, test},
+    case::{ALIAS, Case, Test, alone, canary, merge, test},
     promoted::{promoted, weights},
     rolled_back::rolled_back,
 };
@@ -22,6 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("hook_after_the_promotion_fails", promote_fails),
         test("hook_after_the_rollback_is_asked", rollback_asked),
         test("hook_before_what_was_approved", approved),
+        alone("answers_after_the_idle_limit_are_heard", heard_late),
     ]
 }
 
@@ -106,6 +107,44 @@ async fn each_point(case: Case) {
         told["functions"][0],
         json!({"functionName": target.name, "alias": ALIAS, "blueVersion": "1", "greenVersion": "2"})
     );
+}
+
+/// A network forgets connections that are idle for 350 seconds: 3.5 here. A migration, a smoke test and a hook
+/// take longer, and their answers come on the connection that they were asked on.
+async fn heard_late(case: Case) {
+    const LATE_MS: u64 = 5_000;
+    let control = case.suite().local.control();
+    control
+        .post("connections", &json!({"idleSeconds": 350}))
+        .await;
+    let target = case.blue_and(Behaviour::slow("green", LATE_MS)).await;
+    let slow = async |name: &str, answers: &[Value]| {
+        let behaviour = Behaviour {
+            answers: answers.to_vec(),
+            ..Behaviour::slow(name, LATE_MS)
+        };
+        let name = format!("{}-{name}", case.function_name());
+        Target::create(&case.suite().local, &name, behaviour).await
+    };
+    let hook = slow("hook", &[says("SUCCEEDED")]).await;
+    let migration = slow("migration", &[]).await;
+    let more = json!({
+        "strategy": canary(&[(100, 0)]),
+        "migration": {"functionName": migration.name, "timeoutSeconds": 20},
+        "hooks": {"afterShift": {"functionName": hook.name, "timeoutSeconds": 20}},
+    });
+    let mut request = request(&case, more);
+    request["functions"][0]["smokeTests"] =
+        json!([{"name": "slow", "expect": {"statusCode": 200, "maxDurationMs": 20_000}}]);
+    let (_, ended) = case.release(&request).await;
+    let seen = control.get("connections").await;
+    control
+        .post("connections", &json!({"idleSeconds": null}))
+        .await;
+    promoted(&target, &ended, "2").await;
+    println!("connections idle for longer than a network keeps them: {seen}");
+    assert!(seen["kept"].as_u64() >= Some(3), "{seen}");
+    assert_eq!(seen["lost"], 0, "{seen}");
 }
 
 async fn in_progress(case: Case) {

@@ -281,7 +281,7 @@ async fn timed_out(case: Case) {
     );
     let reason = ended.cause["reason"].as_str().unwrap_or_default();
     println!("migration: {reason}");
-    assert!(reason.contains("may still be running"), "{reason}");
+    assert!(reason.contains("it may still be running"), "{reason}");
     on_blue(&target).await;
     let states = execution.states_entered().await;
     assert!(!states.contains(&"ShiftTraffic".to_owned()), "{states:?}");
