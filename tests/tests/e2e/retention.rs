@@ -66,6 +66,10 @@ pub(crate) fn tests() -> Vec<Test> {
             requests_end,
         ),
         alone(
+            "retention_deletes_nothing_that_a_late_alias_still_calls",
+            late_alias,
+        ),
+        alone(
             "retention_that_cannot_be_started_is_told",
             cannot_be_started,
         ),
@@ -711,7 +715,7 @@ async fn runs_durable_executions(case: Case) {
     assert_eq!(target.versions().await, ["2", "3", "5"]);
 }
 
-/// REAL-AWS.md L4: blue is not deleted at the moment at which it has lost its traffic.
+/// Blue is not deleted at the moment at which it has lost its traffic.
 async fn requests_end(case: Case) {
     let target = with_versions(&case, 1, 1).await;
     let request = case.request(json!({"retention": {"blueHours": 0, "keepVersions": 1}}));
@@ -755,4 +759,38 @@ async fn cannot_be_started(case: Case) {
     // Blue is kept all the same, and the way back to it armed.
     let (_, back) = case.release(&case.rollback()).await;
     assert_eq!(back.output["deploymentStatus"], "ROLLED_BACK", "{back:?}");
+}
+
+/// For some time after an alias has been changed, some requests still go to the version that it left.
+async fn late_alias(case: Case) {
+    /// As AWS has it, which does not say how long that is.
+    const LAG_SECONDS: u64 = 300;
+    let control = case.suite().local.control();
+    control
+        .post("aliases", &json!({"lagSeconds": LAG_SECONDS}))
+        .await;
+    let target = case.blue().await;
+    let users = case.users(&target, 40.0);
+    let request = case.request(json!({"retention": {"blueHours": 0, "keepVersions": 1}}));
+    let since = case.world.now().await;
+    let (release, done) = case.release(&request).await;
+    promoted(&target, &done, "2").await;
+    let writes = case.world.our_calls(since).await.into_iter();
+    let written = writes
+        .filter(|call| call.action == "UpdateAlias" && call.took_effect())
+        .map(|call| call.answered())
+        .fold(0.0, f64::max);
+    ended(&case, &release).await;
+    control.post("aliases", &json!({"lagSeconds": 0})).await;
+    assert_eq!(target.versions().await, ["2"]);
+    let late = case.last_answer_of(&target, "1");
+    let met = users.stop().await.total();
+    println!(
+        "{} requests, {} failed; the last by the version that the alias had left came {:.1} s after the write",
+        met.requests,
+        met.errors,
+        late - written
+    );
+    assert!(late > written, "some requests come late");
+    assert_eq!(met.errors, 0);
 }
