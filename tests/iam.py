@@ -34,6 +34,7 @@ PARAMETERS = {
     "ImageRepositoryArns": "arn:aws:ecr:us-east-1:123456789012:repository/demo-*",
     "HostedZoneArns": "arn:aws:route53:::hostedzone/Z0123456789ABCDEFGHIJ",
     "LoadBalancerPrefix": "demo-",
+    "ReservedConcurrency": "5",
     "Architecture": "x86_64",
 }
 """Such that every condition of the template holds."""

@@ -47,8 +47,8 @@ pub(crate) const NOTHING: &str = "bench-nothing";
 pub(crate) const UPDATE_ALIAS: &str = "bench-update-alias";
 /// The handler in Python.
 pub(crate) const PYTHON: &str = "python";
-/// Of the checker as a rollback, and not as a state.
-pub(crate) const ALARM: &str = "check-alarms (alarm)";
+/// The function that an alarm's event invokes.
+pub(crate) const ALARM: &str = "restore-blue";
 
 impl Cold {
     /// One process of each kind, one after the other, each with its first event.
@@ -114,8 +114,10 @@ impl Cold {
             .await
             .answer;
         release.goes_on(&answer);
-        let check = stage.ours("check-alarms", wire);
-        let seen = self.run(stage, (ALARM, wire), &check, &alarm_event()).await;
+        let restore = stage.ours(ALARM, wire);
+        let seen = self
+            .run(stage, (ALARM, wire), &restore, &alarm_event())
+            .await;
         assert_eq!(seen.answer["rolledBack"], 1, "{}", seen.answer);
         let taken = self.taken.entry((ALARM, wire)).or_default();
         taken.to_blue_ms.push(seen.to_blue_ms());

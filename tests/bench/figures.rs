@@ -34,11 +34,6 @@ struct Wanted {
     because: String,
 }
 
-/// Every function, and the checker in its other part.
-pub(crate) fn measured() -> impl Iterator<Item = &'static str> {
-    FUNCTIONS.into_iter().chain([ALARM])
-}
-
 impl Figures {
     /// From everything that was measured.
     pub(crate) fn of(
@@ -67,8 +62,8 @@ impl Figures {
     fn cold(&mut self, cold: &Cold) {
         let http = |name| cold.of(name, Wire::Http);
         let python = http(PYTHON);
-        for name in measured() {
-            let word = name.replace(" (alarm)", "_event").replace('-', "_");
+        for name in FUNCTIONS {
+            let word = name.replace('-', "_");
             let taken = http(name);
             self.tell_of(&format!("cold_ms_{word}"), median(&taken.ms));
             self.tell_of(&format!("cold_cpu_ms_{word}"), median(&taken.cpu_ms));
@@ -77,7 +72,7 @@ impl Figures {
         self.tell_of("cold_ms_python", median(&python.ms));
         self.tell_of("cold_ms_nothing", median(&http(NOTHING).ms));
         let vs_python = |name| median(&http(name).ms) / median(&python.ms);
-        let (name, ratio) = worst(measured().map(|name| (name, vs_python(name))));
+        let (name, ratio) = worst(FUNCTIONS.into_iter().map(|name| (name, vs_python(name))));
         let because = format!(
             "{name}: {:.0} ms, Python {:.0} ms",
             median(&http(name).ms),
@@ -91,10 +86,10 @@ impl Figures {
             because,
         );
         let vs_cpu = |name| median(&http(name).cpu_ms) / median(&python.cpu_ms);
-        let (_, ratio) = worst(measured().map(|name| (name, vs_cpu(name))));
+        let (_, ratio) = worst(FUNCTIONS.into_iter().map(|name| (name, vs_cpu(name))));
         self.tell_of("cold_cpu_vs_python", ratio);
         let vs_memory = |name| median(&http(name).peak_mib) / median(&python.peak_mib);
-        let (name, ratio) = worst(measured().map(|name| (name, vs_memory(name))));
+        let (name, ratio) = worst(FUNCTIONS.into_iter().map(|name| (name, vs_memory(name))));
         let because = format!(
             "{name}: {:.1} MiB, Python {:.1} MiB",
             median(&http(name).peak_mib),
@@ -108,7 +103,7 @@ impl Figures {
             because,
         );
         let vs_floor = |name| median(&http(name).ms) / cold.floor_ms(name, Wire::Http);
-        let (name, ratio) = worst(measured().map(|name| (name, vs_floor(name))));
+        let (name, ratio) = worst(FUNCTIONS.into_iter().map(|name| (name, vs_floor(name))));
         let because = format!(
             "{name}: {:.1} ms; nothing at all {:.1} ms, its calls are served for {:.1} ms, and {:.0} \
                 times one after the other on their way for {:.2} ms",
@@ -126,7 +121,7 @@ impl Figures {
             because,
         );
         let vs_served = |name| median(&http(name).ms) / cold.served_ms(name, Wire::Http);
-        let (_, ratio) = worst(measured().map(|name| (name, vs_served(name))));
+        let (_, ratio) = worst(FUNCTIONS.into_iter().map(|name| (name, vs_served(name))));
         self.tell_of("cold_vs_served", ratio);
     }
 

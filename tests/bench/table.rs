@@ -1,11 +1,10 @@
 //! What was measured, as tables.
 
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
-use crossfade_tests::{cost::Cost, figures::median};
+use crossfade_tests::{cost::Cost, figures::median, stack::FUNCTIONS};
 
 use crate::{
     cold::{ALARM, Cold, NOTHING, PYTHON, Taken as One, UPDATE_ALIAS, Which},
-    figures::measured,
     release::{peers_calls, peers_invocations, peers_states},
     size::Packages,
     stage::Wire,
@@ -27,7 +26,7 @@ pub(crate) fn functions(packages: &Packages, cold: &Cold) -> Table {
         "/ Python",
         "calls one after the other",
     ]);
-    let rows = measured().map(|name| (name, Wire::Http));
+    let rows = FUNCTIONS.into_iter().map(|name| (name, Wire::Http));
     let rest = [
         (NOTHING, Wire::Http),
         (PYTHON, Wire::Http),

@@ -16,7 +16,7 @@ use crate::{
 pub(crate) struct Warm {
     deploy_green: Emulator,
     shift_traffic: Emulator,
-    check_alarms: Emulator,
+    restore_blue: Emulator,
     rollback: Emulator,
     update_alias: Emulator,
     pub(crate) taken: Taken,
@@ -45,7 +45,7 @@ impl Warm {
         let mut warm = Self {
             deploy_green: ours("deploy-green").await,
             shift_traffic: ours("shift-traffic").await,
-            check_alarms: ours("check-alarms").await,
+            restore_blue: ours("restore-blue").await,
             rollback: ours("rollback").await,
             update_alias: Emulator::start(&bare).await,
             taken: Taken::default(),
@@ -77,14 +77,14 @@ impl Warm {
         self.taken.calls.push(count(seen.calls_to_blue()));
     }
 
-    /// What the checker does to a release in flight.
+    /// What an alarm does to a release in flight.
     async fn taken_back(&mut self, stage: &Stage, name: &str) -> Seen {
         let mut release = Release::begin(stage, name, false).await;
         for emulator in [&mut self.deploy_green, &mut self.shift_traffic] {
             let seen = ask(&stage.world, emulator, &release.task()).await;
             release.goes_on(&seen.answer);
         }
-        let seen = ask(&stage.world, &mut self.check_alarms, &alarm_event()).await;
+        let seen = ask(&stage.world, &mut self.restore_blue, &alarm_event()).await;
         assert_eq!(seen.answer["rolledBack"], 1, "{}", seen.answer);
         ask(&stage.world, &mut self.rollback, &release.stopped()).await;
         seen

@@ -123,7 +123,7 @@ async fn afresh(local: &LocalAws, world: &World) {
     let more = [("LOAD_TEST", nth.as_str())];
     world
         .stack
-        .set_variables(local, &["check-alarms"], &more)
+        .set_variables(local, &["restore-blue"], &more)
         .await;
     tokio::time::sleep(Duration::from_secs(1)).await;
 }

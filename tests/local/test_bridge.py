@@ -1414,8 +1414,8 @@ class IdleConnections(Bridged):
             if probe_seconds is not None:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, probe_seconds)
-            head = f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: AWS4-HMAC-SHA256 {key}\r\nContent-Length: 2\r\n\r\n"
-            client.sendall(head.encode() + b"{}")
+            head = [f"POST {path} HTTP/1.1", "Host: x", f"Authorization: AWS4-HMAC-SHA256 {key}", "Content-Length: 2"]
+            client.sendall("\r\n".join([*head, "", "{}"]).encode())
             try:
                 return client.recv(100).startswith(b"HTTP/1.1 200")
             except TimeoutError:
@@ -1423,7 +1423,11 @@ class IdleConnections(Bridged):
 
     def test_a_connection_that_is_not_probed_in_time_is_forgotten(self) -> None:
         self.function({"version": "1", "latencyMs": 1000})
-        counts = lambda: {k: v for k, v in self.aws.local("GET", "connections").items() if k in ("kept", "lost")}  # noqa: E731
+
+        def counts() -> dict[str, int]:
+            seen = self.aws.local("GET", "connections")
+            return {name: seen[name] for name in ("kept", "lost")}
+
         self.assertFalse(self.answered(None))
         self.assertEqual(counts(), {"kept": 0, "lost": 1})
         self.assertFalse(self.answered(60))

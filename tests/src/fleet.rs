@@ -153,7 +153,7 @@ impl Storm {
         });
         let fired = join_all(fired).await;
 
-        let checker = world.stack.function("check-alarms");
+        let checker = world.stack.function("restore-blue");
         until_within(PATIENCE, "all alarms have been looked at", || async {
             let ran = world.invocations(invocations).await;
             let ran = ran

@@ -16,7 +16,7 @@ pub const NO_BUCKET: &str = "crossfade-nothing";
 pub const FOREIGN_IMAGES: &str = "arn:aws:ecr:us-east-1:111111111111:repository/base/*";
 
 /// Crossfade's functions.
-pub const FUNCTIONS: [&str; 10] = [
+pub const FUNCTIONS: [&str; 11] = [
     "approval",
     "check-alarms",
     "deploy-green",
@@ -24,6 +24,7 @@ pub const FUNCTIONS: [&str; 10] = [
     "front-door",
     "hooks",
     "prune",
+    "restore-blue",
     "rollback",
     "shift-traffic",
     "validate",

@@ -262,5 +262,5 @@ fn whoever_tells_may_and_nobody_else() {
         let bus = put["Resource"]["Fn::Sub"].as_str().unwrap_or_default();
         assert!(bus.ends_with(":event-bus/default"), "{name}: {bus}");
     }
-    assert_eq!(telling, 8);
+    assert_eq!(telling, 9);
 }

@@ -55,7 +55,7 @@ pub(crate) fn put_back(calls: &[Call], alarm: f64) -> Option<(f64, f64)> {
         let by_alarm = call
             .caller
             .as_deref()
-            .is_some_and(|by| by.ends_with("-check-alarms"));
+            .is_some_and(|by| by.ends_with("-restore-blue"));
         by_alarm && call.action == "UpdateAlias" && call.took_effect()
     });
     let times = writes.map(|call| call.time - alarm);

@@ -1,19 +1,14 @@
-//! Judges green, in three ways:
+//! Judges green, and asks people, as states of the execution:
 //!
-//! - as a state of the execution: alarms, health checks and metrics of the bake so far -> verdict ->
-//!   decision;
-//! - as a state that waits for a person: puts the token on record, and asks;
-//! - from EventBridge, as the rollback checker: an alarm that fires puts the traffic of every
-//!   deployment that watches it back on blue, before the handler returns.
+//! - alarms, health checks and metrics of the bake so far -> verdict -> decision;
+//! - where a state waits for a person: puts the token on record, and asks.
 
 mod ask;
-mod checker;
 mod emf;
 mod health;
 
 use crossfade::{
     aws::{
-        executions::Executions,
         health::HealthChecks,
         ledger::{Ledger, Record, Status},
         metrics::Metrics,
@@ -30,10 +25,7 @@ use crossfade::{
         weight::Weight,
     },
     error::Error,
-    wire::{
-        events::{self, Event, Home},
-        task::{Call, Task, state},
-    },
+    wire::task::{Task, state, task},
 };
 use serde_json::{Value, json};
 
@@ -42,8 +34,6 @@ use serde_json::{Value, json};
 pub struct Handler {
     /// Where a person can answer; none where the stack has no such page.
     approval_url: Option<String>,
-    executions: Executions,
-    home: Home,
     health: HealthChecks,
     ledger: Ledger,
     metrics: Metrics,
@@ -52,19 +42,14 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// A handler with clients on `config`, the approval page that the environment's `APPROVAL_URL`
-    /// names, and the account and Region of its `EXECUTIONS`.
-    ///
-    /// # Panics
-    /// Without the variable `EXECUTIONS`: the template sets it, and nothing works without.
+    /// Returns a handler with clients on `config`, and the approval page that the environment's `APPROVAL_URL`
+    /// names.
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
             approval_url: std::env::var("APPROVAL_URL")
                 .ok()
                 .filter(|url| !url.is_empty()),
-            executions: Executions::new(config),
-            home: Home::from_env(),
             health: HealthChecks::new(config),
             ledger: Ledger::new(config),
             metrics: Metrics::new(config),
@@ -73,25 +58,14 @@ impl Handler {
         }
     }
 
-    /// Tells the three callers apart.
+    /// Looks, or asks a person where the state waits for one.
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
-        match Call::parse(payload)? {
-            Call::Event(event) => match Event::parse(event, &self.home)? {
-                Event::AlarmFired { name, reason, time } => {
-                    self.alarm_fired(&name, &reason, time).await
-                }
-                Event::Foreign(why) => {
-                    events::ignored(&why);
-                    Ok(json!({}))
-                }
-                Event::ExecutionEnded { .. } | Event::Tick { .. } | Event::Other => Ok(json!({})),
-            },
-            Call::Task(task) => match task.token.clone() {
-                Some(token) => self.ask(*task, &token).await,
-                None => Box::pin(self.look(*task))
-                    .await
-                    .map(|release| json!(release)),
-            },
+        let task = task(payload)?;
+        match task.token.clone() {
+            Some(token) => self.ask(task, &token).await,
+            None => Box::pin(self.look(task))
+                .await
+                .map(|release| json!(release)),
         }
     }
 

@@ -146,7 +146,12 @@ async fn deploy() -> Suite {
     let health = HealthServer::start(local.dir()).await;
     let name = health.address.replace("127.0.0.1", "localhost");
     let hosts = format!("{},{name}", health.address);
-    let stack = Stack::deploy_with(&local, PREFIX, &[("HealthCheckHosts", &hosts)]).await;
+    let stack = Stack::deploy_with(
+        &local,
+        PREFIX,
+        &[("HealthCheckHosts", &hosts), ("ReservedConcurrency", "50")],
+    )
+    .await;
     // What every program with the system's roots takes for them, where it is set.
     let authority = health.authority.to_str().expect("its path is text");
     let variables = [("SSL_CERT_FILE", authority)];
@@ -411,6 +416,18 @@ impl Case {
     pub(crate) fn users(&self, target: &Target, per_second: f64) -> Traffic {
         let users = Traffic::start(&self.suite().local, target, ALIAS, per_second);
         self.witnessed(users, "users", target)
+    }
+
+    /// When a version of a function last answered one of the test's users, seconds since 1970.
+    pub(crate) fn last_answer_of(&self, target: &Target, version: &str) -> f64 {
+        let witnesses = self.begun.witnesses.lock().expect("nobody panics with it");
+        let of = witnesses
+            .iter()
+            .filter(|one| one.function == target.name)
+            .flat_map(Witness::answers);
+        of.filter(|answer| answer.version == version)
+            .map(|answer| answer.at)
+            .fold(0.0, f64::max)
     }
 
     /// Has it checked that no version serves requests to a function before it has passed validation.

@@ -751,7 +751,7 @@ async fn one_write(case: Case) {
             .iter()
             .filter(|call| door.writes().contains(&call.action.as_str()))
             .collect();
-        let checker = case.world.stack.function("check-alarms");
+        let checker = case.world.stack.function("restore-blue");
         let by_checker = writes
             .iter()
             .filter(|call| call.caller.as_ref() == Some(&checker));

@@ -69,7 +69,7 @@ async fn alarm(case: Case) {
     let ended = execution.wait().await;
     assert_eq!(ended.error, "DeploymentRolledBack", "{ended:?}");
     is_unmade(&case, &target, &execution).await;
-    let by = case.world.stack.function("check-alarms");
+    let by = case.world.stack.function("restore-blue");
     assert_eq!(unmade_by(&case, &target).await, [by]);
 }
 

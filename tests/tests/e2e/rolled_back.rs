@@ -150,7 +150,7 @@ async fn events_from_elsewhere(case: Case) {
         },
     });
     let since = case.world.now().await;
-    for (function, event) in [("check-alarms", &fired), ("rollback", &ended)] {
+    for (function, event) in [("restore-blue", &fired), ("rollback", &ended)] {
         for (field, ours, theirs) in [
             ("account", OURS[0].1, "111122223333"),
             ("region", OURS[1].1, "eu-north-1"),
@@ -182,7 +182,7 @@ async fn events_from_elsewhere(case: Case) {
     crate::case::a_moment().await;
     let alias = target.look(ALIAS).await.expect("the alias is there");
     assert!(alias.share("2") > 0.09, "{alias:?}");
-    let by = ["check-alarms", "rollback"].map(|name| case.world.stack.function(name));
+    let by = ["restore-blue", "rollback"].map(|name| case.world.stack.function(name));
     let calls = case.world.our_calls(since).await;
     let about = |call: &&Call| {
         call.resource.as_deref() == Some(&case.function_name())
@@ -335,7 +335,7 @@ async fn alarm_of_an_older_release(case: Case) {
     crossfade_tests::release::until("the checker's look", || async {
         let calls = case.world.our_calls(since).await;
         // The newer one's retention may have ended the older one's watch by then.
-        let checker = case.world.stack.function("check-alarms");
+        let checker = case.world.stack.function("restore-blue");
         let asks = |call: &Call| call.action == "Query" && call.caller.as_ref() == Some(&checker);
         calls.iter().any(asks).then_some(())
     })

@@ -390,7 +390,7 @@ async fn held_up(case: Case) {
     let alarm = case.alarm().await;
     let throttled = Fault::new("throttle")
         .on("lambda", "UpdateAlias")
-        .by(&case.world.stack.function("check-alarms"))
+        .by(&case.world.stack.function("restore-blue"))
         .about(&train[0].name);
     let throttled = case.world.fault(throttled.always()).await;
     let request = request(

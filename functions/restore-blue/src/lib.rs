@@ -1,7 +1,14 @@
-//! The rollback checker: from an alarm's event to traffic on blue.
+//! Puts traffic back on blue when an alarm fires: all releases that watch it, before the handler returns.
+//!
+//! A function of its own, so that its concurrency can be reserved and nothing else waits in the same queue.
 
 use crossfade::{
-    aws::ledger::{Status, Watch, Why},
+    aws::{
+        executions::Executions,
+        ledger::{Ledger, Status, Watch, Why},
+        notify::Notifier,
+        traffic::Traffic,
+    },
     domain::{
         Timestamp,
         check::{AlarmState, Evidence, Reading},
@@ -11,20 +18,63 @@ use crossfade::{
     emf,
     error::Error,
     rollback::{self, Reverted},
-    wire::notice::Notice,
+    wire::{
+        events::{self, Event, Home},
+        notice::Notice,
+    },
 };
 use futures::future::join_all;
 use serde_json::{Value, json};
 
-use crate::Handler;
+/// What the handler acts on.
+#[derive(Debug)]
+pub struct Handler {
+    executions: Executions,
+    home: Home,
+    ledger: Ledger,
+    notifier: Notifier,
+    traffic: Traffic,
+}
 
 impl Handler {
+    /// Returns a handler with clients on `config`, for the events of the environment's `EXECUTIONS`.
+    ///
+    /// # Panics
+    /// Without the variable `EXECUTIONS`: the template sets it, and nothing works without.
+    #[must_use]
+    pub fn new(config: &aws_config::SdkConfig) -> Self {
+        Self {
+            executions: Executions::new(config),
+            home: Home::from_env(),
+            ledger: Ledger::new(config),
+            notifier: Notifier::new(config),
+            traffic: Traffic::new(config),
+        }
+    }
+
+    /// Acts on an alarm's event; every other event changes nothing.
+    ///
+    /// # Errors
+    /// As [`Handler::alarm_fired`] says, and [`Error::InvalidRequest`] for what is no event.
+    pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
+        match Event::parse(payload, &self.home)? {
+            Event::AlarmFired { name, reason, time } => {
+                self.alarm_fired(&name, &reason, time).await
+            }
+            Event::Foreign(why) => {
+                events::ignored(&why);
+                Ok(json!({}))
+            }
+            Event::ExecutionEnded { .. } | Event::Tick { .. } | Event::Other => Ok(json!({})),
+        }
+    }
+
     /// Puts the traffic of every deployment that watches this alarm back on blue.
     ///
     /// # Errors
     /// The first deployment's that could not be put back, after all have been tried: the event is
     /// then delivered again.
-    pub(crate) async fn alarm_fired(
+    async fn alarm_fired(
         &self,
         alarm: &AlarmName,
         reason: &str,
