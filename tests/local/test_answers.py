@@ -79,6 +79,15 @@ class Answers(Bridged):
         told = self.refusal(self.lambda_.get_function, FunctionName=self.name, Qualifier="7")
         self.assertTrue(told[1].endswith(f"{self.name}:7"), told)
 
+    def test_an_event_of_a_function_that_may_not_run_is_given_up_at_once(self) -> None:
+        self.function({"version": "1"})
+        queue = self.sqs.create_queue(QueueName=self.name)["QueueUrl"]
+        target = {"OnFailure": {"Destination": f"arn:aws:sqs:us-east-1:000000000000:{self.name}"}}
+        self.lambda_.put_function_event_invoke_config(FunctionName=self.name, DestinationConfig=target)
+        self.lambda_.put_function_concurrency(FunctionName=self.name, ReservedConcurrentExecutions=0)
+        self.lambda_.invoke(FunctionName=self.name, InvocationType="Event")
+        self.assertEqual(len(self.sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=5).get("Messages", [])), 1)
+
     def history(self, states: Any, given: Any = None) -> list[Any]:
         definition = json.dumps({"StartAt": next(iter(states)), "States": states})
         arn = self.states.create_state_machine(name=self.name, definition=definition, roleArn=ROLE)["stateMachineArn"]

@@ -52,6 +52,8 @@ async def _attempts(record: dict[str, Any], payload: bytes) -> None:
         if not result.get("error"):
             return
         if result.get("throttle"):
+            if _never_runs(record["config"]):
+                break
             # No attempt: the event goes back to the queue.
             first, most = THROTTLED_SECONDS
             pause = min(first * 2**throttled, most)
@@ -74,6 +76,12 @@ async def _attempts(record: dict[str, Any], payload: bytes) -> None:
             lambda_svc._route_async_failure(
                 target, config.get("FunctionName", ""), json.loads(payload or b"null"), functions.to_ministack(result)
             )
+
+
+def _never_runs(config: dict[str, Any]) -> bool:
+    """Whether a function has a reserved concurrency of 0: its events are given up at once."""
+    with request_scope(*lambda_svc._account_region_from_function_config(config)):
+        return (lambda_svc._functions.get(config.get("FunctionName")) or {}).get("concurrency") == 0
 
 
 def _invoke_async_with_retry(func: dict[str, Any], event: Any) -> None:

@@ -49,8 +49,8 @@ def main() -> int:
     scenarios = {(suite.file, name): scenario for suite in SUITES for name, scenario in suite.by_name.items()}
     chosen = [key for key in scenarios if arguments.only in f"{key[0]} {key[1]}"]
     # Long enough that what is asked next, on a busy machine too, is answered while an update is in progress.
-    os.environ.setdefault("CROSSFADE_LOCAL_SETTLE", "2")
-    aws = LocalAws(wait_scale=1.0)
+    os.environ.setdefault("CROSSFADE_LOCAL_SETTLE", "3")
+    aws = LocalAws(wait_scale=0.1)
     try:
         with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
             done = list(pool.map(lambda key: one(aws, recordings, scenarios, key), chosen))
