@@ -1320,26 +1320,30 @@ class Gap8Concurrency(Bridged):
         self.assertNotIn("ReservedConcurrentExecutions", self.lambda_.get_function_concurrency(FunctionName=self.name))
 
     def test_a_throttled_event_waits_longer_each_time(self) -> None:
-        self.function({"version": "1"})
-        self.reserve(self.name, 0)
-        self.lambda_.invoke(FunctionName=self.name, InvocationType="Event", Payload=b"{}")
-        # 1, 2, 4, ... 128 seconds, a hundred times shorter: more tries than a failure gets.
-        time.sleep(1.5)
-        self.assertEqual(self.ran(self.name), [])
-        sums = self.data(self.stat("t", "Throttles", "Sum", self.name))["t"]["Values"]
-        self.assertIn(sum(sums), (7, 8))
-        self.lambda_.delete_function_concurrency(FunctionName=self.name)
-        self.assertTrue(eventually(lambda: len(self.ran(self.name)) == 1))
+        self.function({"version": "1", "latencyMs": 2000})
+        self.reserve(self.name, 1)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            running = pool.submit(self.invoke, "1")
+            time.sleep(0.3)
+            self.lambda_.invoke(FunctionName=self.name, InvocationType="Event", Payload=b"{}")
+            # 1, 2, 4, ... 64 seconds, a hundred times shorter: more tries than a failure gets.
+            time.sleep(1.0)
+            sums = self.data(self.stat("t", "Throttles", "Sum", self.name))["t"]["Values"]
+            self.assertIn(sum(sums), (6, 7))
+            running.result()
+        self.assertTrue(eventually(lambda: len(self.ran(self.name)) == 2))
 
     def test_an_event_grows_too_old(self) -> None:
-        self.function({"version": "1"})
-        self.reserve(self.name, 0)
+        self.function({"version": "1", "latencyMs": 2000})
+        self.reserve(self.name, 1)
         self.lambda_.put_function_event_invoke_config(FunctionName=self.name, MaximumEventAgeInSeconds=60)
-        self.lambda_.invoke(FunctionName=self.name, InvocationType="Event", Payload=b"{}")
-        time.sleep(0.7)
-        self.lambda_.delete_function_concurrency(FunctionName=self.name)
-        time.sleep(0.7)
-        self.assertEqual(self.ran(self.name), [])
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            running = pool.submit(self.invoke, "1")
+            time.sleep(0.3)
+            self.lambda_.invoke(FunctionName=self.name, InvocationType="Event", Payload=b"{}")
+            running.result()
+        time.sleep(1.5)
+        self.assertEqual(len(self.ran(self.name)), 1)
 
     def test_a_failure_is_tried_again_after_one_and_two_minutes(self) -> None:
         self.function({"version": "1", "errorRatePercent": 100})
