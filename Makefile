@@ -123,6 +123,10 @@ sim: ## the judge against the rules of its peers, in worlds with and without a b
 fuzz: ## what comes from outside, as a fuzzer makes it up: SECONDS=60 for each of five targets
 	@tests/fuzz.sh $(or $(SECONDS),60) $(TARGETS)
 
+.PHONY: mutants
+mutants: ## the decisions changed one at a time, and whether a unit test notices: an hour (PARTS="judge check")
+	@tests/mutants.sh $(PARTS)
+
 .PHONY: model
 model: ## two releases in every order of their writes: all states of the protocol (DEEP=1: for minutes)
 	@cargo build --quiet --workspace --bin model

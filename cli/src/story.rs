@@ -116,11 +116,7 @@ impl Rates {
 
 /// An e-value in as few digits as say something.
 fn e_value(value: f64) -> String {
-    if value >= 10.0 {
-        format!("{value:.0}")
-    } else {
-        format!("{value:.2}")
-    }
+    judge::in_words(value, if value >= 10.0 { 0 } else { 2 })
 }
 
 /// Something that happened.

@@ -8,6 +8,7 @@ use crossfade::domain::{
     Timestamp,
     approval::{Answer, AskedKind, MAX_NAME, MAX_REASON},
     counts::Counts,
+    judge::in_words,
     weight::Weight,
 };
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -318,7 +319,7 @@ fn evidence(view: &View) -> Markup {
                     }
                 }
                 p.fine {
-                    "E-value " (format!("{:.2}", judged.e_value)) " of the " (shown::count(threshold(judged.threshold)))
+                    "E-value " (in_words(judged.e_value, 2)) " of the " (shown::count(threshold(judged.threshold)))
                     " that would show green to be worse."
                 }
             },

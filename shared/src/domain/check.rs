@@ -29,7 +29,7 @@ pub enum AlarmState {
     Alarm,
     /// It cannot tell.
     InsufficientData,
-    /// No alarm of this name exists: CloudWatch does not call that an error (AWS-FACTS 2.3).
+    /// No alarm of this name exists: CloudWatch does not call that an error.
     Missing,
 }
 
@@ -362,6 +362,8 @@ impl Window {
     }
 }
 
+#[cfg(test)]
+mod parts;
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{names::Version, plan::Plan, weight::Weight};
 
 /// Lambda's opaque `RevisionId` of an alias: changes with every write, and a write that names a
-/// stale one is refused (AWS-FACTS 1.5).
+/// stale one is refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Revision(pub String);
@@ -250,6 +250,39 @@ mod tests {
                 assert_eq!(seen.routes(&want), set == asked, "set {set}, asked {asked}");
             }
         }
+    }
+
+    #[test]
+    fn share_of_nothing_routes_nothing() {
+        let settled = Routing::Settled(version("1"));
+        for (alias, routes, split) in [
+            (alias("1", None), true, false),
+            (alias("1", Some(("2", 0.0))), true, false),
+            (alias("1", Some(("2", 0.001))), false, true),
+            (alias("2", Some(("1", 0.0))), false, false),
+            (alias("2", None), false, false),
+        ] {
+            assert_eq!(alias.routes(&settled), routes, "{alias}");
+            assert_eq!(alias.is_split(), split, "{alias}");
+        }
+    }
+
+    #[test]
+    fn conflict_names_what_was_found_and_what_was_wanted() {
+        let mut seen = alias("3", Some(("4", 0.25)));
+        let want = Routing::at(&version("1"), &version("2"), weight(10));
+        let conflict = reconcile(&seen, &want, &[]).expect_err("it is not ours");
+        assert_eq!(
+            conflict.to_string(),
+            "the alias is at version 3 with 25.0000 % on version 4, which this deployment did not write; \
+             it wanted version 1 with 10 % on version 2"
+        );
+        seen.additional = None;
+        seen.primary = Primary::Latest;
+        let settled = Routing::Settled(version("1"));
+        assert_eq!(seen.to_string(), "100 % on version $LATEST");
+        assert_eq!(settled.to_string(), "100 % on version 1");
+        assert_eq!(alias("3", None).to_string(), "100 % on version 3");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::counts::Counts;
 pub use super::super::verdict::Verdict;
+use super::TOLD;
 
 /// What decided a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -30,6 +31,16 @@ pub enum DecidedBy {
     P99Ceiling,
     /// `maxThrottlePercent`.
     ThrottleCeiling,
+}
+
+/// Returns an e-value with so many decimals; the largest that evidence has stands for all above it.
+#[must_use]
+pub fn in_words(e_value: f64, decimals: usize) -> String {
+    if e_value >= TOLD {
+        "over 10^12".to_owned()
+    } else {
+        format!("{e_value:.decimals$}")
+    }
 }
 
 /// One verdict over all functions of a release, and what it rests on.

@@ -41,6 +41,8 @@
 )]
 
 mod ceilings;
+#[cfg(test)]
+mod edges;
 mod evidence;
 mod grid;
 mod odds;
@@ -50,7 +52,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
-pub use evidence::{DecidedBy, Evidence, Judgement, Other, Own, Verdict};
+pub use evidence::{DecidedBy, Evidence, Judgement, Other, Own, Verdict, in_words};
 pub use settings::{Judging, MinEffect, Overdispersion};
 pub use tally::Tally;
 
@@ -63,6 +65,9 @@ const ON_ERRORS: f64 = 0.75;
 const NEXT: usize = 3;
 /// The largest e-value told: a JSON number that any reader can take.
 const TOLD: f64 = 1e12;
+/// The largest e-value of a test that is averaged: its share, with as many functions as a release may
+/// have, is above [`TOLD`], so what is told is exact up to that.
+const AVERAGED: f64 = 1e15;
 /// An empty newest minute is natural when this much or more of all minutes would be empty.
 const NATURALLY_EMPTY: f64 = 0.01;
 
@@ -96,6 +101,7 @@ pub fn conclude(judging: &Judging, functions: &[(&str, Tally)], watch: Watch) ->
     // By name, so that the order of functions never matters.
     views.sort_by(|a, b| a.name.cmp(b.name));
     let e_value = views.iter().map(View::e_value).sum::<f64>() / views.len().max(1) as f64;
+    let e_value = e_value.min(TOLD);
     let threshold = 1.0 / judging.alpha;
     let release = Release {
         e_value,
@@ -149,7 +155,7 @@ fn next(views: &[View], decided: &str) -> Vec<Other> {
     others.sort_by(|a, b| b.e_value().total_cmp(&a.e_value()));
     let told = others.into_iter().take(NEXT).map(|view| Other {
         function: view.name.to_owned(),
-        e_value: view.e_value(),
+        e_value: view.e_value().min(TOLD),
         blue: view.tally.blue,
         green: view.tally.green,
     });
@@ -195,9 +201,9 @@ impl<'a> View<'a> {
 
     /// The staked average over the function's tests.
     fn e_value(&self) -> f64 {
-        let errors = told(self.errors.ln_e);
+        let errors = averaged(self.errors.ln_e);
         self.slow.map_or(errors, |slow| {
-            ON_ERRORS * errors + (1.0 - ON_ERRORS) * told(slow.ln_e)
+            ON_ERRORS * errors + (1.0 - ON_ERRORS) * averaged(slow.ln_e)
         })
     }
 
@@ -205,7 +211,8 @@ impl<'a> View<'a> {
     fn heavier(&self) -> (DecidedBy, &Finding) {
         match &self.slow {
             Some(slow)
-                if (1.0 - ON_ERRORS) * told(slow.ln_e) > ON_ERRORS * told(self.errors.ln_e) =>
+                if (1.0 - ON_ERRORS) * averaged(slow.ln_e)
+                    > ON_ERRORS * averaged(self.errors.ln_e) =>
             {
                 (DecidedBy::SlowTest, slow)
             }
@@ -292,7 +299,7 @@ impl<'a> View<'a> {
         let share = |hits: u64, all: u64| 100.0 * hits as f64 / all.max(1) as f64;
         let (green, blue) = (self.tally.green.invocations, self.tally.blue.invocations);
         format!(
-            "{}: {} of {green} green requests {what} ({:.3} %), {} of {blue} blue ones ({:.3} %), {} of {} before the release; the e-value {:.4} {relation} {}",
+            "{}: {} of {green} green requests {what} ({:.3} %), {} of {blue} blue ones ({:.3} %), {} of {} before the release; the e-value {} {relation} {}",
             self.name,
             finding.hits.0,
             share(finding.hits.0, green),
@@ -300,7 +307,7 @@ impl<'a> View<'a> {
             share(finding.hits.1, blue),
             finding.past.1,
             finding.past.0,
-            release.e_value,
+            in_words(release.e_value, 4),
             release.threshold,
         )
     }
@@ -365,6 +372,10 @@ fn nothing(threshold: f64) -> Judgement {
         evidence,
         early_proceed: false,
     }
+}
+
+fn averaged(ln_e: f64) -> f64 {
+    ln_e.exp().min(AVERAGED)
 }
 
 fn told(ln_e: f64) -> f64 {

@@ -8,7 +8,7 @@
 
 use super::grid::{EDGE, Grid, LANES};
 
-/// A minute with more requests than this is bounded, not summed: see [`bounded`].
+/// A minute with more requests than this is bounded, not summed.
 const EXACT_REQUESTS: u64 = 20_000;
 /// Sums of at most this many terms are polynomials: 1000^64 still fits a double.
 const POLYNOMIAL_TERMS: usize = 65;
@@ -359,5 +359,155 @@ mod tests {
             hits: 30,
         };
         assert!(at_most(split, 10.0, 10f64.ln()) - summed(split, 10.0, 10f64.ln()) < 0.5);
+    }
+
+    /// `ln n!`, one factor after the other.
+    fn ln_factorials(n: u64) -> Vec<f64> {
+        let mut all = vec![0.0];
+        for i in 1..=n {
+            all.push(all.last().unwrap() + (i as f64).ln());
+        }
+        all
+    }
+
+    /// `ln E[w^X]` with every term of the sum, and the X of the largest one.
+    fn by_definition(split: Split, w: f64) -> (f64, u64) {
+        let Split {
+            green, blue, hits, ..
+        } = split;
+        let all = ln_factorials(green + blue);
+        let at = |n: u64| all[usize::try_from(n).unwrap()];
+        let choose = |n: u64, k: u64| at(n) - at(k) - at(n - k);
+        let terms: Vec<(u64, f64)> = (hits.saturating_sub(blue)..=hits.min(green))
+            .map(|x| {
+                let central =
+                    choose(green, x) + choose(blue, hits - x) - choose(green + blue, hits);
+                (x, central + x as f64 * w.ln())
+            })
+            .collect();
+        let top = terms
+            .iter()
+            .copied()
+            .reduce(|a, b| if b.1 > a.1 { b } else { a })
+            .unwrap();
+        let sum: f64 = terms.iter().map(|term| (term.1 - top.1).exp()).sum();
+        (top.1 + sum.ln(), top.0)
+    }
+
+    fn split((green, blue, green_hits, hits): (u64, u64, u64, u64)) -> Split {
+        Split {
+            green,
+            blue,
+            green_hits,
+            hits,
+        }
+    }
+
+    /// Minutes of every way to sum: few terms, more, the most of a polynomial, too many for one; with hits
+    /// that blue alone cannot have.
+    const EXACT: [(u64, u64, u64, u64); 11] = [
+        (10, 90, 3, 4),
+        (30, 40, 12, 15),
+        (30, 40, 12, 16),
+        (20, 5, 14, 16),
+        (200, 300, 20, 64),
+        (200, 300, 20, 65),
+        (300, 40, 70, 90),
+        (500, 500, 80, 120),
+        (900, 30, 300, 310),
+        (900, 100, 250, 300),
+        (2000, 3000, 100, 400),
+    ];
+
+    #[test]
+    fn likelihoods_are_by_definition() {
+        for of in EXACT {
+            let split = split(of);
+            let (ln, grid) = one(of.0, of.1, of.2, of.3, 1.1);
+            for (lane, (ln, w)) in ln.iter().zip(grid.odds).enumerate() {
+                let exact = split.green_hits as f64 * w.ln() - by_definition(split, w).0;
+                assert!(
+                    (ln - exact).abs() < 1e-8,
+                    "{of:?}, lane {lane}: {ln}, {exact}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn likeliest_count_has_the_largest_term() {
+        for of in EXACT {
+            for w in [0.5, 1.0, 1.1, 3.0, 1000.0] {
+                let split = split(of);
+                let (least, most) = (
+                    split.hits.saturating_sub(split.blue),
+                    split.hits.min(split.green),
+                );
+                let top = likeliest(split, w).clamp(least, most);
+                let wanted = by_definition(split, w).1;
+                assert!(top.abs_diff(wanted) <= 1, "{of:?} at {w}: {top}, {wanted}");
+            }
+        }
+    }
+
+    #[test]
+    fn factorials_are_products() {
+        for (n, exact) in ln_factorials(3000).into_iter().enumerate() {
+            let error = (ln_factorial(n as u64) - exact).abs();
+            assert!(error < 1e-11 * exact.max(1.0), "{n}: {error}");
+        }
+    }
+
+    /// Never too large, for the bets and for the edge and the margins each on its side; and not far off.
+    #[test]
+    fn large_minutes_are_bounded_from_the_right_sides() {
+        for (of, within) in [
+            ((4_000, 17_000, 20, 30), 0.2),
+            ((10_001, 10_000, 15, 20), 0.2),
+            ((20_000, 1_000, 1_150, 1_200), 60.0),
+            ((1_000, 20_000, 60, 600), f64::INFINITY),
+        ] {
+            let split = split(of);
+            let (ln, grid) = one(of.0, of.1, of.2, of.3, 1.1);
+            for (lane, (ln, w)) in ln.iter().zip(grid.odds).enumerate() {
+                let exact = split.green_hits as f64 * w.ln() - by_definition(split, w).0;
+                // The bets may look less likely than they are, what they are held to more.
+                let over = if lane < EDGE { exact - ln } else { ln - exact };
+                assert!(over > -1e-6, "{of:?}, lane {lane}: {ln}, {exact}");
+                if lane <= EDGE || within < 1.0 {
+                    let near = if lane > EDGE { 3.0 } else { within };
+                    assert!(over < near, "{of:?}, lane {lane}: {ln}, {exact}");
+                }
+            }
+        }
+        // The last that is summed.
+        let (ln, grid) = one(10_000, 10_000, 15, 20, 1.1);
+        let last = split((10_000, 10_000, 15, 20));
+        let exact = 15.0 * grid.ln[0] - by_definition(last, grid.odds[0]).0;
+        assert!((ln[0] - exact).abs() < 1e-9, "{} {exact}", ln[0]);
+    }
+
+    #[test]
+    fn minutes_add_up() {
+        let grid = Grid::new(1.1);
+        let minutes = [
+            (10, 90, 3, 4),
+            (500, 500, 80, 120),
+            (4_000, 17_000, 20, 30),
+            (10, 90, 0, 0),
+        ];
+        let mut moments = Moments::new();
+        let mut sums = [0.0; LANES];
+        // Often enough for products that no double could hold.
+        for nth in 0..2000 {
+            let (green, blue, green_hits, hits) = minutes[nth % minutes.len()];
+            moments.add(&grid, split((green, blue, green_hits, hits)));
+            let (ln, _) = one(green, blue, green_hits, hits, 1.1);
+            sums.iter_mut().zip(ln).for_each(|(sum, ln)| *sum += ln);
+        }
+        assert_eq!(moments.telling, 1500);
+        for (ln, sum) in moments.ln_likelihood(&grid).into_iter().zip(sums) {
+            assert!((ln - sum).abs() < 1e-6 * sum.abs().max(1.0), "{ln} {sum}");
+        }
     }
 }

@@ -352,3 +352,6 @@ fn rate(requests: u64, hits: u64) -> f64 {
         hits as f64 / requests as f64
     }
 }
+
+#[cfg(test)]
+mod tests;

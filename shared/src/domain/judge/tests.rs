@@ -121,6 +121,153 @@ fn of_many_functions_the_worst_are_told() {
     );
 }
 
+/// Judges functions of these names by a minute each, with the past of [`one_percent`].
+fn judged_all(judging: &Judging, functions: &[(&str, Minute)]) -> Judgement {
+    let series: Vec<_> = functions
+        .iter()
+        .map(|(name, minute)| FunctionSeries {
+            function: (*name).to_owned(),
+            minutes: vec![*minute],
+            past: Some(one_percent()),
+        })
+        .collect();
+    let watch = Watch {
+        from: 0,
+        through: 0,
+    };
+    judge(judging, &series, watch)
+}
+
+#[test]
+fn worst_function_decides_and_of_equals_the_first_by_name() {
+    let judging = Judging {
+        max_error_rate_percent: Some(50.0),
+        alpha: 1e-9,
+        ..Judging::default()
+    };
+    let well = minute(0, (100, 1), (900, 9));
+    let few = minute(0, (4, 0), (900, 9));
+    let bad = minute(0, (100, 90), (900, 9));
+    for (functions, decided, verdict) in [
+        (
+            [("a", well), ("b", few), ("c", well)],
+            "b",
+            Verdict::Inconclusive,
+        ),
+        (
+            [("c", few), ("a", few), ("b", well)],
+            "a",
+            Verdict::Inconclusive,
+        ),
+        (
+            [("a", few), ("b", bad), ("c", well)],
+            "b",
+            Verdict::Unhealthy,
+        ),
+        (
+            [("b", bad), ("a", bad), ("c", few)],
+            "a",
+            Verdict::Unhealthy,
+        ),
+        (
+            [("b", well), ("c", well), ("a", well)],
+            "a",
+            Verdict::Healthy,
+        ),
+    ] {
+        let Judgement {
+            verdict: found,
+            evidence,
+            ..
+        } = judged_all(&judging, &functions);
+        assert_eq!(found, verdict, "{functions:?}");
+        assert_eq!(evidence.function.as_deref(), Some(decided), "{functions:?}");
+    }
+}
+
+#[test]
+fn heaviest_function_is_condemned_and_of_equals_the_first_by_name() {
+    let bad = minute(0, (100, 60), (900, 9));
+    let worse = minute(0, (100, 90), (900, 9));
+    let condemned = |functions: &[(&str, Minute)]| {
+        let judgement = judged_all(&Judging::default(), functions);
+        assert_eq!(judgement.evidence.decided_by, DecidedBy::ErrorTest);
+        judgement.evidence.function
+    };
+    assert_eq!(condemned(&[("b", bad), ("a", bad)]).as_deref(), Some("a"));
+    let well = minute(0, (100, 1), (900, 9));
+    let three = [("a", well), ("b", worse), ("c", well)];
+    assert_eq!(condemned(&three).as_deref(), Some("b"));
+}
+
+/// Suspicion takes a healthy verdict back, and says nothing where there is another reason to wait.
+#[test]
+fn suspicious_green_is_inconclusive() {
+    let judging = Judging {
+        suspect_at: 2.0,
+        alpha: 0.0001,
+        ..Judging::default()
+    };
+    let odd = minute(0, (100, 8), (900, 9));
+    let judgement = judged_all(&judging, &[("a", odd)]);
+    let found = (judgement.verdict, judgement.evidence.decided_by);
+    assert_eq!(found, (Verdict::Inconclusive, DecidedBy::Suspicion));
+    assert!(judgement.evidence.e_value >= 2.0 && judgement.evidence.e_value < 10_000.0);
+    let reason = &judgement.evidence.reason;
+    assert!(reason.contains("is suspicious but under 10000"), "{reason}");
+    let few = Judging {
+        min_invocations: 1000,
+        ..judging
+    };
+    let judgement = judged_all(&few, &[("a", odd)]);
+    assert_eq!(judgement.evidence.decided_by, DecidedBy::TooFewRequests);
+    // Of several the heaviest is suspected.
+    let well = minute(0, (100, 1), (900, 9));
+    let judgement = judged_all(&judging, &[("a", well), ("b", odd)]);
+    assert_eq!(judgement.evidence.function.as_deref(), Some("b"));
+}
+
+#[test]
+fn margin_of_an_early_end_is_half_again_the_least_effect() {
+    for (edge, margin) in [
+        (1.0, 1.5),
+        (1.25, 2.0),
+        (1.5, 3.0),
+        (2.0, 3.0),
+        (5.0, 10.0),
+        (8.0, 8.0),
+    ] {
+        near(early_margin(edge), margin);
+    }
+}
+
+#[test]
+fn capped_e_value_is_reported_as_a_bound() {
+    let hopeless: Vec<_> = (0..10)
+        .map(|t| minute(t, (1000, 900), (9000, 90)))
+        .collect();
+    let evidence = judged(&Judging::default(), hopeless, Some(one_percent())).evidence;
+    near(evidence.e_value, TOLD);
+    assert!(
+        evidence
+            .reason
+            .contains("the e-value over 10^12 reaches 100"),
+        "{}",
+        evidence.reason
+    );
+    assert_eq!(in_words(TOLD, 3), "over 10^12");
+    assert_eq!(in_words(12.3456, 3), "12.346");
+    // One such function among fifty idle ones is told in full too.
+    let mut functions = vec![("bad", minute(0, (100_000, 90_000), (900_000, 9000)))];
+    functions.resize(50, ("idle", minute(0, (0, 0), (0, 0))));
+    let judgement = judged_all(&Judging::default(), &functions);
+    assert!(
+        judgement.evidence.reason.contains("over 10^12"),
+        "{}",
+        judgement.evidence.reason
+    );
+}
+
 #[test]
 fn a_green_that_always_fails_is_found_in_its_first_minute() {
     let judgement = judged(

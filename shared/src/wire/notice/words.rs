@@ -9,6 +9,7 @@ use crate::domain::{
     check::Evidence,
     counts::Counts,
     decision::Next,
+    judge::in_words,
     migration::Ran,
     names::Version,
     release::{DeploymentStatus, Release},
@@ -227,8 +228,9 @@ pub(super) fn judged(facts: &Facts) -> Option<(String, String)> {
         counted(judge.minutes, "minute", "minutes")
     );
     let test = format!(
-        "e-value {:.3} of {} that roll back",
-        judge.e_value, judge.threshold
+        "e-value {} of {} that roll back",
+        in_words(judge.e_value, 3),
+        judge.threshold
     );
     Some((heading, test))
 }
@@ -247,11 +249,11 @@ pub(super) fn others(facts: &Facts) -> Vec<String> {
         .flat_map(|judge| &judge.next)
         .map(|other| {
             format!(
-                "{}: {}, {}; e-value {:.3}",
+                "{}: {}, {}; e-value {}",
                 other.function,
                 one("blue", &other.blue),
                 one("green", &other.green),
-                other.e_value
+                in_words(other.e_value, 3)
             )
         })
         .collect()
