@@ -72,8 +72,8 @@ fn the_longest_train_takes_no_more_than_half_of_what_a_state_may() {
         early + MAX_REQUEST_BYTES + 1024 < 256 * 1024,
         "{early} bytes"
     );
-    // The ledger keeps it once for each alarm, in one transaction, which may have 4 MB in all
-    // (AWS-FACTS 8); a row may have 400 KB.
+    // The ledger keeps it once for each alarm, in one transaction, which may have 4 MB in all,
+    // and a row may have 400 KB.
     let kept = json!(release.footprint()).to_string().len();
     println!("its footprint: {kept} bytes");
     assert!(41 * kept < 2 * 1024 * 1024, "{kept} bytes");

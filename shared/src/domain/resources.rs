@@ -46,7 +46,12 @@ impl RecordName {
 /// control character.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
-#[schemars(extend("minLength" = 1, "maxLength" = 128, "examples" = ["blue"]))]
+#[schemars(extend(
+    "pattern" = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+    "minLength" = 1,
+    "maxLength" = 128,
+    "examples" = ["blue"]
+))]
 pub struct SetIdentifier(String);
 name!(SetIdentifier, check_set_identifier);
 
@@ -135,7 +140,7 @@ impl TargetGroupArn {
         self.0.split('/').nth(1).unwrap_or(&self.0)
     }
 
-    /// The group as its metrics name it: `targetgroup/NAME/ID` (AWS-FACTS 6).
+    /// The group as its metrics name it: `targetgroup/NAME/ID` (<https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html>).
     #[must_use]
     pub fn metric_dimension(&self) -> &str {
         self.0.rsplit(':').next().unwrap_or(&self.0)

@@ -1,4 +1,4 @@
-//! EventBridge events, as far as they are read (AWS-FACTS 3). They come at least once, in any order, and
+//! EventBridge events, as far as they are read (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-troubleshooting.html>). They come at least once, in any order, and
 //! a default bus also carries what other accounts and Regions forward to it: only events of the stack's
 //! own account and Region are acted on.
 
@@ -159,7 +159,7 @@ struct AlarmDetail {
 struct AlarmDetailState {
     value: String,
     #[serde(default)]
-    reason: String,
+    reason: Option<String>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -221,7 +221,7 @@ impl Event {
                 Ok(if detail.state.value == "ALARM" {
                     Self::AlarmFired {
                         name: detail.alarm_name,
-                        reason: detail.state.reason,
+                        reason: detail.state.reason.unwrap_or_default(),
                         time,
                     }
                 } else {
@@ -314,6 +314,11 @@ mod tests {
         assert!(
             matches!(parse(alarm("ALARM")), Ok(Event::AlarmFired { reason, .. }) if reason == "3 datapoints")
         );
+        for reason in [json!(null), json!("")] {
+            let mut silent = alarm("ALARM");
+            silent["detail"]["state"]["reason"] = reason;
+            assert!(matches!(parse(silent), Ok(Event::AlarmFired { .. })));
+        }
         assert_eq!(parse(alarm("OK")), Ok(Event::Other));
         assert_eq!(parse(alarm("INSUFFICIENT_DATA")), Ok(Event::Other));
     }

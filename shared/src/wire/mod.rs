@@ -5,4 +5,5 @@ pub mod notice;
 pub mod outcome;
 pub mod request;
 pub mod retention;
+mod schema;
 pub mod task;

@@ -10,7 +10,7 @@ mod words;
 
 use std::fmt::Write as _;
 
-use schemars::{JsonSchema, schema_for};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -238,7 +238,7 @@ impl Event {
     /// The JSON Schema of all events.
     #[must_use]
     pub fn schema() -> Value {
-        let mut schema = schema_for!(Self).to_value();
+        let mut schema = super::schema::of::<Self>();
         schema["title"] = json!("An event of Crossfade's on the default bus of EventBridge");
         schema
     }

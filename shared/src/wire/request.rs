@@ -19,8 +19,6 @@ mod to_version;
 mod traffic;
 
 use deserr::Deserr;
-use schemars::generate::SchemaSettings;
-use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
@@ -259,21 +257,8 @@ impl Request {
     /// schema can: rules between fields are left to [`Request::parse`].
     #[must_use]
     pub fn schema() -> Value {
-        let settings = SchemaSettings::draft2020_12().with_transform(RecursiveTransform(plain));
-        settings
-            .into_generator()
-            .into_root_schema_for::<Self>()
-            .to_value()
+        super::schema::of::<Self>()
     }
-}
-
-/// Makes a schema read as a page does: sentences are not broken where the source breaks them, and
-/// there is no `format` that only Rust knows (the ranges say more).
-fn plain(schema: &mut Schema) {
-    if let Some(Value::String(text)) = schema.get_mut("description") {
-        *text = text.replace('\n', " ");
-    }
-    schema.remove("format");
 }
 
 /// A value as a person would name it in a sentence.

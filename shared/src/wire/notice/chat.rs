@@ -1,5 +1,5 @@
 //! For a channel: the JSON that Amazon Q Developer in chat applications takes for a message of one's
-//! own (AWS-FACTS 8), in one thread for each release.
+//! own (<https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html>), in one thread for each release.
 
 use serde_json::{Map, Value, json};
 

@@ -64,17 +64,41 @@ const fn default_interval_seconds() -> u32 {
 #[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
 struct Fields {
     #[deserr(default)]
-    route53_health_check_id: Option<HealthCheckId>,
+    route53_health_check_id: Given<HealthCheckId>,
     #[deserr(default)]
-    url: Option<HealthUrl>,
-    #[deserr(default, from(Option<Whole<100, 599>>) = Whole::optional)]
-    expected_status: Option<u32>,
-    #[deserr(default, from(Option<Whole<10, 300>>) = Whole::optional)]
-    interval_seconds: Option<u32>,
+    url: Given<HealthUrl>,
+    #[deserr(default)]
+    expected_status: Given<Whole<100, 599>>,
+    #[deserr(default)]
+    interval_seconds: Given<Whole<10, 300>>,
     #[deserr(default)]
     set_identifier: Option<SetIdentifier>,
     #[deserr(default)]
     target_group_arn: Option<TargetGroupArn>,
+}
+
+/// A field that says which kind it is by being there: null would be of neither.
+struct Given<T>(Option<T>);
+
+impl<T> Default for Given<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: Deserr<Problems>> Deserr<Problems> for Given<T> {
+    fn deserialize_from_value<V: IntoValue>(
+        value: Input<V>,
+        location: ValuePointerRef,
+    ) -> Result<Self, Problems> {
+        match value {
+            Input::Null => Err(unexpected(
+                "is null; give a value or leave it out",
+                location,
+            )),
+            value => T::deserialize_from_value(value, location).map(|given| Self(Some(given))),
+        }
+    }
 }
 
 impl Deserr<Problems> for HealthCheck {
@@ -90,11 +114,12 @@ impl Deserr<Problems> for HealthCheck {
             set_identifier,
             target_group_arn,
         } = Fields::deserialize_from_value(value, location)?;
+        let seconds = interval_seconds.0.map(u32::from);
         match (
-            route53_health_check_id,
-            url,
-            expected_status,
-            interval_seconds,
+            route53_health_check_id.0,
+            url.0,
+            expected_status.0.map(u32::from),
+            seconds,
         ) {
             (Some(route53_health_check_id), None, None, None) => Ok(Self::Route53 {
                 route53_health_check_id,

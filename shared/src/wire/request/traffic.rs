@@ -91,6 +91,7 @@ pub struct Behind {
     pub http_api: Option<HttpApi>,
     /// An Application Load Balancer, as its metrics name it: `app/NAME/ID`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = "^app/"))]
     pub load_balancer: Option<String>,
 }
 
