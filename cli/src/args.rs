@@ -187,7 +187,7 @@ pub(crate) struct Pace {
     pub(crate) timeout: Option<Duration>,
 }
 
-/// The fewest seconds between two looks: far within what an account may ask (AWS-FACTS 4.5).
+/// The fewest seconds between two looks: far within what an account may ask (<https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html>).
 const EVERY: std::ops::RangeInclusive<f64> = 0.2..=60.0;
 
 fn every(text: &str) -> Result<Duration, String> {

@@ -124,10 +124,10 @@ pub(crate) struct Cost {
     pub(crate) total: f64,
 }
 
-/// A state transition, US dollars (AWS-FACTS 4.5).
+/// A state transition, US dollars (<https://aws.amazon.com/step-functions/pricing/>).
 const TRANSITION: f64 = 0.025 / 1e3;
 
-/// A request to a function, and a second of one with 256 MB on arm64, US dollars (AWS-FACTS 1.9).
+/// A request to a function, and a second of one with 256 MB on arm64, US dollars (<https://aws.amazon.com/lambda/pricing/>).
 const INVOCATION: f64 = 0.20 / 1e6;
 const SECOND: f64 = 0.25 * 0.000_013_333_4;
 

@@ -7,7 +7,7 @@ use std::{
 
 use crate::{exit::Exit, trouble::Trouble};
 
-/// The longest name of an execution, characters (AWS-FACTS 4.5).
+/// The longest name of an execution, characters (<https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html>).
 pub(crate) const MAX_NAME: usize = 80;
 
 /// Characters that no name has, beside white space and what is not shown.

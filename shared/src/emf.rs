@@ -1,4 +1,4 @@
-//! Metrics of Crossfade's own, in CloudWatch's embedded metric format (AWS-FACTS 2.4): a line in the
+//! Metrics of Crossfade's own, in CloudWatch's embedded metric format (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>): a line in the
 //! log, no call, no permission. The stack's dashboard draws all of them.
 
 use std::{collections::BTreeMap, env, time::SystemTime};

@@ -1,6 +1,6 @@
 //! What can go wrong, by the names that the state machine matches.
 //!
-//! A variant's name is the `errorType` that Step Functions sees (AWS-FACTS 4.3), so it is part of
+//! A variant's name is the `errorType` that Step Functions sees (<https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html>), so it is part of
 //! the contract; `tests/` checks that the state machine names no error that is not here.
 
 use lambda_runtime::Diagnostic;

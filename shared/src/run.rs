@@ -14,7 +14,7 @@ use crate::error::Error;
 /// Serves Lambda's invocations with `handle` until the environment is frozen for good.
 ///
 /// The payload stays a plain value until the handler parses it, so that what cannot be read has an
-/// error with a stable name (AWS-FACTS 4.3).
+/// error with a stable name.
 pub async fn run<H, F, T>(handle: H) -> Result<(), lambda_runtime::Error>
 where
     H: Fn(Value) -> F,

@@ -154,7 +154,7 @@ fn at_states(scenario: Scenario, states: &[String]) -> Vec<Injection> {
     all
 }
 
-/// Whether a state hands a task to a function, by its name: the verbs of DESIGN are.
+/// Whether a state hands a task to a function, by its name: those are verbs.
 fn is_task(state: &str) -> bool {
     [
         "DeployGreen",

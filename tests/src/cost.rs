@@ -13,9 +13,9 @@ use crate::{
 /// How many steps the releases have that are compared.
 pub const STEPS: [u8; 3] = [1, 3, 10];
 
-/// What a Standard workflow's transition costs, dollars (us-east-1's list price, AWS-FACTS 4.5).
+/// What a Standard workflow's transition costs, dollars (us-east-1's list price, <https://aws.amazon.com/step-functions/pricing/>).
 const TRANSITION: f64 = 0.025 / 1e3;
-/// What a request of a function costs, dollars (the same, AWS-FACTS 1.9).
+/// What a request of a function costs, dollars (the same, <https://aws.amazon.com/lambda/pricing/>).
 const REQUEST: f64 = 0.20 / 1e6;
 /// What a GB-second on arm64 costs, dollars: what the template asks for.
 const GB_SECOND: f64 = 0.000_013_333_4;

@@ -682,7 +682,7 @@ fn the_retention_reads_what_is_written() {
         .expect("it is a path");
     let until = at(&state, path).and_then(Value::as_str);
     assert_eq!(until, Some("2026-11-22T12:00:00Z"), "Step Functions' form");
-    // Nothing that served within the last ten minutes is deleted (REAL-AWS L4).
+    // Nothing that served within the last ten minutes is deleted: AWS may still send it requests.
     assert_eq!(states["KeepBlue"]["Next"], "LetRequestsEnd");
     assert_eq!(states["LetRequestsEnd"]["Seconds"], 600);
     assert_eq!(states["LetRequestsEnd"]["Next"], "PlanCleanup");

@@ -287,6 +287,122 @@ fn readme_answers_each_question_about_the_stack() {
     );
 }
 
+/// The repository's texts, by their paths.
+fn texts() -> BTreeMap<String, String> {
+    let (mut folders, mut texts) = (vec![paths::repository()], BTreeMap::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("it can be read") {
+            let path = entry.expect("it can be read").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with('.') || name == "target" {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                let name = path.strip_prefix(paths::repository()).expect("it is in it");
+                texts.insert(name.to_string_lossy().into_owned(), text);
+            }
+        }
+    }
+    texts
+}
+
+/// Whether a path's file is of one of these kinds.
+fn is_of(path: &str, kinds: &[&str]) -> bool {
+    let kind = std::path::Path::new(path).extension();
+    kind.is_some_and(|kind| kinds.iter().any(|one| kind == *one))
+}
+
+/// The words of a text, as far as they can be a path or a name.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    let within = |c: char| c.is_ascii_alphanumeric() || "_-./*".contains(c);
+    text.split(move |c| !within(c))
+}
+
+/// Whoever has the repository can read what its files refer to: documents by their file names, and those
+/// that are named by hyphenated capitals and a section alone.
+#[test]
+fn cited_documents_exist() {
+    let texts = texts();
+    let documents: Vec<_> = texts.keys().filter(|name| is_of(name, &["md"])).collect();
+    let known = |name: &str| documents.iter().any(|document| document.ends_with(name));
+    let is_section = |word: &str| {
+        let number = word.trim_start_matches(|c: char| c.is_ascii_uppercase());
+        number.starts_with(|c: char| c.is_ascii_digit())
+    };
+    let mut absent = vec![];
+    for (path, text) in &texts {
+        let mut last = "";
+        for word in words(text).map(|word| word.trim_end_matches('.')) {
+            let name = word.trim_start_matches("./").trim_start_matches("../");
+            let capitals = |c: char| c.is_ascii_uppercase() || c == '-';
+            if is_of(name, &["md"]) && name.starts_with(char::is_alphabetic) && !known(name) {
+                absent.push(format!("{path}: {name}"));
+            } else if is_section(word)
+                && last.contains('-')
+                && last.len() > 6
+                && last.chars().all(capitals)
+                && last.starts_with(|c: char| c.is_ascii_uppercase())
+                && !known(&format!("{last}.md"))
+            {
+                absent.push(format!("{path}: {last} {word}"));
+            }
+            last = word;
+        }
+    }
+    assert_eq!(absent, [""; 0]);
+}
+
+/// What GUARANTEES names to show a promise by exists: tests, by their names or how they begin, files, and
+/// commands.
+#[test]
+fn guarantees_name_what_exists() {
+    let texts = texts();
+    let code: String = texts
+        .iter()
+        .filter(|(path, _)| is_of(path, &["rs", "py"]))
+        .map(|(_, text)| text.as_str())
+        .collect();
+    let names: BTreeSet<&str> = code
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .collect();
+    let guarantees = read("docs/GUARANTEES.md");
+    let (mut seen, mut absent) = (0, vec![]);
+    for (nth, quoted) in guarantees.split('`').enumerate() {
+        let snake = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "_*".contains(c);
+        let is_test = quoted.contains('_') && quoted.chars().all(snake);
+        let exists = if nth % 2 == 0 {
+            continue;
+        } else if let Some(target) = quoted.strip_prefix("make ") {
+            let target = target.split([' ', ':']).next().unwrap_or_default();
+            texts["Makefile"].contains(&format!("\n{target}: "))
+        } else if is_test {
+            let mut parts = quoted.split('*');
+            let begin = parts.next().unwrap_or_default();
+            let rest: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
+            names.iter().any(|name| {
+                let whole = *name == quoted;
+                let like = quoted.contains('*') && name.len() > begin.len();
+                whole
+                    || (like
+                        && name.starts_with(begin)
+                        && rest.iter().all(|part| name.contains(part)))
+            })
+        } else if quoted.contains('/') && quoted.contains(".rs") {
+            texts.contains_key(quoted)
+        } else {
+            continue;
+        };
+        seen += 1;
+        if !exists {
+            absent.push(quoted);
+        }
+    }
+    assert_eq!(absent, [""; 0]);
+    assert!(seen > 40, "{seen}");
+}
+
 /// The stack's resources with their types.
 fn resources(template: &Value) -> BTreeMap<String, String> {
     let all = template["Resources"].as_object().expect("it has some");

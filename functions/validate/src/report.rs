@@ -27,7 +27,7 @@ enum Line {
 }
 
 impl Report {
-    /// Reads both forms that a tail may have: text lines, and platform events as JSON (AWS-FACTS 1.7).
+    /// Reads both forms that a tail may have: text lines, and platform events as JSON (<https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html>).
     pub(crate) fn of(log_tail: &str) -> Self {
         let mut report = Self::default();
         let mut start = None;

@@ -154,7 +154,7 @@ pub enum Tried {
 /// What one invocation did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Invocation {
-    /// Whether the function failed: an answer of 200 does not mean that it did not (AWS-FACTS 1.7).
+    /// Whether the function failed: an answer of 200 does not mean that it did not (<https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html>).
     pub function_error: Option<String>,
     /// What it answered, byte for byte: what is streamed need not be text.
     pub payload: Vec<u8>,
@@ -285,8 +285,8 @@ impl Functions {
                         ),
                     });
                 }
-                // Perhaps our own publication, whose answer was lost: it gave `$LATEST` a new revision
-                // (AWS-FACTS 1.2). When nothing else changed, to publish again yields its version.
+                // Perhaps our own publication, whose answer was lost: it gave `$LATEST` a new revision.
+                // When nothing else changed, to publish again yields its version.
                 Err(error) if is(&error, "PreconditionFailedException") => {
                     let now = self.updated(function, UPDATED).await?;
                     let same = (&now.code_sha256, &now.modified)
@@ -296,7 +296,7 @@ impl Functions {
                     }
                     revision = now.revision;
                 }
-                // A wrong CodeSha256 comes as this, not as a failed precondition (AWS-FACTS 1.4).
+                // A wrong CodeSha256 comes as this, not as a failed precondition.
                 Err(error) if is(&error, "InvalidParameterValueException") => {
                     return Err(changed());
                 }
@@ -329,7 +329,7 @@ impl Functions {
         let mut woken: Option<Instant> = None;
         loop {
             // `GetFunction` has a limit of its own, which is far higher than what `GetFunctionConfiguration`
-            // shares with everything else (AWS-FACTS 1.9).
+            // shares with everything else (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
             let now = self.described(function, version).await?;
             let state = shown_state(&now);
             match step(now.state()) {
@@ -633,7 +633,7 @@ async fn once(
 /// Why an invocation that Lambda may have taken has no answer.
 enum Unanswered {
     TimedOut,
-    /// An error of Lambda's own: it may have run by then (AWS-FACTS 4.2).
+    /// An error of Lambda's own: it may have run by then (<https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html>).
     Failed(String),
     Lost(String),
 }

@@ -26,7 +26,7 @@
 //!
 //! The table's keys are `pk` (what) and `sk` (which: an execution's ARN, or `-`). Locks name their
 //! holder and never expire by time: a holder is dead when Step Functions says so. The TTL attribute
-//! `expiresAt` only sweeps up what has ended; it is compared nowhere (AWS-FACTS 8).
+//! `expiresAt` only sweeps up what has ended; it is compared nowhere (<https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/TTL.html>).
 
 mod first_shift;
 mod migrations;

@@ -32,7 +32,7 @@ use crate::{
     error::Error,
 };
 
-/// `GetMetricData` takes so many queries in one call (AWS-FACTS 2.2).
+/// `GetMetricData` takes so many queries in one call (<https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_GetMetricData.html>).
 const QUERIES: usize = 500;
 
 /// Lambda's metrics have one point a minute, seconds.
@@ -60,7 +60,7 @@ impl Series {
     /// The metric's name; none where the publisher has none.
     ///
     /// Behind a load balancer a function's error is told apart from a target's own answer of 5XX; which
-    /// of the two metrics it is in is not confirmed (AWS-FACTS 6), so both are read.
+    /// of the two metrics it is in is not confirmed, so both are read.
     fn metric(self, publisher: Publisher) -> Option<&'static str> {
         use Publisher::{Function, HttpApi, LoadBalancer, RestApi};
         Some(match (self, publisher) {
@@ -168,7 +168,7 @@ impl Metrics {
             .client
             .describe_alarms()
             .set_alarm_names(Some(names.iter().map(ToString::to_string).collect()))
-            // Without both, composite alarms are silently left out (AWS-FACTS 2.3).
+            // Without both, composite alarms are silently left out (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html).
             .alarm_types(AlarmType::MetricAlarm)
             .alarm_types(AlarmType::CompositeAlarm)
             .max_records(100)

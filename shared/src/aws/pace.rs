@@ -1,7 +1,7 @@
 //! Keeps to what an account's control planes take.
 //!
 //! Lambda takes 100 `GetFunction` a second, 15 `GetPolicy`, and 15 of all its other control-plane
-//! calls together, for each account and Region (AWS-FACTS 1.9). A release of 50 functions makes some
+//! calls together, for each account and Region (<https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html>). A release of 50 functions makes some
 //! 300 of them: sent at once, most would be refused, and so would everybody else's. Every call goes
 //! through a gate in the HTTP client, so none can be forgotten, and a retry waits its turn as well.
 //!

@@ -27,7 +27,7 @@ const BALANCERS: &str = "elasticloadbalancing.amazonaws.com";
 /// What became of deleting a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deleted {
-    /// It is gone, or was before: Lambda does not tell which (AWS-FACTS 1.8).
+    /// It is gone, or was before: Lambda does not tell which.
     Gone,
     /// Lambda does not delete it, as a rule because an alias references it by now; in Lambda's words.
     Kept(String),
@@ -102,7 +102,7 @@ impl Versions {
     }
 
     /// What the function's aliases need: whether `ListAliases` can be asked for one version's, as an
-    /// additional one too, is not documented (AWS-FACTS 1.8), so all are read.
+    /// additional one too, is not documented, so all are read.
     pub async fn aliases(&self, function: &FunctionName) -> Result<Vec<Hold>, Error> {
         let listed = self
             .client

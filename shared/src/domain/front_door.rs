@@ -119,7 +119,7 @@ pub struct Forward {
 pub enum ForwardAt {
     /// A rule's.
     Rule(RuleArn),
-    /// A listener's default one, which is another call to change (AWS-FACTS 6).
+    /// A listener's default one, which is another call to change.
     Listener(ListenerArn),
 }
 
@@ -144,7 +144,7 @@ pub struct Layers {
     rename_all_fields = "camelCase"
 )]
 pub enum Layer {
-    /// A stage of a REST API: its metrics go by the API's name, not its id (AWS-FACTS 7.1).
+    /// A stage of a REST API: its metrics go by the API's name, not its id (<https://docs.aws.amazon.com/apigateway/latest/developerguide/api-gateway-metrics-and-dimensions.html>).
     RestApi {
         /// The API's name.
         api_name: String,
@@ -179,7 +179,7 @@ pub enum Publisher {
 }
 
 /// A metric's dimensions: exactly these, for CloudWatch does not add up over what is left out
-/// (AWS-FACTS 2.1).
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html>).
 pub type Dimensions = Vec<(&'static str, String)>;
 
 /// One thing whose requests are counted, by colour: a series of the judge.

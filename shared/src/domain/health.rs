@@ -32,7 +32,7 @@ use super::{
 pub const FAILURES: u32 = 3;
 
 /// How often a Route 53 health check is asked, seconds: how often its checkers ask unless it was made
-/// to be faster (AWS-FACTS 5).
+/// to be faster (<https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html>).
 pub const ROUTE53_INTERVAL_SECONDS: u32 = 30;
 
 /// How much of what a check says is carried from state to state, characters: ten of them have to fit a
@@ -40,7 +40,7 @@ pub const ROUTE53_INTERVAL_SECONDS: u32 = 30;
 const MOST_SAID: usize = 300;
 
 /// The share of Route 53's checkers that have to agree, in percent: with more it is healthy
-/// (AWS-FACTS 5).
+/// (<https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html>).
 const HEALTHY_ABOVE_PERCENT: usize = 18;
 
 /// A Route 53 health check's id: 1 to 64 letters, digits and `-`.
@@ -130,7 +130,7 @@ pub enum Sample {
 }
 
 /// What Route 53's checkers say, each in its own words: a success begins with that word, and nothing
-/// else about them is documented (AWS-FACTS 5).
+/// else about them is documented (<https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-failover-determining-health-of-endpoints.html>).
 #[must_use]
 pub fn of_checkers(said: &[String]) -> Sample {
     if said.is_empty() {

@@ -72,7 +72,7 @@ impl Target {
     /// Where its requests are counted.
     ///
     /// An alias with weights counts each version's by `ExecutedVersion`. Whether these numbers exist
-    /// while it has none is not documented (AWS-FACTS 2.1), so its past is read by the alias alone.
+    /// while it has none is not documented, so its past is read by the alias alone.
     #[must_use]
     pub fn counted(&self) -> Counted {
         let function = self.function_name.as_ref();
@@ -207,11 +207,10 @@ pub const FROZEN: &str = "traffic stays as it is, for blue cannot work with what
      (afterRollback: freeze)";
 
 /// How often Route 53 is asked whether a change is in force, seconds: usually it is within 60, and an
-/// account has five requests a second for everything (AWS-FACTS 5).
+/// account has five requests a second for everything (<https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/DNSLimitations.html>).
 pub const IN_SYNC_CHECK_SECONDS: u32 = 10;
 
-/// How long a change takes to be in force as a rule, seconds, where Route 53 cannot be asked (AWS-FACTS
-/// 5).
+/// How long a change takes to be in force as a rule, seconds, where Route 53 cannot be asked (<https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/DNSLimitations.html>).
 pub const IN_SYNC_USUAL_SECONDS: u32 = 60;
 
 /// How long a change may take to be in force before the release is given up, seconds: the SDK's own

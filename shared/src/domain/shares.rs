@@ -13,7 +13,7 @@ use super::{
     weight::Weight,
 };
 
-/// What a service keeps weights in: whole numbers from 0 to a largest one (AWS-FACTS 5 and 6).
+/// What a service keeps weights in: whole numbers from 0 to a largest one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
     /// Route 53's records: up to 255 each.

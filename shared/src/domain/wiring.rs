@@ -13,8 +13,8 @@
 //!     every other     chat_alias = crossfade-latest    an alias that points at $LATEST
 //! ```
 //!
-//! A stage variable cannot say `$LATEST`: its values have no dollar sign (AWS-FACTS 7.1). An alias
-//! without weights may point at it, though (AWS-FACTS 1.5), so the other stages go on calling whatever
+//! A stage variable cannot say `$LATEST`: its values have no dollar sign (<https://docs.aws.amazon.com/apigateway/latest/developerguide/aws-api-gateway-stage-variables-reference.html>). An alias
+//! without weights may point at it, though, so the other stages go on calling whatever
 //! was uploaded last. Only the form above and a variable in place of the whole name are documented; a
 //! variable that is absent there makes the call fail, which is why every stage is given one.
 //!
@@ -22,7 +22,7 @@
 //!   one stage.
 //! - A Lambda authorizer calls its function by a URI of the same form, and is wired in the same way. Both
 //!   are call sites. What an authorizer caches, and for how long, stays as it is.
-//! - An API that quick create made has one stage, which takes no variables (AWS-FACTS 7.2): there, and
+//! - An API that quick create made has one stage, which takes no variables: there, and
 //!   only there, the integration names the alias.
 //! - The alias is made, where there is none, on what the stage calls at that moment: wiring never
 //!   changes what users are served.
@@ -176,9 +176,9 @@ pub struct Stage {
     pub variables: BTreeMap<String, String>,
     /// Whether changes of the definition go live on it by themselves (HTTP APIs).
     pub auto_deploy: bool,
-    /// Whether quick create made it: then it takes no variables (AWS-FACTS 7.2).
+    /// Whether quick create made it: then it takes no variables.
     pub managed: bool,
-    /// Whether it has a canary: then no deployment can go to it (AWS-FACTS 7.1).
+    /// Whether it has a canary: then no deployment can go to it (<https://docs.aws.amazon.com/apigateway/latest/developerguide/canary-release.html>).
     pub canary: bool,
     /// What is deployed to it.
     pub deployed: Operations,

@@ -1,4 +1,4 @@
-//! The peers' rules, as their sources state them (PEERS.md 1 and 4).
+//! The peers' rules, as their sources state them.
 
 use crossfade::domain::counts::{Counts, Minute};
 

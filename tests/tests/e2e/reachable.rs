@@ -123,7 +123,7 @@ fn both(alb: &Alb) -> Action {
     action.forward_config(config.build()).build()
 }
 
-/// USERS.md 3: one service behind two rules, of which a release names one.
+/// One service behind two rules, of which a release names one.
 async fn through_another(case: Case, by_default: bool) {
     let made = Made {
         by_default,
@@ -171,7 +171,7 @@ async fn through_another_listener(case: Case) {
     released(&case, &through(&case, &target, &alb, &[&other])).await;
 }
 
-/// USERS.md 2: clients keep to the group of the last release for a day.
+/// Clients keep to the group of the last release for a day.
 async fn sticky_for_a_day(case: Case) {
     let made = Made {
         sticky_seconds: Some(86_400),

@@ -569,7 +569,7 @@ fn not_deleted(over: &Ended) -> Vec<(Vec<&str>, &str)> {
     entries.collect()
 }
 
-/// USERS.md 18: one version that AWS refuses to delete stops nothing, whatever AWS says of it.
+/// One version that AWS refuses to delete stops nothing, whatever AWS says of it.
 async fn not_let_go(case: Case) {
     let denied = Fault::new("access-denied").on("lambda", "DeleteFunction");
     let (target, execution, denied) = pruned_with(&case, denied.after(1), 4).await;
@@ -633,7 +633,7 @@ async fn one_function_is_unread(case: Case) {
     assert_eq!(other.versions().await, ["4"]);
 }
 
-/// USERS.md 19: what a group of the load balancer holds is kept, for sticky clients are sent there; and
+/// What a group of the load balancer holds is kept, for sticky clients are sent there; and
 /// what another group holds, which no release has heard of.
 async fn called_by_a_group(case: Case) {
     let local = &case.suite().local;

@@ -1,7 +1,7 @@
 //! HTTP APIs.
 //!
 //! AWS documents stage variables in the URI of a Lambda function, without a word on whether that is an
-//! integration's only (AWS-FACTS 7.2): an authorizer's URI has the same form, and is given the same.
+//! integration's only: an authorizer's URI has the same form, and is given the same.
 
 use aws_sdk_apigatewayv2::{Client, types::ProtocolType};
 use crossfade::{
@@ -175,7 +175,7 @@ impl Http {
     }
 
     /// All variables are sent, and one to be removed as the empty text: whether a variable that is left
-    /// out is kept or removed is not documented (AWS-FACTS 7.2), and an empty one is nothing either way.
+    /// out is kept or removed is not documented, and an empty one is nothing either way.
     pub(super) async fn set_variable(
         &self,
         id: &ApiId,

@@ -2,7 +2,7 @@
 //! several rules that move together.
 //!
 //! `ModifyRule` and `ModifyListener` replace the whole list of actions, and neither gives revisions:
-//! the actions are read right before, and all but the weights is sent back as it was (AWS-FACTS 6).
+//! the actions are read right before, and all but the weights is sent back as it was (<https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_ModifyRule.html>).
 
 use std::time::Duration;
 
@@ -33,7 +33,7 @@ use crate::{
     wire::request::{Alb, FunctionRequest},
 };
 
-/// The most target groups that a forward action may name (AWS-FACTS 6).
+/// The most target groups that a forward action may name (<https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html>).
 const MAX_GROUPS: usize = 5;
 
 /// How long the targets of a group that is not Lambda's may take to be healthy.
@@ -516,7 +516,7 @@ async fn targets(client: &Client, group: &TargetGroupArn) -> Result<Vec<String>,
     Ok(ids)
 }
 
-/// A version's ARN. A group's function is in its own account and Region (AWS-FACTS 6).
+/// A version's ARN. A group's function is in its own account and Region (<https://docs.aws.amazon.com/elasticloadbalancing/latest/application/lambda-functions.html>).
 fn version_arn(group: &TargetGroupArn, function: &FunctionName, version: &Version) -> String {
     let mut parts = group.as_ref().split(':').skip(1);
     let (partition, _, region, account) = (

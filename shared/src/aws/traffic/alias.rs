@@ -119,7 +119,7 @@ impl Router for Aliases {
     }
 
     /// A first release has no blue: its alias is deleted again. `UpdateAlias` gives a new revision even
-    /// when nothing changes (AWS-FACTS 1.2).
+    /// when nothing changes.
     async fn restore(&self, of: &Footprint, late: Late, _: bool) -> Result<PutBack, Error> {
         let each = of.functions.iter().map(|target| async move {
             let unread = Target {
@@ -468,7 +468,7 @@ impl Aliases {
         sent.await
     }
 
-    /// Both are always sent: whether an omitted one is kept is not documented (AWS-FACTS 1.5).
+    /// Both are always sent: whether an omitted one is kept is not documented.
     async fn update(
         &self,
         function: &FunctionName,

@@ -292,22 +292,22 @@ impl Traffic {
         Box::pin(alb::health(self.elb(), group)).await
     }
 
-    /// See [`Router::stage`].
+    /// See `Router::stage`.
     pub async fn stage(&self, leave: Leave<'_>, of: &Footprint) -> Result<(), Error> {
         with!(self, &of.traffic, router => router.stage(leave, of))
     }
 
-    /// See [`Router::ready`].
+    /// See `Router::ready`.
     pub async fn ready(&self, door: &FrontDoor, functions: &[Target]) -> Result<(), Error> {
         with!(self, door, router => router.ready(functions))
     }
 
-    /// See [`Router::unstage`].
+    /// See `Router::unstage`.
     pub async fn unstage(&self, of: &Footprint, served: bool) -> Result<Vec<String>, Error> {
         with!(self, &of.traffic, router => router.unstage(of, served))
     }
 
-    /// See [`Router::shift`].
+    /// See `Router::shift`.
     pub async fn shift(
         &self,
         leave: Leave<'_>,
@@ -328,7 +328,7 @@ impl Traffic {
         moved
     }
 
-    /// See [`Router::promote`].
+    /// See `Router::promote`.
     pub async fn promote(
         &self,
         leave: Leave<'_>,
@@ -341,7 +341,7 @@ impl Traffic {
         moved
     }
 
-    /// See [`Router::restore`].
+    /// See `Router::restore`.
     pub async fn restore(
         &self,
         of: &Footprint,
@@ -351,12 +351,12 @@ impl Traffic {
         with!(self, &of.traffic, router => router.restore(of, late, served))
     }
 
-    /// See [`Router::restore_at_once`].
+    /// See `Router::restore_at_once`.
     pub async fn restore_at_once(&self, of: &Footprint) -> AtOnce {
         with!(self, &of.traffic, router => router.restore_at_once(of))
     }
 
-    /// See [`Router::serves`].
+    /// See `Router::serves`.
     pub async fn serves(&self, of: &Footprint) -> Serves {
         with!(self, &of.traffic, router => router.serves(of))
     }

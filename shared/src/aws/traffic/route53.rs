@@ -1,7 +1,7 @@
 //! Route 53: two weighted records, changed in one atomic batch.
 //!
 //! Route 53 gives no revisions, and an `UPSERT` replaces the whole record: it is read right before, and
-//! all but the weight is sent back as it was (AWS-FACTS 5).
+//! all but the weight is sent back as it was (<https://docs.aws.amazon.com/Route53/latest/APIReference/API_ChangeResourceRecordSets.html>).
 
 use aws_config::{Region, SdkConfig, retry::RetryConfig};
 use aws_sdk_route53::{
@@ -26,7 +26,7 @@ use crate::{
     wire::request::{FunctionRequest, Route53},
 };
 
-/// What resolvers hold an alias target's answer for, seconds: a load balancer's (AWS-FACTS 5).
+/// What resolvers hold an alias target's answer for, seconds: a load balancer's (<https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/resource-record-sets-choosing-alias-non-alias.html>).
 const ALIAS_TTL_SECONDS: u32 = 60;
 
 /// All weighted records of one name and type fit into one page: there are 100 at the most.

@@ -23,7 +23,7 @@ pub enum Package {
     Image,
 }
 
-/// Holds the settings that two versions must share to share an alias's traffic (AWS-FACTS 1.5).
+/// Holds the settings that two versions must share to share an alias's traffic (<https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html>).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// The execution role's ARN.

@@ -24,7 +24,7 @@ pub const STATEMENT_ID: usize = 100;
 pub const ALIAS: usize = 128;
 /// The longest name of an execution (Step Functions, StartExecution).
 pub const EXECUTION: usize = 80;
-/// The longest subject of a message: SNS takes fewer than 100 characters (AWS-FACTS 8).
+/// The longest subject of a message: SNS takes fewer than 100 characters (<https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>).
 pub const SUBJECT: usize = 99;
 /// The longest description of a deployment (API Gateway).
 pub const DESCRIPTION: usize = 255;

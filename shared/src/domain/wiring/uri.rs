@@ -1,7 +1,7 @@
 //! The URI of a Lambda integration: which function it calls, and by which qualifier.
 //!
 //! `arn:aws:apigateway:REGION:lambda:path/2015-03-31/functions/ARN/invocations`, or in HTTP APIs the
-//! function's ARN alone (AWS-FACTS 7). Name and qualifier may be stage variables.
+//! function's ARN alone (<https://docs.aws.amazon.com/apigateway/latest/developerguide/amazon-api-gateway-using-stage-variables.html>). Name and qualifier may be stage variables.
 
 use std::collections::BTreeMap;
 
