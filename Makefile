@@ -87,6 +87,16 @@ faults: programs ## each AWS call of a release, and each thing that can go wrong
 local: programs ## the local AWS with Crossfade deployed, until Ctrl-C (PORT=4566 WAIT_SCALE=0.1)
 	@$(TARGET)/debug/demo local $(if $(PORT),--port $(PORT)) $(if $(WAIT_SCALE),--wait-scale $(WAIT_SCALE))
 
+# The sample is built to run on AWS, unless an endpoint stands in for it.
+SAMPLE := $(TARGET)/sample/target-function/bootstrap
+.PHONY: aws
+aws: programs ## a run in your own AWS account, under a dollar; asks first (YES=1 REGION=eu-west-1 PARTS=releases CLEAN=1): docs/AWS-RUN.md
+ifndef AWS_ENDPOINT_URL
+	@cargo lambda build $(QUIETLY) --release -p target-function $(LAMBDA_OPTIONS) --lambda-dir $(TARGET)/sample
+endif
+	@YES="$(YES)" CLEAN="$(CLEAN)" PARTS="$(PARTS)" KMS_KEY="$(KMS_KEY)" $(if $(REGION),AWS_REGION="$(REGION)") \
+		$(if $(AWS_ENDPOINT_URL),,CROSSFADE_SAMPLE="$(abspath $(SAMPLE))") $(TARGET)/debug/aws
+
 .PHONY: screens
 screens: browser programs ## pictures of the approval page and of the demo's timeline, in target/screens: five minutes
 	@$(TARGET)/debug/demo screens

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Everything that CI runs, cheapest first; ends at the first stage that fails, with its exit code.
 #
-#     tests/all.sh [stage ...]     format clippy deny unit template build bridge recorded e2e iam models faults
+#     tests/all.sh [stage ...]     format clippy deny unit template build bridge recorded e2e iam models faults aws
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
@@ -78,8 +78,14 @@ faults() {
     FAULTS=${FAULTS:-120} "$target/debug/faults"
 }
 
+# `make aws` against a local AWS: from beginning to end, killed at three places, interrupted.
+aws() {
+    cargo test --quiet --workspace --test e2e --no-run
+    "$target/debug/aws" rehearse
+}
+
 # How many tests a log says were passed: the closing lines of nextest, libtest, unittest,
-# the fault matrix and the recorded answers.
+# the fault matrix, the recorded answers and the rehearsals of `make aws`.
 count() {
     sed 's/\x1b\[[0-9;]*m//g' "$1" | awk '
         /Summary \[.*tests? run:/ { match($0, /[0-9]+ passed/); n += substr($0, RSTART) }
@@ -87,6 +93,7 @@ count() {
         /^Ran [0-9]+ tests? in/   { n += $2 }
         /^OK \(.*skipped=/        { match($0, /skipped=[0-9]+/); n -= substr($0, RSTART + 8) }
         /^faults: [0-9]+ injected/ { n += $2 }
+        /^aws: [0-9]+ rehearsals/ { n += $2 }
         /^recorded: [0-9]+ answers compared/ { n += $2 }
         END { print n + 0 }'
 }
@@ -94,7 +101,7 @@ count() {
 minutes() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 
 begun=$SECONDS
-for stage in ${*:-format clippy deny unit template build bridge recorded e2e iam models faults}; do
+for stage in ${*:-format clippy deny unit template build bridge recorded e2e iam models faults aws}; do
     printf '\n=== %s\n' "$stage"
     at=$SECONDS
     set +e

@@ -10,12 +10,13 @@ use std::{
 
 use crossfade::{
     domain::{
+        budget::Pace,
         names::Application,
         plan::Plan,
         shares::{Scale, Shares},
         weight::Weight,
     },
-    wire::request::{Analysis, Code, ReleaseRequest, Traffic},
+    wire::request::{Code, ReleaseRequest, Traffic},
 };
 use serde::Serialize;
 
@@ -35,6 +36,9 @@ pub(crate) struct Forecast {
     pub(crate) state_transitions: u64,
     /// Those of the retention, which begins after the promotion.
     pub(crate) retention_transitions: u64,
+    /// How many events the execution has at the most, of the 25,000 that it may have: every bake extended to its limit,
+    /// every hook in progress until its timeout.
+    pub(crate) events: u32,
     /// The AWS calls that Crossfade's functions make, by service and action.
     pub(crate) calls: BTreeMap<&'static str, u64>,
     /// What it costs.
@@ -177,7 +181,8 @@ const TURNS_OF_DNS: u64 = 7;
 /// What a request would do.
 pub(crate) fn forecast(request: &ReleaseRequest) -> Forecast {
     let plan = request.plan();
-    let steps = steps(&plan, &request.analysis, request.traffic.scale());
+    let pace = request.pace();
+    let steps = steps(&plan, request, &pace);
     let looks: u64 = steps.iter().map(|step| step.looks).sum();
     let approvals = count(steps.iter().filter(|step| step.approval));
     let shifts = count(&steps);
@@ -224,12 +229,14 @@ pub(crate) fn forecast(request: &ReleaseRequest) -> Forecast {
         steps,
         state_transitions,
         retention_transitions: STATES_OF_A_RETENTION,
+        events: pace.events_with(request.front_door.is_some()),
         calls,
         cost,
     }
 }
 
-fn steps(plan: &Plan, analysis: &Analysis, scale: Option<Scale>) -> Vec<Step> {
+fn steps(plan: &Plan, request: &ReleaseRequest, pace: &Pace) -> Vec<Step> {
+    let scale = request.traffic.scale();
     let mut after_seconds = 0;
     let each = plan.steps().iter().enumerate().map(|(index, step)| {
         let begins = after_seconds;
@@ -239,13 +246,9 @@ fn steps(plan: &Plan, analysis: &Analysis, scale: Option<Scale>) -> Vec<Step> {
             shares: scale.map(|scale| Split::of(step.weight, scale)),
             after_seconds: begins,
             bake_seconds: step.bake_seconds,
-            longest_seconds: analysis.longest_bake_seconds(*step),
+            longest_seconds: request.analysis.longest_bake_seconds(*step),
             // A bake of nothing is looked at once.
-            looks: u64::from(
-                step.bake_seconds
-                    .div_ceil(analysis.look_every_seconds())
-                    .max(1),
-            ),
+            looks: u64::from(step.bake_seconds.div_ceil(pace.look_every_seconds).max(1)),
             approval: plan.needs_approval(index),
         }
     });
@@ -322,6 +325,14 @@ fn calls(
         (
             "lambda GetFunction",
             functions + 2 * published + 2 * existing + functions + tested,
+        ),
+        (
+            "lambda GetProvisionedConcurrencyConfig",
+            if request.traffic == Traffic::Alias {
+                functions
+            } else {
+                0
+            },
         ),
         // What users leave.
         ("lambda GetFunctionConcurrency", warmed),

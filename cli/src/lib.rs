@@ -18,6 +18,7 @@ mod place;
 mod plan;
 mod preflight;
 mod runs;
+mod scaling;
 mod screen;
 mod status;
 mod story;

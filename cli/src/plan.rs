@@ -3,6 +3,7 @@
 use comfy_table::{Table, presets::NOTHING};
 use crossfade::{
     aws::executions::Executions,
+    domain::budget::MAX_EVENTS,
     to_version,
     wire::request::{ReleaseRequest, Request},
 };
@@ -103,6 +104,7 @@ fn lines(request: &ReleaseRequest, forecast: &Forecast) -> String {
     format!(
         "{}: {} step{}, {} function{}, {} of bakes, {} at most\n\n{}\n\n\
          states entered  {}, and {} of the retention\n\
+         events: about {} of {}, where bakes and hooks take as long as they may\n\
          AWS calls       {calls}: {}\n\
          {checks}cost            ${:.4} (Step Functions {:.4}, Lambda {:.4}, CloudWatch {:.4}, DynamoDB {:.4}, SNS and EventBridge {:.4};\n\
          \u{20}               us-east-1's list prices, no free tier, where all goes well)",
@@ -116,6 +118,8 @@ fn lines(request: &ReleaseRequest, forecast: &Forecast) -> String {
         table.trim_fmt(),
         forecast.state_transitions,
         forecast.retention_transitions,
+        grouped(forecast.events),
+        grouped(MAX_EVENTS),
         each.join(", "),
         cost.total,
         cost.step_functions,
@@ -171,6 +175,14 @@ fn found(preflight: &Preflight) -> String {
     lines.join("\n")
 }
 
+/// A number as people write it: 25,000.
+fn grouped(number: u32) -> String {
+    match (number / 1000, number % 1000) {
+        (0, rest) => rest.to_string(),
+        (thousands, rest) => format!("{},{rest:03}", grouped(thousands)),
+    }
+}
+
 fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
@@ -222,6 +234,13 @@ mod tests {
         );
         assert_eq!(rows[7], ["states entered", "74, and 7 of the retention"]);
         assert!(shown.contains("cost            $0.00"), "{shown}");
+        assert!(shown.contains("\nevents: about 668 of 25,000, "), "{shown}");
+    }
+
+    #[test]
+    fn writes_numbers_in_groups() {
+        let shown = [0, 999, 1000, 23_007, 1_000_042].map(grouped);
+        assert_eq!(shown, ["0", "999", "1,000", "23,007", "1,000,042"]);
     }
 
     #[test]

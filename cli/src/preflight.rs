@@ -30,6 +30,7 @@ use serde::Serialize;
 use crate::{
     exit::{Ended, Exit},
     place::Aws,
+    scaling,
     trouble::Trouble,
 };
 
@@ -109,10 +110,14 @@ impl Preflight {
             ..world
         };
         if let Some(observed) = &splitter.observed {
-            seen.blues = admission::blues(&functions, request, &observed.functions).await;
+            let serving = &observed.functions;
+            seen.blues = admission::blues(&functions, request, serving).await;
+            seen.capacity = admission::capacity(&functions, request, serving, &seen.blues).await;
         }
+        let scaled = scaling::warnings(config, request, &seen.capacity).await;
         let mut told = Self::from(decide(request, &seen, now));
         told.warnings.extend(splitter.warnings);
+        told.warnings.extend(scaled);
         if let Some(observed) = splitter.observed {
             for (asked, serving) in request.functions.iter().zip(&observed.functions) {
                 let serves = serves(serving);
@@ -233,7 +238,7 @@ fn unread(trouble: &Trouble) -> Unread {
 }
 
 /// A reason in one line.
-fn brief(why: &str) -> String {
+pub(crate) fn brief(why: &str) -> String {
     let line = why.lines().next().unwrap_or_default();
     if line.chars().count() <= REASON {
         return line.to_owned();

@@ -25,6 +25,7 @@ use crate::{
             Unread, callees,
         },
         analysis::OnHoldTimeout,
+        capacity::Capacity,
         front_door::FrontDoor,
         migration::Phase,
         names::Callee,
@@ -108,7 +109,7 @@ pub async fn world(
         each(request, |asked| version(functions, asked)),
         each(request, |asked| artifact(artifacts, asked)),
         called(functions, request),
-        metrics.alarms(&request.analysis.alarms),
+        metrics.alarms(&request.analysis.alarms, now),
         promise(ledger, request, now),
     );
     Seen {
@@ -131,7 +132,7 @@ pub async fn world_again(
     seen: Seen,
 ) -> Seen {
     let (alarms, promise) = futures::join!(
-        metrics.alarms(&request.analysis.alarms),
+        metrics.alarms(&request.analysis.alarms, now),
         promise(Some(ledger), request, now),
     );
     Seen {
@@ -485,6 +486,36 @@ pub async fn blues(
                 Err(error) => Read::Unread(error.into()),
             }
         });
+    stream::iter(each.collect::<Vec<_>>())
+        .buffered(AT_ONCE)
+        .collect()
+        .await
+}
+
+/// Reads what stands ready for each function, and what runs on the version that serves.
+pub async fn capacity(
+    functions: &Functions,
+    request: &ReleaseRequest,
+    serving: &[Serving],
+    blues: &[Read<Settings>],
+) -> Vec<Read<Capacity>> {
+    if request.traffic != Asked::Alias {
+        return Vec::new();
+    }
+    let each = request.functions.iter().zip(serving).enumerate();
+    let each = each.map(|(index, (asked, serving))| async move {
+        let blue = match serving.seen.as_ref().map(|seen| &seen.primary) {
+            Some(Primary::Version(version)) => Some(version),
+            Some(Primary::Latest | Primary::LatestPublished) | None => None,
+        };
+        let is_durable = blues
+            .get(index)
+            .and_then(Read::seen)
+            .is_some_and(|it| it.is_durable);
+        let alias = serving.alias.as_ref();
+        let read = functions.capacity(&asked.function_name, alias, blue.filter(|_| is_durable));
+        read.await.into()
+    });
     stream::iter(each.collect::<Vec<_>>())
         .buffered(AT_ONCE)
         .collect()

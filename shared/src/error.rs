@@ -5,6 +5,8 @@
 
 use lambda_runtime::Diagnostic;
 
+use crate::wire::outcome::MAX_CAUSE;
+
 /// An error that a handler ends with.
 #[derive(Clone, Debug, PartialEq, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
 pub enum Error {
@@ -66,14 +68,45 @@ impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {
         Self {
             error_type: error.name().to_owned(),
-            error_message: error.to_string(),
+            error_message: fitting(error.to_string()),
         }
+    }
+}
+
+/// Cuts a message to what fits a Cause, as the text of a JSON string, beside the error's name.
+fn fitting(message: String) -> String {
+    const MOST: usize = MAX_CAUSE - 200;
+    let written = |c: char| match c {
+        '"' | '\\' | '\n' | '\r' | '\t' => 2,
+        c if c.is_control() => 6,
+        c => c.len_utf8(),
+    };
+    let mut bytes = 0;
+    let over = message.char_indices().find(|(_, c)| {
+        bytes += written(*c);
+        bytes > MOST
+    });
+    match over {
+        None => message,
+        Some((end, _)) => format!("{}…", &message[..end]),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_fits_a_cause() {
+        for text in ["a", "é", "\"", "\n", "\u{1}"] {
+            let told = Diagnostic::from(Error::Refused(text.repeat(40_000)));
+            let cause = serde_json::json!({"errorType": told.error_type, "errorMessage": told.error_message});
+            let bytes = cause.to_string().len();
+            assert!((32_000..=MAX_CAUSE).contains(&bytes), "{text:?}: {bytes}");
+        }
+        let short = Diagnostic::from(Error::Refused("é".repeat(100)));
+        assert_eq!(short.error_message, "é".repeat(100));
+    }
 
     #[test]
     fn what_may_quote_a_payload_is_not_for_the_log() {

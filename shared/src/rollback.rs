@@ -14,6 +14,7 @@ use crate::{
     },
     domain::{
         Timestamp,
+        capacity::LeftBehind,
         release::{DeploymentStatus, Footprint},
         retention::name_of,
     },
@@ -33,6 +34,8 @@ pub struct Restored {
     pub serves: Serves,
     /// What people should know. A sentence each.
     pub notes: Vec<String>,
+    /// The durable executions that began on green and still run.
+    left_behind: Vec<LeftBehind>,
     /// Whether green has had weight.
     served: bool,
 }
@@ -66,11 +69,12 @@ impl Restored {
             changed_outside: Vec::new(),
             serves: Serves::default(),
             notes: Vec::new(),
+            left_behind: Vec::new(),
         }
     }
 
     /// Puts back what the idle side held when the release began: green may be reached there by sticky
-    /// clients, other rules and late resolvers. Free to repeat.
+    /// clients, other rules and late resolvers. Counts what stays on green. Free to repeat.
     ///
     /// Where traffic is not ours any more, the idle side may be serving, and is left as it is.
     ///
@@ -90,6 +94,12 @@ impl Restored {
             }
             self.notes.extend(notes);
         }
+        if let Some(footprint) = &self.record.footprint {
+            let left = traffic.left_behind(footprint, self.record.began_at);
+            let (left_behind, notes) = left.await;
+            self.left_behind = left_behind;
+            self.notes.extend(notes);
+        }
         Ok(Settled(self))
     }
 
@@ -105,6 +115,10 @@ impl Restored {
         let mut outcome = outcome(&self.record, status, &self.changed_outside);
         outcome.serves(&self.serves.versions, &self.serves.by);
         outcome.warnings.clone_from(&self.notes);
+        outcome
+            .evidence
+            .durable_executions
+            .clone_from(&self.left_behind);
         outcome
     }
 }

@@ -62,6 +62,7 @@ fn series(name: &str, minutes: Vec<Minute>, past: Option<BluePast>) -> FunctionS
     FunctionSeries {
         function: name.to_owned(),
         minutes,
+        is_new: false,
         past,
     }
 }

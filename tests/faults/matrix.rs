@@ -60,10 +60,16 @@ enum Wrong {
     DeniedForEver,
     KilledBefore,
     KilledAfter,
+    /// Another transaction holds what is written.
+    Conflict,
+    /// The same for so long that the process gives up.
+    ConflictForLong,
+    /// A transaction of which items are throttled.
+    ItemsThrottled,
 }
 
 impl Wrong {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 12] = [
         Self::ThrottledOnce,
         Self::ThrottledForEver,
         Self::Error500,
@@ -73,6 +79,9 @@ impl Wrong {
         Self::DeniedForEver,
         Self::KilledBefore,
         Self::KilledAfter,
+        Self::Conflict,
+        Self::ConflictForLong,
+        Self::ItemsThrottled,
     ];
 
     const fn name(self) -> &'static str {
@@ -86,12 +95,21 @@ impl Wrong {
             Self::DeniedForEver => "access-denied",
             Self::KilledBefore => "kill-before",
             Self::KilledAfter => "kill-after",
+            Self::Conflict => "transaction-conflict",
+            Self::ConflictForLong => "transaction-conflict-for-long",
+            Self::ItemsThrottled => "transaction-throttled",
         }
     }
 
     /// Of a call that Step Functions makes there is no process of ours to kill.
     fn can_strike(self, site: &Site) -> bool {
-        site.caller != "states" || !matches!(self, Self::KilledBefore | Self::KilledAfter)
+        const WRITES: [&str; 4] = ["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"];
+        match self {
+            Self::KilledBefore | Self::KilledAfter => site.caller != "states",
+            Self::Conflict | Self::ConflictForLong => WRITES.contains(&site.action.as_str()),
+            Self::ItemsThrottled => site.action == "TransactWriteItems",
+            _ => true,
+        }
     }
 
     /// Where it is tried again and again, ever further apart: by those that move the traffic, and by
@@ -106,6 +124,7 @@ impl Wrong {
     fn at(self, site: &Site) -> Fault {
         let kind = match self {
             Self::ThrottledForEver => "throttle",
+            Self::ConflictForLong => "transaction-conflict",
             other => other.name(),
         };
         let fault = Fault::new(kind)
@@ -115,6 +134,7 @@ impl Wrong {
         match self {
             Self::ThrottledForEver | Self::DeniedForEver => fault.always(),
             Self::Silence => fault.seconds(SILENCE),
+            Self::ConflictForLong => fault.times(10),
             _ => fault,
         }
     }

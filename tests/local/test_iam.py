@@ -48,6 +48,12 @@ class WhatIsAsked(unittest.TestCase):
         for path, query in (("chat", {"Qualifier": ["live"]}), ("chat:live", {})):
             path = f"{FUNCTIONS}/{path}/invocations"
             self.assertEqual(asked("lambda", "Invoke", path, query=query), [("lambda:InvokeFunction", f"{chat}:live")])
+        # What only aliases and versions have is asked for by theirs.
+        path = "/2019-09-30/functions/chat/provisioned-concurrency"
+        self.assertEqual(
+            asked("lambda", "GetProvisionedConcurrencyConfig", path, "GET", {"Qualifier": ["live"]}),
+            [("lambda:GetProvisionedConcurrencyConfig", f"{chat}:live")],
+        )
         path = f"{FUNCTIONS}/chat"
         self.assertEqual(
             asked("lambda", "DeleteFunction", path, "DELETE", {"Qualifier": ["3"]}), [("lambda:DeleteFunction", chat)]
@@ -74,6 +80,11 @@ class WhatIsAsked(unittest.TestCase):
         self.assertEqual(
             asked("lambda", "UpdateFunctionCode", path, "PUT", **code, S3ObjectVersion="1")[1],
             ("s3:GetObjectVersion", "arn:aws:s3:::artifacts/a/b.zip"),
+        )
+        key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/k"
+        zipped = asked("lambda", "UpdateFunctionCode", path, "PUT", **code, SourceKMSKeyArn=key)
+        self.assertEqual(
+            zipped[2:], [(f"kms:{one}", "arn:aws:kms:HERE:key/k") for one in ("Decrypt", "DescribeKey", "GenerateDataKey")]
         )
         image = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/chat@sha256:" + "0" * 64
         repository = "arn:aws:ecr:eu-west-1:123456789012:repository/team/chat"
@@ -114,6 +125,12 @@ class WhatIsAsked(unittest.TestCase):
             [("elasticloadbalancing:ModifyRule", rule.replace(f"{REGION}:{ACCOUNT}", "HERE"))],
         )
         self.assertEqual(asked("elbv2", "DescribeRules"), [("elasticloadbalancing:DescribeRules", "*")])
+        pool = f"arn:aws:cognito-idp:{REGION}:{ACCOUNT}:userpool/{REGION}_users"
+        sign_in = {"Actions.member.1.AuthenticateCognitoConfig.UserPoolArn": pool}
+        self.assertEqual(
+            asked("elbv2", "ModifyRule", RuleArn=rule, **sign_in)[1:],
+            [("cognito-idp:DescribeUserPoolClient", pool.replace(f"{REGION}:{ACCOUNT}", "HERE"))],
+        )
         for path, resource in (("/restapis/a/stages/p", "/restapis/a/stages/p"), ("/v2/apis/a", "/apis/a")):
             self.assertEqual(
                 asked("apigateway", "UpdateStage", path, "PATCH"),
@@ -288,6 +305,58 @@ class Gap13Iam(Bridged):
         self.settled()
         theirs = {"FunctionName": self.name, "S3Bucket": "theirs", "S3Key": "f.zip"}
         self.denied("AccessDeniedException", 403, "s3:GetObject", update, **theirs)
+
+    def test_keys_are_used_with_the_callers_permissions(self) -> None:
+        key = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/of-{self.name.lower()}"
+        via = {"StringEquals": {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}}
+        lend = {"Bool": {"kms:GrantIsForAWSResource": "true"}}
+        allowed = [{"Action": "lambda:*", "Resource": "*"}, {"Action": "s3:*", "Resource": "*"}]
+        decrypt = {"Action": "kms:Decrypt", "Resource": key, "Condition": via}
+        grant = {"Action": "kms:CreateGrant", "Resource": key, "Condition": lend}
+        role = self.role(*allowed)
+        bucket = f"keys-{self.name.lower()}"
+        s3 = self.aws.client("s3", **{"s3": {"addressing_style": "path"}})
+        s3.create_bucket(Bucket=bucket)
+        encryption = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": key}
+        rules = [{"ApplyServerSideEncryptionByDefault": encryption}]
+        s3.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": rules})
+        s3.put_object(Bucket=bucket, Key="f.zip", Body=package(version="2"))
+        self.function({"version": "1"}, Role=role, KMSKeyArn=key)
+        lambda_ = self.acting("lambda")
+        code = {"FunctionName": self.name, "S3Bucket": bucket, "S3Key": "f.zip"}
+        self.denied("AccessDeniedException", 403, "kms:Decrypt", lambda_.update_function_code, **code)
+        self.role_allows(*allowed, decrypt)
+        for call, arguments in ((lambda_.update_function_code, code), (lambda_.publish_version, {})):
+            arguments = {"FunctionName": self.name, **arguments}
+            message = self.refused("InvalidParameterValueException", 400, call, **arguments)
+            self.assertIn("the KMS key is invalid for CreateGrant", message)
+            self.assertIn("is not authorized to perform: kms:CreateGrant", message)
+        self.role_allows(*allowed, decrypt, grant)
+        lambda_.update_function_code(**code)
+        self.settled()
+        lambda_.publish_version(FunctionName=self.name)
+
+    def role_allows(self, *statements: dict[str, Any]) -> None:
+        policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **one} for one in statements]}
+        self.iam.put_role_policy(RoleName=self.name, PolicyName="p", PolicyDocument=json.dumps(policy))
+
+    def test_lambda_lets_itself_into_a_repository_once(self) -> None:
+        name = self.name.lower()
+        role = self.role({"Action": ["lambda:*", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], "Resource": "*"})
+        ecr = self.aws.client("ecr")
+        repository = ecr.create_repository(repositoryName=name)["repository"]
+        self.function({"version": "1"}, Role=role)
+        update = self.acting("lambda").update_function_code
+        image = {"FunctionName": self.name, "ImageUri": f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/{name}:1"}
+        self.denied("AccessDeniedException", 403, "ecr:GetRepositoryPolicy", update, **image)
+        self.role_allows({"Action": ["lambda:*", "ecr:*"], "Resource": repository["repositoryArn"]},
+                         {"Action": "lambda:*", "Resource": "*"})
+        update(**image)
+        told = ecr.get_repository_policy(repositoryName=name)["policyText"]
+        self.assertEqual(json.loads(told)["Statement"][0]["Principal"], {"Service": "lambda.amazonaws.com"})
+        self.settled()
+        self.role_allows({"Action": ["lambda:*", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], "Resource": "*"})
+        update(**image)
 
     def test_a_state_machine_calls_what_its_role_allows(self) -> None:
         self.function({"version": "1"})

@@ -151,7 +151,8 @@ class Gap10Route53(Bridged):
         self.assertEqual([c["Weight"] for c in asked["asked"]["changes"]], [0, 1])
 
     def test_a_prior_request(self) -> None:
-        self.aws.local("POST", "faults", {"kind": "prior-request", "service": "route53"})
+        fault = {"kind": "refuse", "service": "route53", "code": "PriorRequestNotComplete", "message": "wait"}
+        self.aws.local("POST", "faults", fault)
         self.refused("PriorRequestNotComplete", 400, self.change, ("CREATE", self.weighted("blue", 1)))
         self.changed(("CREATE", self.weighted("blue", 1)))
 

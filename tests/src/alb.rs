@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use aws_sdk_elasticloadbalancingv2::{
     Client,
     types::{
-        Action, ActionTypeEnum, Certificate, FixedResponseActionConfig, ForwardActionConfig,
-        ProtocolEnum, RuleCondition, TargetDescription, TargetGroupStickinessConfig,
-        TargetGroupTuple, TargetTypeEnum,
+        Action, ActionTypeEnum, AuthenticateCognitoActionConfig, Certificate,
+        FixedResponseActionConfig, ForwardActionConfig, ProtocolEnum, RuleCondition,
+        TargetDescription, TargetGroupStickinessConfig, TargetGroupTuple, TargetTypeEnum,
     },
 };
 use serde_json::{Value, json};
@@ -46,10 +46,19 @@ pub struct Made {
     pub machines: bool,
     /// The listener's default action forwards; there is no rule.
     pub by_default: bool,
-    /// Users must sign in first: an `authenticate-oidc` action stands before the forward.
-    pub signed_in: bool,
+    /// Users must sign in first: such an action stands before the forward.
+    pub sign_in: Option<SignIn>,
     /// Clients keep to their group for so long, seconds.
     pub sticky_seconds: Option<i32>,
+}
+
+/// With whom users sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignIn {
+    /// A provider of OpenID Connect, with a client secret.
+    Oidc,
+    /// Amazon Cognito.
+    Cognito,
 }
 
 impl Alb {
@@ -71,10 +80,10 @@ impl Alb {
         let blue = group(&client, &format!("{name}-blue"), made.machines).await;
         let green = group(&client, &format!("{name}-green"), made.machines).await;
         let mut actions = vec![forward(&blue, 100, &green, 0, made.sticky_seconds)];
-        if made.signed_in {
-            actions.insert(0, signed_in());
+        if let Some(with) = made.sign_in {
+            actions.insert(0, signed_in(with));
         }
-        let (protocol, port) = if made.signed_in {
+        let (protocol, port) = if made.sign_in.is_some() {
             (ProtocolEnum::Https, 443)
         } else {
             (ProtocolEnum::Http, 80)
@@ -95,7 +104,7 @@ impl Alb {
             .load_balancer_arn(&arn)
             .protocol(protocol)
             .port(port)
-            .set_certificates(made.signed_in.then(|| vec![certificate]))
+            .set_certificates(made.sign_in.map(|_| vec![certificate]))
             .set_default_actions(Some(if made.by_default {
                 actions.clone()
             } else {
@@ -464,7 +473,19 @@ fn tuple(arn: &str, weight: i32) -> TargetGroupTuple {
         .build()
 }
 
-fn signed_in() -> Action {
+fn signed_in(with: SignIn) -> Action {
+    if with == SignIn::Cognito {
+        let config = AuthenticateCognitoActionConfig::builder()
+            .user_pool_arn("arn:aws:cognito-idp:us-east-1:000000000000:userpool/us-east-1_users")
+            .user_pool_client_id("chat")
+            .user_pool_domain("chat")
+            .build();
+        return Action::builder()
+            .r#type(ActionTypeEnum::AuthenticateCognito)
+            .order(10)
+            .authenticate_cognito_config(config)
+            .build();
+    }
     let config = aws_sdk_elasticloadbalancingv2::types::AuthenticateOidcActionConfig::builder()
         .issuer("https://idp.test")
         .authorization_endpoint("https://idp.test/authorize")

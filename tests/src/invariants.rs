@@ -554,7 +554,9 @@ fn whole(target: &str, writes: &[Write], runs: &[Run], grace: f64, broken: &mut 
         if run.ended.error == "RollbackFailed" {
             continue;
         }
+        // Step Functions itself ended it, and nothing catches that: as a stop.
         let grace = match run.ended.status.as_str() {
+            "FAILED" if run.ended.error == "States.Runtime" => grace,
             "SUCCEEDED" | "FAILED" => 0.0,
             _ => grace,
         };
@@ -925,6 +927,20 @@ fn no_data_is_never_a_pass(run: &Run, broken: &mut Vec<Broken>) {
         };
         if step["verdict"] != "healthy" {
             fail(format!("went on after a verdict of {}", step["verdict"]));
+        }
+        // A function whose alias was just made may have no caller yet: a smoke test has spoken for it.
+        let uncalled = said["evidence"]["uncalled"].as_array();
+        if let Some(uncalled) = uncalled {
+            let functions = said["functions"].as_array();
+            for target in functions.into_iter().flatten() {
+                if uncalled.contains(&target["functionName"])
+                    && (!target["blueVersion"].is_null()
+                        || said["smokeTested"].as_array().is_none_or(Vec::is_empty))
+                {
+                    fail(format!("took silence for health: {target}"));
+                }
+            }
+            continue;
         }
         let baked = said["plan"]["steps"]
             .as_array()

@@ -245,15 +245,35 @@ impl Control {
 
     /// Puts an object in a bucket, both made when they are not there.
     pub async fn put_object(&self, bucket: &str, key: &str, content: &[u8]) {
+        let puts = [
+            (format!("/{bucket}"), &[][..]),
+            (format!("/{bucket}/{key}"), content),
+        ];
+        self.put(&puts).await;
+    }
+
+    /// Has a bucket, which is made when it is not there, encrypt its objects with a KMS key.
+    pub async fn encrypt(&self, bucket: &str, key: &str) {
+        let rule = format!(
+            "<ServerSideEncryptionConfiguration xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><Rule>\
+             <ApplyServerSideEncryptionByDefault><SSEAlgorithm>aws:kms</SSEAlgorithm>\
+             <KMSMasterKeyID>{key}</KMSMasterKeyID></ApplyServerSideEncryptionByDefault></Rule>\
+             </ServerSideEncryptionConfiguration>"
+        );
+        let puts = [
+            (format!("/{bucket}"), &[][..]),
+            (format!("/{bucket}?encryption"), rule.as_bytes()),
+        ];
+        self.put(&puts).await;
+    }
+
+    async fn put(&self, puts: &[(String, &[u8])]) {
         let signed = [(
             "authorization",
             "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0",
         )];
-        for (path, content) in [
-            (format!("/{bucket}"), &[][..]),
-            (format!("/{bucket}/{key}"), content),
-        ] {
-            let answer = http::send(&self.address, "PUT", &path, &signed, content)
+        for (path, content) in puts {
+            let answer = http::send(&self.address, "PUT", path, &signed, content)
                 .await
                 .expect("the local AWS answers");
             assert!(

@@ -27,10 +27,12 @@ pub fn built_template() -> PathBuf {
     )
 }
 
-/// The sample function's binary, from `cargo build --release -p target-function`.
+/// The sample function's binary, from `cargo build --release -p target-function`, or what
+/// `CROSSFADE_SAMPLE` names: one that runs on AWS.
 #[must_use]
 pub fn target_function() -> PathBuf {
-    target().join("release/target-function")
+    env::var_os("CROSSFADE_SAMPLE")
+        .map_or_else(|| target().join("release/target-function"), PathBuf::from)
 }
 
 /// A program of the Python environment: `.venv`, or what `CROSSFADE_VENV` names.

@@ -9,6 +9,16 @@ use crate::{LocalAws, dns, paths};
 /// The bucket that releases take code from.
 pub const ARTIFACTS: &str = "crossfade-artifacts";
 
+/// A KMS key that the stack may use. It encrypts [`ARTIFACTS`].
+pub const KEY: &str = "arn:aws:kms:us-east-1:000000000000:key/0a1b2c3d-0000-0000-0000-000000000001";
+
+/// A KMS key that the stack may not use. It encrypts [`LOCKED_ARTIFACTS`].
+pub const LOCKED_KEY: &str =
+    "arn:aws:kms:us-east-1:000000000000:key/0a1b2c3d-0000-0000-0000-000000000002";
+
+/// A bucket that the stack may take code from, and whose objects it cannot decrypt.
+pub const LOCKED_ARTIFACTS: &str = "crossfade-locked";
+
 /// A bucket that the stack may take code from and that does not exist.
 pub const NO_BUCKET: &str = "crossfade-nothing";
 
@@ -81,6 +91,9 @@ impl Stack {
             template.display()
         );
         local.control().put_object(ARTIFACTS, "made", b"").await;
+        for (bucket, key) in [(ARTIFACTS, KEY), (LOCKED_ARTIFACTS, LOCKED_KEY)] {
+            local.control().encrypt(bucket, key).await;
+        }
         let zones = dns::make_zones(local).await;
         // A home and a configuration of its own: nothing is written anywhere else.
         let home = local.dir().join("sam");
@@ -99,7 +112,10 @@ impl Stack {
             .arg("--parameter-overrides")
             .arg(format!("TargetFunctionPrefix={prefix}"))
             .arg(format!("Architecture={}", architecture()))
-            .arg(format!("ArtifactBucket={ARTIFACTS},{NO_BUCKET}"))
+            .arg(format!(
+                "ArtifactBucket={ARTIFACTS},{LOCKED_ARTIFACTS},{NO_BUCKET}"
+            ))
+            .arg(format!("KmsKeyArns={KEY}"))
             .arg(format!("HostedZoneArns={}", zones.join(",")))
             .arg(format!("ImageRepositoryPrefix={prefix}"))
             .arg(format!("ImageRepositoryArns={FOREIGN_IMAGES}"))

@@ -166,13 +166,21 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// `throttle`, `error500`, `access-denied`, `drop-before`, `drop-after`, `silence`, `kill-before`
-    /// or `kill-after`; once, unless told otherwise.
+    /// Returns a fault of a kind that tests/local/README.md lists; it strikes once, unless told otherwise.
     #[must_use]
     pub fn new(kind: &str) -> Self {
         Self {
             fields: Map::from_iter([("kind".to_owned(), json!(kind))]),
         }
+    }
+
+    /// Returns a fault that answers with an error of the service.
+    #[must_use]
+    pub fn refuse(status: u16, code: &str, message: &str) -> Self {
+        Self::new("refuse")
+            .with("status", json!(status))
+            .with("code", json!(code))
+            .with("message", json!(message))
     }
 
     /// Of this service's action only.

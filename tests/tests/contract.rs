@@ -1,5 +1,8 @@
 //! Files that must agree: the state machine, the template, and the names in the code.
 
+#[path = "contract/budget.rs"]
+mod budget;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -490,7 +493,6 @@ fn every_choice_finds_what_it_looks_at() {
         "FinalizeDeployment"
     );
 
-    assert_eq!(choose("HoldExpired", checked("hold")), "NobodyAnswered");
     for (answer, resume, next) in [
         (
             json!({"decision": "promote"}),
@@ -534,7 +536,7 @@ fn every_choice_finds_what_it_looks_at() {
         .values()
         .filter(|state| state["Type"] == "Choice")
         .count();
-    assert_eq!(choices, 14);
+    assert_eq!(choices, 13);
 }
 
 /// The choices about migrations and hooks.
@@ -627,33 +629,110 @@ fn your_functions(states: &Map<String, Value>) {
     assert_eq!(choose("RollbackAskedFor", &ended), "DeploymentRolledBack");
     let mut held = json!(ending);
     held["error"] = json!("DeploymentHeld");
-    assert_eq!(choose("RollbackAskedFor", &held), "TrafficStays");
+    assert_eq!(choose("RollbackAskedFor", &held), "DeploymentHeld");
+}
+
+/// A state's input with nothing in it that can be left out, through the types that write it: what a path reads that
+/// is not there fails the execution, and nothing catches that.
+fn smallest(state: &str) -> Value {
+    let release = json!({
+        "application": "chat", "startedAt": "2026-11-20T12:00:00Z", "functions": [],
+        "plan": {"steps": [{"weight": 100, "bakeSeconds": 0}]}, "analysis": {},
+        "hold": {"timeoutSeconds": 60, "onTimeout": "leave"}, "blueHours": 24,
+        "position": {"step": 0, "waitedSeconds": 0, "waitSeconds": 0},
+    });
+    let release: Release = serde_json::from_value(release).expect("it is a release");
+    let outcome = |status| Outcome::of(&release, status, String::new());
+    match state {
+        "Bake" | "AwaitDns" | "AwaitApproval" | "Hold" => json!(release),
+        // Led to only where there is something to wait for.
+        "AwaitIdle" => json!(Release {
+            idle_wait_seconds: 60,
+            ..release
+        }),
+        "AwaitHook" => {
+            let hook = json!({"point": "afterShift", "functionName": "f", "timeoutSeconds": 60,
+                "status": "IN_PROGRESS", "asked": 1, "waitedSeconds": 1, "waitSeconds": 30});
+            json!(Release {
+                hook: serde_json::from_value(hook).expect("it is a hook"),
+                ..release
+            })
+        }
+        "StartRetention" => json!(Outcome {
+            retain_until: Some("2026-11-22T12:00:00Z".parse().expect("it is a time")),
+            ..outcome(DeploymentStatus::Successful)
+        }),
+        "RollbackComplete" | "DeploymentRolledBack" | "DeploymentHeld" => json!(Ending {
+            asked_for: false,
+            error: "DeploymentRolledBack".into(),
+            cause: outcome(DeploymentStatus::RolledBack).to_cause(),
+            outcome: outcome(DeploymentStatus::RolledBack),
+            undo: false,
+            hook: None,
+        }),
+        "KeepBlue" => json!({"retainUntil": "2026-11-22T12:00:00Z"}),
+        "SettleFrontDoor" => json!({"wiring": {"waitSeconds": 15}}),
+        // What a Catch leaves.
+        "RollbackFailed" | "RetentionFailed" => json!({"failure": {"Error": "", "Cause": ""}}),
+        other => panic!("{other} reads something of its input: say what that is at the least"),
+    }
 }
 
 #[test]
-fn every_path_that_is_read_is_written() {
-    let states = states();
-    let state = checked("hold");
-    for (name, field) in [
-        ("Bake", "SecondsPath"),
-        ("AwaitApproval", "TimeoutSecondsPath"),
-        ("Hold", "TimeoutSecondsPath"),
-    ] {
-        let path = states[name][field].as_str().expect("it is a path");
-        assert!(
-            at(&state, path).is_some_and(Value::is_u64),
-            "{name}: {path}"
-        );
+fn every_path_that_is_read_is_always_written() {
+    let mut read = 0;
+    for (name, state) in MACHINES.iter().flat_map(Machine::states) {
+        let mut paths = Vec::new();
+        for (field, path) in state.as_object().expect("a state has fields") {
+            // Where it is written, and not read.
+            if field.ends_with("Path") && field != "ResultPath" {
+                paths.push(path.as_str().expect("a path is text").to_owned());
+            }
+        }
+        let mut parameters = Vec::new();
+        dynamic(&state["Parameters"], &mut parameters);
+        paths.extend(parameters);
+        for path in paths {
+            // The whole input, or the context that Step Functions makes.
+            if path == "$" || path.starts_with("$$.") {
+                continue;
+            }
+            read += 1;
+            let input = match (state["Type"].as_str(), path.as_str()) {
+                (Some("Task"), "$.Payload") => json!({"Payload": {}}),
+                _ => smallest(&name),
+            };
+            assert!(
+                path.starts_with("$."),
+                "{name}: {path} is computed, and nothing limits its length"
+            );
+            assert!(
+                at(&input, &path).is_some(),
+                "{name}: {path} may be missing in {input}"
+            );
+        }
     }
-    let cause = states["NobodyAnswered"]["Parameters"].to_string();
-    let paths: Vec<_> = cause
-        .split(['(', ',', ' ', ')', '"'])
-        .filter(|word| word.starts_with("$."))
-        .collect();
-    assert!(paths.len() >= 5, "{cause}");
-    for path in paths {
-        assert!(at(&state, path).is_some(), "{path}");
+    assert!(read > 30, "{read}");
+}
+
+/// The values of all fields whose names say that they are paths.
+fn dynamic(value: &Value, found: &mut Vec<String>) {
+    for (name, inner) in value.as_object().into_iter().flatten() {
+        match inner.as_str() {
+            Some(path) if name.ends_with(".$") => found.push(path.to_owned()),
+            _ => dynamic(inner, found),
+        }
     }
+}
+
+/// The planned bakes, and a day for all else.
+#[test]
+fn the_longest_plan_ends_before_its_execution() {
+    let total = DEPLOYMENT.definition()["TimeoutSeconds"].as_u64();
+    assert!(
+        total >= Some(crossfade::domain::budget::MOST_BAKING_SECONDS + 86_400),
+        "{total:?}"
+    );
 }
 
 #[test]
@@ -716,6 +795,32 @@ fn grants_each_entry_of_the_lists() {
             let alone = line.replace(&repeated, "");
             assert!(!alone.contains(&format!("${{{parameter}}}")), "{line}");
         }
+    }
+}
+
+/// Without keys nothing of KMS is granted, and with some nothing of others.
+#[test]
+fn grants_no_key_that_is_not_named() {
+    let of_kms = |value: &Value| value.to_string().matches("\"kms:").count();
+    let mut choices = Vec::new();
+    collect(template(), "Fn::If", &mut choices);
+    let chosen: Vec<_> = choices
+        .iter()
+        .filter(|choice| choice[0] == "HasKmsKeys")
+        .collect();
+    assert!(chosen.len() > 1, "{chosen:?}");
+    let granted: usize = chosen.iter().map(|choice| of_kms(choice)).sum();
+    assert_eq!(of_kms(template()), granted, "each is behind the condition");
+    for choice in chosen {
+        assert_eq!(
+            choice[1]["Resource"],
+            json!({"Ref": "KmsKeyArns"}),
+            "{choice}"
+        );
+        assert!(
+            choice[1]["Condition"]["StringEquals"]["kms:ViaService"] != Value::Null,
+            "{choice}"
+        );
     }
 }
 

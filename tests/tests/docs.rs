@@ -326,7 +326,10 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 fn cited_documents_exist() {
     let texts = texts();
     let documents: Vec<_> = texts.keys().filter(|name| is_of(name, &["md"])).collect();
-    let known = |name: &str| documents.iter().any(|document| document.ends_with(name));
+    // What `make aws` writes into target.
+    let made = |name: &str| name.ends_with("aws.md");
+    let known =
+        |name: &str| made(name) || documents.iter().any(|document| document.ends_with(name));
     let is_section = |word: &str| {
         let number = word.trim_start_matches(|c: char| c.is_ascii_uppercase());
         number.starts_with(|c: char| c.is_ascii_digit())

@@ -121,10 +121,10 @@ impl View {
             (AskedKind::Approval, _, _) => format!("Promote green of {application}?"),
             (AskedKind::Hold, _, _) => format!("{application} is held: what next?"),
         };
-        let alarms = evidence.alarms.iter().map(|reading| {
-            let state = serde_json::to_value(reading.state).unwrap_or_default();
-            let state = state.as_str().unwrap_or_default().replace('_', " ");
-            format!("The alarm {} is {state}.", reading.name)
+        let alarms = evidence.alarms.iter();
+        let alarms = alarms.map(|it| {
+            let state = it.shown().replace("INSUFFICIENT_DATA", "INSUFFICIENT DATA");
+            format!("The alarm {} is {state}.", it.name)
         });
         let checks = evidence
             .health_checks

@@ -95,7 +95,7 @@ impl Handler {
             through: window.watch.through,
         };
         let (readings, minutes, record, health) = futures::try_join!(
-            self.metrics.alarms(&release.analysis.alarms),
+            self.metrics.alarms(&release.analysis.alarms, task.now),
             self.metrics
                 .minutes(&judged, release.analysis.slower_than_ms, read),
             self.ledger.get(&task.execution),
@@ -104,18 +104,22 @@ impl Handler {
         let wish = still_in_flight(record)?;
         release.health = health;
 
-        let names = release.functions.iter().map(|target| &target.function_name);
-        let pasts = names.map(|name| release.past.get(name).copied());
+        // Behind the functions there is what splits the traffic, where that is counted too.
+        let each = release.functions.iter().map(|target| {
+            let past = release.past.get(&target.function_name).copied();
+            (target.is_new(), past)
+        });
         let series: Vec<_> = judged
             .into_iter()
             .zip(minutes)
-            .zip(pasts.chain([release.traffic.past()]))
-            .map(|((counted, minutes), past)| FunctionSeries {
+            .zip(each.chain([(false, release.traffic.past())]))
+            .map(|((counted, minutes), (is_new, past))| FunctionSeries {
                 function: counted.name,
                 minutes: minutes
                     .into_iter()
                     .filter(|minute| window.judges(minute))
                     .collect(),
+                is_new,
                 past,
             })
             .collect();
@@ -126,6 +130,7 @@ impl Handler {
             health: &release.health,
             series: &series,
             watch: window.watch,
+            smoke_tested: &release.smoke_tested,
             routes_each_request: release.traffic.routes_each_request(),
         };
         let found = check(&release.analysis, &look);
@@ -168,7 +173,7 @@ impl Handler {
             }
         };
         let (readings, in_sync, record, health) = futures::try_join!(
-            self.metrics.alarms(&release.analysis.alarms),
+            self.metrics.alarms(&release.analysis.alarms, now),
             in_sync,
             self.ledger.get(&execution),
             async { Ok(self.health_now(&release).await) },
@@ -185,6 +190,7 @@ impl Handler {
                 from: 0,
                 through: 0,
             },
+            smoke_tested: &[],
             routes_each_request: release.traffic.routes_each_request(),
         };
         let found = check(&release.analysis, &look);

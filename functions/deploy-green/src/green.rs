@@ -10,6 +10,7 @@ use crossfade::{
     domain::{
         Timestamp,
         admission::{Settings, fit},
+        capacity::Capacity,
         front_door::{Colour, FrontDoor},
         names::Version,
         release::{CalledAs, Target},
@@ -33,12 +34,18 @@ pub(crate) struct Wanted<'a> {
     pub(crate) asked: &'a FunctionRequest,
     /// The settings of what serves, where they were read.
     pub(crate) blue: Option<&'a Settings>,
+    /// The KMS key that encrypts its zip, where that is the customer's.
+    pub(crate) source_key: Option<&'a str>,
+    /// What stands ready for its alias, where it splits the traffic.
+    pub(crate) capacity: Option<&'a Capacity>,
 }
 
 /// A function whose green is ready.
 #[derive(Clone, Debug)]
 pub(crate) struct Prepared {
     pub(crate) target: Target,
+    /// How long one invocation may take, seconds; 0 where green serves already.
+    pub(crate) slowest_seconds: u32,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -62,6 +69,8 @@ impl Handler {
             index,
             asked,
             blue: known_blue,
+            source_key,
+            capacity,
         } = wanted;
         let function = &asked.function_name;
         let mut warnings = Vec::new();
@@ -89,13 +98,10 @@ impl Handler {
                 ));
                 (Some(blue), Some(pinned.revision))
             }
-            (Some(seen), _) => match seen.primary {
-                Primary::Version(version) => (Some(version), Some(seen.revision)),
-                Primary::Latest => (None, Some(seen.revision)),
-            },
+            (Some(seen), _) => (seen.primary.version().cloned(), Some(seen.revision)),
         };
 
-        let (green, known) = self.green(asked, now).await?;
+        let (green, known) = self.green(asked, source_key, now).await?;
         let called_as = match door {
             FrontDoor::Alias => None,
             FrontDoor::Route53(_) | FrontDoor::Alb(_) => Some(CalledAs {
@@ -114,7 +120,8 @@ impl Handler {
         };
         // What is written is the door: an alias's revision has no part in it.
         let revision_id = revision_id.filter(|_| *door == FrontDoor::Alias);
-        let prepared = Prepared {
+        let provisioned = capacity.and_then(|capacity| capacity.provisioned.as_ref());
+        let mut prepared = Prepared {
             target: Target {
                 function_name: function.clone(),
                 alias: asked.alias.clone(),
@@ -122,7 +129,10 @@ impl Handler {
                 blue_version: blue.clone(),
                 green_version: green.clone(),
                 revision_id,
+                provisioned: provisioned.map(|it| it.executions),
+                is_durable: false,
             },
+            slowest_seconds: 0,
             warnings,
         };
         if !prepared.changes() {
@@ -134,7 +144,7 @@ impl Handler {
                 None => self.active(asked, &green).await,
             }
         };
-        match &blue {
+        let configuration = match &blue {
             // Only an alias asks that both be alike.
             Some(blue) if *door == FrontDoor::Alias => {
                 let known = async {
@@ -150,9 +160,12 @@ impl Handler {
                         "functions[{index}].functionName: {why}"
                     )));
                 }
+                green
             }
-            _ => drop(active.await?),
-        }
+            _ => active.await?,
+        };
+        prepared.slowest_seconds = configuration.timeout_seconds;
+        prepared.target.is_durable = configuration.is_durable;
         Ok(prepared)
     }
 
@@ -184,6 +197,7 @@ impl Handler {
     async fn green(
         &self,
         asked: &FunctionRequest,
+        source_key: Option<&str>,
         now: Timestamp,
     ) -> Result<(Version, Option<Configuration>), Error> {
         let function = &asked.function_name;
@@ -199,7 +213,8 @@ impl Handler {
                 return Ok((version.clone(), None));
             }
             Some(code @ (Code::S3 { .. } | Code::Image { .. })) => {
-                Some(self.functions.update_code(function, code).await?)
+                let update = self.functions.update_code(function, code, source_key);
+                Some(update.await?)
             }
             None => None,
         };

@@ -23,8 +23,9 @@ use crossfade::{
     },
     domain::{
         Timestamp,
-        admission::{Admission, Limits, Place, Read, Seen, Settings, decide},
+        admission::{Admission, Found, Limits, Place, Read, Seen, Settings, decide},
         approval::Approval,
+        capacity::Capacity,
         check::Evidence,
         counts::BluePast,
         front_door::FrontDoor,
@@ -52,7 +53,15 @@ use crate::green::{Prepared, Wanted};
 struct Locked {
     admitted: Admission,
     observed: Observed,
+    known: Known,
+}
+
+/// What was read of the functions before anything was touched, in the request's order.
+struct Known {
+    /// The settings of what serves.
     blues: Vec<Read<Settings>>,
+    functions: Vec<Read<Option<Found>>>,
+    capacity: Vec<Read<Capacity>>,
 }
 
 /// Reads what the stack was deployed for.
@@ -103,7 +112,7 @@ impl Handler {
         let Locked {
             admitted: again,
             observed,
-            blues,
+            known,
         } = self.admit_locked(&request, &task, seen).await?;
         if back.is_some() {
             requested::keep_the_others(&mut request, &observed.functions);
@@ -111,7 +120,6 @@ impl Handler {
         let names = request.functions.iter().map(|asked| &asked.function_name);
         let bypasses = try_join_all(names.map(|name| self.functions.bypasses(name))).await?;
         let mut door = observed.door;
-        let preexisting_alarms = again.preexisting_alarms;
         warnings.extend(admitted.warnings);
         extend_new(&mut warnings, again.warnings);
         warnings.extend(taken);
@@ -119,9 +127,10 @@ impl Handler {
         warnings.extend(bypasses.into_iter().flatten());
 
         let prepared = self
-            .prepare_all(&request, observed.functions, &blues, &door, task.now)
+            .prepare_all(&request, observed.functions, &known, &door, task.now)
             .await?;
         warnings.extend(prepared.iter().flat_map(|one| one.warnings.clone()));
+        let slowest_seconds = prepared.iter().map(|one| one.slowest_seconds).max();
         let (changed, same): (Vec<Prepared>, Vec<Prepared>) =
             prepared.into_iter().partition(Prepared::changes);
         if changed.is_empty() && !same.is_empty() {
@@ -142,13 +151,15 @@ impl Handler {
             functions,
             goes_back: back,
             left_out,
+            slowest_seconds: slowest_seconds.unwrap_or_default(),
+            smoke_tested: Vec::new(),
             past,
             plan,
             traffic: door,
             idle_wait_seconds: again.idle_wait_seconds,
             propagation: None,
             analysis,
-            preexisting_alarms,
+            preexisting_alarms: again.preexisting_alarms,
             hold: hold(&request),
             approval: approval(&request),
             blue_hours: request.retention.blue_hours,
@@ -172,6 +183,7 @@ impl Handler {
             answers: Vec::new(),
             approval_answer: None,
             unanswered: None,
+            hold_expired: None,
             answer: None,
         };
         self.ledger
@@ -194,14 +206,22 @@ impl Handler {
         &self,
         request: &ReleaseRequest,
         serving: Vec<Serving>,
-        blues: &[Read<Settings>],
+        known: &Known,
         door: &FrontDoor,
         now: Timestamp,
     ) -> Result<Vec<Prepared>, Error> {
         let each = request.functions.iter().enumerate().zip(serving);
         let each = each.map(|((index, asked), serving)| {
-            let blue = blues.get(index).and_then(Read::seen);
-            self.prepare(Wanted { index, asked, blue }, serving, door, now)
+            let found = known.functions.get(index).and_then(Read::seen);
+            let found = found.and_then(Option::as_ref);
+            let wanted = Wanted {
+                index,
+                asked,
+                blue: known.blues.get(index).and_then(Read::seen),
+                source_key: found.and_then(|found| found.source_key.as_deref()),
+                capacity: known.capacity.get(index).and_then(Read::seen),
+            };
+            self.prepare(wanted, serving, door, now)
         });
         try_join_all(each).await
     }
@@ -278,7 +298,10 @@ impl Handler {
         seen.splitter = problems;
         seen.ways = ways;
         if let Some(observed) = &observed {
-            seen.blues = admission::blues(&self.functions, request, &observed.functions).await;
+            let serving = &observed.functions;
+            seen.blues = admission::blues(&self.functions, request, serving).await;
+            let capacity = admission::capacity(&self.functions, request, serving, &seen.blues);
+            seen.capacity = capacity.await;
         }
         let mut admitted = decide(request, &seen, task.now);
         admitted.admit()?;
@@ -289,7 +312,11 @@ impl Handler {
             (None, Some(observed)) => Ok(Locked {
                 admitted,
                 observed,
-                blues: seen.blues,
+                known: Known {
+                    blues: seen.blues,
+                    functions: seen.functions,
+                    capacity: seen.capacity,
+                },
             }),
             (unknown, _) => Err(Error::Refused(unknown.unwrap_or_default())),
         }

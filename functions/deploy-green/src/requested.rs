@@ -3,7 +3,8 @@
 use crossfade::{
     aws::traffic::Serving,
     domain::{
-        check::AlarmState,
+        Timestamp,
+        alarm::AlarmState,
         release::GoesBack,
         routing::{Alias, Primary},
     },
@@ -54,7 +55,7 @@ impl Handler {
         .await?;
         let (mut release, mut warnings) = (resolved.request, resolved.warnings);
         self.version_exists(&release, to).await?;
-        warnings.extend(self.without_missing_alarms(&mut release).await?);
+        warnings.extend(self.without_missing_alarms(&mut release, task.now).await?);
         Ok(Requested {
             release: Box::new(release),
             back: Some(GoesBack {
@@ -91,8 +92,9 @@ impl Handler {
     async fn without_missing_alarms(
         &self,
         release: &mut ReleaseRequest,
+        now: Timestamp,
     ) -> Result<Vec<String>, Error> {
-        let readings = self.metrics.alarms(&release.analysis.alarms).await?;
+        let readings = self.metrics.alarms(&release.analysis.alarms, now).await?;
         let missing: Vec<_> = readings
             .into_iter()
             .filter(|reading| reading.state == AlarmState::Missing)

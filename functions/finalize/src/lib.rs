@@ -92,6 +92,7 @@ impl Handler {
         }
         let mut outcome = Outcome::of(&release, DeploymentStatus::Successful, reason);
         outcome.retain_until = Some(until);
+        outcome.warnings.extend(moved.notes);
         outcome.serves(&moved.serves.versions, &moved.serves.by);
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         if let Err(untold) = self.notifier.tell(&ended).await {
@@ -105,7 +106,8 @@ impl Handler {
             told_or_owed(&self.ledger, &task.execution, Err(untold)).await?;
         }
         let hook = release.hooks.after_promote.as_ref();
-        outcome.hook = hook.map(|hook| HookRun::due(HookPoint::AfterPromote, hook));
+        let pace = release.pace();
+        outcome.hook = hook.map(|hook| HookRun::due(HookPoint::AfterPromote, hook, &pace));
         tracing::info!(deployment.id = task.execution, retain_until = %until, "Promoted green.");
         Ok(outcome)
     }

@@ -53,7 +53,7 @@ impl Handler {
             Some(Primary::Version(version)) => {
                 self.functions.version(function, version).await?.code_sha256 != code
             }
-            Some(Primary::Latest) | None => false,
+            Some(Primary::Latest | Primary::LatestPublished) | None => false,
         };
         let (mine, others): (Vec<_>, Vec<_>) = wirings.into_iter().partition(|wiring| {
             wiring.stage == ask.stage && wiring.function_name == ask.function_name

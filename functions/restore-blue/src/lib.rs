@@ -11,7 +11,8 @@ use crossfade::{
     },
     domain::{
         Timestamp,
-        check::{AlarmState, Evidence, Reading},
+        alarm::{AlarmState, Reading},
+        check::Evidence,
         names::AlarmName,
         release::{DeploymentStatus, FROZEN},
     },
@@ -85,11 +86,7 @@ impl Handler {
             reason: format!("alarm {alarm} fired: {reason}"),
             evidence: Evidence {
                 decided_by: Some("alarm".into()),
-                alarms: vec![Reading {
-                    name: alarm.clone(),
-                    state: AlarmState::Alarm,
-                    since: Some(time),
-                }],
+                alarms: vec![Reading::of(alarm.clone(), AlarmState::Alarm, Some(time))],
                 ..Evidence::default()
             },
             at: time,

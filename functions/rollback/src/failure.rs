@@ -83,7 +83,14 @@ impl Failure {
             let reason = state["reason"]
                 .as_str()
                 .unwrap_or("it was decided to end the release");
-            let reason = match answered(state, at) {
+            let answered = match state.get("holdExpired") {
+                Some(_) => Some(format!(
+                    "nobody answered the hold within {} s",
+                    state["hold"]["timeoutSeconds"]
+                )),
+                None => answered(state, at),
+            };
+            let reason = match answered {
                 Some(answered) => format!("{answered}; {reason}"),
                 None => reason.to_owned(),
             };
@@ -93,19 +100,6 @@ impl Failure {
                 at,
             };
         };
-        if error == "States.Timeout" && matches!(state["decision"].as_str(), Some("ask" | "hold")) {
-            let evidence = Evidence::deserialize(&state["evidence"]).unwrap_or_default();
-            let asked = state["reason"].as_str().unwrap_or_default();
-            let reason = format!(
-                "nobody answered the hold within {} s; {asked}",
-                state["hold"]["timeoutSeconds"]
-            );
-            return Why {
-                reason,
-                evidence,
-                at,
-            };
-        }
         let message = self.message();
         if let Ok(proven) = serde_json::from_str::<Proven>(&message) {
             return Why {
@@ -332,6 +326,23 @@ mod tests {
         let why = Failure::of(&state).why(&state, now());
         assert_eq!(why.reason, "1 of 1 smoke tests failed");
         assert_eq!(why.evidence.validation, [json!({"test": "health"})]);
+    }
+
+    #[test]
+    fn says_that_nobody_answered_a_hold_and_nothing_of_the_kind_of_a_later_timeout() {
+        let held = json!({"decision": "hold", "reason": "no data", "hold": {"timeoutSeconds": 60},
+            "evidence": {"decidedBy": "noData"}});
+        let mut expired = held.clone();
+        expired["holdExpired"] = json!({"Error": "States.Timeout", "Cause": ""});
+        let failure = Failure::of(&expired);
+        assert!(failure.is_none(), "it is the request's own word");
+        let why = failure.why(&expired, now());
+        assert_eq!(why.reason, "nobody answered the hold within 60 s; no data");
+        assert_eq!(why.evidence.decided_by.as_deref(), Some("noData"));
+        let mut promoting = held;
+        promoting["failure"] = json!({"Error": "States.Timeout", "Cause": ""});
+        let why = Failure::of(&promoting).why(&promoting, now());
+        assert_eq!(why.reason, "States.Timeout: ");
     }
 
     #[test]

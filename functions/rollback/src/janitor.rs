@@ -7,7 +7,7 @@ use crossfade::{
         traffic::Late,
     },
     domain::{
-        Timestamp, analysis::OnHoldTimeout, check::Evidence, names::Application,
+        Timestamp, analysis::OnHoldTimeout, budget, check::Evidence, names::Application,
         release::DeploymentStatus,
     },
     emf::{Line, Metric},
@@ -30,15 +30,7 @@ impl Handler {
         application: Option<Application>,
         time: Timestamp,
     ) -> Result<Value, Error> {
-        let mut reason = format!("the execution ended {status}");
-        for part in [error, cause]
-            .into_iter()
-            .flatten()
-            .filter(|part| !part.is_empty())
-        {
-            reason.push_str(": ");
-            reason.extend(part.chars().take(300));
-        }
+        let reason = ended_badly(status, error, cause);
         if let Some(record) = self.left_held(execution, error).await? {
             let outcome = cause
                 .and_then(|cause| serde_json::from_str(cause).ok())
@@ -149,7 +141,10 @@ impl Handler {
         let Some(end) = now.ended(began, time) else {
             return Ok(false);
         };
-        let reason = format!("the execution ended {}", end.status);
+        let reason = match end.error.as_deref() {
+            Some(error) => ended_badly(&end.status, Some(error), end.said.as_deref()),
+            None => ended_badly(&end.status, None, None),
+        };
         let done = self
             .make_whole(execution, end.error.as_deref(), reason, time)
             .await?;
@@ -227,6 +222,21 @@ impl Handler {
             record.status == Status::Held && record.on_hold_timeout == OnHoldTimeout::Leave
         }))
     }
+}
+
+/// Says how an execution ended that did not make traffic whole itself, and what to change where that is known.
+fn ended_badly(status: &str, error: Option<&str>, cause: Option<&str>) -> String {
+    let mut reason = format!("the execution ended {status}");
+    let parts = [error, cause].into_iter().flatten();
+    for part in parts.filter(|part| !part.is_empty()) {
+        reason.push_str(": ");
+        reason.extend(part.chars().take(300));
+    }
+    if let Some(advice) = cause.and_then(budget::advice) {
+        reason.push_str("; ");
+        reason.push_str(&advice);
+    }
+    reason
 }
 
 /// What people have not been told of a deployment: what its execution said last, or where that is of
@@ -320,6 +330,21 @@ mod tests {
             let is_its_word = owed.reason == "the execution's";
             assert_eq!(is_its_word, said == Some(told), "{row:?} {said:?}");
         }
+    }
+
+    #[test]
+    fn says_why_an_execution_ended_and_what_to_change() {
+        assert_eq!(
+            ended_badly("ABORTED", None, Some("")),
+            "the execution ended ABORTED"
+        );
+        let cause = "The execution reached the maximum number of history events (25000).";
+        let told = ended_badly("FAILED", Some("States.Runtime"), Some(cause));
+        let begins = format!("the execution ended FAILED: States.Runtime: {cause}; ");
+        assert!(
+            told.starts_with(&begins) && told.contains("maxBakeSeconds"),
+            "{told}"
+        );
     }
 
     #[test]

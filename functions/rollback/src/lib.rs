@@ -17,6 +17,7 @@ use crossfade::{
         traffic::{Late, Traffic},
     },
     domain::{
+        analysis::OnHoldTimeout,
         approval::{OnDenied, Word},
         check::Evidence,
         hook::{HookPoint, HookRun},
@@ -146,8 +147,8 @@ impl Handler {
         let hook = release
             .as_ref()
             .filter(|release| !release.steps.is_empty() && changed_outside.is_empty())
-            .and_then(|release| release.hooks.after_rollback.as_ref())
-            .map(|hook| HookRun::due(HookPoint::AfterRollback, hook));
+            .and_then(|release| Some((release.hooks.after_rollback.as_ref()?, release.pace())))
+            .map(|(hook, pace)| HookRun::due(HookPoint::AfterRollback, hook, &pace));
         let record = match &settled {
             Some(settled) => Some(settled.record.clone()),
             // Closed already, by the janitor or by this state's first try; or it never began.
@@ -275,8 +276,8 @@ impl Handler {
         }
     }
 
-    /// Leaves the traffic as it is, where blue cannot work with what the migration has changed and it is
-    /// not a person who wants it back. None where one does.
+    /// Leaves the traffic as it is: where the request says so of a hold that nobody answers, or where blue cannot work
+    /// with what the migration has changed and it is not a person who wants it back. None where it goes back.
     async fn stays(
         &self,
         task: &Task,
@@ -286,10 +287,21 @@ impl Handler {
         let last = release.answers.last().map(|answer| answer.decision);
         let wanted = last == Some(Word::RollBack)
             || last == Some(Word::Reject) && release.approval.on_denied == OnDenied::RollBack;
-        if !release.is_frozen() || wanted || !self.ledger.leave_held(&task.execution).await? {
+        let is_left =
+            release.hold_expired.is_some() && release.hold.on_timeout == OnHoldTimeout::Leave;
+        let reason = if is_left {
+            format!(
+                "the request says to leave the traffic as it is: {}",
+                why.reason
+            )
+        } else if release.is_frozen() && !wanted {
+            format!("{FROZEN}: {}", why.reason)
+        } else {
+            return Ok(None);
+        };
+        if !self.ledger.leave_held(&task.execution).await? {
             return Ok(None);
         }
-        let reason = format!("{FROZEN}: {}", why.reason);
         let mut outcome = Outcome::of(release, DeploymentStatus::Held, reason);
         outcome.evidence = why.evidence.clone().beside(outcome.evidence);
         // People are told by the execution's end, as of each that is left held.

@@ -145,6 +145,11 @@ impl Handler {
         let mut release = release;
         release.warnings.extend(warnings.into_iter().flatten());
         release.health = health;
+        let new = release.functions.iter().filter(|target| target.is_new());
+        let tested = new.filter(|target| {
+            asked(&functions, target).is_some_and(|asked| !asked.smoke_tests.is_empty())
+        });
+        release.smoke_tested = tested.map(|target| target.function_name.clone()).collect();
         release.evidence = evidence(&proofs).beside(release.evidence);
         release.ask_first();
         Ok(release)

@@ -1,6 +1,8 @@
 //! Lambda: a function's aliases as such, and whom their policies let in. (How an alias's traffic moves
 //! is elsewhere.)
 
+use std::str::FromStr;
+
 use aws_sdk_lambda::Client;
 
 use super::{
@@ -80,12 +82,9 @@ impl Aliases {
                     .next()
                     .map(|(name, share)| version(&name).map(|version| (version, share)))
                     .transpose()?;
-                let primary = match one.function_version.unwrap_or_default().as_str() {
-                    "$LATEST" => Primary::Latest,
-                    other => Primary::Version(version(other)?),
-                };
+                let text = one.function_version.unwrap_or_default();
                 let alias = Alias {
-                    primary,
+                    primary: version(&text)?,
                     additional,
                     revision: Revision(one.revision_id.unwrap_or_default()),
                 };
@@ -234,7 +233,7 @@ impl Aliases {
     }
 }
 
-fn version(text: &str) -> Result<crate::domain::names::Version, Error> {
+fn version<T: FromStr>(text: &str) -> Result<T, Error> {
     text.parse()
         .map_err(|_| Error::Transient(format!("Lambda answered with version {text:?}")))
 }

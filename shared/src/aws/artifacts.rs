@@ -26,7 +26,7 @@ use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequ
 use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 use serde_json::{Value, json};
 
-use super::classify::chain;
+use super::classify::{chain, names_key_parameter};
 use crate::{
     domain::admission::Artifact,
     error::Error,
@@ -115,11 +115,7 @@ impl Artifacts {
                 body: String::new(),
             })
             .await?;
-        let code = answer
-            .body
-            .split_once("<Code>")
-            .and_then(|(_, rest)| rest.split_once("</Code>"))
-            .map_or("", |(code, _)| code);
+        let code = element(&answer.body, "Code");
         match (answer.status, code) {
             // An empty object has no first byte.
             (200..=299 | 416, _) => Ok(Artifact::There),
@@ -131,7 +127,10 @@ impl Artifacts {
             (301 | 307 | 400, _) if answer.region.as_deref().is_some_and(|it| it != region) => {
                 Ok(Artifact::Elsewhere(answer.region.unwrap_or_default()))
             }
-            (status, code) => Err(refused("GetObject", status, code)),
+            (status, code) => {
+                let message = element(&answer.body, "Message");
+                Err(refused("GetObject", status, code, message))
+            }
         }
     }
 
@@ -168,7 +167,10 @@ impl Artifacts {
             }
             (200..=299, _) => Ok(Artifact::Missing),
             (_, "RepositoryNotFoundException") => Ok(Artifact::NoStore),
-            (status, code) => Err(refused("BatchGetImage", status, code)),
+            (status, code) => {
+                let message = said["message"].as_str().unwrap_or_default();
+                Err(refused("BatchGetImage", status, code, message))
+            }
         }
     }
 
@@ -274,14 +276,21 @@ impl Artifacts {
     }
 }
 
-fn refused(what: &str, status: u16, code: &str) -> Error {
-    let shown = format!("{what}: status {status} {code}")
+/// Returns the text of an XML element; nothing where there is none.
+fn element<'a>(body: &'a str, name: &str) -> &'a str {
+    let begins = body.split_once(&format!("<{name}>"));
+    let ends = begins.and_then(|(_, rest)| rest.split_once(&format!("</{name}>")));
+    ends.map_or("", |(text, _)| text)
+}
+
+fn refused(what: &str, status: u16, code: &str, message: &str) -> Error {
+    let shown = format!("{what}: status {status} {code} {message}")
         .trim_end()
         .to_owned();
     if status == 429 || status >= 500 || code.contains("Throttl") {
         Error::Transient(shown)
     } else {
-        Error::Refused(shown)
+        names_key_parameter(Error::Refused(shown))
     }
 }
 
@@ -313,12 +322,27 @@ mod tests {
     #[test]
     fn tells_a_refusal_from_what_passes() {
         assert!(matches!(
-            refused("GetObject", 503, "SlowDown"),
+            refused(
+                "GetObject",
+                503,
+                "SlowDown",
+                "Please reduce your request rate."
+            ),
             Error::Transient(_)
         ));
         assert_eq!(
-            refused("GetObject", 403, "AccessDenied"),
+            refused("GetObject", 403, "AccessDenied", ""),
             Error::Refused("GetObject: status 403 AccessDenied".into())
         );
+        let body = "<Error><Code>AccessDenied</Code><Message>no kms:Decrypt</Message></Error>";
+        let denied = refused(
+            "GetObject",
+            403,
+            element(body, "Code"),
+            element(body, "Message"),
+        );
+        let shown = denied.to_string();
+        assert!(shown.contains("no kms:Decrypt"), "{shown}");
+        assert!(shown.contains("KmsKeyArns"), "{shown}");
     }
 }

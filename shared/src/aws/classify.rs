@@ -6,23 +6,30 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use crate::error::Error;
 
 /// Codes that mean "later": the services' throttles and conflicts that pass.
-const LATER: [&str; 17] = [
+const LATER: [&str; 24] = [
     "CodeArtifactUserPendingException",
     "ConflictException",
     "InternalFailure",
     "InternalServerError",
+    "KMSThrottling",
+    "KmsThrottlingException",
     "LimitExceededException",
     "PriorRequestNotComplete",
     "ProvisionedThroughputExceededException",
     "RequestLimitExceeded",
+    "RequestThrottled",
     "RequestTimeout",
     "ResourceConflictException",
     "ServiceException",
     "ServiceUnavailable",
+    "SlowDown",
     "SnapStartNotReadyException",
+    "SnapStartRegenerationFailureException",
+    "ThrottledException",
     "Throttling",
     "ThrottlingException",
     "TooManyRequestsException",
+    "TransactionConflictException",
     "TransactionInProgressException",
 ];
 
@@ -51,6 +58,17 @@ where
         _ if status == 429 || status >= 500 => Error::Transient(shown),
         Some(_) => Error::Refused(shown),
         None => Error::Transient(shown), // No answer: a timeout, or a connection that broke.
+    }
+}
+
+/// Adds to a refusal of code that AWS KMS had a part in which parameter of the stack lets the key be used.
+#[must_use]
+pub fn names_key_parameter(error: Error) -> Error {
+    match error {
+        Error::Refused(text) if text.to_lowercase().contains("kms") => Error::Refused(format!(
+            "{text}; list the key's ARN in the stack's parameter KmsKeyArns, and let the key's own policy allow it"
+        )),
+        other => other,
     }
 }
 

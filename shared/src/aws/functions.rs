@@ -13,8 +13,8 @@ use aws_sdk_lambda::{
     },
     primitives::Blob,
     types::{
-        DeadLetterConfig, FunctionConfiguration, LogFormat, LogType, PackageType, State,
-        SystemLogLevel, TenancyConfig, TenantIsolationMode,
+        DeadLetterConfig, DurableConfig, FunctionConfiguration, LogFormat, LogType, PackageType,
+        State, SystemLogLevel, TenancyConfig, TenantIsolationMode,
     },
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
@@ -23,7 +23,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    classify::{classify, is},
+    classify::{classify, is, names_key_parameter},
     lazy::{Lazy, lazy},
     pace,
 };
@@ -67,6 +67,10 @@ pub struct Configuration {
     pub role: String,
     /// The dead-letter queue's or topic's ARN; empty without one.
     pub dead_letter: String,
+    /// How long one invocation may take, seconds.
+    pub timeout_seconds: u32,
+    /// Whether it runs durable executions.
+    pub is_durable: bool,
 }
 
 impl Configuration {
@@ -76,6 +80,7 @@ impl Configuration {
         Settings {
             role: self.role.clone(),
             dead_letter: self.dead_letter.clone(),
+            is_durable: self.is_durable,
         }
     }
 
@@ -85,6 +90,8 @@ impl Configuration {
         modified: Option<String>,
         role: Option<String>,
         dead_letter: Option<DeadLetterConfig>,
+        timeout: Option<i32>,
+        durable: Option<&DurableConfig>,
     ) -> Self {
         Self {
             code_sha256: code_sha256.unwrap_or_default(),
@@ -94,6 +101,8 @@ impl Configuration {
             dead_letter: dead_letter
                 .and_then(|queue| queue.target_arn)
                 .unwrap_or_default(),
+            timeout_seconds: timeout_seconds(timeout),
+            is_durable: durable.is_some(),
         }
     }
 }
@@ -181,7 +190,7 @@ pub enum Called {
 /// Lambda's control plane and the invocation of versions.
 #[derive(Clone, Debug)]
 pub struct Functions {
-    client: Lazy<Client>,
+    pub(super) client: Lazy<Client>,
 }
 
 impl Functions {
@@ -193,11 +202,17 @@ impl Functions {
         }
     }
 
-    /// Puts new code in `$LATEST`. Returns its base64 SHA-256.
+    /// Puts new code in `$LATEST`, a zip encrypted with `key` where the function's is. Returns its base64
+    /// SHA-256.
     ///
     /// # Errors
     /// [`Error::Refused`] when the package cannot be had or is not one.
-    pub async fn update_code(&self, function: &FunctionName, code: &Code) -> Result<String, Error> {
+    pub async fn update_code(
+        &self,
+        function: &FunctionName,
+        code: &Code,
+        key: Option<&str>,
+    ) -> Result<String, Error> {
         let update = self
             .client
             .update_function_code()
@@ -210,7 +225,8 @@ impl Functions {
             } => update
                 .s3_bucket(s3_bucket.as_ref())
                 .s3_key(s3_key.as_ref())
-                .set_s3_object_version(s3_object_version.as_ref().map(ToString::to_string)),
+                .set_s3_object_version(s3_object_version.as_ref().map(ToString::to_string))
+                .set_source_kms_key_arn(key.map(str::to_owned)),
             Code::Image { image_uri } => update.image_uri(image_uri.as_ref()),
             Code::Version { .. } => {
                 return Err(Error::InvalidRequest(
@@ -221,7 +237,8 @@ impl Functions {
         let updated = update
             .send()
             .await
-            .map_err(|error| classify(&format!("UpdateFunctionCode of {function}"), &error))?;
+            .map_err(|error| classify(&format!("UpdateFunctionCode of {function}"), &error))
+            .map_err(names_key_parameter)?;
         Ok(updated.code_sha256.unwrap_or_default())
     }
 
@@ -282,6 +299,8 @@ impl Functions {
                             now.last_modified,
                             now.role,
                             now.dead_letter_config,
+                            now.timeout,
+                            now.durable_config.as_ref(),
                         ),
                     });
                 }
@@ -296,12 +315,17 @@ impl Functions {
                     }
                     revision = now.revision;
                 }
-                // A wrong CodeSha256 comes as this, not as a failed precondition.
-                Err(error) if is(&error, "InvalidParameterValueException") => {
-                    return Err(changed());
-                }
                 Err(error) => {
-                    return Err(classify(&format!("PublishVersion of {function}"), &error));
+                    // A wrong CodeSha256 comes as this, not as a failed precondition; and so does a key that may
+                    // not be used.
+                    if is(&error, "InvalidParameterValueException") {
+                        let now = self.updated(function, UPDATED).await?;
+                        if now.code_sha256 != latest.code_sha256 {
+                            return Err(changed());
+                        }
+                    }
+                    let refused = classify(&format!("PublishVersion of {function}"), &error);
+                    return Err(names_key_parameter(refused));
                 }
             }
         }
@@ -331,14 +355,12 @@ impl Functions {
             // `GetFunction` has a limit of its own, which is far higher than what `GetFunctionConfiguration`
             // shares with everything else (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html).
             let now = self.described(function, version).await?;
+            if let Some(failed) = failed(function, version.as_ref(), &now) {
+                return Err(failed);
+            }
             let state = shown_state(&now);
             match step(now.state()) {
                 Step::Serve => return Ok(Readiness::Active(of_function(now))),
-                Step::GiveUp => {
-                    return Err(Error::ValidationFailed(format!(
-                        "{function} version {version} is {state}; it will not become Active: publish another version"
-                    )));
-                }
                 Step::Wake if woken.is_none_or(|at| at.elapsed() >= WAKE_AGAIN) => {
                     woken = Some(Instant::now());
                     let trial = Trial {
@@ -351,7 +373,7 @@ impl Functions {
                     tracing::info!(%function, %version, answered, "Woke an inactive version.");
                     pause = FIRST_LOOK;
                 }
-                Step::Wake | Step::Wait => {}
+                Step::Wake | Step::Wait | Step::GiveUp => {}
             }
             if Instant::now() + pause > until {
                 return Ok(Readiness::NotYet(format!(
@@ -472,8 +494,15 @@ impl Functions {
             Some(PackageType::Image) => Package::Image,
             _ => Package::Zip,
         };
-        let settings = of_function(configuration_of(now)?).settings();
-        Ok(Some(Found { package, settings }))
+        let source_key = now.code().and_then(|code| code.source_kms_key_arn());
+        let source_key = source_key.map(str::to_owned);
+        let configuration = of_function(configuration_of(now)?);
+        Ok(Some(Found {
+            package,
+            source_key,
+            settings: configuration.settings(),
+            timeout_seconds: configuration.timeout_seconds,
+        }))
     }
 
     /// What calls the function past every alias, a sentence each: event sources, URLs and
@@ -675,9 +704,24 @@ fn step(state: Option<&State>) -> Step {
         Some(State::Active) => Step::Serve,
         Some(State::Inactive | State::Deactivated) => Step::Wake,
         Some(State::Failed | State::Deleting) => Step::GiveUp,
-        // Pending, Deactivating, and whatever Lambda may call a state one day.
+        // Pending, Deactivating, ActiveNonInvocable (managed instances without one that is up), and whatever
+        // Lambda may call a state one day.
         Some(_) | None => Step::Wait,
     }
+}
+
+/// Returns the refusal of a version in a state that it does not leave.
+pub(super) fn failed(
+    function: &FunctionName,
+    version: &str,
+    now: &FunctionConfiguration,
+) -> Option<Error> {
+    (step(now.state()) == Step::GiveUp).then(|| {
+        let state = shown_state(now);
+        Error::ValidationFailed(format!(
+            "{function} version {version} is {state}; it will not become Active: publish another version"
+        ))
+    })
 }
 
 /// A version's state with Lambda's reason: `Pending (Creating: The function is being created.)`.
@@ -697,11 +741,6 @@ fn shown_state(now: &FunctionConfiguration) -> String {
 }
 
 fn settings(now: &FunctionConfiguration) -> RunSettings {
-    /// Lambda's own default.
-    const SECONDS: u64 = 3;
-    let seconds = now
-        .timeout()
-        .and_then(|seconds| u64::try_from(seconds).ok());
     let isolation = now
         .tenancy_config()
         .map(TenancyConfig::tenant_isolation_mode);
@@ -709,7 +748,7 @@ fn settings(now: &FunctionConfiguration) -> RunSettings {
     let is_json = logging.and_then(|logging| logging.log_format()) == Some(&LogFormat::Json);
     let level = logging.and_then(|logging| logging.system_log_level());
     RunSettings {
-        timeout: Duration::from_secs(seconds.unwrap_or(SECONDS)),
+        timeout: Duration::from_secs(timeout_seconds(now.timeout()).into()),
         isolates_tenants: isolation == Some(&TenantIsolationMode::PerTenant),
         hides_reports: is_json && level == Some(&SystemLogLevel::Warn),
     }
@@ -734,7 +773,16 @@ fn of_function(now: FunctionConfiguration) -> Configuration {
         now.last_modified,
         now.role,
         now.dead_letter_config,
+        now.timeout,
+        now.durable_config.as_ref(),
     )
+}
+
+fn timeout_seconds(told: Option<i32>) -> u32 {
+    /// Lambda's own default.
+    const SECONDS: u32 = 3;
+    told.and_then(|seconds| u32::try_from(seconds).ok())
+        .unwrap_or(SECONDS)
 }
 
 /// Whether a function's ARN names a version or an alias: `arn:aws:lambda:REGION:ACCOUNT:function:NAME:QUALIFIER`.
@@ -800,6 +848,7 @@ mod tests {
         orchestrator::HttpRequest,
     };
     use aws_smithy_types::body::SdkBody;
+    use serde_json::json;
 
     use super::*;
 
@@ -903,6 +952,9 @@ mod tests {
             if request.uri().contains("/invocations") {
                 self.invocations.fetch_add(1, Ordering::Relaxed);
                 (status, code, takes) = self.invoked;
+            } else if request.uri().ends_with("/versions") {
+                (status, code) = (400, "InvalidParameterValueException");
+                body = json!({"message": KMS}).to_string();
             } else {
                 let mut states = self.states.lock().expect("nobody panics with it");
                 let state = states[0];
@@ -910,7 +962,8 @@ mod tests {
                     states.remove(0);
                 }
                 body = format!(
-                    "{{\"Configuration\":{{\"State\":\"{state}\",\"StateReason\":\"So.\"}}}}"
+                    "{{\"Configuration\":{{\"State\":\"{state}\",\"StateReason\":\"So.\",\
+                     \"LastUpdateStatus\":\"Successful\",\"CodeSha256\":\"now\"}}}}"
                 );
             }
             let status = status.try_into().expect("it is a status");
@@ -923,6 +976,27 @@ mod tests {
                 Ok(answer)
             })
         }
+    }
+
+    /// What Lambda says where it may not use the key of a function's variables, as users have it on record.
+    const KMS: &str = "Lambda was unable to configure access to your environment variables because the KMS key is \
+                       invalid for CreateGrant. Please check your KMS key settings.";
+
+    #[tokio::test(start_paused = true)]
+    async fn reports_the_refusal_of_a_key_as_such() {
+        let publish = async |hash: &str| {
+            let latest =
+                Configuration::of(Some(hash.to_owned()), None, None, None, None, None, None);
+            let lambda = Lambda::new(&["Active"], (200, "", Duration::ZERO));
+            let published = lambda.functions().publish(&names().0, &latest).await;
+            published.expect_err("it is refused")
+        };
+        let Error::Refused(why) = publish("now").await else {
+            panic!("nobody changed $LATEST");
+        };
+        assert!(why.contains(KMS) && why.contains("KmsKeyArns"), "{why}");
+        let changed = publish("before").await;
+        assert!(matches!(changed, Error::ChangedOutside(_)), "{changed}");
     }
 
     fn names() -> (FunctionName, Version) {
@@ -950,6 +1024,8 @@ mod tests {
         for (status, code, later) in [
             (429, "TooManyRequestsException", true),
             (409, "SnapStartNotReadyException", true),
+            (409, "SnapStartRegenerationFailureException", true),
+            (400, "SnapStartException", false),
             (409, "CodeArtifactUserPendingException", true),
             (409, "ResourceConflictException", true),
             (502, "ResourceNotReadyException", true),
@@ -967,6 +1043,17 @@ mod tests {
             }
             assert_eq!(lambda.was_invoked(), 1, "{code}");
         }
+    }
+
+    #[test]
+    fn takes_only_an_active_version_for_one_that_can_serve() {
+        for word in State::values().iter().copied().chain(["New"]) {
+            let state = State::from(word);
+            let serves = step(Some(&state)) == Step::Serve;
+            assert_eq!(serves, word == "Active", "{word}");
+        }
+        assert_eq!(step(None), Step::Wait);
+        assert_eq!(step(Some(&State::ActiveNonInvocable)), Step::Wait);
     }
 
     async fn waited(lambda: &Lambda) -> Result<Readiness, Error> {

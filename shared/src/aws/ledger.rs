@@ -36,13 +36,17 @@ mod record;
 mod retention;
 mod rows;
 mod splitters;
+#[cfg(test)]
+mod table;
 mod wirings;
+mod write;
 
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::{
     Client,
-    operation::transact_write_items::builders::TransactWriteItemsFluentBuilder,
+    error::SdkError,
+    operation::transact_write_items::TransactWriteItemsError,
     types::{
         AttributeValue, Delete, KeysAndAttributes, Put, ReturnValue,
         ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
@@ -57,6 +61,7 @@ use self::rows::{
     Item, ONE, RUNNING, cancelled, contended, deployment, failed_condition, failed_first, instant,
     json, key, lock, n, parsed, percent, promoted, required, s, text, watched, write_put,
 };
+use self::write::write;
 use super::{
     classify::classify,
     lazy::{Lazy, lazy},
@@ -210,8 +215,8 @@ impl Ledger {
         }
         items.push(write_put(row));
         items.push(self.row_of_running(begin.execution, begin.application));
-        match self.transact(items).send().await {
-            Ok(_) => Ok(Began::Taken),
+        match self.transact(items).await {
+            Ok(()) => Ok(Began::Taken),
             Err(error) => {
                 let found =
                     cancelled(&error).ok_or_else(|| classify("taking the locks", &error))?;
@@ -303,8 +308,8 @@ impl Ledger {
                     .item("footprint", footprint.clone()),
             )
         }));
-        match self.transact(items).send().await {
-            Ok(_) => Ok(()),
+        match self.transact(items).await {
+            Ok(()) => Ok(()),
             Err(error) => Err(match cancelled(&error).as_deref() {
                 Some([]) => contended(),
                 Some([row, ..]) => told(Some(row)),
@@ -316,7 +321,7 @@ impl Ledger {
     /// Tells a deployment to go back to blue. The first reason stays. Returns its row as it then
     /// is, or none when it has ended, or never began.
     pub async fn tell_back(&self, execution: &str, why: &Why) -> Result<Option<Record>, Error> {
-        let told = self
+        let update = self
             .client
             .update_item()
             .table_name(&self.table)
@@ -329,10 +334,8 @@ impl Ledger {
             .expression_attribute_values(":inFlight", s(Status::InFlight.word()))
             .expression_attribute_values(":held", s(Status::Held.word()))
             .expression_attribute_values(":why", json(why))
-            .return_values(ReturnValue::AllNew)
-            .send()
-            .await;
-        match told {
+            .return_values(ReturnValue::AllNew);
+        match write(|| update.clone().send()).await {
             Ok(now) => now.attributes.as_ref().map(record).transpose(),
             Err(error) if failed_condition(&error).is_some() => Ok(None),
             Err(error) => Err(classify("telling the deployment to go back", &error)),
@@ -369,8 +372,8 @@ impl Ledger {
                 .map(|name| self.lock(name, &record.execution, &record.application, why.at)),
         );
         items.push(self.row_of_running(&record.execution, &record.application));
-        match self.transact(items).send().await {
-            Ok(_) => Ok(true),
+        match self.transact(items).await {
+            Ok(()) => Ok(true),
             Err(error) if failed_first(&error, 2) => Ok(false),
             Err(error) => Err(match cancelled(&error).as_deref() {
                 Some([]) => contended(),
@@ -466,8 +469,8 @@ impl Ledger {
         } else if record.retain_until.is_some() {
             items.push(self.close_retention(record));
         }
-        match self.transact(items).send().await {
-            Ok(_) => Ok(()),
+        match self.transact(items).await {
+            Ok(()) => Ok(()),
             Err(error) => Err(match cancelled(&error).as_deref() {
                 Some([]) => contended(),
                 Some([row, ..]) if row.contains_key("status") => {
@@ -629,10 +632,13 @@ impl Ledger {
         )
     }
 
-    fn transact(&self, items: Vec<TransactWriteItem>) -> TransactWriteItemsFluentBuilder {
-        self.client
-            .transact_write_items()
-            .set_transact_items(Some(items))
+    async fn transact(
+        &self,
+        items: Vec<TransactWriteItem>,
+    ) -> Result<(), SdkError<TransactWriteItemsError>> {
+        let transaction = self.client.transact_write_items();
+        let transaction = transaction.set_transact_items(Some(items));
+        write(|| transaction.clone().send()).await.map(drop)
     }
 
     fn put(&self, key: Item) -> aws_sdk_dynamodb::types::builders::PutBuilder {

@@ -1,17 +1,13 @@
 //! CloudWatch: alarm states and counts of each colour's requests.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    ops::Range,
-};
+mod alarms;
+
+use std::{collections::BTreeMap, ops::Range};
 
 use aws_sdk_cloudwatch::{
     Client,
     primitives::DateTime,
-    types::{
-        AlarmType, Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, StateValue,
-        StatusCode,
-    },
+    types::{Dimension, Metric, MetricDataQuery, MetricDataResult, MetricStat, StatusCode},
 };
 
 use chrono::TimeDelta;
@@ -23,11 +19,9 @@ use super::{
 use crate::{
     domain::{
         Timestamp,
-        check::{AlarmState, Reading},
         counts::{BluePast, Minute, PastShare},
         front_door::{Counted, Publisher},
         judge::Watch,
-        names::AlarmName,
     },
     error::Error,
 };
@@ -156,61 +150,6 @@ impl Metrics {
         Self {
             client: lazy(config, Client::new),
         }
-    }
-
-    /// The state of each alarm, metric and composite ones, in the order asked; one that does not
-    /// exist is [`AlarmState::Missing`]. Makes no call when none is asked for.
-    pub async fn alarms(&self, names: &[AlarmName]) -> Result<Vec<Reading>, Error> {
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
-        let answer = self
-            .client
-            .describe_alarms()
-            .set_alarm_names(Some(names.iter().map(ToString::to_string).collect()))
-            // Without both, composite alarms are silently left out (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DescribeAlarms.html).
-            .alarm_types(AlarmType::MetricAlarm)
-            .alarm_types(AlarmType::CompositeAlarm)
-            .max_records(100)
-            .send()
-            .await
-            .map_err(|error| classify("DescribeAlarms", &error))?;
-        let metric = answer.metric_alarms().iter().map(|a| {
-            (
-                a.alarm_name(),
-                (a.state_value(), a.state_transitioned_timestamp()),
-            )
-        });
-        let composite = answer.composite_alarms().iter().map(|a| {
-            (
-                a.alarm_name(),
-                (a.state_value(), a.state_transitioned_timestamp()),
-            )
-        });
-        let found: HashMap<_, _> = metric
-            .chain(composite)
-            .filter_map(|(name, state)| Some((name?, state)))
-            .collect();
-        Ok(names
-            .iter()
-            .map(|name| {
-                let seen = found.get(name.as_ref()).copied();
-                let state = match seen {
-                    None => AlarmState::Missing,
-                    Some((Some(StateValue::Ok), _)) => AlarmState::Ok,
-                    Some((Some(StateValue::Alarm), _)) => AlarmState::Alarm,
-                    Some(_) => AlarmState::InsufficientData,
-                };
-                let since = seen.and_then(|(_, since)| {
-                    Timestamp::from_timestamp(since?.secs(), since?.subsec_nanos())
-                });
-                Reading {
-                    name: name.clone(),
-                    state,
-                    since,
-                }
-            })
-            .collect())
     }
 
     /// What both colours did for each of `counted`, minute by minute, from the one that `watch` begins

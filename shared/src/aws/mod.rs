@@ -3,6 +3,7 @@
 
 pub mod aliases;
 pub mod artifacts;
+mod capacity;
 pub mod classify;
 pub mod executions;
 pub mod functions;

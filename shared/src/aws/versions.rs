@@ -17,6 +17,7 @@ use crate::{
         names::{AliasName, FunctionName, Version},
         policy::allowed,
         retention::{Because, Hold},
+        routing::Primary,
     },
     error::Error,
 };
@@ -89,10 +90,9 @@ impl Versions {
         let mut versions = Listed::default();
         for one in &listed {
             let text = one.version().unwrap_or_default();
-            if text == "$LATEST" {
+            let Primary::Version(version) = text.parse().map_err(|_| unreadable(text))? else {
                 continue;
-            }
-            let version: Version = text.parse().map_err(|_| unreadable(text))?;
+            };
             if one.durable_config().is_some() {
                 versions.durable.push(version.clone());
             }
@@ -119,8 +119,7 @@ impl Versions {
             let name = alias.name().unwrap_or_default();
             let name: AliasName = name.parse().map_err(|_| unreadable(name))?;
             let primary = alias.function_version().unwrap_or_default();
-            if primary != "$LATEST" {
-                let version = primary.parse().map_err(|_| unreadable(primary))?;
+            if let Primary::Version(version) = primary.parse().map_err(|_| unreadable(primary))? {
                 holds.push(Hold::on(&version, Because::Alias(name.clone())));
             }
             let routing = alias.routing_config();

@@ -1,50 +1,25 @@
 //! What one look means: alarms, and the judge's word on green's traffic.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Timestamp,
+    alarm::{AlarmState, Reading},
     analysis::Analysis,
-    counts::{FunctionSeries, Minute},
+    capacity::LeftBehind,
+    counts::{Counts, FunctionSeries, Minute},
     health::{self, Health},
     hook::{Heard, MAX_HEARD},
     judge::{self, Watch, judge},
     migration::Ran,
-    names::AlarmName,
+    names::{AlarmName, FunctionName},
     release::StepTaken,
     verdict::Verdict,
 };
 use crate::wire::request::OverrideFreeze;
-
-/// What CloudWatch says of an alarm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum AlarmState {
-    /// Within its threshold.
-    Ok,
-    /// Outside its threshold.
-    Alarm,
-    /// It cannot tell.
-    InsufficientData,
-    /// No alarm of this name exists: CloudWatch does not call that an error.
-    Missing,
-}
-
-/// One alarm's state.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Reading {
-    /// The alarm.
-    pub name: AlarmName,
-    /// Its state.
-    pub state: AlarmState,
-    /// Since when it is in this state, where CloudWatch says so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub since: Option<Timestamp>,
-}
 
 /// The numbers behind a verdict.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -54,7 +29,7 @@ pub struct Evidence {
     /// nothing did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<String>,
-    /// The watched alarms that are not OK.
+    /// The watched alarms that are not OK, and those whose OK proves nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alarms: Vec<Reading>,
     /// The health checks that are not known to be healthy.
@@ -63,6 +38,9 @@ pub struct Evidence {
     /// The judge's numbers, enough to check its arithmetic; none where green was not judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<judge::Evidence>,
+    /// Functions of a first release that nobody has called yet, so that there was nothing to judge.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uncalled: Vec<FunctionName>,
     /// What the judge's verdict rests on, where that is not each request's own routing by chance.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rests_on: Option<String>,
@@ -87,6 +65,9 @@ pub struct Evidence {
     /// What the user's hooks said in the end: the last ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Heard>,
+    /// After a rollback, the durable executions that began on green and still run there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub durable_executions: Vec<LeftBehind>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde wants a reference.
@@ -183,6 +164,8 @@ pub struct Look<'a> {
     pub series: &'a [FunctionSeries],
     /// Which of the minutes count.
     pub watch: Watch,
+    /// New functions of which a smoke test has passed.
+    pub smoke_tested: &'a [FunctionName],
     /// Whether every request is routed by itself, at random, by weight.
     pub routes_each_request: bool,
 }
@@ -204,15 +187,23 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
             of_alarm(reading, old)
         })
         .reduce(|worst, next| if next.0 > worst.0 { next } else { worst });
-    let judged =
-        (!look.series.is_empty()).then(|| judge(&analysis.judging(), look.series, look.watch));
+    let (uncalled, called): (Vec<_>, Vec<_>) = look
+        .series
+        .iter()
+        .partition(|series| is_uncalled(series, look.watch));
+    // As they are, where none is left out: a long release has many minutes.
+    let called = match uncalled.as_slice() {
+        [] => Cow::Borrowed(look.series),
+        [_, ..] => called.into_iter().cloned().collect(),
+    };
+    let judged = (!called.is_empty()).then(|| judge(&analysis.judging(), &called, look.watch));
     let shadow = analysis.shadow && judged.is_some();
 
     let mut evidence = Evidence {
         alarms: look
             .readings
             .iter()
-            .filter(|reading| reading.state != AlarmState::Ok)
+            .filter(|reading| !reading.is_proof())
             .cloned()
             .collect(),
         shadow,
@@ -220,6 +211,13 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
         ..Evidence::default()
     };
     let mut parts: Vec<Part> = alarms.into_iter().collect();
+    for series in uncalled {
+        let tested = look.smoke_tested.iter();
+        let tested = tested.clone().find(|name| name.as_ref() == series.function);
+        // First, so that with equal verdicts it is told.
+        parts.insert(0, of_uncalled(&series.function, tested.is_some()));
+        evidence.uncalled.extend(tested.cloned());
+    }
     for (verdict, found) in health::found(analysis, look.health) {
         let decided_by = match verdict {
             Verdict::Inconclusive if found.failures_in_a_row == 0 => "noData",
@@ -283,10 +281,40 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
 
 type Part = (Verdict, Option<String>, String);
 
+/// Whether nobody has called a function whose alias this release has made, as far as is known once a minute of the
+/// step has settled.
+fn is_uncalled(series: &FunctionSeries, watch: Watch) -> bool {
+    let settled = |minute: &&Minute| minute.start <= watch.through;
+    let none = |minute: &Minute| minute.green == Counts::default();
+    let mut minutes = series.minutes.iter().filter(settled);
+    series.is_new && watch.from <= watch.through && minutes.all(none)
+}
+
+/// Without callers a smoke test is all that can speak for a version. Where there is none, nothing does.
+fn of_uncalled(function: &str, tested: bool) -> Part {
+    if tested {
+        let reason = format!("{function}: nobody calls it yet, so there was nothing to judge");
+        return (Verdict::Healthy, None, reason);
+    }
+    (
+        Verdict::Inconclusive,
+        Some("noData".to_owned()),
+        format!(
+            "{function}: nobody calls it yet, and no smoke test has shown that it works; give functions[].smokeTests, \
+             or send it requests"
+        ),
+    )
+}
+
 fn of_alarm(reading: &Reading, old: bool) -> Part {
     let name = &reading.name;
     let (verdict, decided_by, reason) = match reading.state {
-        AlarmState::Ok => (Verdict::Healthy, None, String::new()),
+        AlarmState::Ok if reading.is_proof() => (Verdict::Healthy, None, String::new()),
+        AlarmState::Ok => (
+            Verdict::Inconclusive,
+            Some("noData"),
+            format!("alarm {name} is {}", reading.shown()),
+        ),
         AlarmState::Alarm if old => (Verdict::Healthy, None, String::new()),
         AlarmState::Alarm => (
             Verdict::Unhealthy,
@@ -296,12 +324,23 @@ fn of_alarm(reading: &Reading, old: bool) -> Part {
         AlarmState::InsufficientData => (
             Verdict::Inconclusive,
             Some("noData"),
-            format!("alarm {name} has INSUFFICIENT_DATA: it cannot say that all is well"),
+            format!(
+                "alarm {name} has INSUFFICIENT_DATA: {}",
+                reading
+                    .unproven
+                    .as_deref()
+                    .unwrap_or("it cannot say that all is well")
+            ),
         ),
         AlarmState::Missing => (
             Verdict::Inconclusive,
             Some("noData"),
             format!("alarm {name} no longer exists"),
+        ),
+        AlarmState::UnknownKind => (
+            Verdict::Inconclusive,
+            Some("noData"),
+            format!("alarm {name} is of a kind that Crossfade does not know"),
         ),
     };
     (verdict, decided_by.map(str::to_owned), reason)
@@ -367,18 +406,30 @@ mod parts;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::counts::Counts;
 
     fn name() -> AlarmName {
         AlarmName::try_from("chat-5xx".to_owned()).unwrap()
     }
 
     fn reading(state: AlarmState, since: Option<&str>) -> Reading {
-        Reading {
-            name: name(),
-            state,
-            since: since.map(|t| t.parse().unwrap()),
-        }
+        Reading::of(name(), state, since.map(|t| t.parse().unwrap()))
+    }
+
+    #[test]
+    fn an_ok_that_proves_nothing_passes_no_bake() {
+        let unproven = Reading {
+            unproven: Some("it warms up until noon".into()),
+            ..reading(AlarmState::Ok, None)
+        };
+        let quiet = reading(AlarmState::Ok, None);
+        let found = found(&Analysis::default(), &[quiet, unproven.clone()], &[], &[]);
+        assert_eq!(found.verdict, Verdict::Inconclusive);
+        assert_eq!(
+            found.reason,
+            "alarm chat-5xx is OK, which proves nothing: it warms up until noon"
+        );
+        assert_eq!(found.evidence.decided_by.as_deref(), Some("noData"));
+        assert_eq!(found.evidence.alarms, [unproven]);
     }
 
     fn series(invocations: u64, errors: u64) -> Vec<FunctionSeries> {
@@ -399,6 +450,7 @@ mod tests {
                 green,
                 green_p99_ms: Some(40),
             }],
+            is_new: false,
             past: None,
         }]
     }
@@ -422,6 +474,7 @@ mod tests {
                     from: 0,
                     through: 0,
                 },
+                smoke_tested: &[FunctionName::try_from("chat".to_owned()).unwrap()],
                 routes_each_request: true,
             },
         )
@@ -491,6 +544,7 @@ mod tests {
                         from: 0,
                         through: 0,
                     },
+                    smoke_tested: &[],
                     routes_each_request: true,
                 },
             );
@@ -541,6 +595,105 @@ mod tests {
     #[test]
     fn green_without_weight_or_bake_is_not_judged_by_its_traffic() {
         assert_eq!(verdict(&[], &[]), Verdict::Healthy);
+    }
+
+    fn uncalled(function: &str) -> FunctionSeries {
+        FunctionSeries {
+            function: function.into(),
+            is_new: true,
+            ..FunctionSeries::default()
+        }
+    }
+
+    #[test]
+    fn goes_on_without_callers_of_a_first_release_that_a_smoke_test_speaks_for() {
+        let quiet = found(
+            &Analysis::default(),
+            &[reading(AlarmState::Ok, None)],
+            &[],
+            &[uncalled("chat")],
+        );
+        assert_eq!(
+            (quiet.verdict, quiet.early_proceed),
+            (Verdict::Healthy, false)
+        );
+        assert_eq!(quiet.evidence.uncalled.len(), 1);
+        assert!(
+            quiet.reason.starts_with("chat: nobody calls it yet"),
+            "{}",
+            quiet.reason
+        );
+        let fired = found(
+            &Analysis::default(),
+            &[reading(AlarmState::Alarm, None)],
+            &[],
+            &[uncalled("chat")],
+        );
+        assert_eq!(fired.verdict, Verdict::Unhealthy);
+        let untested = found(&Analysis::default(), &[], &[], &[uncalled("orders")]);
+        assert_eq!(untested.verdict, Verdict::Inconclusive);
+        assert!(
+            untested.reason.contains("no smoke test"),
+            "{}",
+            untested.reason
+        );
+        let mut known = uncalled("chat");
+        known.is_new = false;
+        assert_eq!(
+            verdict(&[], &[known]),
+            Verdict::Inconclusive,
+            "silence where there were callers"
+        );
+    }
+
+    #[test]
+    fn judges_a_first_release_by_its_callers_where_it_has_any() {
+        let mut series = series(100, 60);
+        series[0].is_new = true;
+        series[0].minutes[0].blue = Counts::default();
+        let analysis =
+            serde_json::from_value(serde_json::json!({"maxErrorRatePercent": 5})).unwrap();
+        assert_eq!(
+            found(&analysis, &[], &[], &series).verdict,
+            Verdict::Unhealthy
+        );
+        // One that nobody calls speaks neither for nor against the others.
+        series.push(uncalled("chat"));
+        assert_eq!(
+            found(&analysis, &[], &[], &series).verdict,
+            Verdict::Unhealthy
+        );
+        assert_eq!(
+            verdict(&[], &[self::series(100, 0).remove(0), uncalled("chat")]),
+            Verdict::Healthy
+        );
+    }
+
+    #[test]
+    fn does_not_take_a_minute_that_has_not_settled_for_silence() {
+        let watch = Watch {
+            from: 60,
+            through: 0,
+        };
+        assert!(!is_uncalled(&uncalled("chat"), watch));
+        assert!(is_uncalled(
+            &uncalled("chat"),
+            Watch {
+                from: 0,
+                through: 0
+            }
+        ));
+        let late = FunctionSeries {
+            minutes: series(1, 0)[0].minutes.clone(),
+            ..uncalled("chat")
+        };
+        assert!(!is_uncalled(
+            &late,
+            Watch {
+                from: 0,
+                through: 0
+            }
+        ));
     }
 
     #[test]

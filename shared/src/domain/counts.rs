@@ -57,6 +57,9 @@ pub struct FunctionSeries {
     pub function: String,
     /// Minutes in any order; of two with the same start, the later in the list counts.
     pub minutes: Vec<Minute>,
+    /// Whether the release has made its alias, so that nobody may call it yet.
+    #[serde(default)]
+    pub is_new: bool,
     /// What blue showed before the release; absent when it was never read or there was nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub past: Option<BluePast>,

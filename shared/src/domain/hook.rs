@@ -5,10 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{migration::kept, names::Callee, weight::Weight};
+use super::{budget::Pace, migration::kept, names::Callee, weight::Weight};
 pub use crate::wire::request::{HookRequest, Hooks, MAX_CALL_SECONDS};
 
-/// How long is waited before a hook that is in progress is asked again, where it does not say, seconds.
+/// How long is waited before a hook that is in progress is asked again, where it does not say, seconds. Longer where
+/// it would be asked too often: see [`Pace`].
 const CALL_BACK_SECONDS: u32 = 30;
 
 /// How many hooks' answers are kept, the last ones.
@@ -77,6 +78,9 @@ pub struct HookRun {
     pub waited_seconds: u32,
     /// How long is waited before it is asked again, seconds.
     pub wait_seconds: u32,
+    /// How long that is at the least, seconds.
+    #[serde(default)]
+    pub least_wait_seconds: u32,
 }
 
 /// What a hook said in the end, as it is on record.
@@ -131,7 +135,7 @@ pub enum Said {
 impl HookRun {
     /// A hook that has not been asked yet.
     #[must_use]
-    pub fn due(point: HookPoint, hook: &HookRequest) -> Self {
+    pub fn due(point: HookPoint, hook: &HookRequest, pace: &Pace) -> Self {
         Self {
             point,
             function_name: hook.function_name.clone(),
@@ -140,6 +144,7 @@ impl HookRun {
             asked: 0,
             waited_seconds: 0,
             wait_seconds: 0,
+            least_wait_seconds: pace.call_every_seconds(hook),
         }
     }
 
@@ -180,7 +185,9 @@ impl HookRun {
                 Ok((status, delay)) => {
                     let left = self.timeout_seconds.saturating_sub(self.waited_seconds);
                     self.wait_seconds = match status {
-                        HookStatus::InProgress => delay.clamp(1, left.max(1)),
+                        HookStatus::InProgress => {
+                            delay.max(self.least_wait_seconds).clamp(1, left.max(1))
+                        }
                         HookStatus::Due | HookStatus::Succeeded | HookStatus::Failed => 0,
                     };
                     let why = (status == HookStatus::Failed).then(|| "it says so".to_owned());
@@ -258,12 +265,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::budget::tests::request;
 
     fn run(timeout_seconds: u32) -> HookRun {
         let hook = json!({"functionName": "chat-hook", "timeoutSeconds": timeout_seconds});
+        let pace = request(json!({"hooks": {"afterShift": hook}})).pace();
         HookRun::due(
             HookPoint::AfterShift,
             &serde_json::from_value(hook).unwrap(),
+            &pace,
         )
     }
 

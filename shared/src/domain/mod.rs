@@ -3,10 +3,13 @@
 //! Nothing here may be async, read a clock, draw at random, log, or know AWS.
 
 pub mod admission;
+pub mod alarm;
 pub mod analysis;
 pub mod answer;
 pub mod approval;
 pub mod bounds;
+pub mod budget;
+pub mod capacity;
 pub mod check;
 pub mod counts;
 pub mod decision;

@@ -159,7 +159,7 @@ impl PartialOrd for Version {
     }
 }
 
-/// A CloudWatch alarm's name, metric or composite: 1 to 255 characters, none of them a control
+/// A CloudWatch alarm's name, of any kind: 1 to 255 characters, none of them a control
 /// character. The name, not the ARN.
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,

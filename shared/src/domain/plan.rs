@@ -197,6 +197,13 @@ impl Plan {
         self.approve_before.is_some() && self.step(index).map(|s| s.weight) == self.approve_before
     }
 
+    /// Returns the index of the last step in which green is judged: it has traffic, and a bake.
+    #[must_use]
+    pub fn last_judged(&self) -> Option<usize> {
+        let judged = |step: &Step| step.weight > Weight::ZERO && step.bake_seconds > 0;
+        self.steps.iter().rposition(judged)
+    }
+
     /// The longest bake of any step, in seconds.
     #[must_use]
     pub fn longest_bake_seconds(&self) -> u32 {

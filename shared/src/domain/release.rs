@@ -9,6 +9,7 @@ use super::{
     Timestamp,
     analysis::{Analysis, OnHoldTimeout},
     approval::{Answer, Answered, Approval, Verb, Wish, Word, lenient},
+    budget::{Load, Pace},
     check::{Evidence, Finding},
     counts::BluePast,
     decision::{Bake, Decision, Next, decide},
@@ -18,7 +19,7 @@ use super::{
     migration::{AfterRollback, Migration, Phase},
     names::{AliasName, Application, FunctionName, Version},
     plan::{Plan, Step},
-    routing::{Revision, Routing},
+    routing::{Alias, Revision, Routing},
     verdict::Verdict,
     weight::Weight,
 };
@@ -53,6 +54,12 @@ pub struct Target {
     pub green_version: Version,
     /// The alias's revision after our last write or reading of it; none while it does not exist.
     pub revision_id: Option<Revision>,
+    /// How many executions stand ready for the alias, where it splits the traffic: Lambda hands them over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provisioned: Option<u32>,
+    /// Whether green runs durable executions.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_durable: bool,
 }
 
 impl Target {
@@ -69,10 +76,20 @@ impl Target {
         }
     }
 
+    /// Whether an alias has both versions, one as its own and the other with a share.
+    #[must_use]
+    pub fn is_between(&self, seen: &Alias) -> bool {
+        let (Some(blue), green) = (&self.blue_version, &self.green_version) else {
+            return false;
+        };
+        seen.kept_by(blue, green).is_some() || seen.kept_by(green, blue).is_some()
+    }
+
     /// Where its requests are counted.
     ///
     /// An alias with weights counts each version's by `ExecutedVersion`. Whether these numbers exist
-    /// while it has none is not documented, so its past is read by the alias alone.
+    /// while it has none is not documented, so its past is read by the alias alone, and so is a
+    /// green that has all of an alias's traffic from the beginning.
     #[must_use]
     pub fn counted(&self) -> Counted {
         let function = self.function_name.as_ref();
@@ -94,12 +111,14 @@ impl Target {
                     dimensions.push(("ExecutedVersion", version.to_string()));
                     dimensions
                 };
-                let blue = self.blue_version.as_ref();
-                (
-                    blue.map(version),
-                    version(&self.green_version),
-                    blue.map(|_| alias.clone()),
-                )
+                match &self.blue_version {
+                    Some(blue) => (
+                        Some(version(blue)),
+                        version(&self.green_version),
+                        Some(alias.clone()),
+                    ),
+                    None => (None, alias, None),
+                }
             }
         };
         Counted {
@@ -109,6 +128,12 @@ impl Target {
             green,
             past,
         }
+    }
+
+    /// Whether its alias was made by this release: it can have had no caller before.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.called_as.is_none() && self.blue_version.is_none()
     }
 
     /// Every state that a deployment with this plan can have put the alias in.
@@ -206,16 +231,40 @@ pub struct Propagation {
 pub const FROZEN: &str = "traffic stays as it is, for blue cannot work with what the migration has changed \
      (afterRollback: freeze)";
 
-/// How often Route 53 is asked whether a change is in force, seconds: usually it is within 60, and an
-/// account has five requests a second for everything (<https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/DNSLimitations.html>).
+/// How often Route 53 is asked at first whether a change is in force, seconds: an account has five requests a second
+/// for everything.
 pub const IN_SYNC_CHECK_SECONDS: u32 = 10;
 
-/// How long a change takes to be in force as a rule, seconds, where Route 53 cannot be asked (<https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/DNSLimitations.html>).
+/// How long a change takes to be in force as a rule, seconds. What takes longer is asked about less and less often.
+/// Where Route 53 cannot be asked, this long is waited
+/// (<https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/DNSLimitations.html>).
 pub const IN_SYNC_USUAL_SECONDS: u32 = 60;
 
 /// How long a change may take to be in force before the release is given up, seconds: the SDK's own
 /// waiter's limit.
 pub const IN_SYNC_LIMIT_SECONDS: u32 = 1800;
+
+/// Returns how long is waited before Route 53 is asked again, seconds, once a change has been waited for so long: it
+/// may become twice as long.
+fn next_sync_check(waited_seconds: u32) -> u32 {
+    let next = if waited_seconds < IN_SYNC_USUAL_SECONDS {
+        IN_SYNC_CHECK_SECONDS
+    } else {
+        waited_seconds
+    };
+    next.min(IN_SYNC_LIMIT_SECONDS.saturating_sub(waited_seconds))
+}
+
+/// Returns how many turns a shift is followed, at most: until it is in force, and one for resolvers to forget.
+#[must_use]
+pub fn sync_turns() -> u32 {
+    let (mut turns, mut waited) = (1, 0);
+    while waited < IN_SYNC_LIMIT_SECONDS {
+        waited += next_sync_check(waited);
+        turns += 1;
+    }
+    turns
+}
 
 /// A step that was taken, for the record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -303,6 +352,13 @@ pub struct Release {
     /// them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<FunctionName>,
+    /// How long one invocation of green may take, seconds: the longest of the functions' timeouts. 0 where that is
+    /// not known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub slowest_seconds: u32,
+    /// Functions without a blue of which a smoke test has passed: green need not be called to be kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub smoke_tested: Vec<FunctionName>,
     /// What each function's blue showed before the release, read once; nothing of one without a blue.
     /// Not part of the targets: it is for judging, and a rollback should carry no more than it needs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -367,7 +423,7 @@ pub struct Release {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// The numbers behind the last verdict.
-    #[serde(default, skip_serializing_if = "Evidence::is_empty")]
+    #[serde(default)]
     pub evidence: Evidence,
     /// What people answered so far.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -378,6 +434,9 @@ pub struct Release {
     /// That nobody answered an approval, which the state machine has put here.
     #[serde(default, skip_serializing)]
     pub unanswered: Option<serde_json::Value>,
+    /// That nobody answered a hold, which the state machine has put here.
+    #[serde(default, skip_serializing)]
+    pub hold_expired: Option<serde_json::Value>,
     /// The answer to a hold, which the state machine has put here.
     #[serde(default, deserialize_with = "lenient", skip_serializing)]
     pub answer: Option<Answer>,
@@ -433,7 +492,7 @@ impl Release {
     pub fn next_hook(&self) -> Option<HookRun> {
         let before = || {
             let hook = self.hooks.before_shift.as_ref()?;
-            Some(HookRun::due(HookPoint::BeforeShift, hook))
+            Some(HookRun::due(HookPoint::BeforeShift, hook, &self.pace()))
         };
         self.hook.clone().filter(HookRun::is_open).or_else(before)
     }
@@ -453,8 +512,8 @@ impl Release {
     /// Takes in that the hook that was asked has succeeded: after a shift, the bake begins.
     pub fn hook_has_passed(&mut self) {
         let after = |run: &HookRun| run.point == HookPoint::AfterShift;
-        if let (true, Some(step)) = (self.hook.as_ref().is_some_and(after), self.step()) {
-            self.position.wait_seconds = self.bake(step).next_wait();
+        if let (true, Some(bake)) = (self.hook.as_ref().is_some_and(after), self.bake()) {
+            self.position.wait_seconds = bake.next_wait();
         }
     }
 
@@ -470,14 +529,41 @@ impl Release {
         self.plan.step(self.position.step)
     }
 
-    /// How far the present step's bake has come.
+    fn load(&self) -> Load<'_> {
+        Load {
+            plan: &self.plan,
+            analysis: &self.analysis,
+            hooks: &self.hooks,
+            follows_dns: matches!(self.traffic, FrontDoor::Route53(_)),
+            slowest_seconds: self.slowest_seconds,
+        }
+    }
+
+    /// Returns how often it is looked at and its hooks are called.
     #[must_use]
-    pub fn bake(&self, step: Step) -> Bake {
-        Bake {
-            planned_seconds: step.bake_seconds,
+    pub fn pace(&self) -> Pace {
+        Pace::of(&self.load())
+    }
+
+    /// How far the present step's bake has come; none past the end of the plan.
+    #[must_use]
+    pub fn bake(&self) -> Option<Bake> {
+        let bounds = self.load().bounds(self.position.step)?;
+        Some(Bake {
+            planned_seconds: bounds.planned_seconds,
             waited_seconds: self.position.waited_seconds,
-            max_seconds: self.analysis.longest_bake_seconds(step),
-            check_every_seconds: self.analysis.look_every_seconds(),
+            max_seconds: bounds.longest_seconds,
+            check_every_seconds: self.pace().look_every_seconds,
+        })
+    }
+
+    /// Returns how long the present step bakes at the least, seconds, whatever ends it early: until the invocations
+    /// of its beginning are counted, where green is not judged any more after it.
+    fn least_bake_seconds(&self) -> u32 {
+        if self.plan.last_judged() == Some(self.position.step) {
+            self.analysis.counted_after_seconds(self.slowest_seconds)
+        } else {
+            0
         }
     }
 
@@ -485,7 +571,14 @@ impl Release {
     #[must_use]
     pub fn has_baked(&self) -> bool {
         let waited = self.position.waited_seconds + self.position.wait_seconds;
-        self.step().is_none_or(|step| waited >= step.bake_seconds)
+        self.bake()
+            .is_none_or(|bake| waited >= bake.planned_seconds)
+    }
+
+    /// Whether it is looked at less often than the request asks for.
+    #[must_use]
+    pub fn is_looked_at_rarely(&self) -> bool {
+        self.pace().look_every_seconds > self.analysis.look_every_seconds()
     }
 
     /// What comes after the present step.
@@ -581,27 +674,26 @@ impl Release {
             step: self.position.step,
             ..Position::default()
         };
-        let after = self.hooks.after_shift.as_ref();
-        self.hook = after.map(|hook| HookRun::due(HookPoint::AfterShift, hook));
+        let (after, pace) = (self.hooks.after_shift.as_ref(), self.pace());
+        self.hook = after.map(|hook| HookRun::due(HookPoint::AfterShift, hook, &pace));
         (self.position.wait_seconds, self.propagation) = match in_force {
-            InForce::AtOnce => (self.first_wait(step), None),
+            InForce::AtOnce => (self.first_wait(), None),
             InForce::Later(change_id) => {
                 let waited_seconds = 0;
                 let propagation = Propagation {
                     change_id,
                     waited_seconds,
                 };
-                (IN_SYNC_CHECK_SECONDS, Some(propagation))
+                (next_sync_check(waited_seconds), Some(propagation))
             }
         };
     }
 
     /// How long is waited before a step is looked at first, seconds: not at all while a hook is due.
-    fn first_wait(&self, step: Step) -> u32 {
-        if self.is_hook_due() {
-            0
-        } else {
-            self.bake(step).next_wait()
+    fn first_wait(&self) -> u32 {
+        match self.bake() {
+            Some(bake) if !self.is_hook_due() => bake.next_wait(),
+            Some(_) | None => 0,
         }
     }
 
@@ -614,7 +706,9 @@ impl Release {
     /// Takes in whether the last change is in force, and what the alarms say meanwhile. Once it is,
     /// resolvers are given time to forget the old answer, and then the bake begins.
     pub fn followed(&mut self, in_sync: bool, alarms: Finding, now: Timestamp) {
-        let Some(step) = self.step() else { return };
+        if self.step().is_none() {
+            return;
+        }
         self.reason = alarms.reason;
         self.evidence = std::mem::take(&mut self.evidence).followed_by(alarms.evidence);
         let waited = self.propagation.as_mut().map(|propagation| {
@@ -632,7 +726,7 @@ impl Release {
                 self.evidence.decided_by = Some("notInSync".into());
                 (Decision::RollBack, 0)
             }
-            Some(_) if !in_sync => (Decision::AwaitDns, IN_SYNC_CHECK_SECONDS),
+            Some(waited) if !in_sync => (Decision::AwaitDns, next_sync_check(waited)),
             Some(_) if lead_seconds > 0 => {
                 self.propagation = None;
                 self.position.lead_seconds = lead_seconds;
@@ -644,13 +738,33 @@ impl Release {
                 if let Some(taken) = self.steps.last_mut() {
                     taken.in_force_at = Some(now);
                 }
-                (Decision::BakeOn, self.first_wait(step))
+                (Decision::BakeOn, self.first_wait())
             }
         };
         self.position.wait_seconds = wait_seconds;
         self.decision = Some(decision);
         if decision == Decision::RollBack && self.is_frozen() {
             self.hold_frozen(Decision::BakeOn);
+        }
+    }
+
+    /// Notes that functions were not judged, because nobody has called them.
+    fn warn_of_uncalled(&mut self, uncalled: &[FunctionName]) {
+        for target in &self.functions {
+            let Some(alias) = target
+                .alias
+                .as_ref()
+                .filter(|_| uncalled.contains(&target.function_name))
+            else {
+                continue;
+            };
+            let warning = format!(
+                "{}: nobody calls alias {alias} yet, so nothing but its smoke tests and the alarms speaks for version {}",
+                target.function_name, target.green_version
+            );
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
         }
     }
 
@@ -664,11 +778,11 @@ impl Release {
     /// Takes in what a look at the present step found: the verdict and its numbers, the decision on
     /// them, and where the release then is in its plan.
     pub fn take_in(&mut self, found: Finding, now: Timestamp) {
-        let Some(step) = self.step() else { return };
         self.position.waited_seconds += self.position.wait_seconds;
-        let mut bake = self.bake(step);
+        let Some(mut bake) = self.bake() else { return };
         if found.early_proceed && self.analysis.early_proceed {
-            bake.planned_seconds = bake.planned_seconds.min(bake.waited_seconds);
+            let early = bake.waited_seconds.max(self.least_bake_seconds());
+            bake.planned_seconds = bake.planned_seconds.min(early);
         }
         let mut decided = decide(
             found.verdict,
@@ -679,6 +793,12 @@ impl Release {
         let frozen = decided.decision == Decision::RollBack && self.is_frozen();
         if frozen {
             decided.decision = Decision::Hold;
+        }
+        if matches!(
+            decided.decision,
+            Decision::Shift | Decision::Ask | Decision::Promote
+        ) {
+            self.warn_of_uncalled(&found.evidence.uncalled);
         }
 
         if let Some(taken) = self.steps.last_mut() {
@@ -840,9 +960,13 @@ mod tests {
         let mut alarmed = release.clone();
         alarmed.followed(false, found(Verdict::Unhealthy), now());
         assert_eq!(alarmed.decision, Some(Decision::RollBack));
-        for _ in 0..IN_SYNC_LIMIT_SECONDS / IN_SYNC_CHECK_SECONDS {
+        let mut waits = Vec::new();
+        while release.decision != Some(Decision::RollBack) {
+            waits.push(release.position.wait_seconds);
             release.followed(false, found(Verdict::Healthy), now());
         }
+        assert_eq!(waits, [10, 10, 10, 10, 10, 10, 60, 120, 240, 480, 840]);
+        assert_eq!(u32::try_from(waits.len()).unwrap() + 1, sync_turns());
         assert_eq!(release.decision, Some(Decision::RollBack));
         assert_eq!(release.evidence.decided_by.as_deref(), Some("notInSync"));
     }

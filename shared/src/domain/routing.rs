@@ -4,7 +4,7 @@
 //! for a change, so that a repeat after a lost answer is free; and it refuses to write over a state
 //! that this deployment cannot have produced.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,14 +21,40 @@ pub struct Revision(pub String);
 pub enum Primary {
     /// The unpublished code, which can change under the alias and takes no weights.
     Latest,
+    /// Managed Instances' published copy of it, which can change under the alias as well, and has no number.
+    LatestPublished,
     /// A published version.
     Version(Version),
+}
+
+impl Primary {
+    /// Returns the published version that it is, if it is one.
+    #[must_use]
+    pub fn version(&self) -> Option<&Version> {
+        match self {
+            Self::Version(version) => Some(version),
+            Self::Latest | Self::LatestPublished => None,
+        }
+    }
+}
+
+impl FromStr for Primary {
+    type Err = <Version as FromStr>::Err;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "$LATEST" => Ok(Self::Latest),
+            "$LATEST.PUBLISHED" => Ok(Self::LatestPublished),
+            number => number.parse().map(Self::Version),
+        }
+    }
 }
 
 impl fmt::Display for Primary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Latest => f.write_str("$LATEST"),
+            Self::LatestPublished => f.write_str("$LATEST.PUBLISHED"),
             Self::Version(version) => version.fmt(f),
         }
     }
@@ -53,6 +79,19 @@ impl Alias {
         self.additional
             .as_ref()
             .is_some_and(|(_, share)| *share > 0.0)
+    }
+
+    /// Whether the alias's own version is this one, whoever else has a share.
+    #[must_use]
+    pub fn is_on(&self, version: &Version) -> bool {
+        self.primary == Primary::Version(version.clone())
+    }
+
+    /// The share that a former version keeps of an alias that has moved to `version`.
+    #[must_use]
+    pub fn kept_by(&self, former: &Version, version: &Version) -> Option<f64> {
+        let (other, share) = self.additional.as_ref()?;
+        (self.is_on(version) && other == former && *share > 0.0).then_some(*share)
     }
 
     /// Whether the alias routes exactly so.
@@ -238,6 +277,21 @@ mod tests {
             None,
         )
         .unwrap()
+    }
+
+    #[test]
+    fn a_former_version_keeps_a_share_of_an_alias_that_has_moved() {
+        let (one, two) = (version("1"), version("2"));
+        assert_eq!(alias("2", Some(("1", 0.5))).kept_by(&one, &two), Some(0.5));
+        for seen in [
+            alias("2", None),
+            alias("2", Some(("1", 0.0))),
+            alias("2", Some(("3", 0.5))),
+            alias("1", Some(("2", 0.5))),
+            alias("3", Some(("1", 0.5))),
+        ] {
+            assert_eq!(seen.kept_by(&one, &two), None, "{seen}");
+        }
     }
 
     #[test]

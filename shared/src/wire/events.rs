@@ -17,7 +17,7 @@ use crate::{
 /// An event that a rule of the stack delivers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
-    /// "CloudWatch Alarm State Change" into ALARM.
+    /// "CloudWatch Alarm State Change" into ALARM, of an alarm of any kind, muted or not.
     AlarmFired {
         /// The alarm.
         name: AlarmName,
@@ -158,6 +158,7 @@ struct AlarmDetail {
 #[derive(Debug, Deserialize, Serialize)]
 struct AlarmDetailState {
     value: String,
+    /// A PromQL alarm's event may have none.
     #[serde(default)]
     reason: Option<String>,
 }
@@ -204,9 +205,12 @@ impl Event {
             .time
             .ok_or_else(|| Error::InvalidRequest("the event has no time".into()))?;
         match (event.source.as_str(), event.detail_type.as_str()) {
-            ("aws.cloudwatch", "CloudWatch Alarm State Change") => {
+            // One series of an alarm. The alarm's own event says when the first one fires.
+            ("aws.cloudwatch", "CloudWatch Alarm Contributor State Change") => Ok(Self::Other),
+            // What the event of a log alarm is called, and what its ARN has before the name, is not documented.
+            ("aws.cloudwatch", kind) if kind.starts_with("CloudWatch") => {
                 let detail: AlarmDetail = read(event.detail)?;
-                let name = format!(":alarm:{}", detail.alarm_name);
+                let name = format!("alarm:{}", detail.alarm_name);
                 if let Some(other) = event
                     .resources
                     .iter()
@@ -221,7 +225,10 @@ impl Event {
                 Ok(if detail.state.value == "ALARM" {
                     Self::AlarmFired {
                         name: detail.alarm_name,
-                        reason: detail.state.reason.unwrap_or_default(),
+                        reason: detail
+                            .state
+                            .reason
+                            .unwrap_or_else(|| "no reason given".into()),
                         time,
                     }
                 } else {
@@ -321,6 +328,29 @@ mod tests {
         }
         assert_eq!(parse(alarm("OK")), Ok(Event::Other));
         assert_eq!(parse(alarm("INSUFFICIENT_DATA")), Ok(Event::Other));
+    }
+
+    #[test]
+    fn an_alarm_of_any_kind_counts_muted_or_not() {
+        let fires = |event: Value| match parse(event) {
+            Ok(Event::AlarmFired { reason, .. }) => reason,
+            other => panic!("{other:?}"),
+        };
+        let mut event = alarm("ALARM");
+        event["detail"]["state"]["reason"] = Value::Null;
+        event["detail"]["muteDetail"] = json!({"mutedBy": "arn", "muteWindowStart": "2026-01-01"});
+        assert_eq!(fires(event.clone()), "no reason given");
+        event["detail"]["state"]
+            .as_object_mut()
+            .unwrap()
+            .remove("reason");
+        assert_eq!(fires(event.clone()), "no reason given");
+        event["detail-type"] = json!("CloudWatch Log Alarm State Change");
+        let arn = event["resources"][0].as_str().unwrap();
+        event["resources"][0] = json!(arn.replace(":alarm:", ":log-alarm:"));
+        assert_eq!(fires(event.clone()), "no reason given");
+        event["detail-type"] = json!("CloudWatch Alarm Contributor State Change");
+        assert_eq!(parse(event), Ok(Event::Other));
     }
 
     #[test]

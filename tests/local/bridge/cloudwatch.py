@@ -21,7 +21,7 @@ from ministack.services import cloudwatch as cw
 from ministack.services import eventbridge
 from ministack.services.cloudformation import provisioners
 
-from . import metric_math
+from . import alarm_kinds, metric_math
 from .metrics import Key, Store, dimensions_of, statistic, statistic_is_known
 
 logger = logging.getLogger("bridge.cloudwatch")
@@ -32,7 +32,14 @@ EVALUATE_EVERY_SECONDS = 0.5
 SET_STATE_HOLD_SECONDS = 10.0
 """How long SetAlarmState stands before data may overrule it: AWS evaluates once a period."""
 
-MANAGED_FIELDS = ("Metrics", "EvaluateLowSampleCountPercentile", "ThresholdMetricId")
+MANAGED_FIELDS = (
+    "Metrics",
+    "EvaluateLowSampleCountPercentile",
+    "ThresholdMetricId",
+    "EvaluationCriteria",
+    "EvaluationInterval",
+    "WarmUpConfiguration",
+)
 _SET_AT = "_set_at"
 _SET_BY_HAND = "_set_by_hand"
 _last_state: dict[tuple[str, str, str], dict[str, Any]] = {}
@@ -242,7 +249,7 @@ def _put_metric_alarm(data: dict[str, Any]) -> dict[str, Any]:
         shown = [q for q in metrics if not _is_false(q.get("ReturnData"))]
         if len(shown) != 1:
             raise Refused("ValidationError", "Exactly one element of the metrics list should return data.")
-    elif not data.get("MetricName"):
+    elif not data.get("MetricName") and not data.get("EvaluationCriteria"):
         raise Refused("ValidationError", "Either MetricName or Metrics must be given.")
     before = cw._alarms.get(name)
     _call(cw._put_metric_alarm_of_ministack, data)
@@ -255,6 +262,7 @@ def _put_metric_alarm(data: dict[str, Any]) -> dict[str, Any]:
             alarm.pop(field, None)
     elif data.get("ExtendedStatistic"):
         alarm.pop("Statistic", None)
+    alarm_kinds.finish_metric_alarm(alarm, data, before is None)
     for field in ("AlarmDescription", "TreatMissingData"):
         if not data.get(field):
             alarm.pop(field, None)
@@ -308,8 +316,11 @@ def _set_alarm_state(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _describe_alarms(data: dict[str, Any]) -> dict[str, Any]:
-    answer = _call(cw._describe_alarms_of_ministack, data)
-    for listed in (answer.get("MetricAlarms") or [], answer.get("CompositeAlarms") or []):
+    types = data.get("AlarmTypes") or ["MetricAlarm"]
+    # Log alarms are kept beside metric alarms.
+    answer = _call(cw._describe_alarms_of_ministack, {**data, "AlarmTypes": [*types, "MetricAlarm"]})
+    answer = alarm_kinds.split(types, answer)
+    for listed in (answer["MetricAlarms"], answer.get("CompositeAlarms") or [], answer.get("LogAlarms") or []):
         listed[:] = [{k: v for k, v in alarm.items() if not k.startswith("_") and v is not None} for alarm in listed]
     return answer
 
@@ -342,6 +353,8 @@ def _evaluate_alarm(alarm: dict[str, Any]) -> None:
     now = time.time()
     queries = alarm.get("Metrics")
     if not queries and not alarm.get("MetricName"):
+        return
+    if alarm_kinds.is_warming(alarm):
         return
     needed = int(alarm.get("EvaluationPeriods") or 1)
     if queries:
@@ -469,7 +482,14 @@ def _record_history(
 
 def emit_state_change(alarm: dict[str, Any], old_state: str, now: float) -> None:
     identity = (get_account_id(), get_region(), alarm["AlarmName"])
+    detail_type = alarm_kinds.event_type(alarm)
+    if detail_type is None:
+        return
     state = {"reason": alarm.get("StateReason", ""), "timestamp": _stamp(now), "value": alarm["StateValue"]}
+    if alarm.get("_no_reason") == "null":
+        state["reason"] = None
+    elif alarm.get("_no_reason"):
+        del state["reason"]
     if alarm.get("StateReasonData"):
         state["reasonData"] = alarm["StateReasonData"]
     previous = _last_state.get(identity)
@@ -492,13 +512,14 @@ def emit_state_change(alarm: dict[str, Any], old_state: str, now: float) -> None
         "configuration": configuration,
         "previousState": previous,
         "state": state,
+        **alarm_kinds.mute_detail(alarm),
     }
     eventbridge._put_events(
         {
             "Entries": [
                 {
                     "Source": "aws.cloudwatch",
-                    "DetailType": "CloudWatch Alarm State Change",
+                    "DetailType": detail_type,
                     "Detail": json.dumps(detail),
                     "Resources": [alarm["AlarmArn"]],
                 }

@@ -21,7 +21,7 @@ from ministack import app as ministack_app
 from ministack.core.responses import set_request_account_id, set_request_region
 from ministack.core.router import detect_service, extract_access_key_id, extract_region
 
-from . import function_urls, functions, http1, releases, wire
+from . import function_urls, functions, http1, releases, transactions, wire
 
 logger = logging.getLogger("bridge.control")
 
@@ -35,13 +35,15 @@ KINDS = (
     "silence",
     "kill-before",
     "kill-after",
-    "prior-request",
+    "refuse",
+    "transaction-conflict",
+    "transaction-throttled",
 )
 _UNANSWERED_BEFORE = ("silence", "drop-before", "kill-before")
 _UNANSWERED_AFTER = ("drop-after", "kill-after")
-_ANSWERED = ("late", "stop-before", "stop-after", "stop-late")
+_ANSWERED = ("late", "stop-before", "stop-after", "stop-late", "hold")
 """What leaves the call as it is: it is made late, or its release's execution is stopped right before, right
-after, or right before and the call is made late."""
+after, or right before and the call is made late; or a transaction takes long."""
 CALL_KINDS = (*KINDS, *_ANSWERED)
 STATE_KINDS = ("stop", "time-out", "task-time-out", "schedule", "clock")
 """What can happen as a state is entered: action EnterState of service states, about the state's name."""
@@ -134,6 +136,9 @@ class Fault:
     times: int | None = 1
     skip: int = 0
     seconds: float = 30.0
+    status: int = 400
+    code: str = ""
+    message: str = ""
     seen: int = 0
     hits: int = 0
 
@@ -149,9 +154,12 @@ class Faults:
         kinds = of_call.get(data.get("action", ""), CALL_KINDS)
         if data.get("kind") not in kinds:
             raise ValueError(f"kind must be one of {', '.join(kinds)}")
-        known = {"kind", "service", "action", "caller", "resource", "release", "times", "skip", "seconds"}
+        refused = {"status", "code", "message"} if data["kind"] == "refuse" else set()
+        known = {"kind", "service", "action", "caller", "resource", "release", "times", "skip", "seconds"} | refused
         if unknown := set(data) - known:
             raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}")
+        if refused and not data.get("code"):
+            raise ValueError("refuse takes the code that is answered")
         fields = {k: v for k, v in data.items() if v is not None}
         if "service" in fields:
             fields["service"] = wire.canonical(fields["service"])
@@ -188,6 +196,10 @@ class Faults:
             for fault in self._faults:
                 # One that matches every call is not meant for what is none.
                 if fault.kind not in kinds or (kinds is not CALL_KINDS and fault.action is None):
+                    continue
+                if fault.kind in transactions.KINDS and (
+                    service != "dynamodb" or action not in transactions.KINDS[fault.kind]
+                ):
                     continue
                 if fault.service not in (None, service) or fault.action not in (None, action):
                     continue
@@ -272,6 +284,9 @@ SCHEDULE: Callable[[], None] = lambda: None
 LIMIT: Callable[[str, str, str, dict[str, str]], http1.Response | None] = lambda *call: None
 """The answer to a call (service, action, access key id, headers) that is one too many; `limits` puts it here."""
 
+SERVICES: dict[str, Callable[[str, Any], http1.Response]] = {}
+"""Services that ministack does not have: by the first part of `X-Amz-Target`, from an operation and its input."""
+
 REFUSED: Callable[..., http1.Response | None] = lambda *call: None
 """The answer to a call that its caller's role does not allow; `iam` puts it here."""
 
@@ -306,13 +321,14 @@ async def _called(request: http1.Request, connection: http1.Connection, parts: S
     release = serving or releases.named_in(request.target.encode(), request.body)
     owner = (release, serving is not None)
     fault = FAULTS.take(service, action, caller, resource, serving)
-    stops_after = False
+    stops_after, held = False, 0.0
     if fault is not None and fault.kind in _ANSWERED:
         if fault.kind in ("stop-before", "stop-late"):
             await asyncio.to_thread(STOP, serving or "")
         if fault.kind in ("late", "stop-late"):
             await asyncio.sleep(fault.seconds)
         stops_after = fault.kind == "stop-after"
+        held = fault.seconds if fault.kind == "hold" else 0.0
         fault = None
     if fault is not None:
         if fault.kind == "silence":
@@ -323,7 +339,12 @@ async def _called(request: http1.Request, connection: http1.Connection, parts: S
             CALLS.add(at, service, action, caller, 0, resource, fault.kind, asked, *owner)
             raise http1.Drop
         if fault.kind not in _UNANSWERED_AFTER:
-            answer = wire.refusal(fault.kind, service, headers)
+            if fault.kind in transactions.KINDS:
+                answer = transactions.refusal(fault.kind, action, request.body, headers)
+            elif fault.kind == "refuse":
+                answer = wire.refused(service, fault.status, fault.code, fault.message, headers)
+            else:
+                answer = wire.refusal(fault.kind, service, headers)
             error = wire.error_of(answer, service)
             CALLS.add(at, service, action, caller, answer.status, resource, error, asked, *owner)
             return answer
@@ -332,8 +353,13 @@ async def _called(request: http1.Request, connection: http1.Connection, parts: S
         pass
     elif action == "Invoke" and service == "lambda" and request.method == "POST":
         answer = await _invoke(parts.path, headers, query, request.body, key)
+    elif (serve := SERVICES.get(headers.get("x-amz-target", "").partition(".")[0])) is not None:
+        answer = serve(action, wire.decode(request.body, headers))
     else:
-        answer = await _through_ministack(request, connection, path, parts)
+        with transactions.hold(service, action, request.body, headers) as answer:
+            if answer is None:
+                answer = await _through_ministack(request, connection, path, parts)
+                await asyncio.sleep(held)
         if (
             service == "states"
             and moto_port is not None

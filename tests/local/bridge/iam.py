@@ -129,6 +129,7 @@ class Denied(PermissionError):
     """A role does not allow it."""
 
     def __init__(self, principal: str, action: str, resource: str) -> None:
+        self.action = action
         super().__init__(
             f"User: {principal} is not authorized to perform: {action} on resource: {resource} "
             f"because no identity-based policy allows the {action} action"
@@ -203,6 +204,14 @@ def refused(
             raise _unknown(role, name, why, recorded) from None
         authorise(role, name, needed, recorded)
     except Denied as denied:
+        if denied.action == "kms:CreateGrant":
+            # Lambda's words, as users quote them.
+            message = (
+                "Lambda was unable to configure access to your environment variables because the KMS key is invalid "
+                "for CreateGrant. Please check your KMS key settings. KMS Exception: AccessDeniedException KMS "
+                f"Message: {denied}"
+            )
+            return wire.refused(service, 400, "InvalidParameterValueException", message, headers)
         return wire.refusal("access-denied", service, headers, str(denied))
     return None
 

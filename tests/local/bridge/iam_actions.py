@@ -122,18 +122,46 @@ def _lambda(call: Call) -> list[Check]:
     if not types:
         return [Check(action, ANY)]
     match = re.match(r"/\d{4}-\d{2}-\d{2}/functions/([^/]+)", call.path)
-    if "function" not in types or match is None:
+    # An invocation is authorised with the qualifier it names, and so is what only aliases and versions have; all
+    # else on the function itself.
+    qualified = operation == "InvokeFunction" or "function" not in types
+    if not {"function", "function alias"}.intersection(types) or match is None:
         raise Unknown(action)
-    # An invocation is authorised with the qualifier it names, all else on the function itself.
     qualifier = (call.query.get("Qualifier") or [None])[-1]
-    resource = function_arn(call, match[1], qualifier, qualified=operation == "InvokeFunction")
+    resource = function_arn(call, match[1], qualifier, qualified=qualified)
     context = {}
     if isinstance(call.data.get("Principal"), str):
         context["lambda:Principal"] = call.data["Principal"]
     needed = [Check(action, resource, context)]
     if operation == "UpdateFunctionCode":
         needed += _code(call)
+    if operation in ("UpdateFunctionCode", "PublishVersion") and (key := key_of_function(match[1], call.account)):
+        # Lambda makes a grant on the key of the function's variables, with its caller's permissions.
+        granted = {**_via(call, "lambda"), "kms:GrantIsForAWSResource": "true"}
+        needed.append(Check("kms:CreateGrant", key, granted))
     return needed
+
+
+key_of_function: Callable[[str, str], str | None] = lambda function, account: None
+"""The customer's KMS key that encrypts a function's variables; `keys` puts it here, and the two below."""
+
+key_of_bucket: Callable[[str, str], str | None] = lambda bucket, account: None
+"""The customer's KMS key that encrypts a bucket's objects."""
+
+lets_lambda_in: Callable[[str, str], bool] = lambda repository, account: True
+"""Whether a repository's own policy lets Lambda read images; of one that is not here, it does."""
+
+
+def _via(call: Call, service: str) -> dict[str, str]:
+    return {"kms:ViaService": f"{service}.{call.region}.amazonaws.com"}
+
+
+def _read(call: Call, action: str, bucket: str, key: str) -> list[Check]:
+    """S3 decrypts an object with the permissions of who reads it."""
+    checks = [Check(action, f"arn:aws:s3:::{bucket}/{key}")]
+    if encrypted := key_of_bucket(bucket, call.account):
+        checks.append(Check("kms:Decrypt", encrypted, _via(call, "s3")))
+    return checks
 
 
 def _code(call: Call) -> list[Check]:
@@ -141,13 +169,21 @@ def _code(call: Call) -> list[Check]:
     bucket, key, image = (call.data.get(name) for name in ("S3Bucket", "S3Key", "ImageUri"))
     if bucket and key:
         read = "s3:GetObjectVersion" if call.data.get("S3ObjectVersion") else "s3:GetObject"
-        return [Check(read, f"arn:aws:s3:::{bucket}/{key}")]
+        checks = _read(call, read, str(bucket), str(key))
+        if zipped := call.data.get("SourceKMSKeyArn"):
+            used = ("Decrypt", "DescribeKey", "GenerateDataKey")
+            checks += [Check(f"kms:{name}", str(zipped), _via(call, "lambda")) for name in used]
+        return checks
     if image:
         match = re.fullmatch(r"(\d{12})\.dkr\.ecr\.([^.]+)\.amazonaws\.com/([^:@]+)(?:[:@].+)?", str(image))
         if match is None:
             raise Unknown(f"an image at {image}")
         repository = f"arn:aws:ecr:{match[2]}:{match[1]}:repository/{match[3]}"
-        return [Check(f"ecr:{name}", repository) for name in ("BatchGetImage", "GetDownloadUrlForLayer")]
+        needed = ["BatchGetImage", "GetDownloadUrlForLayer"]
+        if match[1] == call.account and not lets_lambda_in(match[3], call.account):
+            # Lambda lets itself in, with its caller's permissions.
+            needed += ["GetRepositoryPolicy", "SetRepositoryPolicy"]
+        return [Check(f"ecr:{name}", repository) for name in needed]
     return []
 
 
@@ -257,16 +293,23 @@ def _elbv2(call: Call) -> list[Check]:
         raise Unknown(action)
     if not types:
         return [Check(action, ANY)]
+    # Who writes a rule must see the client that its users sign in with.
+    clients = [
+        Check("cognito-idp:DescribeUserPoolClient", str(value))
+        for name, value in call.data.items()
+        if name.endswith(".AuthenticateCognitoConfig.UserPoolArn")
+    ]
     for kind, name in (("listener-rule", "RuleArn"), ("listener", "ListenerArn"), ("targetgroup", "TargetGroupArn")):
         if call.data.get(name) and any(one.split("/")[0] == kind for one in types):
-            return [Check(action, str(call.data[name]))]
+            return [Check(action, str(call.data[name])), *clients]
     raise Unknown(action)
 
 
 def _s3(call: Call) -> list[Check]:
     _named(call, "GetObject")
     read = "s3:GetObjectVersion" if call.query.get("versionId") else "s3:GetObject"
-    return [Check(read, f"arn:aws:s3:::{call.path.lstrip('/')}")]
+    bucket, _, key = call.path.lstrip("/").partition("/")
+    return _read(call, read, bucket, key)
 
 
 def _ecr(call: Call) -> list[Check]:

@@ -19,7 +19,7 @@ from ministack.core.responses import error_response_json, get_account_id, get_re
 from ministack.services import lambda_svc
 
 from . import asynchronous, control, functions, lambda_answers, policies, readiness, routing, states
-from .routing import routed
+from .routing import PUBLISHED, routed
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -84,10 +84,10 @@ def _refuse_alias(name: str, func: dict[str, Any], version: str, weights: dict[s
                 "value must satisfy constraint: [Member must have value less than or equal to 1.0, Member "
                 "must have value greater than or equal to 0.0, Member must not be null]",
             )
-        if version == "$LATEST":
+        if version in ("$LATEST", PUBLISHED):
             return _refuse(
                 "InvalidParameterValueException",
-                "$LATEST is not supported for an alias pointing to more than 1 version",
+                f"{version} is not supported for an alias pointing to more than 1 version",
             )
         if extra == version:
             return _refuse(
@@ -96,8 +96,17 @@ def _refuse_alias(name: str, func: dict[str, Any], version: str, weights: dict[s
                 "routing configuration.",
             )
     for wanted in [version, *(weights or ())]:
-        if wanted != "$LATEST" and wanted not in func["versions"]:
+        known = func["versions"].get(wanted) or (func.get("published") if wanted == PUBLISHED else None)
+        if wanted != "$LATEST" and known is None:
             return _no_function(name, wanted)
+        if known is not None and known["config"].get("State") == "Failed":
+            # The words are those of other operations on it (U).
+            return _refuse(
+                "ResourceConflictException",
+                "The operation cannot be performed at this time. The function is currently in the following state: "
+                "Failed",
+                409,
+            )
     for extra in weights or ():
         one, other = func["versions"][version]["config"], func["versions"][extra]["config"]
         if one.get("Role") != other.get("Role"):
@@ -229,7 +238,9 @@ def _list_versions(name: str, query: dict[str, Any]) -> Answer:
     func = lambda_svc._functions.get(name)
     if func is None:
         return _no_function(name)
-    configs = [func["config"], *(func["versions"][v]["config"] for v in sorted(func["versions"], key=int))]
+    published = [func["published"]["config"]] if "published" in func else []
+    numbered = [func["versions"][v]["config"] for v in sorted(func["versions"], key=int)]
+    configs = [func["config"], *published, *numbered]
     bare = [{k: v for k, v in c.items() if not k.startswith(("State", "LastUpdateStatus"))} for c in configs]
     return _page("Versions", bare, query, "Version")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ministack.core.responses import get_account_id, set_request_account_id
 
-from . import concurrency, control, http1, wire
+from . import concurrency, control, http1, states, wire
 
 AWS = {
     "lambdaControlPlanePerSecond": 15.0,
@@ -23,6 +23,9 @@ AWS = {
     "createDeploymentPerSecond": 0.2,
 }
 """What AWS allows. Lambda's, Route 53's and API Gateway's developer guides, on quotas."""
+
+_HISTORY_EVENTS: int = states.MAX_HISTORY
+"""How many events an execution may have."""
 
 _limits: dict[str, float] = {}
 _burst: float | None = None
@@ -88,6 +91,9 @@ def _set(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
     if "concurrentExecutions" in wanted:
         most = wanted.pop("concurrentExecutions")
         concurrency.limit(None if most is None else int(most))
+    if "historyEvents" in wanted:
+        events = wanted.pop("historyEvents")
+        states.MAX_HISTORY = _HISTORY_EVENTS if events is None else int(events)
     if unknown := set(wanted) - set(AWS) - {"burst"}:
         raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}")
     with _lock:
@@ -119,6 +125,7 @@ def _show(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
 def _clear(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
     global _burst
     concurrency.limit(None)
+    states.MAX_HISTORY = _HISTORY_EVENTS
     with _lock:
         _burst = None
         for each in (_limits, _buckets, _throttled):

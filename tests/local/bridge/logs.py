@@ -1,4 +1,4 @@
-"""CloudWatch Logs, searched: what is in them, and that something is not."""
+"""What invocations leave behind: searches CloudWatch Logs, and has metrics come late."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from ministack.services import cloudwatch_logs as logs
 
-from . import control
+from . import control, telemetry
 
 
 @control.route("POST", "logs")
@@ -22,3 +22,14 @@ def _search(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
     wanted = [text for text in body["contains"] if text]
     found = [{"group": name, "line": line} for name, line in lines if any(text in line for text in wanted)]
     return {"lines": len(lines), "groups": sorted(groups), "found": found}
+
+
+@control.route("POST", "metrics/lag")
+def _set_lag(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
+    """Has a function's metrics come so many seconds after its invocations end; null: at once."""
+    name, seconds = str(body["functionName"]), body["seconds"]
+    if seconds is None:
+        telemetry.LAGS.pop(name, None)
+    else:
+        telemetry.LAGS[name] = float(seconds)
+    return {"lags": dict(telemetry.LAGS)}

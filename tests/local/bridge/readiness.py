@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from typing import Any
 
@@ -9,6 +10,7 @@ from ministack.core.responses import request_scope
 from ministack.services import lambda_svc
 
 from . import control
+from .routing import PUBLISHED
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 
@@ -90,5 +92,17 @@ def _set(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
 
 def source(function: dict[str, Any], version: str) -> dict[str, Any]:
     """The configuration that a version, or `$LATEST`, has; not a copy."""
-    kept: dict[str, Any] = function["config"] if version == "$LATEST" else function["versions"][version]["config"]
+    record = function["published"] if version == PUBLISHED else function["versions"].get(version, function)
+    kept: dict[str, Any] = record["config"]
     return kept
+
+
+@control.route("POST", "versions/published")
+def _publish_latest(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
+    """Gives a function the version that CloudFormation publishes of each of Managed Instances."""
+    with request_scope(ACCOUNT, REGION):
+        function = lambda_svc._functions[body["function"]]
+    config = {**copy.deepcopy(function["config"]), "Version": PUBLISHED}
+    config["FunctionArn"] = f"{function['config']['FunctionArn']}:{PUBLISHED}"
+    function["published"] = {"config": config, "code_zip": function.get("code_zip")}
+    return {"version": PUBLISHED}

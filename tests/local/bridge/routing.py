@@ -6,6 +6,9 @@ import random
 import time
 from typing import Any
 
+PUBLISHED = "$LATEST.PUBLISHED"
+"""The version without a number that functions of Managed Instances have."""
+
 ROUTE = "_route"
 """Where a record that will be executed keeps the qualifier it was called by."""
 
@@ -45,10 +48,12 @@ def routed(function: dict[str, Any] | None, qualifier: str | None) -> tuple[dict
         version = draw_version(function["aliases"][version])
     if version == "$LATEST":
         source = function
+    elif version == PUBLISHED:
+        source = function.get("published")
     else:
         source = function.get("versions", {}).get(version)
-        if source is None:
-            return None, ""
+    if source is None:
+        return None, ""
     record = dict(source)
     config = dict(record["config"])
     config["FunctionArn"] = _unqualified(function["config"]["FunctionArn"]) + (f":{qualifier}" if qualifier else "")

@@ -21,17 +21,22 @@ _moto: subprocess.Popen[bytes] | None = None
 
 def prepare() -> Callable[[], None]:
     """Import and bridge; returns what ends every child process at once."""
-    from . import alb_api, alb_traffic, api_exports, api_gateway, asynchronous, cloudwatch, concurrency, events
-    from . import function_urls, functions, iam, lambda_api, notifications, policies
-    from . import connections, dns, durable, limits, logs  # noqa: F401 - they only add to the control API
-    from . import answers, histories, names, route53_api, states
+    from . import alarm_kinds, alb_api, alb_traffic, api_exports, api_gateway, asynchronous, buckets, cloudwatch
+    from . import concurrency, events, function_urls, functions, iam, keys, lambda_api, notifications, policies
+    from . import connections, dns, limits, logs, scaling  # noqa: F401 - they only add to the gateway
+    from . import answers, durable, histories, names, provisioned, route53_api, states
 
     for module in (
+        buckets,
         cloudwatch,
+        alarm_kinds,
         functions,
         concurrency,
         asynchronous,
         lambda_api,
+        keys,
+        provisioned,
+        durable,
         policies,
         function_urls,
         states,

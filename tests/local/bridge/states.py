@@ -53,6 +53,9 @@ class Control:
         self.tokens: set[str] = set()
         self.hurry: float | None = None
         """How long the first try of the next task may take, where a fault says so; not scaled."""
+        arn = execution["executionArn"]
+        self.scale = next((scale for part, scale in _scales.items() if part in arn), None)
+        """How long its waits are, where a test has said so; else they are as all others."""
 
     def check(self) -> None:
         if self.ended.is_set():
@@ -72,7 +75,14 @@ AUTHORISE: Callable[[str | None, str, str, dict[str, Any]], None] = lambda machi
 """Raises when the machine's role does not allow a call; `iam` puts it here."""
 
 
+_scales: dict[str, float] = {}
+"""A part of an execution's ARN -> how long the waits of executions so named are, a share of what they say."""
+
+
 def wait_scale() -> float:
+    control_ = _current.get()
+    if control_ is not None and control_.scale is not None:
+        return control_.scale
     return float(sfn._SFN_WAIT_SCALE)
 
 
@@ -534,6 +544,32 @@ def _within(limit: float, resource: str, arguments: Any, control_: Control) -> A
         raise sfn._ExecutionError("States.Timeout", "") from None
 
 
+# ── Paths ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _is_there(path: str, data: Any) -> bool:
+    """Whether a plain path leads to something, null included. Of others ministack decides."""
+    for part in path.removeprefix("$.").split("."):
+        if not part.isidentifier():
+            return True
+        if not isinstance(data, dict) or part not in data:
+            return False
+        data = data[part]
+    return True
+
+
+def _resolve_params_obj(template: Any, data: Any, ctx: Any = None) -> Any:
+    """A path that leads nowhere fails the execution; ministack takes null for what is not there."""
+    for field, path in template.items() if isinstance(template, dict) else ():
+        if field.endswith(".$") and str(path).startswith("$.") and not _is_there(str(path), data):
+            raise sfn._ExecutionError(
+                "States.Runtime",
+                f"The JSONPath '{path}' specified for the field '{field}' could not be found in the input "
+                f"'{json.dumps(data)}'",
+            )
+    return _original_resolve_params_obj(template, data, ctx)
+
+
 # ── Task tokens ──────────────────────────────────────────────────────────────────────────────
 
 _seen_tokens: dict[str, str] = {}
@@ -807,6 +843,19 @@ async def _wait_for(method: str, path: str, query: dict[str, str], body: Any) ->
         await asyncio.sleep(0.05)
 
 
+@control.route("POST", "waits")
+def _set_scale(method: str, path: str, query: dict[str, str], body: Any) -> Any:
+    """Has the waits of executions whose ARN contains `execution` last so much of what they say; null: as all."""
+    part, scale = str(body["execution"]), body["scale"]
+    if not part:
+        raise ValueError("execution is not empty")
+    if scale is None:
+        _scales.pop(part, None)
+    else:
+        _scales[part] = float(scale)
+    return {"scales": dict(_scales)}
+
+
 def _forget(token: str) -> None:
     """The executions of a release, which have most of what is kept of it, unless they still run."""
     with request_scope(os.environ["MINISTACK_ACCOUNT_ID"], os.environ["MINISTACK_REGION"]):
@@ -819,12 +868,15 @@ control.FORGET.append(_forget)
 control.STOP = _stop_release
 
 _original_start_execution: Any = None
+_original_resolve_params_obj: Any = None
 _original_invoke_resource: Any = None
 _original_run_sub_machine: Any = None
 
 
 def install() -> None:
     global _original_start_execution, _original_invoke_resource, _original_run_sub_machine
+    global _original_resolve_params_obj
+    _original_resolve_params_obj = sfn._resolve_params_obj
     _original_run_sub_machine = sfn._run_sub_machine
     _original_start_execution = sfn._start_execution
     _original_invoke_resource = sfn._invoke_resource
@@ -841,6 +893,7 @@ def install() -> None:
         _call_lambda,
         _invoke_resource,
         _run_sub_machine,
+        _resolve_params_obj,
     ):
         assert hasattr(sfn, replacement.__name__), f"ministack no longer has {replacement.__name__}"
         setattr(sfn, replacement.__name__, replacement)

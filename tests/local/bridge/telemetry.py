@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from typing import Any
 
@@ -17,6 +18,9 @@ logger = logging.getLogger("bridge.telemetry")
 
 LOG_STREAM_EVENTS_KEPT = 20_000
 
+LAGS: dict[str, float] = {}
+"""Function -> how long after an invocation's end its metrics can be read, seconds. Not at all where it is not named."""
+
 
 def publish(
     config: dict[str, Any],
@@ -29,6 +33,8 @@ def publish(
 ) -> None:
     """AWS/Lambda metrics of one invocation, under each dimension set that Lambda uses.
 
+    They come when the invocation has ended, or later where `metrics/lag` says so, and belong to the minute in
+    which it began.
     A throttled request counts in neither Invocations nor Errors. Errors and Throttles get their
     zeros, so a Sum over a minute with traffic has a point.
     """
@@ -47,11 +53,21 @@ def publish(
         points = [("Invocations", 1.0, "Count"), ("Errors", float(error), "Count"), ("Throttles", 0.0, "Count")]
         if duration_ms is not None:
             points.append(("Duration", round(duration_ms, 2), "Milliseconds"))
-    for dimensions in sets:
-        for metric, value, unit in points:
-            cloudwatch.record(
-                "AWS/Lambda", metric, value, dimensions, unit=unit, timestamp=started, account=account, region=region
-            )
+
+    def record() -> None:
+        for dimensions in sets:
+            for metric, value, unit in points:
+                cloudwatch.record(
+                    "AWS/Lambda", metric, value, dimensions, unit=unit, timestamp=started, account=account, region=region
+                )
+
+    lag = LAGS.get(name)
+    if lag is None:
+        record()
+        return
+    late = threading.Timer(lag, record)
+    late.daemon = True
+    late.start()
 
 
 def log_group(config: dict[str, Any]) -> str:

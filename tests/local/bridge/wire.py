@@ -230,18 +230,21 @@ _XML_SERVICES = {"s3", "route53"}
 
 
 def refusal(kind: str, service: str, headers: dict[str, str], why: str | None = None) -> http1.Response:
+    """The service's own words for a throttle, a denial (`why`) or a failure of its own."""
     if kind == "throttle":
         status, code = _THROTTLE.get(service, (400, "ThrottlingException"))
         message = "Rate exceeded"
-    elif kind == "prior-request":
-        status, code = 400, "PriorRequestNotComplete"
-        message = "The request was rejected because Route 53 was still processing a prior request."
     elif kind == "access-denied":
         status, code = _DENIED.get(service, (400, "AccessDeniedException"))
         message = why or "User is not authorized to perform this action"
     else:
         status, code = _BROKEN.get(service, (500, "InternalFailure"))
         message = "An internal error occurred."
+    return refused(service, status, code, message, headers)
+
+
+def refused(service: str, status: int, code: str, message: str, headers: dict[str, str]) -> http1.Response:
+    """An error in the form that the service gives it."""
     identity = new_request_id()
     common = [(b"x-amzn-requestid", identity.encode())]
     content_type = headers.get("content-type", "")
@@ -271,7 +274,7 @@ def refusal(kind: str, service: str, headers: dict[str, str], why: str | None = 
     data: dict[str, str] = {"message": message, "Message": message} if rest else {"__type": code, "message": message}
     if service == "lambda":
         data = {"Type": "User", "message": message}
-        if kind == "throttle":
+        if status == 429:
             data["Reason"] = "CallerRateLimitExceeded"
     kept = b"application/json" if rest else b"application/x-amz-json-1.0"
     return http1.Response(

@@ -28,11 +28,14 @@ import controls  # noqa: E402
 import executions  # noqa: E402
 import invocations  # noqa: E402
 import others  # noqa: E402
+import provisioning  # noqa: E402
 from replay import Accepted, Comparison, Difference, Replay, load  # noqa: E402
 from test_bridge import LocalAws  # noqa: E402
 
 FOLDER = "CROSSFADE_RECORDED"
-SUITES = [*alarms.SUITES, *controls.SUITES, *executions.SUITES, *invocations.SUITES, *others.SUITES]
+SUITES = [
+    suite for module in (alarms, controls, executions, invocations, others, provisioning) for suite in module.SUITES
+]
 AT_ONCE = 24
 
 

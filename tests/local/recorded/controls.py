@@ -556,3 +556,55 @@ def snap_start(r: Replay) -> None:
     settled(client, name, "1")
     r("get_function_response_latest", client.get_function, FunctionName=name)
     r("get_function_response_version_1", client.get_function, FunctionName=f"{name}:1")
+
+
+@API.of("lambda_provisioned_lifecycle")
+def provisioned(r: Replay) -> None:
+    client, name = r.client("lambda"), r.unique()
+    helped(client, name)
+    r("publish_version_result", client.publish_version, FunctionName=name)
+    alias = {"FunctionName": name, "Qualifier": "live"}
+    version = {"FunctionName": name, "Qualifier": "1"}
+    one = {"ProvisionedConcurrentExecutions": 1}
+    put, delete = client.put_provisioned_concurrency_config, client.delete_provisioned_concurrency_config
+    get = client.get_provisioned_concurrency_config
+    r("create_alias_result", client.create_alias, FunctionName=name, FunctionVersion="1", Name="live")
+    r("put_provisioned_on_version", put, **version, **one)
+    r("put_provisioned_on_alias_versionconflict", put, **alias, **one)
+    r("delete_provisioned_version", delete, **version)
+    r("get_provisioned_version_postdelete", get, **version)
+    r("put_provisioned_on_alias", put, **alias, **one)
+    r("put_provisioned_on_version_conflict", put, **version, **one)
+    r("delete_alias_result", client.delete_alias, FunctionName=name, Name="live")
+    r("get_provisioned_alias_postaliasdelete", get, **alias)
+    r("list_response_postdeletes", client.list_provisioned_concurrency_configs, FunctionName=name)
+
+
+@API.of("provisioned_concurrency_exceptions")
+def provisioned_exceptions(r: Replay) -> None:
+    client, name = r.client("lambda", parameter_validation=False), r.unique()
+    helped(client, name)
+    r("publish_version_result", client.publish_version, FunctionName=name)
+    put, delete = client.put_provisioned_concurrency_config, client.delete_provisioned_concurrency_config
+    get, listed = client.get_provisioned_concurrency_config, client.list_provisioned_concurrency_configs
+    for step, call, more in (
+        ("put", put, {"ProvisionedConcurrentExecutions": 1}),
+        ("get", get, {}),
+        ("delete", delete, {}),
+    ):
+        kind = {"FunctionName": name, **more}
+        r(f"{step}_provisioned_latest", call, Qualifier="$LATEST", **kind)
+        unknown = "doesnotexist" if step == "put" else "noalias"
+        r(f"{step}_provisioned_qualifier_doesnotexist", call, Qualifier=unknown, **kind)
+        r(f"{step}_provisioned_version_doesnotexist", call, Qualifier="10", **kind)
+    missing = {"FunctionName": "doesnotexist"}
+    one = {"ProvisionedConcurrentExecutions": 1}
+    r("put_provisioned_functionname_doesnotexist_alias", put, **missing, Qualifier="noalias", **one)
+    r("put_provisioned_functionname_doesnotexist_version", put, **missing, Qualifier="1", **one)
+    r("put_provisioned_invalid_param_0", put, FunctionName=name, Qualifier="1", ProvisionedConcurrentExecutions=0)
+    r("get_provisioned_functionname_doesnotexist", get, **missing, Qualifier="noalias")
+    r("get_provisioned_config_doesnotexist", get, FunctionName=name, Qualifier="1")
+    r("delete_provisioned_functionname_doesnotexist", delete, **missing, Qualifier="1")
+    r("delete_provisioned_config_doesnotexist", delete, FunctionName=name, Qualifier="1")
+    r("list_provisioned_functionname_doesnotexist", listed, **missing)
+    r("list_provisioned_noconfigs", listed, FunctionName=name)

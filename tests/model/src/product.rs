@@ -136,6 +136,8 @@ impl Way {
             blue_version,
             green_version: version(rel.green()),
             revision_id: None,
+            provisioned: None,
+            is_durable: false,
         };
         let weights = plan.steps().iter().map(|step| step.weight);
         let after = std::iter::once(Weight::ZERO).chain(weights);

@@ -41,6 +41,7 @@ fn functions(weight: f64) -> Vec<FunctionSeries> {
                     }
                 })
                 .collect(),
+            is_new: false,
             past: Some(BluePast {
                 errors: past,
                 slow: Some(past),

@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use aws_sdk_sfn::types::HistoryEventType;
+use crossfade::wire::request::Request;
 use crossfade_tests::{
     Behaviour, Ended, Execution, LocalAws, Stack, Target, Traffic, World,
     health::HealthServer,
@@ -16,7 +18,7 @@ use crossfade_tests::{
     invariants::{self, Door, Scope},
     listener::Listener,
     local::Options,
-    release::until,
+    release::{until, visits},
     traffic::Witness,
     world::Notification,
 };
@@ -194,6 +196,9 @@ async fn one(test: Test, suite: Shared) -> Result<(), String> {
             "invariants do not hold:\n{}",
             broken.join("\n")
         );
+        for execution in begun.scope(since).executions {
+            takes_no_more_events_than_planned(&execution).await;
+        }
     };
     if AssertUnwindSafe(checked).catch_unwind().await.is_ok() {
         return Ok(());
@@ -206,6 +211,36 @@ async fn one(test: Test, suite: Shared) -> Result<(), String> {
         execution.stop().await;
     }
     Err(format!("{why}\n{}", explained.unwrap_or_default()))
+}
+
+/// What `crossfade plan` says of a request's events is never less than they were. A try that failed has three of its
+/// own, and people may hold and resume as often as they like.
+async fn takes_no_more_events_than_planned(execution: &Execution) {
+    let history = execution.history().await;
+    let count = |kinds: &[HistoryEventType]| {
+        let of_kind = history.iter().filter(|event| kinds.contains(&event.r#type));
+        of_kind.count()
+    };
+    let input = history.first().and_then(|event| {
+        let started = event.execution_started_event_details.as_ref()?;
+        serde_json::from_str::<Value>(started.input.as_deref()?).ok()
+    });
+    let Some(Ok(Request::Release(request))) = input.map(|input| Request::parse(&input)) else {
+        return;
+    };
+    let planned = request.pace().events_with(request.front_door.is_some());
+    let failed = count(&[HistoryEventType::TaskFailed, HistoryEventType::TaskTimedOut]);
+    let held = visits(&history)
+        .iter()
+        .filter(|visit| visit.state == "Hold")
+        .count();
+    let most = usize::try_from(planned).unwrap_or(usize::MAX) + 3 * failed + 10 * held;
+    assert!(
+        history.len() <= most,
+        "{}: {} events, and {planned} planned, {failed} failed, {held} holds",
+        execution.arn,
+        history.len()
+    );
 }
 
 /// What the local AWS says about a test that failed.
@@ -397,6 +432,22 @@ impl Case {
         let execution = self.world.start(request).await;
         self.watch(&execution);
         execution
+    }
+
+    /// Starts an execution whose waits are so long, as a share of what they say.
+    pub(crate) async fn start_scaled(&self, request: &Value, scale: f64) -> Execution {
+        let machine = self.world.stack.state_machine.rsplit(':').next();
+        let waits = json!({"execution": format!("{}:{}", machine.unwrap_or_default(), self.name), "scale": scale});
+        self.world.control.post("waits", &waits).await;
+        let execution = self.world.start_as(&self.name, request).await;
+        self.watch(&execution);
+        execution
+    }
+
+    /// Has a function's metrics come so many seconds after its invocations end.
+    pub(crate) async fn metrics_come_late(&self, target: &Target, seconds: f64) {
+        let lag = json!({"functionName": target.name, "seconds": seconds});
+        self.world.control.post("metrics/lag", &lag).await;
     }
 
     /// Has the invariants checked for an execution too.

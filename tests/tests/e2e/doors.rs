@@ -6,7 +6,10 @@ use std::{
 };
 
 use crossfade_tests::{
-    Alb, Behaviour, Dns, Ended, Execution, Target, Traffic, alb::Made, invariants, release::until,
+    Alb, Behaviour, Dns, Ended, Execution, Target, Traffic,
+    alb::{Made, SignIn},
+    invariants,
+    release::until,
 };
 use serde_json::{Value, json};
 
@@ -54,6 +57,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("door_route53_keeps_what_it_does_not_move", records_kept),
         test("door_route53_judges_what_is_behind", judges_what_is_behind),
         test("door_alb_promoted", |case| promoted(case, Rule)),
+        test("door_alb_learns_of_a_permission_late", permission_late),
         test("door_alb_promoted_by_the_default_action", |case| {
             promoted(case, Listener)
         }),
@@ -246,6 +250,7 @@ impl Door {
         } else {
             let made = Made {
                 by_default: kind == Kind::Listener,
+                sign_in: Some(SignIn::Cognito),
                 sticky_seconds: Some(sticky_seconds),
                 ..Made::default()
             };
@@ -1303,9 +1308,24 @@ async fn answer_lost(case: Case) {
     door.share_is(1.0).await;
 }
 
+async fn permission_late(case: Case) {
+    let door = Door::make(&case, Kind::Rule, Behaviour::healthy("green")).await;
+    let Door::Balancer(_, alb) = &door else {
+        panic!("a rule has a load balancer")
+    };
+    let message = "elasticloadbalancing principal does not have permission to invoke the function";
+    let fault = crossfade_tests::world::Fault::refuse(403, "AccessDenied", message)
+        .on("elbv2", "RegisterTargets")
+        .about(&alb.green);
+    let ended = faulted(&case, &door, fault).await;
+    assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    door.share_is(1.0).await;
+}
+
 async fn prior_request(case: Case) {
     let door = Door::make(&case, Kind::Zone, Behaviour::healthy("green")).await;
-    let fault = crossfade_tests::world::Fault::new("prior-request")
+    let message = "The request was rejected because Route 53 was still processing a prior request.";
+    let fault = crossfade_tests::world::Fault::refuse(400, "PriorRequestNotComplete", message)
         .on("route53", "ChangeResourceRecordSets")
         .about(&zone(&door).zone)
         .times(2);
@@ -1345,7 +1365,7 @@ async fn actions_kept(case: Case) {
     let target = case.function(Behaviour::healthy("blue")).await;
     assert_eq!(target.publish().await, "1");
     let made = Made {
-        signed_in: true,
+        sign_in: Some(SignIn::Oidc),
         sticky_seconds: Some(60),
         ..Made::default()
     };

@@ -5,13 +5,18 @@ use crossfade_tests::{Behaviour, Execution, Target, release::until, world::Fault
 use serde_json::{Value, json};
 
 use crate::{
-    case::{ALIAS, Case, Test, a_moment, alone, test},
+    case::{ALIAS, Case, Test, a_moment, alone, canary, test},
     died::lose_the_event,
     promoted::promoted,
 };
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
+        test("first_release_that_nobody_calls_is_promoted", uncalled),
+        test(
+            "first_release_that_nothing_has_shown_to_work_is_held",
+            unproven,
+        ),
         test("first_release_and_an_alarm", alarm),
         test("first_release_made_too_late", made_too_late),
         alone("first_release_promoted_too_late", promoted_too_late),
@@ -54,6 +59,47 @@ async fn unmade_by(case: &Case, target: &Target) -> Vec<String> {
         .filter(|call| call.action == "DeleteAlias" && call.took_effect())
         .filter(|call| call.resource.as_deref() == Some(&target.name));
     deletions.filter_map(|call| call.caller).collect()
+}
+
+/// As README's first release: smoke tests, an alarm, bakes; and no caller yet.
+fn by_the_readme(case: &Case, alarm: &str) -> Value {
+    let mut request = case.request(json!({
+        "strategy": canary(&[(10, 300), (50, 600), (100, 300)]),
+        "analysis": {"alarms": [alarm], "maxErrorRatePercent": 5, "maxP99Ms": 6000, "minInvocations": null,
+            "maxBakeSeconds": null},
+    }));
+    request["functions"][0]["smokeTests"] =
+        json!([{"name": "health", "expect": {"statusCode": 200}}]);
+    request
+}
+
+async fn uncalled(case: Case) {
+    let target = unknown(&case).await;
+    let alarm = case.alarm().await;
+    let (execution, ended) = case.release(&by_the_readme(&case, &alarm)).await;
+    promoted(&target, &ended, "1").await;
+    assert_eq!(
+        ended.output["evidence"]["uncalled"],
+        json!([target.name]),
+        "{ended:?}"
+    );
+    let told = case.told(&execution, "SUCCESSFUL").await;
+    let warning = format!("{}: nobody calls alias {ALIAS} yet", target.name);
+    assert!(told.message.contains(&warning), "{}", told.message);
+}
+
+async fn unproven(case: Case) {
+    let target = unknown(&case).await;
+    let alarm = case.alarm().await;
+    let mut request = by_the_readme(&case, &alarm);
+    crate::case::merge(&mut request["functions"][0], json!({"smokeTests": null}));
+    let execution = case.start(&request).await;
+    let told = case.told(&execution, "HELD").await;
+    let why = "nobody calls it yet, and no smoke test has shown that it works";
+    assert!(told.message.contains(why), "{}", told.message);
+    execution.answer(told.token().unwrap(), "rollBack").await;
+    execution.wait().await;
+    is_unmade(&case, &target, &execution).await;
 }
 
 async fn alarm(case: Case) {

@@ -27,7 +27,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// One of the test's hooks, which answers so, one after the other.
-async fn hook(case: &Case, name: &str, answers: &[Value]) -> Target {
+pub(crate) async fn hook(case: &Case, name: &str, answers: &[Value]) -> Target {
     let name = format!("{}-{name}", case.function_name());
     let behaviour = Behaviour {
         echo: true,

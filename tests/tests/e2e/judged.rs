@@ -3,7 +3,10 @@
 use crossfade_tests::{Behaviour, Target};
 use serde_json::{Value, json};
 
-use crate::case::{ALIAS, Case, Test, canary, ended_after_minutes, test};
+use crate::{
+    case::{ALIAS, Case, Test, canary, ended_after_minutes, test},
+    promoted::promoted,
+};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -16,6 +19,10 @@ pub(crate) fn tests() -> Vec<Test> {
             normal_errors,
         ),
         test("an_idle_function_ends_in_a_hold_that_says_why", idle),
+        test(
+            "an_idle_function_goes_on_where_the_request_says_so",
+            idle_goes_on,
+        ),
         test("slow_requests_are_found", slow),
         test("in_shadow_a_verdict_is_told_and_not_acted_on", shadow),
         test("a_step_ends_early_when_asked_to", early),
@@ -31,6 +38,9 @@ async fn serving(case: &Case, blue: Behaviour, green: Behaviour) -> Target {
     target.update(green).await;
     target
 }
+
+/// What is said where nobody calls either version.
+const NOBODY: &str = "nobody has called it since the release began, so there is nothing to judge";
 
 fn judge(outcome: &Value) -> &Value {
     &outcome["evidence"]["judge"]
@@ -96,9 +106,26 @@ async fn idle(case: Case) {
     let alias = target.look(ALIAS).await.unwrap();
     assert!((alias.share("2") - 0.1).abs() < 1e-9, "{alias:?}");
     assert!(told.message.contains("noData"), "{}", told.message);
+    assert!(told.message.contains(NOBODY), "{}", told.message);
     execution.answer(told.token().unwrap(), "rollBack").await;
     assert_eq!(execution.wait().await.error, "DeploymentRolledBack");
     assert_eq!(target.look(ALIAS).await.unwrap().settled(), Some("1"));
+}
+
+/// That nothing was judged is in the notice, and in the evidence for good.
+async fn idle_goes_on(case: Case) {
+    let target = case.blue().await;
+    let request = case.request(json!({
+        "strategy": canary(&[(10, 60), (100, 60)]),
+        "analysis": {"maxBakeSeconds": 120, "onInconclusive": "proceed"},
+    }));
+    let (execution, ended) = case.release(&request).await;
+    promoted(&target, &ended, "2").await;
+    assert_eq!(ended.output["evidence"]["decidedBy"], "noData", "{ended:?}");
+    let reason = ended.output["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains(NOBODY), "{reason}");
+    let told = case.told(&execution, "SUCCESSFUL").await;
+    assert!(told.message.contains(NOBODY), "{}", told.message);
 }
 
 async fn slow(case: Case) {

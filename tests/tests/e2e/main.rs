@@ -2,12 +2,14 @@
 //! the local AWS then says. At its end each checks the design's invariants.
 
 mod admission;
+mod alarm_kinds;
 mod approval;
 mod case;
 mod cli;
 mod cost;
 mod died;
 mod doors;
+mod durable;
 mod ended_early;
 mod faults;
 mod first;
@@ -16,12 +18,15 @@ mod gates;
 mod health;
 mod hooks;
 mod judged;
+mod keys;
+mod limits;
 mod load;
 mod migrations;
 mod moto;
 mod page;
 mod people;
 mod promoted;
+mod provisioned;
 mod reachable;
 mod readme;
 mod refused;
@@ -38,6 +43,7 @@ mod windows;
 fn main() -> std::process::ExitCode {
     // The longest first.
     case::run(vec![
+        limits::tests(),
         readme::tests(),
         judged::tests(),
         admission::tests(),
@@ -52,7 +58,11 @@ fn main() -> std::process::ExitCode {
         ended_early::tests(),
         to_version::tests(),
         rolled_back::tests(),
+        alarm_kinds::tests(),
+        provisioned::tests(),
+        durable::tests(),
         approval::tests(),
+        keys::tests(),
         cli::tests(),
         page::tests(),
         people::tests(),

@@ -29,6 +29,10 @@ pub(crate) fn tests() -> Vec<Test> {
             "hold_timed_out_is_left_and_keeps_its_locks",
             left_then_by_hand,
         ),
+        test(
+            "hold_timed_out_is_left_before_the_first_shift",
+            left_before_the_first_shift,
+        ),
         test("no_data_rolls_back_when_asked_to", no_data_rolls_back),
     ]
 }
@@ -138,7 +142,7 @@ async fn held(case: &Case, more: Value) -> (Target, Execution, String) {
     execution.wait_for_state("Hold", 1).await;
     let told = case.told(&execution, "HELD").await;
     assert!(
-        told.message.contains("served no request"),
+        told.message.contains("nobody has called it"),
         "{}",
         told.message
     );
@@ -269,6 +273,29 @@ async fn left_then_alarm(case: Case) {
         case.world.locks_of(&execution.arn).await,
         Vec::<String>::new()
     );
+}
+
+/// Before the first shift nothing has been judged, so there is no evidence at all.
+async fn left_before_the_first_shift(case: Case) {
+    let target = case.blue().await;
+    let request = case.request(json!({
+        "strategy": {"type": "allAtOnce", "approveBefore": 100},
+        "approvalTimeoutSeconds": 60, "onApprovalTimeout": "hold",
+        "holdTimeoutSeconds": 60, "onHoldTimeout": "leave",
+    }));
+    let (execution, ended) = case.release(&request).await;
+    assert_eq!(ended.error, "DeploymentHeld", "{ended:?}");
+    assert_eq!(ended.cause["deploymentStatus"], "HELD", "{ended:?}");
+    let reason = ended.cause["reason"].as_str().unwrap_or_default();
+    assert!(
+        reason.contains("nobody answered the hold within 60 s"),
+        "{reason}"
+    );
+    case.ledger_says(&execution, "HELD").await;
+    let alias = target.look(ALIAS).await.expect("the alias is there");
+    assert_eq!(alias.settled(), Some("1"), "{alias:?}");
+    let (_, done) = case.release(&case.rollback()).await;
+    assert_eq!(done.status, "SUCCEEDED", "{done:?}");
 }
 
 async fn left_then_by_hand(case: Case) {

@@ -20,6 +20,11 @@ pub(crate) fn tests() -> Vec<Test> {
         test("refused_because_of_a_missing_alarm", missing_alarm),
         test("refused_because_of_another_role", role),
         test("refused_because_the_alias_is_split", split_before),
+        test(
+            "refused_because_the_alias_is_on_latest_published",
+            on_latest_published,
+        ),
+        test("refused_because_green_failed_meanwhile", failed_meanwhile),
         test("refused_because_the_code_is_not_there", no_code),
         test("first_release_that_fails_leaves_no_alias", first_release),
         alone("bad_requests_write_nothing", bad_requests),
@@ -45,6 +50,58 @@ fn with_smoke_test(case: &Case, expect: &Value) -> Value {
     request["functions"][0]["smokeTests"] =
         json!([{"name": "health", "payload": {"path": "/health"}, "expect": expect}]);
     request
+}
+
+/// Gives a function the version without a number that functions of Managed Instances have.
+pub(crate) async fn published_latest(case: &Case, target: &Target) {
+    let control = case.suite().local.control();
+    let asked = json!({"function": target.name});
+    control.post("versions/published", &asked).await;
+}
+
+async fn on_latest_published(case: Case) {
+    let target = case.function(Behaviour::healthy("managed")).await;
+    published_latest(&case, &target).await;
+    target.alias(ALIAS, "$LATEST.PUBLISHED").await;
+    let before = target.look(ALIAS).await;
+    let (_, ended) = case.release(&case.request(json!({}))).await;
+    assert_eq!(ended.error, "InvalidRequest", "{ended:?}");
+    assert_eq!(ended.cause["deploymentStatus"], "REJECTED", "{ended:?}");
+    let reason = ended.cause["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("is on $LATEST.PUBLISHED"), "{reason}");
+    assert!(reason.contains("numbered version"), "{reason}");
+    assert_eq!(target.look(ALIAS).await, before);
+}
+
+/// Lambda answers 409, as it does to an update in progress, which would be waited for.
+async fn failed_meanwhile(case: Case) {
+    let target = case.blue().await;
+    let request = case.request(json!({"strategy": {"type": "allAtOnce", "approveBefore": 100}}));
+    let execution = case.start(&request).await;
+    execution.wait_for_state("AwaitApproval", 1).await;
+    let told = case.told(&execution, "HELD").await;
+    let token = told.token().expect("it says how to answer").to_owned();
+    let failed = json!({"function": target.name, "version": "2", "state": "Failed", "reason": "no subnet",
+        "reasonCode": "InvalidSubnet"});
+    let control = case.suite().local.control();
+    control.post("versions/state", &failed).await;
+    execution.takes(&token, "approve").await;
+    let ended = execution.wait().await;
+    let reason = ended.cause["reason"].as_str().unwrap_or_default();
+    assert!(
+        reason.contains("version 2 is Failed (InvalidSubnet: no subnet)"),
+        "{reason}"
+    );
+    assert_eq!(ended.cause["deploymentStatus"], "REJECTED", "{ended:?}");
+    let alias = target.look(ALIAS).await.expect("the alias is there");
+    assert_eq!(alias.settled(), Some("1"));
+    let calls = case.world.our_calls(case.since).await;
+    let shift = case.world.stack.function("shift-traffic");
+    let tries = calls.iter().filter(|call| {
+        let about = call.resource.as_deref() == Some(&target.name);
+        about && call.action == "UpdateAlias" && call.caller.as_deref() == Some(&shift)
+    });
+    assert_eq!(tries.count(), 1);
 }
 
 async fn smoke_test(case: Case) {

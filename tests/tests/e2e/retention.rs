@@ -19,6 +19,7 @@ pub(crate) fn tests() -> Vec<Test> {
             "retention_of_200_versions_keeps_10_and_what_is_needed",
             two_hundred,
         ),
+        test("retention_of_a_version_without_a_number", without_a_number),
         test("retention_superseded_by_a_newer_release", superseded),
         test(
             "retention_taken_back_by_hand_deletes_nothing",
@@ -91,6 +92,23 @@ async fn ended(case: &Case, release: &Execution) -> (Ended, Value) {
         .into_iter()
         .find(|visit| visit.state == "PlanCleanup");
     (ended, plan.expect("it planned").output)
+}
+
+/// `$LATEST.PUBLISHED`, which functions of Managed Instances have beside their numbered versions.
+async fn without_a_number(case: Case) {
+    let target = with_versions(&case, 4, 4).await;
+    crate::refused::published_latest(&case, &target).await;
+    let retention = json!({"retention": {"blueHours": 0, "keepVersions": 2}});
+    let (release, outcome) = case.release(&case.request(retention)).await;
+    promoted(&target, &outcome, "5").await;
+    let (over, _) = ended(&case, &release).await;
+    assert_eq!(over.status, "SUCCEEDED", "{over:?}");
+    let all = target.versions().await;
+    let numbered: Vec<_> = all
+        .iter()
+        .filter(|version| !version.contains("LATEST"))
+        .collect();
+    assert_eq!(numbered, ["4", "5"]);
 }
 
 /// Publishes versions until there are so many.

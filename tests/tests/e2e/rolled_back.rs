@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crossfade_tests::{
-    Behaviour, Ended, Execution, Target,
+    Behaviour, Ended, Execution, Target, Traffic,
     world::{Call, Fault},
 };
 use serde_json::{Value, json};
@@ -21,6 +21,11 @@ pub(crate) fn tests() -> Vec<Test> {
             rollback_fails,
         ),
         alone("alarm_during_a_bake", alarm_during_a_bake),
+        alone(
+            "alarm_as_a_transaction_holds_the_release",
+            alarm_during_a_transaction,
+        ),
+        alone("alarm_as_a_shift_is_recorded", alarm_as_a_shift_is_recorded),
         test("events_from_elsewhere_move_nothing", events_from_elsewhere),
         test("alarm_during_the_first_shift", alarm_during_the_first_shift),
         test("alarm_during_a_later_shift", alarm_during_a_later_shift),
@@ -117,6 +122,88 @@ async fn alarm_during_a_bake(case: Case) {
         ]
     );
     println!("alarm to blue: {} ms", took.as_millis());
+}
+
+/// Lambda delivers an alarm's event again a minute after a failure: traffic is on blue before.
+async fn alarm_during_a_transaction(case: Case) {
+    let (target, alarm, execution, _users) = baking(&case, &[(10, 3600), (100, 60)]).await;
+    // As a shift's transaction is under way: DynamoDB refuses to write to the release, and the alias's revision
+    // is not the one that the release had.
+    let checker = case.world.stack.function("restore-blue");
+    let conflict = Fault::new("transaction-conflict").on("dynamodb", "UpdateItem");
+    let conflict = case.world.fault(conflict.by(&checker)).await;
+    let stale = Fault::refuse(
+        412,
+        "PreconditionFailedException",
+        "The Revision Id provided does not match the latest Revision Id.",
+    );
+    let stale = stale.on("lambda", "UpdateAlias").by(&checker);
+    let stale = case.world.fault(stale.about(&target.name)).await;
+    let invoked = case.world.invoked().await;
+    fire_and_wait(&case, &target, &alarm).await;
+    at_the_first_try(&case, invoked).await;
+    let struck = (
+        case.world.struck(conflict).await,
+        case.world.struck(stale).await,
+    );
+    assert_eq!(struck, (1, 1));
+    let ended = execution.wait().await;
+    rolled_back(&case, &target, &execution, &ended).await;
+}
+
+/// The same with a transaction that really is under way.
+async fn alarm_as_a_shift_is_recorded(case: Case) {
+    let steps = [(10, 60), (50, 3600), (100, 60)];
+    let (target, alarm, execution, _users) = baking(&case, &steps).await;
+    let shift = case.world.stack.function("shift-traffic");
+    let hold = Fault::new("hold").on("dynamodb", "TransactWriteItems");
+    let hold = case.world.fault(hold.by(&shift).seconds(0.3)).await;
+    crossfade_tests::release::until("the shift's transaction", || async {
+        (case.world.struck(hold).await > 0).then_some(())
+    })
+    .await;
+    let (since, invoked) = (case.world.now().await, case.world.invoked().await);
+    fire_and_wait(&case, &target, &alarm).await;
+    at_the_first_try(&case, invoked).await;
+    let calls = case.world.our_calls(since).await;
+    let refused = |call: &&Call| call.error.as_deref() == Some("TransactionConflictException");
+    println!(
+        "refused by the transaction: {}",
+        calls.iter().filter(refused).count()
+    );
+    let ended = execution.wait().await;
+    rolled_back(&case, &target, &execution, &ended).await;
+}
+
+/// A release that bakes, and looks at its alarm only when its event says so.
+async fn baking(case: &Case, steps: &[(u8, u32)]) -> (Target, String, Execution, Traffic) {
+    let target = case.blue().await;
+    let alarm = case.alarm().await;
+    let users = case.users(&target, 20.0);
+    let request = case.request(json!({
+        "strategy": canary(steps),
+        "analysis": {"alarms": [alarm], "checkEverySeconds": 3600},
+    }));
+    let execution = case.start(&request).await;
+    execution.wait_for_state("Bake", 1).await;
+    case.alias_is(&target, "split", |alias| alias.share("2") > 0.09)
+        .await;
+    (target, alarm, execution, users)
+}
+
+/// The one invocation of the rollback checker since then did not fail.
+async fn at_the_first_try(case: &Case, invoked: u64) {
+    let checker = case.world.stack.function("restore-blue");
+    let tries = crossfade_tests::release::until("the end of the event's invocation", || async {
+        let mut tries = case.world.invocations(invoked).await;
+        tries.retain(|one| one.function == checker);
+        (!tries.is_empty()).then_some(tries)
+    })
+    .await;
+    assert!(
+        !tries[0].error,
+        "the event is to be delivered again: {tries:?}"
+    );
 }
 
 /// Events of other accounts, Regions and state machines are nobody's, by the bus and directly.

@@ -10,6 +10,7 @@ use super::{
     Ledger,
     record::{Status, told},
     rows::{ONE, deployment, failed_condition, key, s},
+    write::write,
 };
 use crate::{aws::classify::classify, error::Error};
 
@@ -50,7 +51,8 @@ impl Ledger {
         execution: &str,
         begun: bool,
     ) -> Result<UpdateItemOutput, SdkError<UpdateItemError>> {
-        self.client
+        let update = self
+            .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(key(&deployment(execution), ONE)))
@@ -63,8 +65,7 @@ impl Ledger {
             .expression_attribute_values(":promoted", s(Status::Promoted.word()))
             .expression_attribute_values(":begun", AttributeValue::Bool(begun))
             .return_values(ReturnValue::UpdatedOld)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        write(|| update.clone().send()).await
     }
 }

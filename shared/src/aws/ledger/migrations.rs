@@ -4,6 +4,7 @@
 use super::{
     KEEP_SECONDS, Ledger,
     rows::{Item, json, key, n, optional, s, text},
+    write::write,
 };
 use crate::{
     aws::classify::{classify, is},
@@ -48,10 +49,8 @@ impl Ledger {
             .item("startedAt", s(&now.to_rfc3339()))
             .item("expiresAt", n(now.timestamp() + KEEP_SECONDS))
             .condition_expression("attribute_not_exists(pk)")
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        let Err(error) = put else {
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let Err(error) = write(|| put.clone().send()).await else {
             return Ok(Claim::Ours);
         };
         match error.as_service_error() {
@@ -83,15 +82,16 @@ impl Ledger {
         attempt: &str,
         ran: &Ran,
     ) -> Result<(), Error> {
-        self.client
+        let update = self
+            .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(row(execution, ran.direction)))
             .update_expression("SET ran = :ran")
             .condition_expression("attempt = :attempt")
             .expression_attribute_values(":attempt", s(attempt))
-            .expression_attribute_values(":ran", json(ran))
-            .send()
+            .expression_attribute_values(":ran", json(ran));
+        write(|| update.clone().send())
             .await
             .map_err(|error| classify("recording the migration", &error))?;
         Ok(())
@@ -105,16 +105,14 @@ impl Ledger {
         direction: Direction,
         attempt: &str,
     ) -> Result<(), Error> {
-        let deleted = self
+        let delete = self
             .client
             .delete_item()
             .table_name(&self.table)
             .set_key(Some(row(execution, direction)))
             .condition_expression("attempt = :attempt AND attribute_not_exists(ran)")
-            .expression_attribute_values(":attempt", s(attempt))
-            .send()
-            .await;
-        match deleted {
+            .expression_attribute_values(":attempt", s(attempt));
+        match write(|| delete.clone().send()).await {
             Ok(_) => Ok(()),
             Err(error) if is(&error, "ConditionalCheckFailedException") => Ok(()),
             Err(error) => Err(classify("giving the migration back", &error)),

@@ -6,19 +6,20 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use super::{
     Ledger,
     rows::{RUNNING, key},
+    write::write,
 };
 use crate::{aws::classify::classify, error::Error};
 
 impl Ledger {
     /// Leaves it to the schedule to tell people of a deployment that has ended.
     pub async fn owe(&self, execution: &str) -> Result<(), Error> {
-        let row = self
+        let put = self
             .client
             .put_item()
             .table_name(&self.table)
             .set_item(Some(key(RUNNING, execution)))
             .item("owed", AttributeValue::Bool(true));
-        row.send()
+        write(|| put.clone().send())
             .await
             .map(drop)
             .map_err(|error| classify("writing to the ledger", &error))
@@ -32,9 +33,9 @@ impl Ledger {
 
     /// They have been.
     pub async fn paid(&self, execution: &str) -> Result<(), Error> {
-        let row = self.client.delete_item().table_name(&self.table);
-        row.set_key(Some(key(RUNNING, execution)))
-            .send()
+        let delete = self.client.delete_item().table_name(&self.table);
+        let delete = delete.set_key(Some(key(RUNNING, execution)));
+        write(|| delete.clone().send())
             .await
             .map(drop)
             .map_err(|error| classify("writing to the ledger", &error))

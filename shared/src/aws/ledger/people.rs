@@ -9,6 +9,7 @@ use super::{
     Ledger,
     record::{Status, told},
     rows::{ONE, deployment, failed_condition, json, key, s},
+    write::write,
 };
 use crate::{
     aws::classify::classify,
@@ -22,7 +23,7 @@ impl Ledger {
     /// # Errors
     /// [`Error::DeploymentRolledBack`] when it has been told to go back meanwhile.
     pub async fn ask(&self, execution: &str, token: &str, asked: &Asked) -> Result<(), Error> {
-        let held = self
+        let update = self
             .client
             .update_item()
             .table_name(&self.table)
@@ -35,10 +36,8 @@ impl Ledger {
             .expression_attribute_values(":inFlight", s(Status::InFlight.word()))
             .expression_attribute_values(":token", s(token))
             .expression_attribute_values(":asked", json(asked))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await;
-        match held {
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        match write(|| update.clone().send()).await {
             Ok(_) => Ok(()),
             Err(error) => Err(match failed_condition(&error) {
                 Some(failed) => told(failed.item()),
@@ -118,7 +117,8 @@ impl Ledger {
             .table_name(&self.table)
             .set_key(Some(key(&deployment(execution), ONE)))
             .condition_expression(condition);
-        match what(update).send().await {
+        let update = what(update);
+        match write(|| update.clone().send()).await {
             Ok(_) => Ok(true),
             Err(error) if failed_condition(&error).is_some() => Ok(false),
             Err(error) => Err(classify("writing to the ledger", &error)),

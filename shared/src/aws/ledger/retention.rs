@@ -22,6 +22,7 @@ use super::{
         Item, ONE, cancelled, contended, deployment, failed_condition, failed_first, instant, json,
         key, lock, n, parsed, promoted, required, s, text, watched, write_put,
     },
+    write::write,
 };
 use crate::{
     aws::classify::classify,
@@ -129,7 +130,6 @@ impl Ledger {
     async fn write(&self, items: Vec<TransactWriteItem>, what: &str) -> Result<(), Error> {
         for some in items.chunks(MOST_ITEMS) {
             self.transact(some.to_vec())
-                .send()
                 .await
                 .map_err(|error| match cancelled(&error) {
                     Some(_) => contended(),
@@ -244,8 +244,8 @@ impl Ledger {
             self.close_retention(record),
         ];
         items.extend(self.watches_end(record));
-        match self.transact(items).send().await {
-            Ok(_) => Ok(true),
+        match self.transact(items).await {
+            Ok(()) => Ok(true),
             Err(error) if failed_first(&error, 2) => Ok(false),
             Err(error) if cancelled(&error).is_some() => Err(contended()),
             Err(error) => Err(classify("ending the retention", &error)),
@@ -258,16 +258,14 @@ impl Ledger {
         function: &FunctionName,
         execution: &str,
     ) -> Result<(), Error> {
-        let released = self
+        let update = self
             .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(key(&retained(function), execution)))
             .update_expression("REMOVE blue")
-            .condition_expression("attribute_exists(pk)")
-            .send()
-            .await;
-        match released {
+            .condition_expression("attribute_exists(pk)");
+        match write(|| update.clone().send()).await {
             Ok(_) => Ok(()),
             Err(error) if failed_condition(&error).is_some() => Ok(()),
             Err(error) => Err(classify("taking blue off the record", &error)),
@@ -342,66 +340,16 @@ fn promise(row: &Item) -> Result<Promise, Error> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use aws_config::{BehaviorVersion, Region, SdkConfig};
-    use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
-    use aws_smithy_runtime_api::client::{
-        http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
-        orchestrator::{HttpRequest, HttpResponse},
-    };
-    use aws_smithy_types::body::SdkBody;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::{
-        aws::ledger::lock_names,
+        aws::ledger::{
+            lock_names,
+            table::{ledger, ledger_on},
+        },
         domain::{analysis::OnHoldTimeout, release::Footprint, weight::Weight},
     };
-
-    /// DynamoDB, which writes down what it was asked, and answers everything alike.
-    #[derive(Clone, Debug)]
-    struct Table {
-        asked: Arc<Mutex<Vec<Value>>>,
-        answer: (u16, String),
-    }
-
-    impl HttpConnector for Table {
-        fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-            let body = request.body().bytes().expect("it is in memory");
-            let asked = serde_json::from_slice(body).expect("it is JSON");
-            let mut before = self.asked.lock().expect("nobody panics with it");
-            before.push(asked);
-            let (status, body) = self.answer.clone();
-            let status = status.try_into().expect("it is a status");
-            HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(body))))
-        }
-    }
-
-    /// A ledger, and what it asks DynamoDB, which takes everything.
-    fn ledger() -> (Ledger, Table) {
-        ledger_on(200, &json!({}))
-    }
-
-    fn ledger_on(status: u16, answer: &Value) -> (Ledger, Table) {
-        let table = Table {
-            asked: Arc::default(),
-            answer: (status, answer.to_string()),
-        };
-        let connector = SharedHttpConnector::new(table.clone());
-        let credentials = Credentials::new("a", "b", None, None, "test");
-        let config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("eu-west-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .http_client(http_client_fn(move |_, _| connector.clone()))
-            .build();
-        let ledger = Ledger {
-            client: crate::aws::lazy::lazy(&config, aws_sdk_dynamodb::Client::new),
-            table: "ledger".into(),
-        };
-        (ledger, table)
-    }
 
     fn at(time: &str) -> Timestamp {
         time.parse().unwrap()
@@ -461,8 +409,8 @@ mod tests {
             .end(&record, Status::Promoted, now, Some(kept))
             .await
             .unwrap();
-        let asked = table.asked.lock().expect("nobody panics with it");
-        asked
+        table
+            .asked()
             .iter()
             .map(|asked| {
                 let items = asked["TransactItems"].as_array().expect("it has items");
@@ -518,15 +466,13 @@ mod tests {
             "onHoldTimeout": text("\"rollBack\""),
             "why": text(r#"{"reason": "an alarm fired", "at": "2026-11-20T11:30:00Z"}"#),
         });
-        let (ledger, _) = ledger_on(
-            400,
-            &json!({
-                "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
-                "CancellationReasons": [
-                    {"Code": "ConditionalCheckFailed", "Item": row}, {"Code": "None"},
-                ],
-            }),
-        );
+        let cancelled = json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+            "CancellationReasons": [
+                {"Code": "ConditionalCheckFailed", "Item": row}, {"Code": "None"},
+            ],
+        });
+        let (ledger, _) = ledger_on([(400, cancelled)]);
         let kept = Retention {
             until: at("2026-11-21T11:00:00Z"),
             keep_versions: None,

@@ -12,6 +12,7 @@ use aws_sdk_dynamodb::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::write::PASSING;
 pub(super) use crate::domain::names::derived::keys::{deployment, lock, promoted, watched};
 use crate::{
     domain::{Timestamp, weight::Weight},
@@ -84,8 +85,8 @@ pub(super) fn instant(item: &Item, name: &str) -> Result<Option<Timestamp>, Erro
     text(item, name).map(read).transpose()
 }
 
-/// The rows that made a transaction's conditions fail: an empty list when it only collided with
-/// another one, none when it failed otherwise.
+/// Returns the rows that made a transaction's conditions fail: an empty list when it was only refused for a
+/// moment, none when it failed otherwise.
 pub(super) fn cancelled<R>(error: &SdkError<TransactWriteItemsError, R>) -> Option<Vec<Item>> {
     match error.as_service_error()? {
         TransactWriteItemsError::TransactionCanceledException(cancelled) => {
@@ -94,10 +95,10 @@ pub(super) fn cancelled<R>(error: &SdkError<TransactWriteItemsError, R>) -> Opti
                 .iter()
                 .filter(|r| r.code() == Some("ConditionalCheckFailed"))
                 .collect();
-            let conflict = reasons
+            let passing = reasons
                 .iter()
-                .any(|r| r.code() == Some("TransactionConflict"));
-            (!conditions.is_empty() || conflict)
+                .any(|r| r.code().is_some_and(|code| PASSING.contains(&code)));
+            (!conditions.is_empty() || passing)
                 .then(|| conditions.iter().filter_map(|r| r.item.clone()).collect())
         }
         _ => None,
@@ -117,7 +118,11 @@ pub(super) fn failed_first<R>(error: &SdkError<TransactWriteItemsError, R>, coun
 }
 
 pub(super) fn contended() -> Error {
-    Error::Transient("another transaction is writing to the same rows of the ledger".into())
+    Error::Transient(
+        "the ledger did not take a transaction: another one holds its rows, or the table is throttled; \
+         try again"
+            .into(),
+    )
 }
 
 pub(super) fn failed_condition<R>(

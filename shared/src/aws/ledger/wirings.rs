@@ -3,6 +3,7 @@
 use super::{
     Ledger,
     rows::{json, key, parsed, s},
+    write::write,
 };
 use crate::{
     aws::classify::classify,
@@ -25,7 +26,8 @@ impl Ledger {
 
     /// Puts on record how a stage was and what is made of it, before anything is changed.
     pub async fn keep_wiring(&self, wiring: &Wiring) -> Result<(), Error> {
-        self.client
+        let put = self
+            .client
             .put_item()
             .table_name(&self.table)
             .set_item(Some(key(
@@ -33,8 +35,8 @@ impl Ledger {
                 &row(&wiring.stage, &wiring.function_name),
             )))
             .item("application", s(wiring.application.as_ref()))
-            .item("wiring", json(wiring))
-            .send()
+            .item("wiring", json(wiring));
+        write(|| put.clone().send())
             .await
             .map_err(|error| classify("recording the wiring", &error))?;
         Ok(())
@@ -47,11 +49,12 @@ impl Ledger {
         stage: &StageName,
         function: &FunctionName,
     ) -> Result<(), Error> {
-        self.client
+        let delete = self
+            .client
             .delete_item()
             .table_name(&self.table)
-            .set_key(Some(key(&front_door(api_id), &row(stage, function))))
-            .send()
+            .set_key(Some(key(&front_door(api_id), &row(stage, function))));
+        write(|| delete.clone().send())
             .await
             .map_err(|error| classify("forgetting the wiring", &error))?;
         Ok(())

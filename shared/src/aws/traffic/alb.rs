@@ -16,6 +16,7 @@ use aws_sdk_elasticloadbalancingv2::{
 };
 
 use futures::future::try_join_all;
+use tokio::time::sleep;
 
 use super::{Observed, Serving, alias::Aliases, weighted::Weighted};
 use crate::{
@@ -25,7 +26,6 @@ use crate::{
         names::{AliasName, FunctionName, Version, derived},
         release::{InForce, Target},
         resources::TargetGroupArn,
-        routing::Primary,
         shares::{Scale, Shares},
         side::{Content, Side},
     },
@@ -38,6 +38,13 @@ const MAX_GROUPS: usize = 5;
 
 /// How long the targets of a group that is not Lambda's may take to be healthy.
 const HEALTHY: Duration = Duration::from_mins(5);
+
+/// How long a load balancer that may not call a function is given to learn of its permission.
+const PERMITTED: [Duration; 3] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+];
 
 /// The two groups of a release.
 #[derive(Clone, Copy, Debug)]
@@ -68,16 +75,24 @@ impl<'a> Pair<'a> {
             .map_err(|error| classify("DeregisterTargets", &error))
     }
 
+    /// Registers a target. Where the load balancer may not call it, that is asked again for some seconds:
+    /// the permission was added a moment ago.
     async fn register(&self, group: &TargetGroupArn, id: &str) -> Result<(), Error> {
-        let done = self
+        let request = self
             .client
             .register_targets()
             .target_group_arn(group.as_ref())
-            .targets(TargetDescription::builder().id(id).build())
-            .send()
-            .await;
-        done.map(drop)
-            .map_err(|error| classify("RegisterTargets", &error))
+            .targets(TargetDescription::builder().id(id).build());
+        let mut pauses = PERMITTED.into_iter();
+        loop {
+            let Err(error) = request.clone().send().await else {
+                return Ok(());
+            };
+            match pauses.next().filter(|_| is(&error, "AccessDenied")) {
+                Some(pause) => sleep(pause).await,
+                None => return Err(classify("RegisterTargets", &error)),
+            }
+        }
     }
 
     /// The published version of a function that a group with these targets calls; none where it is
@@ -100,10 +115,7 @@ impl<'a> Pair<'a> {
         let seen = self.aliases.read(function, &alias).await?;
         Ok(seen
             .filter(|seen| !seen.is_split())
-            .and_then(|seen| match seen.primary {
-                Primary::Version(version) => Some(version),
-                Primary::Latest => None,
-            }))
+            .and_then(|seen| seen.primary.version().cloned()))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Aliases: Lambda splits each function's traffic by itself, and every alias is written by itself.
 
+mod hand_over;
+
 use std::{
     collections::HashMap,
     sync::atomic::{AtomicBool, Ordering},
@@ -16,11 +18,12 @@ use futures::{
     stream,
 };
 
+use self::hand_over::Told;
 use super::{AtOnce, Late, Moved, Observed, PutBack, Router, Serves, Serving, TURNS, alias_of};
 use crate::{
     aws::{
         classify::{classify, is},
-        functions::version,
+        functions::{failed, version},
         lazy::{Lazy, lazy},
         ledger::Leave,
         pace,
@@ -99,7 +102,8 @@ impl Router for Aliases {
         .await
     }
 
-    /// Makes green the alias's own version and drops the split, in one write.
+    /// Makes green the alias's own version and drops the split, in one write, and waits for what Lambda does
+    /// to an alias with provisioned concurrency then.
     async fn promote(
         &self,
         leave: Leave<'_>,
@@ -111,10 +115,22 @@ impl Router for Aliases {
             (target.routing(from), Some(green(target)))
         });
         let mut moved = moved.await?;
-        let proven = moved.functions.iter();
-        moved.serves.versions = proven
-            .map(|target| (target.function_name.clone(), target.green_version.clone()))
-            .collect();
+        let handed_over = self.handed_over(leave, moved.functions).await?;
+        moved.functions = Vec::new();
+        for Told {
+            target,
+            note,
+            is_whole,
+        } in handed_over
+        {
+            if is_whole {
+                let (function, green) = (&target.function_name, &target.green_version);
+                let serves = &mut moved.serves.versions;
+                serves.insert(function.clone(), green.clone());
+            }
+            moved.notes.extend(note);
+            moved.functions.push(target);
+        }
         Ok(moved)
     }
 
@@ -130,13 +146,16 @@ impl Router for Aliases {
             let way = Way::Back(late);
             self.bring(&unread, blue, &target.ours(&of.plan), way).await
         });
-        let done: Vec<Result<Target, Error>> = join_all(each).await;
+        let done: Vec<Result<Told, Error>> = join_all(each).await;
         let mut back = PutBack::of(&of.functions);
         for (target, result) in back.functions.iter_mut().zip(done) {
             match result {
                 Ok(now) => {
-                    back.serves.extend(blue_of(&now));
-                    *target = now;
+                    if now.is_whole {
+                        back.serves.extend(blue_of(&now.target));
+                    }
+                    back.notes.extend(now.note);
+                    *target = now.target;
                 }
                 Err(Error::ChangedOutside(what)) => back.changed_outside.push(what),
                 Err(error) => return Err(error),
@@ -164,12 +183,8 @@ impl Router for Aliases {
         let each = of.functions.iter().map(|target| async move {
             let (function, alias) = (&target.function_name, named(target).ok()?);
             let seen = self.read(function, alias).await.ok()??;
-            match seen.primary {
-                Primary::Version(ref version) if !seen.is_split() => {
-                    Some((function.clone(), version.clone()))
-                }
-                Primary::Version(_) | Primary::Latest => None,
-            }
+            let version = seen.primary.version().filter(|_| !seen.is_split());
+            version.map(|version| (function.clone(), version.clone()))
         });
         Serves {
             versions: join_all(each).await.into_iter().flatten().collect(),
@@ -204,10 +219,11 @@ impl Aliases {
         })
     }
 
-    /// What serves through an alias.
+    /// Reads what serves through an alias.
     ///
     /// # Errors
     /// [`Error::ChangedOutside`] when it is split: someone else is shifting its traffic.
+    /// [`Error::InvalidRequest`] when it is on `$LATEST.PUBLISHED`, which no rollback could return to.
     pub(super) async fn serving(
         &self,
         function: &FunctionName,
@@ -217,8 +233,15 @@ impl Aliases {
         if let Some(seen) = &seen
             && seen.is_split()
         {
-            return Err(Error::ChangedOutside(format!(
-                "{function}:{alias} is split before the release ({seen}); settle it on one version first"
+            return Err(self.split(function, alias, seen).await);
+        }
+        if seen
+            .as_ref()
+            .is_some_and(|seen| seen.primary == Primary::LatestPublished)
+        {
+            return Err(Error::InvalidRequest(format!(
+                "{function}:{alias} is on $LATEST.PUBLISHED, and a release needs a numbered version to go back to; \
+                 publish one and point the alias at it"
             )));
         }
         Ok(Serving {
@@ -270,7 +293,8 @@ impl Aliases {
                 if nth > 0 && nth.is_multiple_of(AT_ONCE) {
                     leave.still().await?;
                 }
-                self.bring(target, want, &before, Way::Forth(leave)).await
+                let brought = self.bring(target, want, &before, Way::Forth(leave)).await;
+                brought.map(|now| now.target)
             };
             let done = done.await;
             stopped.fetch_or(done.is_err(), Ordering::Relaxed);
@@ -293,6 +317,7 @@ impl Aliases {
                 functions,
                 in_force: InForce::AtOnce,
                 serves: Serves::default(),
+                notes: Vec::new(),
             });
         };
         // Whoever puts traffic back may have looked at some of these before we wrote them.
@@ -328,7 +353,7 @@ impl Aliases {
             if_revision,
         };
         match self.write(function, alias, &update).await? {
-            Written::Done(now) => proven(target, now, &want).map(|_| true),
+            Written::Done(now) => Ok(now.routes(&want)),
             Written::Stale => Ok(false),
         }
     }
@@ -362,26 +387,61 @@ impl Aliases {
     /// Brings the alias to where it is wanted, and proves it: `UpdateAlias` answers with the alias as
     /// it now is. The first write is decided on what we last wrote or read; when that is stale, the
     /// alias is read and decided on anew, if there still is leave to.
+    ///
+    /// Weights that Lambda itself has set while it hands the alias over are ours: they follow from our move.
     async fn bring(
         &self,
         target: &Target,
         want: Option<Routing>,
         ours: &[Routing],
         way: Way<'_>,
-    ) -> Result<Target, Error> {
+    ) -> Result<Told, Error> {
         let Some(want) = want else {
-            return self.unmake(target, ours).await;
+            return self.unmake(target, ours).await.map(Told::whole);
         };
         let (function, alias) = (&target.function_name, named(target)?);
-        let mut decided = target.revision_id.clone().map(|if_revision| AliasUpdate {
+        let decide = |if_revision| AliasUpdate {
             routing: want.clone(),
             if_revision,
-        });
+        };
+        let mut decided = target.revision_id.clone().map(decide);
+        let mut last: Option<Alias> = None;
         for _ in 0..TURNS {
-            if let Some(update) = &decided
-                && let Written::Done(now) = self.write(function, alias, update).await?
-            {
-                return proven(target, now, &want);
+            if let Some(update) = &decided {
+                match self.write(function, alias, update).await {
+                    Ok(Written::Done(now)) if update.routing == want => {
+                        let done = proven(target, now, &want)?;
+                        return match (way, &want, last) {
+                            (Way::Back(_), Routing::Settled(to), Some(last)) if !last.is_on(to) => {
+                                self.taken_off(done, to).await
+                            }
+                            (_, _, _) => Ok(Told::whole(done)),
+                        };
+                    }
+                    Ok(Written::Done(now)) => {
+                        decided = Some(decide(now.revision));
+                        continue;
+                    }
+                    Ok(Written::Stale) => {}
+                    Err(refused @ Error::Refused(_)) => {
+                        let seen = last.as_ref().filter(|seen| target.is_between(seen));
+                        // Lambda does not move an alias that it holds weights on: they are taken off first.
+                        match seen.map(|seen| (&seen.primary, &seen.revision)) {
+                            Some((Primary::Version(on), revision))
+                                if update.routing == want
+                                    && want != Routing::Settled(on.clone()) =>
+                            {
+                                decided = Some(AliasUpdate {
+                                    routing: Routing::Settled(on.clone()),
+                                    if_revision: revision.clone(),
+                                });
+                                continue;
+                            }
+                            Some(_) | None => return Err(refused),
+                        }
+                    }
+                    Err(error) => return Err(error),
+                }
             }
             let seen = self.read(function, alias).await?;
             // Perhaps a rollback, which leaves the alias as it was before the first shift. Asked after
@@ -396,22 +456,39 @@ impl Aliases {
                 }
                 let green = target.green_version.as_ref();
                 match self.create(function, alias, green).await? {
-                    Some(now) => return proven(target, now, &want),
+                    Some(now) => return proven(target, now, &want).map(Told::whole),
                     None => continue,
                 }
             };
-            decided = reconcile(&seen, &want, ours).map_err(|conflict| {
-                Error::ChangedOutside(format!("{function}:{alias}: {conflict}"))
-            })?;
+            decided = match reconcile(&seen, &want, ours) {
+                Ok(decided) => decided,
+                Err(conflict) => match &want {
+                    Routing::Settled(to) if self.is_handing_over(target, &seen).await? => {
+                        if let (Way::Forth(_), true) = (way, seen.is_on(to)) {
+                            return proven(target, seen, &want).map(Told::whole);
+                        }
+                        Some(decide(seen.revision.clone()))
+                    }
+                    Routing::Settled(_) | Routing::Split { .. } => {
+                        // Lambda may have been done with it between two looks.
+                        if last.as_ref() != Some(&seen) && target.is_between(&seen) {
+                            last = Some(seen);
+                            decided = None;
+                            continue;
+                        }
+                        return Err(Error::ChangedOutside(format!(
+                            "{function}:{alias}: {conflict}"
+                        )));
+                    }
+                },
+            };
             if decided.is_none() {
                 if way.ends_here() {
-                    return proven(target, seen, &want);
+                    return proven(target, seen, &want).map(Told::whole);
                 }
-                decided = Some(AliasUpdate {
-                    routing: want.clone(),
-                    if_revision: seen.revision,
-                });
+                decided = Some(decide(seen.revision.clone()));
             }
+            last = Some(seen);
         }
         Err(busy(function, alias))
     }
@@ -477,6 +554,7 @@ impl Aliases {
         weights: HashMap<String, f64>,
         if_revision: &Revision,
     ) -> Result<Written, Error> {
+        let green = weights.keys().next().cloned();
         let sent = self
             .client
             .update_alias()
@@ -494,11 +572,31 @@ impl Aliases {
         match sent {
             Ok(now) => Ok(Written::Done(now.try_into()?)),
             Err(error) if is(&error, "PreconditionFailedException") => Ok(Written::Stale),
-            Err(error) => Err(classify(
-                &format!("UpdateAlias of {function}:{alias}"),
-                &error,
-            )),
+            Err(error) => {
+                // Also the answer where the version has failed, and that does not pass.
+                if is(&error, "ResourceConflictException")
+                    && let Some(green) = green
+                {
+                    self.has_not_failed(function, &green).await?;
+                }
+                Err(classify(
+                    &format!("UpdateAlias of {function}:{alias}"),
+                    &error,
+                ))
+            }
         }
+    }
+
+    /// Looks whether a version is in a state that it does not leave.
+    ///
+    /// # Errors
+    /// [`Error::ValidationFailed`] when it is.
+    async fn has_not_failed(&self, function: &FunctionName, version: &str) -> Result<(), Error> {
+        let got = self.client.get_function().function_name(function.as_ref());
+        let got = got.qualifier(version).send().await;
+        let now = got.ok().and_then(|got| got.configuration);
+        now.and_then(|now| failed(function, version, &now))
+            .map_or(Ok(()), Err)
     }
 
     async fn create(
@@ -562,8 +660,14 @@ fn blue_of(target: &Target) -> Serves {
     }
 }
 
+/// Takes what an alias does now for what was wanted. The other version's weight on an alias that has moved to
+/// the one that was wanted is Lambda's.
 fn proven(target: &Target, now: Alias, want: &Routing) -> Result<Target, Error> {
-    if now.routes(want) {
+    let moved = match want {
+        Routing::Settled(to) => target.is_between(&now) && now.is_on(to),
+        Routing::Split { .. } => false,
+    };
+    if now.routes(want) || moved {
         Ok(Target {
             revision_id: Some(now.revision),
             ..target.clone()
@@ -592,10 +696,9 @@ fn named(target: &Target) -> Result<&AliasName, Error> {
 }
 
 fn primary(text: Option<&str>) -> Result<Primary, Error> {
-    match text {
-        Some("$LATEST") => Ok(Primary::Latest),
-        other => version(other).map(Primary::Version),
-    }
+    let text = text.unwrap_or_default();
+    text.parse()
+        .map_err(|_| Error::Transient(format!("Lambda answered with version {text:?}")))
 }
 
 fn revision(text: Option<&str>) -> Result<Revision, Error> {

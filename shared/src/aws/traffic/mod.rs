@@ -19,10 +19,13 @@ use std::{
 };
 
 use aws_config::SdkConfig;
+use futures::future::join_all;
 
 use crate::{
-    aws::ledger::Leave,
+    aws::{capacity, ledger::Leave},
     domain::{
+        Timestamp,
+        capacity::LeftBehind,
         front_door::FrontDoor,
         names::{AliasName, FunctionName, Version},
         release::{Footprint, InForce, Target},
@@ -48,6 +51,8 @@ pub struct Moved {
     pub in_force: InForce,
     /// What serves now, where green has all of it.
     pub serves: Serves,
+    /// What people should know. A sentence each.
+    pub notes: Vec<String>,
 }
 
 /// What serves, as it was read after the last write; empty where nothing was read.
@@ -320,6 +325,7 @@ impl Traffic {
                 functions: of.functions.clone(),
                 in_force: InForce::AtOnce,
                 serves: Serves::default(),
+                notes: Vec::new(),
             });
         }
         let first = Box::pin(First::begin(leave, from)).await?;
@@ -359,6 +365,37 @@ impl Traffic {
     /// See `Router::serves`.
     pub async fn serves(&self, of: &Footprint) -> Serves {
         with!(self, &of.traffic, router => router.serves(of))
+    }
+
+    /// Counts the durable executions that began on green since `began_at` and still run, of the functions
+    /// that have any. What cannot be counted is told as such, a sentence each.
+    pub async fn left_behind(
+        &self,
+        of: &Footprint,
+        began_at: Timestamp,
+    ) -> (Vec<LeftBehind>, Vec<String>) {
+        let durable = of.functions.iter().filter(|target| target.is_durable);
+        let each = durable.map(|target| async move {
+            let (function, green) = (&target.function_name, &target.green_version);
+            let client = self.aliases.client();
+            let running = capacity::running(client, function, green, Some(began_at)).await;
+            (target, running)
+        });
+        let (mut left, mut notes) = (Vec::new(), Vec::new());
+        for (target, running) in join_all(each).await {
+            match running {
+                Ok(count) if count.running > 0 => left.push(LeftBehind {
+                    function: target.function_name.clone(),
+                    version: target.green_version.clone(),
+                    count,
+                }),
+                Ok(_) => {}
+                Err(error) => notes.push(format!(
+                    "durable executions that began on green may run on, and could not be counted: {error}"
+                )),
+            }
+        }
+        (left, notes)
     }
 
     /// Whether a change of records is in force at all of Route 53's servers.

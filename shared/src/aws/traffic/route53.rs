@@ -18,7 +18,6 @@ use crate::{
         names::{AliasName, FunctionName, NameError, Version, derived},
         release::{InForce, Target},
         resources::{RecordName, RecordType, SetIdentifier},
-        routing::Primary,
         shares::{Scale, Shares},
         side::{Content, Side},
     },
@@ -92,10 +91,7 @@ impl<'a> Pair<'a> {
             Side {
                 place,
                 holds: vec![seen.primary.to_string()],
-                version: match seen.primary {
-                    Primary::Version(version) => Some(version),
-                    Primary::Latest => None,
-                },
+                version: seen.primary.version().cloned(),
                 revision: Some(seen.revision),
             }
         })

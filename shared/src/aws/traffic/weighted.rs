@@ -116,6 +116,7 @@ async fn forth<W: Weighted>(
                 } else {
                     Serves::default()
                 },
+                notes: Vec::new(),
             });
         }
         // Asked after the weights were read: whoever puts traffic back records that first.

@@ -21,7 +21,8 @@ pub use self::{
 };
 use super::{
     Timestamp,
-    check::Reading,
+    alarm::Reading,
+    capacity::Capacity,
     names::{AlarmName, Callee},
     reachable::Way,
 };
@@ -160,6 +161,8 @@ pub struct Seen {
     pub ways: Read<Vec<Way>>,
     /// The settings of each function's serving version, where an alias splits its traffic.
     pub blues: Vec<Read<Settings>>,
+    /// What stands ready for each function.
+    pub capacity: Vec<Read<Capacity>>,
 }
 
 /// Holds the decision.

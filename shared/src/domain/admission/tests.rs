@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::check::AlarmState;
+use crate::domain::alarm::AlarmState;
 
 const STACK: [(&str, &str); 7] = [
     ("TargetFunctionPrefix", "chat-, orders-"),
@@ -236,11 +236,41 @@ fn refuses_outside_of_the_windows_unless_somebody_says_why() {
 fn found(role: &str, package: Package) -> Found {
     Found {
         package,
+        source_key: None,
         settings: Settings {
             role: role.to_owned(),
             dead_letter: String::new(),
+            is_durable: false,
         },
+        timeout_seconds: 30,
     }
+}
+
+#[test]
+fn warns_of_a_last_bake_that_slow_invocations_make_longer() {
+    let warnings = |timeout_seconds: u32, bake: u32| {
+        let strategy = json!({"type": "canary", "steps": [{"weight": 10, "bakeSeconds": 10}, {"weight": 100, "bakeSeconds": bake}]});
+        let seen = Seen {
+            functions: vec![Read::Seen(Some(Found {
+                timeout_seconds,
+                ..found("r", Package::Zip)
+            }))],
+            ..Seen::default()
+        };
+        decide(&request(json!({"strategy": strategy})), &seen, now()).warnings
+    };
+    assert_eq!(warnings(30, 300), Vec::<String>::new());
+    assert_eq!(
+        warnings(900, 300),
+        [
+            "chat-api may run 900 s, and an invocation is counted once it has ended: the bake at 100 % lasts 1080 s instead of 300 s"
+        ]
+    );
+    assert_eq!(
+        warnings(900, 0).len(),
+        1,
+        "the step at 10 % is the last that is judged"
+    );
 }
 
 #[test]
@@ -338,11 +368,7 @@ fn refuses_code_of_the_other_kind() {
 fn refuses_an_alarm_that_is_missing_or_fires() {
     let with = |state, word: &str| {
         let name = |text: &str| AlarmName::try_from(text.to_owned()).expect("it is one");
-        let reading = |text: &str, state| Reading {
-            name: name(text),
-            state,
-            since: None,
-        };
+        let reading = |text: &str, state| Reading::of(name(text), state, None);
         let seen = Seen {
             alarms: Read::Seen(vec![reading("a", AlarmState::Ok), reading("b", state)]),
             ..seen()
@@ -371,6 +397,16 @@ fn refuses_an_alarm_that_is_missing_or_fires() {
     assert_eq!(ignored.preexisting_alarms.len(), 1);
     let quiet = with(AlarmState::InsufficientData, "refuse");
     assert_eq!((quiet.refusal(), quiet.warnings.len()), (None, 1));
+    let (kind, why) = with(AlarmState::UnknownKind, "refuse")
+        .refusal()
+        .expect("it is not known");
+    assert_eq!(kind, Kind::InvalidRequest);
+    assert!(
+        why.starts_with(
+            "analysis.alarms[1]: alarm \"b\" is of a kind that Crossfade does not know"
+        ),
+        "{why}"
+    );
 }
 
 #[test]
@@ -507,10 +543,12 @@ fn names_the_function_whose_versions_cannot_share_traffic() {
     let queue = Settings {
         role: "r".into(),
         dead_letter: "q".into(),
+        is_durable: false,
     };
     let none = Settings {
         role: "r".into(),
         dead_letter: String::new(),
+        is_durable: false,
     };
     assert!(
         fit(&none, &queue).is_some_and(|why| why.contains("dead-letter queue none instead of q"))
@@ -541,6 +579,7 @@ fn says_of_each_thing_that_it_could_not_be_told() {
         splitter: nothing(unread()),
         ways: nothing(unread()),
         blues: vec![nothing(unread())],
+        capacity: vec![nothing(unread())],
     };
     let decided = decide(
         &request(json!({"migration": {"functionName": "chat-migrate"},
@@ -551,7 +590,7 @@ fn says_of_each_thing_that_it_could_not_be_told() {
     );
     assert_eq!(decided.refusal(), None);
     let told: Vec<_> = decided.unknown.iter().map(ToString::to_string).collect();
-    assert_eq!(told.len(), 10, "{told:#?}");
+    assert_eq!(told.len(), 11, "{told:#?}");
     assert!(
         told.iter().all(|one| one.ends_with(": AccessDenied")),
         "{told:#?}"

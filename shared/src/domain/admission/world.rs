@@ -6,8 +6,9 @@ use super::{Admission, Kind, Read, Seen, Stage, callees};
 use crate::{
     domain::{
         Timestamp,
+        alarm::{self, AlarmState, Reading},
         analysis::PreexistingAlarms,
-        check::{AlarmState, Reading},
+        budget::Load,
         migration::Phase,
         reachable::admit,
     },
@@ -23,13 +24,17 @@ pub enum Package {
     Image,
 }
 
-/// Holds the settings that two versions must share to share an alias's traffic (<https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html>).
+/// Holds what a release depends on of a version's settings: two versions that share an alias's traffic
+/// must have the same role and dead-letter queue
+/// (<https://docs.aws.amazon.com/lambda/latest/dg/configuring-alias-routing.html>).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// The execution role's ARN.
     pub role: String,
     /// The dead-letter queue's or topic's ARN; empty without one.
     pub dead_letter: String,
+    /// Whether it runs durable executions.
+    pub is_durable: bool,
 }
 
 /// Describes a function, or a version of it, that exists.
@@ -37,8 +42,12 @@ pub struct Settings {
 pub struct Found {
     /// What its code is delivered as.
     pub package: Package,
+    /// The ARN of the KMS key that encrypts its zip, where that is the customer's.
+    pub source_key: Option<String>,
     /// Its settings.
     pub settings: Settings,
+    /// How long one invocation may take, seconds.
+    pub timeout_seconds: u32,
 }
 
 /// Says what is there of the code that a request names.
@@ -158,6 +167,7 @@ fn functions(request: &ReleaseRequest, seen: &Seen, admission: &mut Admission) {
             );
             continue;
         };
+        slow_invocations(request, name.as_ref(), found.timeout_seconds, admission);
         match (&asked.code, found.package) {
             (Some(Code::S3 { .. }), Package::Image) => admission.invalid(
                 Stage::World,
@@ -188,6 +198,36 @@ fn functions(request: &ReleaseRequest, seen: &Seen, admission: &mut Admission) {
                 );
             }
         }
+    }
+}
+
+/// Warns of a last bake that lasts longer than planned, so that slow invocations are counted in it.
+fn slow_invocations(
+    request: &ReleaseRequest,
+    name: &str,
+    slowest_seconds: u32,
+    admission: &mut Admission,
+) {
+    let plan = request.plan();
+    let load = Load {
+        slowest_seconds,
+        ..request.load(&plan)
+    };
+    let Some((index, step)) = plan
+        .last_judged()
+        .and_then(|last| Some((last, plan.step(last)?)))
+    else {
+        return;
+    };
+    let bakes = load
+        .bounds(index)
+        .map_or(0, |bounds| bounds.planned_seconds);
+    if bakes > step.bake_seconds {
+        admission.warnings.push(format!(
+            "{name} may run {slowest_seconds} s, and an invocation is counted once it has ended: the bake at {} lasts \
+             {bakes} s instead of {} s",
+            step.weight, step.bake_seconds
+        ));
     }
 }
 
@@ -244,20 +284,37 @@ fn artifact(index: usize, code: &Code, read: &Read<Artifact>, admission: &mut Ad
 
 fn alarms(request: &ReleaseRequest, readings: &[Reading], admission: &mut Admission) {
     let analysis = &request.analysis;
-    for Reading { name, state, .. } in readings {
+    for reading in readings {
+        let Reading { name, state, .. } = reading;
         let index = analysis.alarms.iter().position(|alarm| alarm == name);
         let path = format!("analysis.alarms[{}]", index.unwrap_or_default());
+        if reading.kind == alarm::Kind::Log {
+            // That it is and what it is called is not documented (the rule takes any name).
+            admission.warnings.push(format!(
+                "alarm {name} is a log alarm: it is seen while a step bakes, but whether CloudWatch sends an event when \
+                 it fires is not documented; watch an alarm of another kind beside it during approvals, holds and \
+                 after the promotion"
+            ));
+        }
         match (state, analysis.preexisting_alarms) {
-            (AlarmState::Ok, _) => {}
+            (AlarmState::Ok, _) if reading.is_proof() => {}
             // It refuses nothing: a new alarm has no data yet.
-            (AlarmState::InsufficientData, _) => admission.warnings.push(format!(
-                "alarm {name} has INSUFFICIENT_DATA: as long as that is so, no bake passes"
+            (AlarmState::Ok | AlarmState::InsufficientData, _) => admission.warnings.push(format!(
+                "alarm {name} has {}; as long as that is so, no bake passes",
+                reading.shown()
             )),
+            (AlarmState::UnknownKind, _) => admission.invalid(
+                Stage::World,
+                path,
+                format!(
+                    "alarm \"{name}\" is of a kind that Crossfade does not know; name a metric, PromQL, composite or log alarm"
+                ),
+            ),
             (AlarmState::Missing, _) => admission.invalid(
                 Stage::World,
                 path,
                 format!(
-                    "no alarm of the name \"{name}\" exists; name a metric or composite alarm of this account and Region"
+                    "no alarm of the name \"{name}\" exists; name a metric, PromQL, composite or log alarm of this account and Region"
                 ),
             ),
             (AlarmState::Alarm, PreexistingAlarms::Refuse) => admission.problem(
@@ -292,6 +349,14 @@ pub(super) fn check_locked(
             admission.warnings.push(told);
         } else {
             admission.problem(Stage::Locked, *kind, path.clone(), message.clone());
+        }
+    }
+    for (asked, capacity) in request.functions.iter().zip(&seen.capacity) {
+        let name = &asked.function_name;
+        let what = || format!("what stands ready for {name}");
+        if let Some(capacity) = admission.known(capacity, what) {
+            let told = capacity.warnings(name, asked.alias.as_ref());
+            admission.warnings.extend(told);
         }
     }
     if request.traffic != Traffic::Alias {

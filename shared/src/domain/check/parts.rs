@@ -19,6 +19,7 @@ fn series(green: (u64, u64), blue: (u64, u64)) -> Vec<FunctionSeries> {
             green: counts(green),
             green_p99_ms: Some(40),
         }],
+        is_new: false,
         past: None,
     }]
 }
@@ -40,6 +41,7 @@ fn look<'a>(readings: &'a [Reading], series: &'a [FunctionSeries]) -> Look<'a> {
             from: 0,
             through: 0,
         },
+        smoke_tested: &[],
         routes_each_request: true,
     }
 }
@@ -57,11 +59,7 @@ fn minute(text: &str) -> i64 {
 }
 
 fn named(name: &str, state: AlarmState) -> Reading {
-    Reading {
-        name: name.parse().unwrap(),
-        state,
-        since: None,
-    }
+    Reading::of(name.parse().unwrap(), state, None)
 }
 
 #[test]
@@ -217,7 +215,13 @@ fn full(of: &str) -> Evidence {
         accepted_reachable: vec![of.to_owned()],
         migrations: vec![ran(of)],
         hooks: vec![heard(of)],
+        uncalled: vec![of.parse().unwrap()],
+        durable_executions: vec![left_behind(of)],
     }
+}
+
+fn left_behind(function: &str) -> LeftBehind {
+    serde_json::from_value(json!({"function": function, "version": "2", "running": 1})).unwrap()
 }
 
 fn unknown(host: &str) -> health::Found {
@@ -254,6 +258,8 @@ fn what_is_found_later_leaves_what_the_release_has_on_record() {
         judge: found.judge,
         rests_on: found.rests_on,
         shadow: found.shadow,
+        uncalled: found.uncalled,
+        durable_executions: found.durable_executions,
         ..before
     };
     assert_eq!(evidence, kept);
@@ -295,7 +301,7 @@ fn last_answers_of_hooks_are_kept() {
 fn evidence_is_empty_when_no_part_has_anything() {
     assert!(Evidence::default().is_empty());
     let all = serde_json::to_value(full("release")).unwrap();
-    assert_eq!(all.as_object().unwrap().len(), 12, "every part is written");
+    assert_eq!(all.as_object().unwrap().len(), 14, "every part is written");
     for (name, part) in all.as_object().unwrap() {
         let one = json!({ name: part });
         let one: Evidence = serde_json::from_value(one).unwrap();

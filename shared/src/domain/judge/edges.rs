@@ -34,6 +34,7 @@ fn past() -> PastShare {
 fn judged(judging: &Judging, minutes: Vec<Minute>, watch: Watch) -> Judgement {
     let series = FunctionSeries {
         function: "chat".to_owned(),
+        is_new: false,
         minutes,
         past: Some(BluePast {
             errors: past(),
@@ -201,6 +202,7 @@ fn ceiling(judging: &Judging, minutes: Vec<Minute>) -> Option<(DecidedBy, String
     let through = minutes.iter().map(|one| one.start).max().unwrap_or(0);
     let series = FunctionSeries {
         function: "chat".to_owned(),
+        is_new: false,
         minutes,
         past: None,
     };

@@ -232,10 +232,13 @@ impl<'a> View<'a> {
         }
         let wanted = judging.min_invocations;
         let (decided_by, reason) = if tally.green.invocations == 0 || tally.step_requests == 0 {
-            (
-                DecidedBy::NoData,
-                "green served no request in this step, or its metrics never came".to_owned(),
-            )
+            let reason = if tally.minutes == 0 {
+                "nobody has called it since the release began, so there is nothing to judge; send requests, or say \
+                 in analysis.onInconclusive what follows"
+            } else {
+                "green served no request in this step, or its metrics never came"
+            };
+            (DecidedBy::NoData, reason.to_owned())
         } else if let Some(silent) = self.silent_minutes(watch) {
             (
                 DecidedBy::LateData,

@@ -38,6 +38,7 @@ fn judged(judging: &Judging, minutes: Vec<Minute>, past: Option<BluePast>) -> Ju
     let series = FunctionSeries {
         function: "chat".to_owned(),
         minutes,
+        is_new: false,
         past,
     };
     judge(judging, &[series], Watch { from: 0, through })
@@ -77,11 +78,13 @@ fn functions_are_averaged() {
     let busy = FunctionSeries {
         function: "busy".to_owned(),
         minutes: vec![minute(0, (10, 3), (90, 1))],
+        is_new: false,
         past: Some(one_percent()),
     };
     let idle = FunctionSeries {
         function: "idle".to_owned(),
         minutes: vec![],
+        is_new: false,
         past: Some(one_percent()),
     };
     let evidence = judge(
@@ -101,6 +104,7 @@ fn of_many_functions_the_worst_are_told() {
     let series = |errors: u64| FunctionSeries {
         function: format!("f{errors}"),
         minutes: vec![minute(0, (20, errors), (180, 1))],
+        is_new: false,
         past: None,
     };
     let all: Vec<_> = [2, 0, 18, 4, 1, 6].map(series).into();
@@ -127,6 +131,7 @@ fn judged_all(judging: &Judging, functions: &[(&str, Minute)]) -> Judgement {
         .iter()
         .map(|(name, minute)| FunctionSeries {
             function: (*name).to_owned(),
+            is_new: false,
             minutes: vec![*minute],
             past: Some(one_percent()),
         })
@@ -367,6 +372,7 @@ fn no_data_late_data_and_too_few_requests_are_inconclusive() {
         let series = FunctionSeries {
             function: "chat".to_owned(),
             minutes,
+            is_new: false,
             past: Some(one_percent()),
         };
         let judgement = judge(&Judging::default(), &[series], Watch { from: 0, through });
@@ -412,6 +418,7 @@ fn a_minute_that_has_not_settled_is_not_looked_at() {
             minute(0, (100, 1), (900, 9)),
             minute(1, (100, 100), (900, 9)),
         ],
+        is_new: false,
         past: Some(one_percent()),
     };
     assert_eq!(

@@ -260,7 +260,7 @@ impl World {
         }
         match self.aliases.get(&key).map(|alias| &alias.primary) {
             None => Served::Failed(format!("there is no {qualifier}")),
-            Some(Primary::Latest) => Served::Latest,
+            Some(Primary::Latest | Primary::LatestPublished) => Served::Latest,
             Some(Primary::Version(version)) => Served::Version(version.to_string()),
         }
     }

@@ -166,11 +166,10 @@ impl Text {
             "Alarms that are not OK",
             evidence.alarms.iter().map(|alarm| {
                 let since = alarm.since.map(|at| format!(" since {}", words::time(at)));
-                let state = serde_json::to_value(alarm.state).unwrap_or_default();
                 format!(
                     "{}: {}{}",
                     alarm.name,
-                    state.as_str().unwrap_or_default(),
+                    alarm.shown(),
                     since.unwrap_or_default()
                 )
             }),
@@ -185,6 +184,8 @@ impl Text {
         let migrations = evidence.migrations.iter();
         self.list("The migration", migrations.map(Ran::told));
         self.list("The hooks", evidence.hooks.iter().map(Heard::told));
+        let durable = evidence.durable_executions.iter();
+        self.list("What stays on green", durable.map(ToString::to_string));
         self.list("What the smoke tests found", &evidence.validation);
         if evidence.validation_left_out > 0 {
             self.line(format_args!(

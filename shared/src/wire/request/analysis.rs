@@ -22,7 +22,7 @@ pub const MAX_EXTENDED_BAKE_SECONDS: u32 = 172_800;
 #[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Analysis {
-    /// CloudWatch alarms, metric or composite, that roll the release back within seconds when one
+    /// CloudWatch alarms of any kind that roll the release back within seconds when one
     /// of them fires: at most 40, each of them once.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 40), extend("uniqueItems" = true))]
@@ -97,8 +97,8 @@ pub struct Analysis {
     #[schemars(range(min = 0, max = 600))]
     #[deserr(default = default_settle_seconds(), from(Whole<0, 600>) = u32::from)]
     pub settle_seconds: u32,
-    /// How often a bake is looked at, in seconds: 10 to 3600. Looking often costs state transitions,
-    /// and nothing in the risk `alpha`.
+    /// How often a bake is looked at, in seconds: 10 to 3600, and less often where an execution has no room for so many
+    /// looks. Looking often costs state transitions, and nothing in the risk `alpha`.
     #[serde(default = "default_check_every_seconds")]
     #[schemars(range(min = 10, max = 3600))]
     #[deserr(default = default_check_every_seconds(), from(Whole<10, 3600>) = u32::from)]
@@ -178,12 +178,24 @@ impl Analysis {
         }
     }
 
-    /// How often a bake is looked at, seconds: as often as the request says, or as a health check is
-    /// asked.
+    /// How often a bake should be looked at, seconds: as often as the request says, or as a health check is
+    /// asked. See [`Pace`](crate::domain::budget::Pace) for how often it is.
     #[must_use]
     pub fn look_every_seconds(&self) -> u32 {
         let checks = self.health_checks.iter().map(HealthCheck::interval_seconds);
         checks.fold(self.check_every_seconds, u32::min)
+    }
+
+    /// How long after a shift the invocations of its first minute are counted, seconds, where each may take
+    /// `slowest_seconds`. A minute begins up to a minute after the shift, unless even the running one is judged.
+    /// 0 where it is not known how long they may take.
+    #[must_use]
+    pub fn counted_after_seconds(&self, slowest_seconds: u32) -> u32 {
+        match (slowest_seconds, self.settle_seconds) {
+            (0, _) => 0,
+            (_, 0) => slowest_seconds + 60,
+            (_, settle_seconds) => slowest_seconds + settle_seconds + 120,
+        }
     }
 
     /// The longest that `step` may bake, extensions included, in seconds: what the request says, or

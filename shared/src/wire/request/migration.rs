@@ -88,7 +88,8 @@ pub enum AfterRollback {
 
 /// Functions of yours that are asked on the way, each with `hook`, `application`, `release`, `functions`
 /// (names, aliases and versions), `step` and `weight`. They answer `{"hookStatus": "SUCCEEDED"}`, `"FAILED"`,
-/// or `"IN_PROGRESS"` to be asked again in `callBackDelay` seconds (30 when absent).
+/// or `"IN_PROGRESS"` to be asked again in `callBackDelay` seconds (30 when absent), or later where an execution has no
+/// room for so many calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema, Deserr)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]

@@ -15,6 +15,7 @@ use super::problem::Problems;
 use super::smoke_test::SmokeTest;
 use super::traffic::Traffic;
 use crate::domain::bounds::{List, Whole};
+use crate::domain::budget::{LONGEST_INVOCATION_SECONDS, Load, Pace};
 use crate::domain::names::{AliasName, Application, FunctionName};
 use crate::domain::plan::Plan;
 use crate::domain::strategy::Planned;
@@ -118,6 +119,25 @@ impl ReleaseRequest {
     #[must_use]
     pub fn plan(&self) -> Plan {
         self.strategy.plan().clone()
+    }
+
+    /// Returns what decides how many events the release takes.
+    #[must_use]
+    pub fn load<'a>(&'a self, plan: &'a Plan) -> Load<'a> {
+        Load {
+            plan,
+            analysis: &self.analysis,
+            hooks: &self.hooks,
+            follows_dns: matches!(self.traffic, Traffic::Route53(_)),
+            // Which it is, is known once green has been published.
+            slowest_seconds: LONGEST_INVOCATION_SECONDS,
+        }
+    }
+
+    /// Returns how often the release is looked at and its hooks are called.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        Pace::of(&self.load(self.strategy.plan()))
     }
 
     /// The longest that the step at `index` may bake, in seconds, extensions included; `None`

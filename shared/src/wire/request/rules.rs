@@ -8,10 +8,16 @@ use std::collections::BTreeMap;
 use deserr::Deserr;
 use serde_json::Value;
 
+use super::analysis::{Analysis, MAX_EXTENDED_BAKE_SECONDS};
+use super::migration::Hooks;
 use super::problem::{Problem, Problems};
 use super::smoke_test::MAX_VALIDATION_SECONDS;
 use super::traffic::Behind;
 use crate::domain::bounds::quoted;
+use crate::domain::budget::{
+    LONGEST_INVOCATION_SECONDS, LONGEST_PAUSE_SECONDS, Load, MAX_EVENTS, MOST_BAKING_SECONDS, Pace,
+    most,
+};
 use crate::domain::health::HealthUrl;
 use crate::domain::names::{AliasName, derived::ALIAS};
 use crate::domain::resources::{RecordName, SetIdentifier, TargetGroupArn};
@@ -40,6 +46,7 @@ pub(super) fn broken(request: &Value) -> Vec<Problem> {
     each_health_check_once(items(&request["analysis"]["healthChecks"]), &mut problems);
     health_checks_follow_the_colour(request, &mut problems);
     max_bake_holds_every_bake(request, &mut problems);
+    execution_has_room(request, &mut problems);
     front_door_leads_to_a_function(request, functions, &mut problems);
     what_takes_away_waits_for_a_person(request, &mut problems);
     problems
@@ -560,5 +567,94 @@ fn max_bake_holds_every_bake(request: &Value, problems: &mut Vec<Problem>) {
                  it out"
             ),
         });
+    }
+}
+
+/// An execution has 25,000 events and 30 days. Looks and the calls of hooks are spread over the events; what would be
+/// looked at, or called, less than once an hour is refused.
+fn execution_has_room(request: &Value, problems: &mut Vec<Problem>) {
+    let planned: Option<Planned> = read(&request["strategy"]);
+    let (Some(planned), Some(analysis), Some(hooks)) = (
+        planned,
+        read_or_default::<Analysis>(&request["analysis"]),
+        read_or_default::<Hooks>(&request["hooks"]),
+    ) else {
+        return;
+    };
+    let plan = planned.plan();
+    let total = plan.total_bake_seconds();
+    if total > MOST_BAKING_SECONDS {
+        let message = format!(
+            "bakes for {total} s in all; an execution of Step Functions lasts 30 days at most: give at most \
+             {MOST_BAKING_SECONDS}"
+        );
+        problems.push(problem("strategy", message));
+        return;
+    }
+    let load = Load {
+        plan,
+        analysis: &analysis,
+        hooks: &hooks,
+        follows_dns: request["traffic"]["type"] == "route53",
+        slowest_seconds: LONGEST_INVOCATION_SECONDS,
+    };
+    let pace = Pace::of(&load);
+    let limit = format!("an execution of Step Functions has {MAX_EVENTS} events at most");
+    let called = [
+        ("beforeShift", &hooks.before_shift),
+        ("afterShift", &hooks.after_shift),
+        ("afterPromote", &hooks.after_promote),
+        ("afterRollback", &hooks.after_rollback),
+    ];
+    for (point, hook) in called {
+        let Some(hook) = hook
+            .as_ref()
+            .filter(|hook| pace.call_every_seconds(hook) > LONGEST_PAUSE_SECONDS)
+        else {
+            continue;
+        };
+        let message = format!(
+            "is {}, and with {} steps the hook could be called less than once an hour: {limit}; give at most {}",
+            hook.timeout_seconds,
+            plan.len(),
+            pace.longest_hook_seconds()
+        );
+        problems.push(problem(format!("hooks.{point}.timeoutSeconds"), message));
+    }
+    if pace.look_every_seconds <= LONGEST_PAUSE_SECONDS {
+        return;
+    }
+    let fits = |seconds: u32| {
+        let mut analysis = analysis.clone();
+        analysis.max_bake_seconds = Some(seconds);
+        let load = Load {
+            analysis: &analysis,
+            ..load
+        };
+        Pace::of(&load).look_every_seconds <= LONGEST_PAUSE_SECONDS
+    };
+    let rarely = format!("they could be looked at less than once an hour: {limit}");
+    problems.push(
+        match most(plan.longest_bake_seconds(), MAX_EXTENDED_BAKE_SECONDS, fits) {
+            Some(longest) => problem(
+                "analysis.maxBakeSeconds",
+                format!("lets {} steps bake so long that {rarely}; give at most {longest}", plan.len()),
+            ),
+            None => problem(
+                "strategy",
+                format!(
+                    "has {} steps that bake so long that {rarely}; give fewer steps or shorter bakes",
+                    plan.len()
+                ),
+            ),
+        },
+    );
+}
+
+/// The same where nothing stands for what is absent.
+fn read_or_default<T: Deserr<Problems> + Default>(value: &Value) -> Option<T> {
+    match value {
+        Value::Null => Some(T::default()),
+        given => read(given),
     }
 }

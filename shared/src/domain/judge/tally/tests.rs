@@ -107,6 +107,7 @@ fn minutes_in_any_order_make_the_same_sums() {
     let sums = |minutes: Vec<Minute>| {
         let series = FunctionSeries {
             function: "chat".to_owned(),
+            is_new: false,
             minutes,
             past: None,
         };

@@ -1,0 +1,331 @@
+//! Walks releases through the state machine's own definition, and counts the events that an execution then has.
+
+use crossfade::{
+    domain::{
+        Timestamp,
+        check::{Evidence, Finding},
+        hook::{HookPoint, HookRun, Said},
+        release::{DeploymentStatus, InForce, Release},
+        verdict::Verdict,
+    },
+    wire::{
+        outcome::Outcome,
+        request::{ReleaseRequest, Request},
+    },
+};
+use serde_json::{Map, Value, json};
+
+use super::{choose, states};
+
+/// How a release goes that is walked through.
+struct Walk {
+    verdict: Verdict,
+    /// Looks until Route 53 has a change in force.
+    unsynced: usize,
+    release: Release,
+    events: u32,
+    /// Seconds of each bake, in the order of the steps.
+    baked: Vec<u32>,
+    synced_looks: usize,
+    looks: usize,
+}
+
+fn now() -> Timestamp {
+    "2026-11-20T12:00:00Z".parse().expect("it is a time")
+}
+
+fn request(more: &Value) -> ReleaseRequest {
+    let mut request = json!({"application": "chat", "functions": [{"functionName": "chat-api", "alias": "live"}]});
+    for (field, value) in more.as_object().expect("it has fields") {
+        request[field] = value.clone();
+    }
+    match Request::parse(&request) {
+        Ok(Request::Release(request)) => *request,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn release(request: &ReleaseRequest) -> Release {
+    let mut release = json!({
+        "application": "chat", "startedAt": now(), "slowestSeconds": 3,
+        "functions": [{"functionName": "chat-api", "alias": "live", "blueVersion": "1", "greenVersion": "2",
+            "revisionId": "r"}],
+        "plan": request.plan(), "analysis": request.analysis, "blueHours": 24, "hooks": request.hooks,
+        "hold": {"timeoutSeconds": 60, "onTimeout": "rollBack"},
+        "position": {"step": 0, "waitedSeconds": 0, "waitSeconds": 0},
+    });
+    if json!(request.traffic)["type"] == "route53" {
+        release["traffic"] = json!({"type": "route53", "hostedZoneId": "Z1", "recordName": "a.example.com",
+            "recordType": "A", "blue": "blue", "green": "green", "dnsSeconds": 60});
+    }
+    serde_json::from_value(release).expect("it is a release")
+}
+
+impl Walk {
+    /// Goes from the start to the end. Returns the last state and the events.
+    fn through(
+        states: &Map<String, Value>,
+        request: &ReleaseRequest,
+        verdict: Verdict,
+        unsynced: usize,
+    ) -> (String, Self) {
+        let mut walk = Self {
+            verdict,
+            unsynced,
+            release: release(request),
+            // ExecutionStarted, and how it ends.
+            events: 2,
+            baked: vec![0; request.plan().len()],
+            synced_looks: 0,
+            looks: 0,
+        };
+        let (mut name, mut state) = ("Route".to_owned(), json!({"application": "chat"}));
+        loop {
+            let definition = &states[&name];
+            walk.events += match definition["Type"].as_str().expect("a state has a type") {
+                "Task"
+                    if definition["Resource"]
+                        .as_str()
+                        .is_some_and(|it| it.ends_with("waitForTaskToken")) =>
+                {
+                    6
+                }
+                "Task" => 5,
+                "Fail" => 1,
+                _ => 2,
+            };
+            let next = match definition["Type"].as_str() {
+                Some("Succeed" | "Fail") => return (name, walk),
+                Some("Choice") => choose(definition, &state),
+                Some("Task") => {
+                    state = walk.task(&name, state);
+                    definition["Next"]
+                        .as_str()
+                        .expect("a task leads on")
+                        .to_owned()
+                }
+                _ => {
+                    if name == "Bake" && !walk.release.is_following() {
+                        walk.baked[walk.release.position.step] +=
+                            walk.release.position.wait_seconds;
+                    }
+                    definition["Next"]
+                        .as_str()
+                        .expect("a wait leads on")
+                        .to_owned()
+                }
+            };
+            name = next;
+        }
+    }
+
+    fn task(&mut self, name: &str, state: Value) -> Value {
+        match name {
+            "DeployGreen" => {}
+            "ValidateGreen" => self.release.ask_first(),
+            "ShiftTraffic" => {
+                self.synced_looks = 0;
+                let in_force = if json!(self.release.traffic)["type"] == "route53" {
+                    InForce::Later(Some("C1".into()))
+                } else {
+                    InForce::AtOnce
+                };
+                self.release.shifted(in_force, now());
+            }
+            "CheckAlarms" => self.look(),
+            "RunHook" if state.get("plan").is_none() => return Self::hook_of_outcome(state),
+            "RunHook" => {
+                let mut run = self.release.next_hook().expect("there is a hook");
+                let passed = Self::call(&mut run);
+                self.release.hook = Some(run);
+                if passed {
+                    self.release.hook_has_passed();
+                }
+            }
+            "FinalizeDeployment" => {
+                let mut outcome =
+                    Outcome::of(&self.release, DeploymentStatus::Successful, String::new());
+                let (hook, pace) = (
+                    self.release.hooks.after_promote.as_ref(),
+                    self.release.pace(),
+                );
+                outcome.hook = hook.map(|hook| HookRun::due(HookPoint::AfterPromote, hook, &pace));
+                return json!(outcome);
+            }
+            "StartRetention" => return state,
+            other => panic!("nobody walks through {other}"),
+        }
+        json!(self.release)
+    }
+
+    /// A hook that wants to be called each second, and succeeds when its time is nearly up.
+    fn call(run: &mut HookRun) -> bool {
+        let _ = run.begin();
+        let left = run.timeout_seconds - run.waited_seconds;
+        let status = if left > run.least_wait_seconds {
+            "IN_PROGRESS"
+        } else {
+            "SUCCEEDED"
+        };
+        let answer = json!({"hookStatus": status, "callBackDelay": 1});
+        assert_eq!(run.hear(&Said::Answer(answer), 0), None);
+        !run.is_open()
+    }
+
+    fn hook_of_outcome(state: Value) -> Value {
+        let mut outcome: Outcome = serde_json::from_value(state).expect("it is an outcome");
+        let mut run = outcome.hook.take().expect("there is a hook");
+        outcome.hook = (!Self::call(&mut run)).then_some(run);
+        json!(outcome)
+    }
+
+    fn look(&mut self) {
+        self.looks += 1;
+        let found = Finding {
+            verdict: self.verdict,
+            reason: String::new(),
+            evidence: Evidence::default(),
+            early_proceed: false,
+        };
+        if self.release.is_following() {
+            self.synced_looks += 1;
+            self.release
+                .followed(self.synced_looks > self.unsynced, found, now());
+        } else if self.release.is_hook_due() {
+            self.release.take_in_before_hook(found, now());
+        } else {
+            self.release.take_in(found, now());
+        }
+    }
+}
+
+/// The same, which goes on when there is still nothing to judge by.
+fn undecided(more: &Value) -> ReleaseRequest {
+    let mut more = more.clone();
+    more["analysis"]["onInconclusive"] = json!("proceed");
+    request(&more)
+}
+
+fn canary(steps: u32, bake: u32) -> Value {
+    let step =
+        |nth: u32| json!({"weight": f64::from(nth * 1000 / steps) / 10.0, "bakeSeconds": bake});
+    json!({"type": "canary", "steps": (1..=steps).map(step).collect::<Vec<_>>()})
+}
+
+fn checks(seconds: u32) -> Value {
+    let check = |side: &str| json!({"url": format!("https://{side}.example.com/"), "intervalSeconds": seconds, "setIdentifier": side});
+    json!([check("blue"), check("green")])
+}
+
+fn zone() -> Value {
+    json!({"type": "route53", "hostedZoneId": "Z0123456789ABCDEFGHIJ", "recordName": "a.example.com"})
+}
+
+const DAY: u32 = 86_400;
+
+/// What takes long, each in a way of its own.
+fn long_ones() -> Vec<(&'static str, Value)> {
+    let hook = |timeout: u32| json!({"functionName": "hook", "timeoutSeconds": timeout});
+    let hooks = |timeout: u32| json!({"beforeShift": hook(timeout), "afterShift": hook(timeout), "afterPromote": hook(timeout)});
+    vec![
+        (
+            "a bake extended to two days at default looks",
+            json!({"strategy": canary(1, DAY)}),
+        ),
+        (
+            "a day with a health check every ten seconds",
+            json!({"strategy": canary(1, DAY), "traffic": zone(), "analysis": {"healthChecks": checks(10)}}),
+        ),
+        (
+            "a day with a health check at its default",
+            json!({"strategy": canary(1, DAY), "traffic": zone(), "analysis": {"healthChecks": checks(30)}}),
+        ),
+        (
+            "three days, each extended",
+            json!({"strategy": canary(3, DAY), "analysis": {"checkEverySeconds": 10}}),
+        ),
+        ("twenty-nine days", json!({"strategy": canary(29, DAY)})),
+        (
+            "a hook in progress for a day",
+            json!({"strategy": "AllAtOnce", "hooks": hooks(DAY)}),
+        ),
+        (
+            "a hundred steps with hooks",
+            json!({"strategy": canary(100, 300), "hooks": hooks(300)}),
+        ),
+        (
+            "a hundred records with hooks",
+            json!({"strategy": canary(100, 300), "hooks": hooks(300), "traffic": zone()}),
+        ),
+        (
+            "a hundred records",
+            json!({"strategy": canary(100, 10_000), "traffic": zone()}),
+        ),
+        ("the smallest", json!({"strategy": "AllAtOnce"})),
+        (
+            "prod, without its approval",
+            json!({"strategy": canary(3, 300)}),
+        ),
+    ]
+}
+
+#[test]
+fn no_release_takes_more_events_than_are_planned() {
+    let states = states();
+    for (what, more) in long_ones() {
+        for unsynced in [0, 10] {
+            let request = undecided(&more);
+            let (end, walk) = Walk::through(&states, &request, Verdict::Inconclusive, unsynced);
+            let planned = request.pace().events;
+            println!(
+                "{what}: {} events of {planned} planned, {} looks",
+                walk.events, walk.looks
+            );
+            assert_eq!(end, "DeploymentComplete", "{what}");
+            assert!(
+                walk.events <= planned && planned < 24_000,
+                "{what}: {} of {planned}",
+                walk.events
+            );
+            let longest = request
+                .plan()
+                .steps()
+                .iter()
+                .map(|step| request.analysis.longest_bake_seconds(*step))
+                .collect::<Vec<_>>();
+            assert_eq!(walk.baked, longest, "{what}");
+        }
+    }
+}
+
+/// Stretched looks end a bake when it is planned to end.
+#[test]
+fn a_healthy_bake_ends_when_it_is_planned_to() {
+    let states = states();
+    for (what, more) in long_ones() {
+        let request = request(&more);
+        let (end, walk) = Walk::through(&states, &request, Verdict::Healthy, 0);
+        assert_eq!(end, "DeploymentComplete", "{what}");
+        let planned = request
+            .plan()
+            .steps()
+            .iter()
+            .map(|step| step.bake_seconds)
+            .collect::<Vec<_>>();
+        assert_eq!(walk.baked, planned, "{what}");
+    }
+}
+
+/// The estimate is not so high that nobody believes it: most of it is really taken.
+#[test]
+fn the_longest_way_takes_most_of_what_is_planned() {
+    let states = states();
+    let request = undecided(&json!({"strategy": canary(1, DAY)}));
+    let (_, walk) = Walk::through(&states, &request, Verdict::Inconclusive, 0);
+    let planned = request.pace().events;
+    assert!(
+        walk.events * 100 > planned * 95,
+        "{} of {planned}",
+        walk.events
+    );
+}
