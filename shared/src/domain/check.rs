@@ -212,8 +212,8 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
     };
     let mut parts: Vec<Part> = alarms.into_iter().collect();
     for series in uncalled {
-        let tested = look.smoke_tested.iter();
-        let tested = tested.clone().find(|name| name.as_ref() == series.function);
+        let mut tested = look.smoke_tested.iter();
+        let tested = tested.find(|name| name.as_ref() == series.function);
         // First, so that with equal verdicts it is told.
         parts.insert(0, of_uncalled(&series.function, tested.is_some()));
         evidence.uncalled.extend(tested.cloned());
@@ -535,17 +535,8 @@ mod tests {
             let found = check(
                 &analysis,
                 &Look {
-                    readings,
-                    preexisting: &[],
-                    started_at: "2026-11-20T12:00:00Z".parse().unwrap(),
                     health: &health,
-                    series,
-                    watch: Watch {
-                        from: 0,
-                        through: 0,
-                    },
-                    smoke_tested: &[],
-                    routes_each_request: true,
+                    ..super::parts::look(readings, series)
                 },
             );
             (found.verdict, found.evidence.decided_by.clone(), found)

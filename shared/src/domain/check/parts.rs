@@ -30,7 +30,7 @@ fn well() -> Vec<FunctionSeries> {
 }
 
 /// A look at the only minute of a release that routes each request.
-fn look<'a>(readings: &'a [Reading], series: &'a [FunctionSeries]) -> Look<'a> {
+pub(super) fn look<'a>(readings: &'a [Reading], series: &'a [FunctionSeries]) -> Look<'a> {
     Look {
         readings,
         preexisting: &[],

@@ -1,6 +1,6 @@
 //! The judge at its boundaries: stakes, ceilings, late minutes, and the arithmetic of blue's past.
 
-use super::*;
+use super::{samples::past, *};
 use crate::domain::counts::{BluePast, Counts, Minute, PastShare};
 
 fn counts((invocations, errors, slow, throttles): (u64, u64, u64, u64)) -> Counts {
@@ -18,16 +18,6 @@ fn minute(at: i64, green: (u64, u64, u64, u64), blue: (u64, u64, u64, u64)) -> M
         green: counts(green),
         blue: counts(blue),
         green_p99_ms: None,
-    }
-}
-
-fn past() -> PastShare {
-    PastShare {
-        requests: 100_000,
-        hits: 1000,
-        calm_requests: 100_000,
-        calm_hits: 1000,
-        ..PastShare::default()
     }
 }
 

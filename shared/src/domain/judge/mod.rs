@@ -47,6 +47,8 @@ mod evidence;
 mod grid;
 mod odds;
 mod past;
+#[cfg(test)]
+mod samples;
 mod settings;
 mod tally;
 #[cfg(test)]

@@ -1,34 +1,16 @@
 //! The judge against numbers worked out elsewhere: by hand, or by a second program written from the
 //! documentation in Python with exact rationals (`fractions`, `math.comb`) for every hypergeometric sum.
 
-use super::*;
+use super::{
+    samples::{minute, past},
+    *,
+};
 use crate::domain::counts::{BluePast, Counts, Minute, PastShare};
-
-fn minute(at: i64, green: (u64, u64), blue: (u64, u64)) -> Minute {
-    let counts = |(invocations, errors)| Counts {
-        invocations,
-        errors,
-        ..Counts::default()
-    };
-    Minute {
-        start: 60 * at,
-        green: counts(green),
-        blue: counts(blue),
-        green_p99_ms: None,
-    }
-}
 
 /// A past of plain errors: 1 % of 100,000 requests.
 fn one_percent() -> BluePast {
-    let share = |requests, hits| PastShare {
-        requests,
-        hits,
-        calm_requests: requests,
-        calm_hits: hits,
-        ..PastShare::default()
-    };
     BluePast {
-        errors: share(100_000, 1000),
+        errors: past(),
         slow: None,
     }
 }

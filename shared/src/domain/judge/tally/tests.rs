@@ -1,32 +1,9 @@
 //! What the sums keep of each minute, and what they make of a past whose errors stick.
 
-use super::*;
-
-/// A minute of a function, `at` minutes after the first: requests and errors of each version.
-fn minute(at: i64, green: (u64, u64), blue: (u64, u64)) -> Minute {
-    let counts = |(invocations, errors)| Counts {
-        invocations,
-        errors,
-        ..Counts::default()
-    };
-    Minute {
-        start: 60 * at,
-        green: counts(green),
-        blue: counts(blue),
-        green_p99_ms: None,
-    }
-}
-
-/// A past of 1 % in 100,000 requests.
-fn past() -> PastShare {
-    PastShare {
-        requests: 100_000,
-        hits: 1000,
-        calm_requests: 100_000,
-        calm_hits: 1000,
-        ..PastShare::default()
-    }
-}
+use super::{
+    super::samples::{minute, past},
+    *,
+};
 
 /// A past whose errors stick: hits of a block vary ten times as much as if each came by itself.
 fn sticky() -> PastShare {
