@@ -32,7 +32,6 @@ use crate::{
         reachable::Way,
         resources::TargetGroupArn,
         retention::name_of,
-        routing::Primary,
     },
     error::Error,
     rollback::blue_is_kept,
@@ -477,8 +476,8 @@ pub async fn blues(
         .iter()
         .zip(serving)
         .map(|(asked, serving)| async move {
-            let Some(Primary::Version(version)) = serving.seen.as_ref().map(|seen| &seen.primary)
-            else {
+            let seen = serving.seen.as_ref();
+            let Some(version) = seen.and_then(|seen| seen.primary.version()) else {
                 return Read::NotAsked;
             };
             match functions.version(&asked.function_name, version).await {
@@ -504,10 +503,8 @@ pub async fn capacity(
     }
     let each = request.functions.iter().zip(serving).enumerate();
     let each = each.map(|(index, (asked, serving))| async move {
-        let blue = match serving.seen.as_ref().map(|seen| &seen.primary) {
-            Some(Primary::Version(version)) => Some(version),
-            Some(Primary::Latest | Primary::LatestPublished) | None => None,
-        };
+        let seen = serving.seen.as_ref();
+        let blue = seen.and_then(|seen| seen.primary.version());
         let is_durable = blues
             .get(index)
             .and_then(Read::seen)
