@@ -12,14 +12,11 @@ use std::{
 use crossfade::{
     domain::{
         Timestamp,
-        approval::{Asked, AskedKind},
-        nonce::Nonce,
+        approval::{Asked, AskedKind, nonce::Nonce},
         release::{DeploymentStatus, Release},
     },
-    wire::{
-        notice::{Event, Kind, Notice, chat, event, mail},
-        outcome::Outcome,
-    },
+    notice::{Event, Kind, Notice, chat, event, mail},
+    wire::outcome::Outcome,
 };
 use serde_json::{Value, json};
 use strum::VariantArray as _;

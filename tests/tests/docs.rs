@@ -7,7 +7,7 @@ use std::{
 };
 
 use crossfade::{
-    domain::{release::DeploymentStatus, wiring::LATEST_ALIAS},
+    domain::{release::DeploymentStatus, stage_wiring::LATEST_ALIAS},
     error::Error,
     wire::{
         events::{Event, Home},

@@ -7,7 +7,7 @@
 //! Safe to run twice, twice at once, and late.
 
 mod failure;
-mod janitor;
+mod sweep;
 
 use crossfade::{
     aws::{
@@ -17,19 +17,18 @@ use crossfade::{
         traffic::{Late, Traffic},
     },
     domain::{
-        analysis::OnHoldTimeout,
-        approval::{OnDenied, Word},
-        check::Evidence,
+        analysis::check::Evidence,
+        approval::{OnDenied, OnHoldTimeout, Word},
         hook::{HookPoint, HookRun},
         names::Application,
         release::{DeploymentStatus, FROZEN, Release},
     },
-    emf,
     error::Error,
+    metrics,
+    notice::Notice,
     rollback::{self, Restored, Reverted, Settled},
     wire::{
         events::{self, Event, Home},
-        notice::Notice,
         outcome::{Ending, Outcome},
         request::Request,
         task::{Call, Task},
@@ -138,7 +137,7 @@ impl Handler {
         if let Some(settled) = &settled {
             // What came first is what traffic was put back for, and perhaps by.
             if settled.record.why.as_ref() == Some(&why) {
-                emf::time_to_blue(&settled.record.application, task.now);
+                metrics::time_to_blue(&settled.record.application, task.now);
             }
             if !undo {
                 rollback::close(&self.ledger, settled, task.now).await?;

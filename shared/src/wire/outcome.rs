@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     Timestamp,
+    analysis::check::Evidence,
     approval::Answered,
-    check::Evidence,
     hook::HookRun,
-    names::{AliasName, Application, FunctionName, Version},
+    names::{
+        AliasName, Application, FunctionName, Version,
+        api::{ApiId, StageName},
+    },
     release::{DeploymentStatus, Release, StepTaken, Target},
-    wiring::{ApiId, StageName},
 };
 
 /// The most that a Fail state's Cause can be, characters: Step Functions' model.
