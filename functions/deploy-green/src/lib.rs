@@ -11,7 +11,10 @@ mod requested;
 use std::{collections::BTreeMap, env};
 
 use crossfade::{
-    admission::{self, Splitter},
+    admission::{
+        Admission, Found, Limits, Place, Read, Seen, Settings, decide,
+        observe::{self, Splitter},
+    },
     aws::{
         artifacts::Artifacts,
         executions::Executions,
@@ -23,7 +26,6 @@ use crossfade::{
     },
     domain::{
         Timestamp,
-        admission::{Admission, Found, Limits, Place, Read, Seen, Settings, decide},
         analysis::{check::Evidence, counts::BluePast},
         approval::Approval,
         capacity::Capacity,
@@ -245,7 +247,7 @@ impl Handler {
             ..Seen::default()
         };
         decide(request, &stack, task.now).admit()?;
-        let world = admission::world(
+        let world = observe::world(
             &self.functions,
             &self.artifacts,
             &self.metrics,
@@ -279,10 +281,10 @@ impl Handler {
             callees: BTreeMap::new(),
             ..seen
         };
-        let world = admission::world_again(&self.metrics, &self.ledger, request, task.now, seen);
+        let world = observe::world_again(&self.metrics, &self.ledger, request, task.now, seen);
         let (mut seen, splitter) = futures::join!(
             Box::pin(world),
-            Box::pin(admission::splitter(
+            Box::pin(observe::splitter(
                 &self.traffic,
                 Some(&self.ledger),
                 request
@@ -298,8 +300,8 @@ impl Handler {
         seen.ways = ways;
         if let Some(observed) = &observed {
             let serving = &observed.functions;
-            seen.blues = admission::blues(&self.functions, request, serving).await;
-            let capacity = admission::capacity(&self.functions, request, serving, &seen.blues);
+            seen.blues = observe::blues(&self.functions, request, serving).await;
+            let capacity = observe::capacity(&self.functions, request, serving, &seen.blues);
             seen.capacity = capacity.await;
         }
         let mut admitted = decide(request, &seen, task.now);

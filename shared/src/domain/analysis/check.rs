@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::admission::OverrideFreeze;
+use crate::domain::override_freeze::OverrideFreeze;
 use crate::domain::{
     Timestamp,
     analysis::{
