@@ -1,13 +1,12 @@
 //! Hooks: functions of the user's that are asked on the way, by the contract of Amazon ECS: they answer
 //! `hookStatus`, and are asked again while that is IN_PROGRESS.
 
-mod request;
+pub(super) mod request;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-pub(crate) use self::request::default_timeout_seconds;
 pub use self::request::{HookRequest, Hooks, MAX_CALL_SECONDS, MAX_HOOK_SECONDS};
 use super::{budget::Pace, migration::kept, names::Callee, weight::Weight};
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     domain::{
-        hook::{MAX_CALL_SECONDS, default_timeout_seconds},
+        hook::request::{MAX_CALL_SECONDS, default_timeout_seconds},
         names::Callee,
     },
     parse::{bounds::Whole, payload::Payload, problem::Problems},
