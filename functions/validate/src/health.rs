@@ -42,7 +42,8 @@ impl Handler {
             }
             places.retain(|place| !health[*place].is_healthy());
         }
-        let (_, failed): (Vec<_>, Vec<_>) = found(&analysis.health_checks, &health).into_iter().unzip();
+        let (_, failed): (Vec<_>, Vec<_>) =
+            found(&analysis.health_checks, &health).into_iter().unzip();
         let Some(first) = failed.first() else {
             return Ok(health);
         };
