@@ -22,6 +22,7 @@ use crossfade::{
     wire::{
         events::{self, Event, Home},
         notice::Notice,
+        outcome,
     },
 };
 use futures::future::join_all;
@@ -126,7 +127,8 @@ impl Handler {
         match rollback::revert(&self.traffic, &self.ledger, &watch.execution, why).await {
             Ok(Reverted::Done(restored)) => {
                 emf::time_to_blue(&restored.record.application, why.at);
-                let outcome = restored.outcome(restored.status());
+                let mut outcome = restored.outcome(restored.status());
+                outcome.help = outcome::help("DeploymentRolledBack");
                 let ended = Notice::ended(&watch.execution, why.at, &outcome);
                 let told = self.notifier.tell(&ended).await;
                 rollback::told_or_owed(&self.ledger, &watch.execution, told).await?;

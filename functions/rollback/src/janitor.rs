@@ -13,7 +13,10 @@ use crossfade::{
     emf::{Line, Metric},
     error::Error,
     rollback,
-    wire::{notice::Notice, outcome::Outcome},
+    wire::{
+        notice::Notice,
+        outcome::{self, Outcome},
+    },
 };
 use serde_json::{Value, json};
 
@@ -102,6 +105,7 @@ impl Handler {
             "traffic could not be put back on blue, and is tried again every 5 minutes: {failed}; it was to go back because: {}",
             outcome.reason
         );
+        outcome.help = outcome::help("RollbackFailed");
         let stuck = Notice::ended(execution, time, &outcome);
         self.notifier.tell(&stuck).await
     }

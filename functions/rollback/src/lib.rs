@@ -30,7 +30,7 @@ use crossfade::{
     wire::{
         events::{self, Event, Home},
         notice::Notice,
-        outcome::{Ending, Outcome},
+        outcome::{self, Ending, Outcome},
         request::Request,
         task::{Call, Task},
     },
@@ -175,6 +175,7 @@ impl Handler {
             }
             None => (error, nothing_begun(&task.state, &why)),
         };
+        outcome.help = outcome::help(error);
         if let Some(release) = release {
             outcome.steps = release.steps;
             if let Some(last) = outcome.steps.last_mut() {
@@ -304,6 +305,7 @@ impl Handler {
         }
         let mut outcome = Outcome::of(release, DeploymentStatus::Held, reason);
         outcome.evidence = why.evidence.clone().beside(outcome.evidence);
+        outcome.help = outcome::help("DeploymentHeld");
         // People are told by the execution's end, as of each that is left held.
         tracing::warn!(deployment.id = task.execution, "Traffic stays as it is.");
         Ok(Some(Ending {
@@ -367,7 +369,8 @@ impl Handler {
 
     /// What was asked for cannot be done.
     async fn rejected(&self, task: &Task, why: &Why) -> Result<Ending, Error> {
-        let outcome = nothing_begun(&task.state, why);
+        let mut outcome = nothing_begun(&task.state, why);
+        outcome.help = outcome::help("InvalidRequest");
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         self.notifier.tell(&ended).await?;
         Ok(Ending {
@@ -463,6 +466,7 @@ fn nothing_begun(state: &Value, why: &Why) -> Outcome {
         retain_until: None,
         front_door: None,
         hook: None,
+        help: None,
     }
 }
 
