@@ -331,9 +331,10 @@ const PRIVATE_WORDS: [(&str, &str); 30] = [
 /// table that is made from the schema.
 fn private_words(text: &str) -> Vec<String> {
     let generated = text.contains("<!-- fields -->");
-    let text = match generated {
-        true => replaced(text, "<!-- fields -->", "<!-- /fields -->", ""),
-        false => text.to_owned(),
+    let text = if generated {
+        replaced(text, "<!-- fields -->", "<!-- /fields -->", "")
+    } else {
+        text.to_owned()
     };
     let prose = prose(&text).collect::<Vec<_>>().join(" ");
     let spoken = prose.split('`').step_by(2).collect::<Vec<_>>().join(" x ");
