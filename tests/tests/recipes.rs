@@ -41,10 +41,12 @@ fn requests_in_documents_are_requests() {
         ("docs/RUNBOOK.md", 2),
         ("docs/MIGRATING.md", 2),
     ]);
-    let pages = fs::read_dir(paths::repository().join("docs")).expect("it is there");
-    let pages = pages.map(|page| page.expect("it can be read").file_name());
-    let pages = pages.map(|name| format!("docs/{}", name.to_string_lossy()));
-    let pages: Vec<_> = pages.filter(|name| name.ends_with(".md")).collect();
+    let pages: Vec<_> = fs::read_dir(paths::repository().join("docs"))
+        .expect("it is there")
+        .map(|page| page.expect("it can be read").path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "md"))
+        .filter_map(|path| Some(format!("docs/{}", path.file_name()?.to_str()?)))
+        .collect();
     assert!(
         counts
             .keys()
