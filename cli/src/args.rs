@@ -5,14 +5,14 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::exit;
+use crate::exit_code;
 
 /// Blue-green and canary releases of AWS Lambda functions.
 ///
 /// Starts releases, watches them, answers them and takes them back. Credentials and Region are found
 /// as the AWS CLI finds them.
 #[derive(Debug, Parser)]
-#[command(name = "crossfade", version, after_help = exit::table(), max_term_width = 100)]
+#[command(name = "crossfade", version, after_help = exit_code::table(), max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) place: Place,

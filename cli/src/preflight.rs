@@ -19,19 +19,19 @@ use crossfade::{
         admission::{
             Admission, Holder, Kind, Limits, Place, Read, Seen, Unknown, Unread, decide, locks_of,
         },
-        front_door::FrontDoor,
-        health::{Side, of_green},
+        health::{HealthCheck, Side, of_green},
+        traffic::FrontDoor,
     },
-    wire::request::{HealthCheck, ReleaseRequest},
+    wire::request::ReleaseRequest,
 };
 use futures::future::join_all;
 use serde::Serialize;
 
 use crate::{
-    exit::{Ended, Exit},
-    place::Aws,
+    error::Trouble,
+    exit_code::{Ended, Exit},
     scaling,
-    trouble::Trouble,
+    stack::Aws,
 };
 
 /// The most that is told of why something could not be read, characters.

@@ -4,9 +4,11 @@
 use std::env;
 
 use crate::{
-    domain::{Timestamp, admission::outside_windows},
+    domain::{
+        Timestamp,
+        admission::{OverrideFreeze, outside_windows},
+    },
     error::Error,
-    wire::request::OverrideFreeze,
 };
 
 /// Says whether a release may begin at `now`, by the windows in the environment's `RELEASE_WINDOWS`: always,

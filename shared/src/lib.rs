@@ -32,9 +32,11 @@
 pub mod admission;
 pub mod aws;
 pub mod domain;
-pub mod emf;
 pub mod error;
 pub mod freeze;
+pub mod metrics;
+pub mod notice;
+pub mod parse;
 pub mod rollback;
 pub mod run;
 pub mod to_version;

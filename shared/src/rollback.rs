@@ -1,7 +1,7 @@
 //! How traffic is made whole: the one way back to blue, whoever asks for it.
 //!
 //! Safe to run twice, twice at once, and late: the ledger says whether a deployment is still open,
-//! and [`reconcile`](crate::domain::routing::reconcile) writes only over states that are its own.
+//! and [`reconcile`](crate::domain::routing::alias::reconcile) writes only over states that are its own.
 
 use std::ops::Deref;
 
@@ -436,7 +436,7 @@ pub async fn explain(ledger: &Ledger, execution: &str, retries: u32, error: Erro
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{analysis::OnHoldTimeout, weight::Weight};
+    use crate::domain::{approval::OnHoldTimeout, weight::Weight};
 
     fn promoted() -> Record {
         Record {

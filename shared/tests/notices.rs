@@ -12,14 +12,12 @@ use std::{
 use crossfade::{
     domain::{
         Timestamp,
-        approval::{Asked, AskedKind},
-        nonce::Nonce,
+        approval::{Asked, AskedKind, nonce::Nonce},
         release::{DeploymentStatus, Release},
     },
-    wire::{
-        notice::{Event, Kind, Notice, chat, event, mail},
-        outcome::{self, Outcome},
-    },
+    error,
+    notice::{Event, Kind, Notice, chat, event, mail},
+    wire::outcome::Outcome,
 };
 use serde_json::{Value, json};
 use strum::VariantArray as _;
@@ -136,7 +134,7 @@ fn ended(outcome: &Outcome) -> Notice {
 
 fn failed(error: &str, outcome: &Outcome) -> Notice {
     ended(&Outcome {
-        help: outcome::help(error),
+        help: error::page(error),
         ..outcome.clone()
     })
 }

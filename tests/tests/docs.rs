@@ -7,11 +7,11 @@ use std::{
 };
 
 use crossfade::{
-    domain::{release::DeploymentStatus, wiring::LATEST_ALIAS},
-    error::Error,
+    domain::{release::DeploymentStatus, stage_wiring::LATEST_ALIAS},
+    error::{self, Error},
     wire::{
         events::{Event, Home},
-        outcome::{self, Outcome},
+        outcome::Outcome,
         request::Request,
     },
 };
@@ -251,7 +251,7 @@ fn every_error_has_a_page() {
     assert_eq!(pages, errors);
     let overview = read("docs/errors/README.md");
     for error in &errors {
-        let path = outcome::help(error).unwrap_or_else(|| panic!("{error} has no help"));
+        let path = error::page(error).unwrap_or_else(|| panic!("{error} has no help"));
         let page = read(&path);
         assert!(page.starts_with(&format!("# {error}\n")), "{path}");
         for part in [
@@ -284,7 +284,7 @@ fn every_error_has_a_page() {
             assert!(cause["errorMessage"].is_string(), "{path}: {cause}");
         }
     }
-    assert_eq!(outcome::help("States.Timeout"), None);
+    assert_eq!(error::page("States.Timeout"), None);
 }
 
 /// Words and phrases that technical English does not use so, each with what it uses instead.

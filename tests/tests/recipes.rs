@@ -287,7 +287,7 @@ fn the_command_lines_policy_allows_what_it_does() {
     let policy: Value = serde_json::from_str(&text("docs/recipes/cli-policy.json")).unwrap();
     let policy = policy.to_string();
     let mut calls = 0;
-    for source in ["runs", "place"] {
+    for source in ["executions", "stack"] {
         let source = text(&format!("cli/src/{source}.rs"));
         let named = source.split("classify(\"").skip(1);
         for call in named.filter_map(|rest| rest.split('"').next()) {

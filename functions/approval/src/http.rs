@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use crossfade::domain::nonce::Nonce;
+use crossfade::domain::approval::nonce::Nonce;
 use maud::Markup;
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;

@@ -5,8 +5,8 @@ use crossfade::{
     aws::ledger::{Record, Status},
     domain::{
         Timestamp,
+        analysis::counts::{Counts, Minute},
         approval::{Asked, AskedKind, Word},
-        counts::{Counts, Minute},
         decision::Decision,
         release::Target,
         weight::Weight,
@@ -14,9 +14,9 @@ use crossfade::{
 };
 
 use crate::{
+    format,
     history::{Both, History},
     http::Link,
-    shown,
 };
 
 /// What a row says to the bearer of a link.
@@ -129,7 +129,7 @@ impl View {
         let checks = evidence
             .health_checks
             .iter()
-            .map(|found| shown::sentence(&found.reason()));
+            .map(|found| format::sentence(&found.reason()));
         let failed = evidence
             .validation
             .iter()
@@ -144,10 +144,10 @@ impl View {
             title,
             weight: asked.weight,
             next_weight: shown_weight,
-            reason: shown::sentence(&asked.reason),
+            reason: format::sentence(&asked.reason),
             asked_at: asked.at,
             until: asked.until,
-            left: shown::duration(asked.until - now),
+            left: format::duration(asked.until - now),
             on_silence: asked.on_silence.clone(),
             choices: asked
                 .kind
@@ -202,7 +202,7 @@ fn choice(asked: &Asked, word: Word) -> Choice {
     Choice {
         word,
         name,
-        means: shown::sentence(&asked.meaning(word)),
+        means: format::sentence(&asked.meaning(word)),
         stops,
     }
 }
@@ -248,10 +248,10 @@ pub(crate) fn standing(status: Status) -> &'static str {
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use crossfade::domain::nonce::Nonce;
+    use crossfade::domain::approval::nonce::Nonce;
 
     use super::*;
-    use crate::sample::{asked, link, now, record};
+    use crate::fixtures::{asked, link, now, record};
 
     #[test]
     fn a_link_opens_what_it_was_made_for_and_nothing_else() {

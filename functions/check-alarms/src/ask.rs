@@ -2,14 +2,13 @@
 
 use crossfade::{
     domain::{
-        approval::{Asked, AskedKind},
-        nonce::Nonce,
+        approval::{Asked, AskedKind, nonce::Nonce},
         release::{DeploymentStatus, Release},
         retention::name_of,
     },
     error::Error,
+    notice::Notice,
     wire::{
-        notice::Notice,
         outcome::Outcome,
         task::{Task, state},
     },

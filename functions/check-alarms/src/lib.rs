@@ -4,8 +4,8 @@
 //! - where a state waits for a person: puts the token on record, and asks.
 
 mod ask;
-mod emf;
 mod health;
+mod metrics;
 
 use crossfade::{
     aws::{
@@ -17,10 +17,12 @@ use crossfade::{
     },
     domain::{
         Timestamp,
+        analysis::{
+            check::{Look, Window, check},
+            counts::FunctionSeries,
+            judge::Watch,
+        },
         approval::Wish,
-        check::{Look, Window, check},
-        counts::FunctionSeries,
-        judge::Watch,
         release::{IN_SYNC_USUAL_SECONDS, Release},
         weight::Weight,
     },
@@ -134,7 +136,7 @@ impl Handler {
             routes_each_request: release.traffic.routes_each_request(),
         };
         let found = check(&release.analysis, &look);
-        emf::verdict(&release, step.weight, &found, task.now).write();
+        metrics::verdict(&release, step.weight, &found, task.now).write();
         let (verdict, index) = (found.verdict, release.position.step);
         if release.is_hook_due() {
             release.take_in_before_hook(found, task.now);

@@ -7,18 +7,15 @@ use crossfade::{
         traffic::Late,
     },
     domain::{
-        admission::{Holder, Read, Seen, Stands, decide},
-        check::Evidence,
+        admission::{Holder, OverrideFreeze, Read, Seen, Stands, decide},
+        analysis::check::Evidence,
         names::FunctionName,
         weight::Weight,
     },
     error::Error,
+    notice::Notice,
     rollback,
-    wire::{
-        notice::Notice,
-        request::{OverrideFreeze, ReleaseRequest},
-        task::Task,
-    },
+    wire::{request::ReleaseRequest, task::Task},
 };
 
 use crate::Handler;

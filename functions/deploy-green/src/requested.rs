@@ -4,9 +4,9 @@ use crossfade::{
     aws::traffic::Serving,
     domain::{
         Timestamp,
-        alarm::AlarmState,
+        analysis::alarm::AlarmState,
         release::GoesBack,
-        routing::{Alias, Primary},
+        routing::alias::{Alias, Primary},
     },
     error::Error,
     to_version,

@@ -13,9 +13,9 @@ use crossfade::{
         release::{DeploymentStatus, Release},
     },
     error::Error,
+    notice::Notice,
     rollback::{explain, told_or_owed},
     wire::{
-        notice::Notice,
         outcome::Outcome,
         task::{state, task},
     },

@@ -1,4 +1,4 @@
-//! Has a stage of an API Gateway API call an alias, and undoes it; see [`crossfade::domain::wiring`]
+//! Has a stage of an API Gateway API call an alias, and undoes it; see [`crossfade::domain::stage_wiring`]
 //! for what is written and why.
 //!
 //! One invocation is one phase. Until all is done and in force, it answers with what it has done so
@@ -18,15 +18,15 @@ use crossfade::{
         notify::Notifier,
     },
     domain::{
-        analysis::OnHoldTimeout,
-        check::Evidence,
+        analysis::check::Evidence,
+        approval::OnHoldTimeout,
         release::DeploymentStatus,
-        wiring::{Ask, Kind, Plan, Refusal, Write, plan_unwiring, plan_wiring},
+        stage_wiring::{Ask, Kind, Plan, Refusal, Write, plan_unwiring, plan_wiring},
     },
     error::Error,
     freeze,
+    notice::Notice,
     wire::{
-        notice::Notice,
         outcome::{FrontDoorOutcome, Outcome},
         task::{Task, task},
     },

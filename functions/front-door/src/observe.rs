@@ -7,8 +7,8 @@ use crossfade::{
     domain::{
         Timestamp,
         names::{AliasName, FunctionName},
-        routing::Primary,
-        wiring::{Api, Ask, LATEST_ALIAS, Seen, Wiring},
+        routing::alias::Primary,
+        stage_wiring::{Api, Ask, LATEST_ALIAS, Seen, Wiring},
     },
     error::Error,
 };

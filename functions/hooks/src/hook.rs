@@ -4,17 +4,17 @@ use std::time::{Duration, Instant};
 
 use crossfade::{
     aws::functions::Called,
-    domain::migration::told_of,
     domain::{
         Timestamp,
         hook::{Heard, HookPoint, HookRun, HookStatus, Said},
+        migration::told_of,
         release::{Release, Target},
         retention::name_of,
         weight::Weight,
     },
     error::Error,
+    notice::Notice,
     wire::{
-        notice::Notice,
         outcome::{Ending, Outcome},
         task::{Task, state},
     },

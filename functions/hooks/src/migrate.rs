@@ -10,17 +10,16 @@ use crossfade::{
     aws::{functions::Called, ledger::Claim},
     domain::{
         Timestamp,
-        check::Evidence,
-        migration::{Came, Direction, Ran, event, kept, told_of},
+        analysis::check::Evidence,
+        migration::{Came, Direction, MigrationRequest, Ran, event, kept, told_of},
         names::Application,
         release::Release,
     },
     error::Error,
+    notice::Notice,
     rollback::{self, Settled},
     wire::{
-        notice::Notice,
         outcome::Ending,
-        request::MigrationRequest,
         task::{Task, state},
     },
 };

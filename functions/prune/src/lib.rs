@@ -9,7 +9,7 @@
 
 mod observe;
 mod prune;
-mod standing;
+mod retention_status;
 
 use crossfade::{
     aws::{
@@ -19,15 +19,15 @@ use crossfade::{
     },
     domain::names::{Application, FunctionName},
     error::Error,
+    notice::Notice,
     wire::{
-        notice::Notice,
         retention::Retention,
         task::{Task, state, task},
     },
 };
 use serde_json::{Value, json};
 
-use crate::standing::Found;
+use crate::retention_status::Found;
 
 /// What the handler acts on.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Handler {
             self.ledger.get(&retention.deployment),
             self.ledger.promoted_last(&retention.application),
         )?;
-        standing::of(record, last.as_deref())
+        retention_status::of(record, last.as_deref())
     }
 
     /// A retention failed: a person has to look.

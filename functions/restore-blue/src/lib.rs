@@ -11,19 +11,18 @@ use crossfade::{
     },
     domain::{
         Timestamp,
-        alarm::{AlarmState, Reading},
-        check::Evidence,
+        analysis::{
+            alarm::{AlarmState, Reading},
+            check::Evidence,
+        },
         names::AlarmName,
         release::{DeploymentStatus, FROZEN},
     },
-    emf,
-    error::Error,
+    error::{self, Error},
+    metrics,
+    notice::Notice,
     rollback::{self, Reverted},
-    wire::{
-        events::{self, Event, Home},
-        notice::Notice,
-        outcome,
-    },
+    wire::events::{self, Event, Home},
 };
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -115,7 +114,7 @@ impl Handler {
             )
             .await?;
             if let Some(restored) = restored {
-                emf::time_to_blue(&restored.record.application, why.at);
+                metrics::time_to_blue(&restored.record.application, why.at);
                 // The execution finds the rest at its next state; a hold has none until it is ended.
                 if let Some(token) = &restored.record.token {
                     let told = Error::DeploymentRolledBack(why.reason.clone());
@@ -126,9 +125,9 @@ impl Handler {
         }
         match rollback::revert(&self.traffic, &self.ledger, &watch.execution, why).await {
             Ok(Reverted::Done(restored)) => {
-                emf::time_to_blue(&restored.record.application, why.at);
+                metrics::time_to_blue(&restored.record.application, why.at);
                 let mut outcome = restored.outcome(restored.status());
-                outcome.help = outcome::help("DeploymentRolledBack");
+                outcome.help = error::page("DeploymentRolledBack");
                 let ended = Notice::ended(&watch.execution, why.at, &outcome);
                 let told = self.notifier.tell(&ended).await;
                 rollback::told_or_owed(&self.ledger, &watch.execution, told).await?;

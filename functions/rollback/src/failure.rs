@@ -4,8 +4,8 @@ use crossfade::{
     aws::ledger::{Record, Why},
     domain::{
         Timestamp,
+        analysis::check::Evidence,
         approval::Answered,
-        check::Evidence,
         release::{DeploymentStatus, Release},
     },
     rollback,

@@ -7,7 +7,7 @@
 //! Safe to run twice, twice at once, and late.
 
 mod failure;
-mod janitor;
+mod sweep;
 
 use crossfade::{
     aws::{
@@ -17,20 +17,19 @@ use crossfade::{
         traffic::{Late, Traffic},
     },
     domain::{
-        analysis::OnHoldTimeout,
-        approval::{OnDenied, Word},
-        check::Evidence,
+        analysis::check::Evidence,
+        approval::{OnDenied, OnHoldTimeout, Word},
         hook::{HookPoint, HookRun},
         names::Application,
         release::{DeploymentStatus, FROZEN, Release},
     },
-    emf,
-    error::Error,
+    error::{self, Error},
+    metrics,
+    notice::Notice,
     rollback::{self, Restored, Reverted, Settled},
     wire::{
         events::{self, Event, Home},
-        notice::Notice,
-        outcome::{self, Ending, Outcome},
+        outcome::{Ending, Outcome},
         request::Request,
         task::{Call, Task},
     },
@@ -138,7 +137,7 @@ impl Handler {
         if let Some(settled) = &settled {
             // What came first is what traffic was put back for, and perhaps by.
             if settled.record.why.as_ref() == Some(&why) {
-                emf::time_to_blue(&settled.record.application, task.now);
+                metrics::time_to_blue(&settled.record.application, task.now);
             }
             if !undo {
                 rollback::close(&self.ledger, settled, task.now).await?;
@@ -175,7 +174,7 @@ impl Handler {
             }
             None => (error, nothing_begun(&task.state, &why)),
         };
-        outcome.help = outcome::help(error);
+        outcome.help = error::page(error);
         if let Some(release) = release {
             outcome.steps = release.steps;
             if let Some(last) = outcome.steps.last_mut() {
@@ -305,7 +304,7 @@ impl Handler {
         }
         let mut outcome = Outcome::of(release, DeploymentStatus::Held, reason);
         outcome.evidence = why.evidence.clone().beside(outcome.evidence);
-        outcome.help = outcome::help("DeploymentHeld");
+        outcome.help = error::page("DeploymentHeld");
         // People are told by the execution's end, as of each that is left held.
         tracing::warn!(deployment.id = task.execution, "Traffic stays as it is.");
         Ok(Some(Ending {
@@ -370,7 +369,7 @@ impl Handler {
     /// What was asked for cannot be done.
     async fn rejected(&self, task: &Task, why: &Why) -> Result<Ending, Error> {
         let mut outcome = nothing_begun(&task.state, why);
-        outcome.help = outcome::help("InvalidRequest");
+        outcome.help = error::page("InvalidRequest");
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         self.notifier.tell(&ended).await?;
         Ok(Ending {

@@ -4,11 +4,9 @@ use crossfade::{
     aws::{ledger::Ledger, notify::Notifier, traffic::Traffic},
     domain::release::Release,
     error::Error,
+    notice::Notice,
     rollback::explain,
-    wire::{
-        notice::Notice,
-        task::{state, task},
-    },
+    wire::task::{state, task},
 };
 use serde_json::Value;
 

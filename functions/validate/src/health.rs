@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use crossfade::{
     domain::{
-        analysis::Analysis,
-        check::Evidence,
+        analysis::{Analysis, check::Evidence},
         health::{FAILURES, Health, due, found},
     },
     error::Error,

@@ -1,10 +1,10 @@
 //! Proves green before it gets any weight: smoke tests against the version itself, its cold start, its
 //! health checks, and warm environments for its first users.
 
+mod assertions;
 mod cold;
-mod expect;
 mod health;
-mod report;
+mod lambda_report;
 mod room;
 mod smoke;
 mod warm;
@@ -20,7 +20,7 @@ use crossfade::{
         traffic::Traffic,
     },
     domain::{
-        check::Evidence,
+        analysis::check::Evidence,
         release::{Release, Target},
     },
     error::Error,

@@ -69,14 +69,13 @@ use super::{
 use crate::{
     domain::{
         Timestamp,
-        admission::{lock_names, of_application},
-        analysis::OnHoldTimeout,
+        admission::{OverrideFreeze, lock_names, of_application},
+        approval::OnHoldTimeout,
         names::{AlarmName, Application, FunctionName},
         release::Release,
         weight::Weight,
     },
     error::Error,
-    wire::request::OverrideFreeze,
 };
 
 /// How long an ended deployment's row is kept, seconds: 90 days, as long as Step Functions keeps

@@ -8,6 +8,7 @@
 //! time.
 
 mod address;
+mod check;
 mod url;
 
 use std::fmt;
@@ -17,15 +18,20 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     address::is_public,
+    check::HealthCheck,
     url::{AllowedHosts, HealthUrl},
 };
 use super::{
-    analysis::{Analysis, HealthCheck},
-    bounds::quoted,
-    front_door::FrontDoor,
+    analysis::Analysis,
     names::{NameError, ensure, name},
-    resources::{SetIdentifier, TargetGroupArn},
-    verdict::Verdict,
+};
+use crate::{
+    domain::{
+        analysis::verdict::Verdict,
+        names::resources::{SetIdentifier, TargetGroupArn},
+        traffic::FrontDoor,
+    },
+    parse::bounds::quoted,
 };
 
 /// How many failures in a row are a verdict.

@@ -1,9 +1,7 @@
 //! The shapes that cross a border: requests, the state between states, outcomes, events.
 
 pub mod events;
-pub mod notice;
 pub mod outcome;
 pub mod request;
 pub mod retention;
-mod schema;
 pub mod task;

@@ -4,19 +4,17 @@ use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use strum::VariantNames as _;
 
-use crate::{
-    domain::{
-        Timestamp,
-        approval::Answered,
-        check::Evidence,
-        hook::HookRun,
-        names::{AliasName, Application, FunctionName, Version},
-        release::{DeploymentStatus, Release, StepTaken, Target},
-        wiring::{ApiId, StageName},
+use crate::domain::{
+    Timestamp,
+    analysis::check::Evidence,
+    approval::Answered,
+    hook::HookRun,
+    names::{
+        AliasName, Application, FunctionName, Version,
+        api::{ApiId, StageName},
     },
-    error::Error,
+    release::{DeploymentStatus, Release, StepTaken, Target},
 };
 
 /// The most that a Fail state's Cause can be, characters: Step Functions' model.
@@ -90,20 +88,10 @@ pub struct Outcome {
     /// The hook that is still to be asked; none at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook: Option<HookRun>,
-    /// The page that explains the execution's error, where it fails with one: see [`help`].
+    /// The page that explains the execution's error, where it fails with one: see [`page`](crate::error::page).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
 }
-
-/// Returns the path, in this repository, of the page that explains an error; none where it has none.
-#[must_use]
-pub fn help(error: &str) -> Option<String> {
-    let known = Error::VARIANTS.contains(&error) || STATES.contains(&error);
-    known.then(|| format!("docs/errors/{error}.md"))
-}
-
-/// The errors that only a Fail state of a state machine has.
-const STATES: [&str; 2] = ["DeploymentHeld", "RetentionFailed"];
 
 /// How an execution ends that has made traffic whole, or has left it held.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -26,7 +26,7 @@ mod tests;
 
 use crossfade::{
     aws::ledger::Status,
-    domain::{decision::Decision, verdict::Verdict},
+    domain::{analysis::verdict::Verdict, decision::Decision},
 };
 use stateright::{Checker, HasDiscoveries, Model as _, Property};
 

@@ -3,10 +3,12 @@
 use crossfade::{
     domain::{
         Timestamp,
-        check::{Evidence, Finding},
+        analysis::{
+            check::{Evidence, Finding},
+            verdict::Verdict,
+        },
         hook::{HookPoint, HookRun, Said},
         release::{DeploymentStatus, InForce, Release},
-        verdict::Verdict,
     },
     wire::{
         outcome::Outcome,

@@ -7,9 +7,8 @@ use crate::{
     domain::{
         Timestamp,
         admission::lock_names,
-        analysis::OnHoldTimeout,
-        approval::{Asked, Wish},
-        check::Evidence,
+        analysis::check::Evidence,
+        approval::{Asked, OnHoldTimeout, Wish},
         names::{AlarmName, Application},
         release::{Footprint, Release, StepTaken},
         weight::Weight,

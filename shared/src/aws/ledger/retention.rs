@@ -348,7 +348,7 @@ mod tests {
             lock_names,
             table::{ledger, ledger_on},
         },
-        domain::{analysis::OnHoldTimeout, release::Footprint, weight::Weight},
+        domain::{approval::OnHoldTimeout, release::Footprint, weight::Weight},
     };
 
     fn at(time: &str) -> Timestamp {

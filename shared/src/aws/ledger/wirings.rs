@@ -10,9 +10,10 @@ use crate::{
     domain::{
         names::{
             FunctionName,
+            api::{ApiId, StageName},
             derived::keys::{front_door, wiring as row},
         },
-        wiring::{ApiId, StageName, Wiring},
+        stage_wiring::Wiring,
     },
     error::Error,
 };

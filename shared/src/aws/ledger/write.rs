@@ -78,7 +78,7 @@ mod tests {
     };
     use super::*;
     use crate::{
-        domain::{analysis::OnHoldTimeout, check::Evidence},
+        domain::{analysis::check::Evidence, approval::OnHoldTimeout},
         error::Error,
     };
 

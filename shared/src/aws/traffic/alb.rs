@@ -22,12 +22,11 @@ use super::{Observed, Serving, alias::Aliases, weighted::Weighted};
 use crate::{
     aws::classify::{classify, is},
     domain::{
-        front_door::{Colour, Forward, ForwardAt, FrontDoor},
-        names::{AliasName, FunctionName, Version, derived},
+        names::{AliasName, FunctionName, Version, derived, resources::TargetGroupArn},
         release::{InForce, Target},
-        resources::TargetGroupArn,
-        shares::{Scale, Shares},
+        routing::weighted::{Scale, Shares},
         side::{Content, Side},
+        traffic::{Colour, Forward, ForwardAt, FrontDoor},
     },
     error::Error,
     wire::request::{Alb, FunctionRequest},

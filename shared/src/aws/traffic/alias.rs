@@ -29,10 +29,10 @@ use crate::{
         pace,
     },
     domain::{
-        front_door::FrontDoor,
         names::{AliasName, FunctionName, Version},
         release::{Footprint, InForce, Target},
-        routing::{Alias, AliasUpdate, Primary, Revision, Routing, reconcile},
+        routing::alias::{Alias, AliasUpdate, Primary, Revision, Routing, reconcile},
+        traffic::FrontDoor,
         weight::Weight,
     },
     error::Error,

@@ -20,11 +20,13 @@ use crate::{
     },
     domain::{
         Timestamp,
-        front_door::{Forward, ForwardAt, FrontDoor, Layer, Records},
-        names::{AliasName, FunctionName, derived},
+        names::{
+            AliasName, FunctionName, derived,
+            resources::{ListenerArn, RuleArn},
+        },
         policy::{Allowed, allowed},
         reachable::Way,
-        resources::{ListenerArn, RuleArn},
+        traffic::{Forward, ForwardAt, FrontDoor, Layer, Records},
     },
     error::Error,
     wire::request::FunctionRequest,

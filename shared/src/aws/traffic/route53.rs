@@ -14,12 +14,14 @@ use super::{Observed, Serving, alias::Aliases, alias_of, weighted::Weighted};
 use crate::{
     aws::classify::classify,
     domain::{
-        front_door::{Colour, FrontDoor, Layers, Records},
-        names::{AliasName, FunctionName, NameError, Version, derived},
+        names::{
+            AliasName, FunctionName, NameError, Version, derived,
+            resources::{RecordName, RecordType, SetIdentifier},
+        },
         release::{InForce, Target},
-        resources::{RecordName, RecordType, SetIdentifier},
-        shares::{Scale, Shares},
+        routing::weighted::{Scale, Shares},
         side::{Content, Side},
+        traffic::{Colour, FrontDoor, Layers, Records},
     },
     error::Error,
     wire::request::{FunctionRequest, Route53},

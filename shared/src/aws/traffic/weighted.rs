@@ -9,11 +9,11 @@ use super::{AtOnce, Late, Moved, PutBack, Router, Serves, TURNS};
 use crate::{
     aws::ledger::Leave,
     domain::{
-        front_door::Colour,
         names::{FunctionName, Version},
         release::{Footprint, InForce, Target},
-        shares::{Scale, Shares, all_of, reconcile},
+        routing::weighted::{Scale, Shares, all_of, reconcile},
         side::{Content, Idle, Side, Staging, Unstaging, staging, unstaging},
+        traffic::Colour,
         weight::Weight,
     },
     error::Error,

@@ -4,11 +4,13 @@ use super::{Admission, Seen, Stage, callees};
 use crate::{
     domain::{
         Timestamp,
-        analysis::HealthCheck,
-        health::AllowedHosts,
-        window::{Opening, Windows},
+        admission::{
+            OverrideFreeze,
+            release_window::{Opening, Windows},
+        },
+        health::{AllowedHosts, HealthCheck},
     },
-    wire::request::{Alb, Code, OverrideFreeze, ReleaseRequest, Traffic},
+    wire::request::{Alb, Code, ReleaseRequest, Traffic},
 };
 
 /// Says where the stack is. Each part is empty where it is not known.

@@ -9,6 +9,8 @@
 
 mod limits;
 mod locks;
+mod override_freeze;
+pub mod release_window;
 mod world;
 
 use std::{collections::BTreeMap, fmt};
@@ -17,16 +19,17 @@ pub(crate) use self::{limits::Repository, locks::of_application};
 pub use self::{
     limits::{Limits, Place, outside_windows},
     locks::{Holder, Stands, lock_names, locks_of},
+    override_freeze::OverrideFreeze,
     world::{Artifact, Found, Package, Promise, Settings, fit},
 };
 use super::{
     Timestamp,
-    alarm::Reading,
     capacity::Capacity,
     names::{AlarmName, Callee},
     reachable::Way,
 };
-use crate::wire::request::{HookRequest, ReleaseRequest};
+use crate::domain::analysis::alarm::Reading;
+use crate::{domain::hook::HookRequest, wire::request::ReleaseRequest};
 
 /// Names the error of the contract that a problem ends a start with, the most telling first.
 #[derive(

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::alarm::AlarmState;
+use crate::domain::analysis::alarm::AlarmState;
 
 const STACK: [(&str, &str); 7] = [
     ("TargetFunctionPrefix", "chat-, orders-"),

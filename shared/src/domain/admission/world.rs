@@ -6,8 +6,10 @@ use super::{Admission, Kind, Read, Seen, Stage, callees};
 use crate::{
     domain::{
         Timestamp,
-        alarm::{self, AlarmState, Reading},
-        analysis::PreexistingAlarms,
+        analysis::{
+            PreexistingAlarms,
+            alarm::{self, AlarmState, Reading},
+        },
         budget::Load,
         migration::Phase,
         reachable::admit,

@@ -18,7 +18,7 @@ use crate::{
         capacity::{Allocation, Provisioned},
         names::{AliasName, FunctionName, Version},
         release::Target,
-        routing::{Alias, AliasUpdate, Routing},
+        routing::alias::{Alias, AliasUpdate, Routing},
     },
     error::Error,
 };
