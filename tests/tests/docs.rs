@@ -199,6 +199,42 @@ fn finds_broken_links() {
     }
 }
 
+/// Returns the paths of this repository that a document names in its prose, as code.
+fn paths_named(text: &str) -> Vec<&str> {
+    const FOLDERS: [&str; 8] = [
+        "shared/",
+        "functions/",
+        "cli/",
+        "tests/",
+        "statemachine/",
+        "docs/",
+        "events/",
+        ".ci/",
+    ];
+    let spans = prose(text).flat_map(|line| line.split('`').skip(1).step_by(2));
+    let is_path = |span: &&str| {
+        FOLDERS.iter().any(|folder| span.starts_with(folder))
+            && !span.contains([' ', '*', '…', '<', '{'])
+    };
+    spans.filter(is_path).collect()
+}
+
+#[test]
+fn every_path_that_a_document_names_exists() {
+    let (mut seen, mut absent) = (0, vec![]);
+    let history = |name: &String| name != "CHANGELOG.md";
+    for document in documents().into_iter().filter(history) {
+        for path in paths_named(&read(&document)) {
+            seen += 1;
+            if !file(path).exists() {
+                absent.push(format!("{document}: {path}"));
+            }
+        }
+    }
+    assert_eq!(absent, [""; 0]);
+    assert!(seen > 20, "{seen}");
+}
+
 /// The table of contents lists every page of the book once, and nothing else.
 #[test]
 fn the_summary_lists_every_page() {
