@@ -35,18 +35,18 @@ impl Exit {
     fn meaning(self) -> &'static str {
         match self {
             Self::Done => {
-                "green has all traffic, there was nothing to do, or what was asked is done"
+                "green has all traffic, there was nothing to do, or the command has done its work"
             }
-            Self::Failed => "AWS refused or did not answer; nothing is known of the release",
-            Self::Usage => "the command or the request is not valid; nothing was begun",
+            Self::Failed => "AWS refused or did not answer; the state of the release is unknown",
+            Self::Usage => "the command or the request is not valid; nothing was started",
             Self::RolledBack => "rolled back: blue has all traffic",
             Self::Held => "held, and left so: traffic is split",
             Self::Rejected => {
-                "rejected before any traffic moved: by validation, another release, AWS or a person"
+                "rejected before any traffic moved: by validation, another release, AWS or an operator"
             }
-            Self::Stuck => "RollbackFailed: traffic could not be put back, a person is needed",
-            Self::ChangedOutside => "ChangedOutside: somebody else moved the traffic",
-            Self::GoesOn => "interrupted, or --timeout is over: the release goes on",
+            Self::Stuck => "RollbackFailed: traffic may be split, an operator is needed",
+            Self::ChangedOutside => "ChangedOutside: another writer moved the traffic",
+            Self::GoesOn => "interrupted, or --timeout has passed: the release continues",
             Self::CouldNotTell => {
                 "plan: nothing is known to be in the way, but not everything could be read"
             }
@@ -185,12 +185,14 @@ impl Ended {
             Exit::ChangedOutside => "changed outside",
             Exit::Failed | Exit::GoesOn | Exit::CouldNotTell => self.status.as_str(),
         };
-        let error = self.error.as_deref().map(|error| format!(" ({error})"));
-        let error = error.unwrap_or_default();
+        let error = self.error.as_deref();
+        let page = error.and_then(crossfade::error::page);
+        let page = page.map(|page| format!("; see {page}")).unwrap_or_default();
+        let error = error.map(|error| format!(" ({error})")).unwrap_or_default();
         if reason.is_empty() {
-            format!("{how}{error}")
+            format!("{how}{error}{page}")
         } else {
-            format!("{how}{error}: {reason}")
+            format!("{how}{error}: {reason}{page}")
         }
     }
 }
@@ -237,6 +239,17 @@ mod tests {
             let ended = Ended::of("SUCCEEDED", Some(&outcome(status)), None, None);
             assert_eq!(ended.exit(), Exit::Done, "{status}");
         }
+    }
+
+    #[test]
+    fn an_error_names_its_page() {
+        let refused = failed("ValidationFailed", "REJECTED").sentence();
+        assert_eq!(
+            refused,
+            "rejected (ValidationFailed): because; see docs/errors/ValidationFailed.md"
+        );
+        let foreign = failed("States.Timeout", "ROLLED_BACK").sentence();
+        assert_eq!(foreign, "rolled back (States.Timeout): because");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! the contract; `tests/` checks that the state machine names no error that is not here.
 
 use lambda_runtime::Diagnostic;
+use strum::VariantNames as _;
 
 use crate::wire::outcome::MAX_CAUSE;
 
@@ -63,6 +64,16 @@ impl Error {
         }
     }
 }
+
+/// Returns the path, in this repository, of the page that explains an error; `None` for a foreign one.
+#[must_use]
+pub fn page(error: &str) -> Option<String> {
+    let known = Error::VARIANTS.contains(&error) || OF_STATES.contains(&error);
+    known.then(|| format!("docs/errors/{error}.md"))
+}
+
+/// The errors that only a Fail state of a state machine has.
+const OF_STATES: [&str; 2] = ["DeploymentHeld", "RetentionFailed"];
 
 impl From<Error> for Diagnostic {
     fn from(error: Error) -> Self {

@@ -169,6 +169,7 @@ pub fn outcome(
         retain_until: None,
         front_door: None,
         hook: None,
+        help: None,
     }
 }
 

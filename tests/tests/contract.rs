@@ -923,7 +923,7 @@ const NAMES: [(&str, &str, usize); 6] = [
 /// Properties that end in `Name` and are made from no other name.
 const UNMADE: [&str; 2] = ["MetricName", "DisplayName"];
 
-/// How long a stack's name may be, which README's table of step 2 says.
+/// How long a stack's name may be, which the guide's table of step 2 says.
 const STACK_NAME: usize = 50;
 
 #[test]
@@ -959,11 +959,12 @@ fn every_name_fits_a_stack_name_of_the_stated_length() {
     }
     assert!(named > 20, "{named} names");
     assert_eq!(room, STACK_NAME, "the longest name of a stack");
-    let readme = fs::read_to_string(paths::repository().join("README.md")).expect("it is there");
-    let row = readme
+    let guide = paths::repository().join("docs/getting-started.md");
+    let guide = fs::read_to_string(guide).expect("it is there");
+    let row = guide
         .lines()
         .find(|line| line.starts_with("| Stack Name |"));
-    let row = row.expect("README says what the stack may be called");
+    let row = row.expect("the guide says what the stack may be called");
     assert!(
         row.contains(&format!("at most {STACK_NAME} characters")),
         "{row}"

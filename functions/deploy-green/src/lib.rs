@@ -373,6 +373,7 @@ impl Handler {
             retain_until: None,
             front_door: None,
             hook: None,
+            help: None,
         };
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         self.notifier.tell(&ended).await?;

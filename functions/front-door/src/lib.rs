@@ -291,6 +291,7 @@ impl Handler {
                 written: progress.written,
             }),
             hook: None,
+            help: None,
         };
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         self.notifier.tell(&ended).await?;

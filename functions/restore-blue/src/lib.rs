@@ -18,7 +18,7 @@ use crossfade::{
         names::AlarmName,
         release::{DeploymentStatus, FROZEN},
     },
-    error::Error,
+    error::{self, Error},
     metrics,
     notice::Notice,
     rollback::{self, Reverted},
@@ -126,7 +126,8 @@ impl Handler {
         match rollback::revert(&self.traffic, &self.ledger, &watch.execution, why).await {
             Ok(Reverted::Done(restored)) => {
                 metrics::time_to_blue(&restored.record.application, why.at);
-                let outcome = restored.outcome(restored.status());
+                let mut outcome = restored.outcome(restored.status());
+                outcome.help = error::page("DeploymentRolledBack");
                 let ended = Notice::ended(&watch.execution, why.at, &outcome);
                 let told = self.notifier.tell(&ended).await;
                 rollback::told_or_owed(&self.ledger, &watch.execution, told).await?;

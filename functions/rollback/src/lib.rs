@@ -23,7 +23,7 @@ use crossfade::{
         names::Application,
         release::{DeploymentStatus, FROZEN, Release},
     },
-    error::Error,
+    error::{self, Error},
     metrics,
     notice::Notice,
     rollback::{self, Restored, Reverted, Settled},
@@ -174,6 +174,7 @@ impl Handler {
             }
             None => (error, nothing_begun(&task.state, &why)),
         };
+        outcome.help = error::page(error);
         if let Some(release) = release {
             outcome.steps = release.steps;
             if let Some(last) = outcome.steps.last_mut() {
@@ -303,6 +304,7 @@ impl Handler {
         }
         let mut outcome = Outcome::of(release, DeploymentStatus::Held, reason);
         outcome.evidence = why.evidence.clone().beside(outcome.evidence);
+        outcome.help = error::page("DeploymentHeld");
         // People are told by the execution's end, as of each that is left held.
         tracing::warn!(deployment.id = task.execution, "Traffic stays as it is.");
         Ok(Some(Ending {
@@ -366,7 +368,8 @@ impl Handler {
 
     /// What was asked for cannot be done.
     async fn rejected(&self, task: &Task, why: &Why) -> Result<Ending, Error> {
-        let outcome = nothing_begun(&task.state, why);
+        let mut outcome = nothing_begun(&task.state, why);
+        outcome.help = error::page("InvalidRequest");
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         self.notifier.tell(&ended).await?;
         Ok(Ending {
@@ -462,6 +465,7 @@ fn nothing_begun(state: &Value, why: &Why) -> Outcome {
         retain_until: None,
         front_door: None,
         hook: None,
+        help: None,
     }
 }
 

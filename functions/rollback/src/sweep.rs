@@ -10,7 +10,7 @@ use crossfade::{
         Timestamp, analysis::check::Evidence, approval::OnHoldTimeout, budget, names::Application,
         release::DeploymentStatus,
     },
-    error::Error,
+    error::{self, Error},
     metrics::{Line, Metric},
     notice::Notice,
     rollback,
@@ -103,6 +103,7 @@ impl Handler {
             "traffic could not be put back on blue, and is tried again every 5 minutes: {failed}; it was to go back because: {}",
             outcome.reason
         );
+        outcome.help = error::page("RollbackFailed");
         let stuck = Notice::ended(execution, time, &outcome);
         self.notifier.tell(&stuck).await
     }

@@ -134,6 +134,9 @@ fn next_steps(notice: &Notice) -> Vec<String> {
             facts.release
         ));
     }
+    if let Some(help) = &facts.help {
+        steps.push(format!("What it means, and what to do: {help}"));
+    }
     if let Some(link) = sentences::console(&facts.execution) {
         steps.push(format!("[The execution]({link})"));
     }

@@ -80,6 +80,9 @@ impl Text {
             self.line(format_args!("Console: {link}"));
         }
         self.line(format_args!("Time: {}", sentences::time(facts.at)));
+        if let Some(help) = &facts.help {
+            self.line(format_args!("What it means, and what to do: {help}"));
+        }
         if let Some(weight) = facts.weight {
             self.line(format_args!("On green: {weight} of the traffic"));
         }

@@ -29,6 +29,7 @@ use crate::{
         retention::name_of,
         weight::Weight,
     },
+    error,
     wire::outcome::{FrontDoorOutcome, FunctionOutcome, Outcome},
 };
 
@@ -217,6 +218,9 @@ pub struct Facts {
     /// The front door, where that was all that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub front_door: Option<FrontDoorOutcome>,
+    /// The page, in Crossfade's repository, that explains the error that the release ended with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
     /// What there was no room for, a phrase each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
@@ -298,6 +302,7 @@ impl Notice {
             warnings: Vec::new(),
             retain_until: None,
             front_door: None,
+            help: None,
             left_out: Vec::new(),
         };
         Self { facts, ways: None }
@@ -404,6 +409,7 @@ impl Notice {
     ) -> Self {
         let mut notice = Self::new(Kind::RetentionFailed, execution, at, what);
         notice.facts.application = application;
+        notice.facts.help = error::page("RetentionFailed");
         notice
     }
 
@@ -426,6 +432,7 @@ impl Notice {
         facts.warnings.clone_from(&outcome.warnings);
         facts.retain_until = outcome.retain_until;
         facts.front_door.clone_from(&outcome.front_door);
+        facts.help.clone_from(&outcome.help);
         notice
     }
 }

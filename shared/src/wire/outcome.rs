@@ -88,6 +88,9 @@ pub struct Outcome {
     /// The hook that is still to be asked; none at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook: Option<HookRun>,
+    /// The page that explains the execution's error, where it fails with one: see [`page`](crate::error::page).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
 }
 
 /// How an execution ends that has made traffic whole, or has left it held.
@@ -150,6 +153,7 @@ impl Outcome {
             retain_until: None,
             front_door: None,
             hook: None,
+            help: None,
         }
     }
 
