@@ -40,6 +40,7 @@ use crossfade::{
     error::Error,
     notice::Notice,
     wire::{
+        graph::{End, Next, Output},
         outcome::{FunctionOutcome, Outcome},
         request::ReleaseRequest,
         task::{Task, task},
@@ -199,7 +200,7 @@ impl Handler {
             steps = release.plan.steps().len(),
             "Made green."
         );
-        Ok(json!(release))
+        Ok(json!(Output::of(release, Next::deployed)))
     }
 
     /// Makes green of each function, in the request's order.
@@ -377,7 +378,7 @@ impl Handler {
         };
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         self.notifier.tell(&ended).await?;
-        Ok(json!(outcome))
+        Ok(json!(End::of(task, outcome, None)))
     }
 }
 
@@ -405,17 +406,24 @@ fn moving(
     (functions, left_out)
 }
 
-/// Takes out of a request what the state that wired its front door has to say. Only behind that state
-/// may it be there: anywhere else it is a field that is not known.
+/// Takes out of a request what `WireStage` has added to it: the word that led here, and warnings. Only behind that
+/// state may they be there: anywhere else they are unknown fields.
 fn wired(request: &mut Value) -> Vec<String> {
-    if request.get("frontDoor").is_none_or(Value::is_null) {
+    let Some(fields) = request.as_object_mut() else {
         return Vec::new();
+    };
+    match fields.get("frontDoor") {
+        None => Vec::new(),
+        Some(door) => {
+            let is_wired = !door.is_null();
+            fields.remove("next");
+            let warnings = is_wired.then(|| fields.remove("frontDoorWarnings"));
+            let warnings = warnings.flatten();
+            warnings
+                .and_then(|warnings| serde_json::from_value(warnings).ok())
+                .unwrap_or_default()
+        }
     }
-    request
-        .as_object_mut()
-        .and_then(|fields| fields.remove("frontDoorWarnings"))
-        .and_then(|warnings| serde_json::from_value(warnings).ok())
-        .unwrap_or_default()
 }
 
 /// Returns what holding means for a release.
@@ -493,11 +501,16 @@ mod tests {
 
     #[test]
     fn what_the_front_door_says_is_taken_only_behind_it() {
-        let mut request = json!({"frontDoor": {}, "frontDoorWarnings": ["wired"]});
+        let mut request =
+            json!({"frontDoor": {}, "frontDoorWarnings": ["wired"], "next": "deploy"});
         assert_eq!(wired(&mut request), ["wired"]);
         assert_eq!(request, json!({"frontDoor": {}}));
+        let mut request = json!({"frontDoor": null, "next": "deploy"});
+        assert!(wired(&mut request).is_empty());
+        assert_eq!(request, json!({"frontDoor": null}));
         for mut request in [
             json!({"frontDoorWarnings": ["wired"]}),
+            json!({"next": "deploy"}),
             json!({"frontDoor": null, "frontDoorWarnings": ["wired"]}),
         ] {
             let before = request.clone();
