@@ -17,7 +17,7 @@ use crossfade::{
     },
     error::Error,
     wire::{
-        outcome::{Ending, Outcome},
+        outcome::{EndError, Ending, Outcome},
         retention::Retention,
     },
 };
@@ -115,6 +115,11 @@ const CONTRACT: [&str; 8] = [
     "MigrationFailed",
     "RollbackFailed",
 ];
+
+#[test]
+fn an_execution_ends_with_the_errors_of_the_contract() {
+    assert_eq!(EndError::VARIANTS, CONTRACT);
+}
 
 #[test]
 fn the_definition_names_only_errors_that_are_raised() {
@@ -591,7 +596,7 @@ fn your_functions(states: &Map<String, Value>) {
     let outcome = Outcome::of(&release, DeploymentStatus::Successful, String::new());
     let ending = Ending {
         asked_for: false,
-        error: "DeploymentRolledBack".into(),
+        error: EndError::DeploymentRolledBack,
         cause: String::new(),
         outcome: outcome.clone(),
         undo: false,
@@ -664,7 +669,7 @@ fn smallest(state: &str) -> Value {
         }),
         "RollbackComplete" | "DeploymentRolledBack" | "DeploymentHeld" => json!(Ending {
             asked_for: false,
-            error: "DeploymentRolledBack".into(),
+            error: EndError::DeploymentRolledBack,
             cause: outcome(DeploymentStatus::RolledBack).to_cause(),
             outcome: outcome(DeploymentStatus::RolledBack),
             undo: false,

@@ -52,6 +52,6 @@ impl Handler {
 fn random() -> Result<Nonce, Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)
-        .map_err(|error| Error::Transient(format!("no randomness for a nonce: {error}")))?;
+        .map_err(|error| Error::Transient(format!("no randomness for a nonce: {error}").into()))?;
     Ok(Nonce::from_random(bytes))
 }

@@ -318,7 +318,7 @@ impl Handler {
                     capacity: seen.capacity,
                 },
             }),
-            (unknown, _) => Err(Error::Refused(unknown.unwrap_or_default())),
+            (unknown, _) => Err(Error::Refused(unknown.unwrap_or_default().into())),
         }
     }
 

@@ -160,7 +160,7 @@ impl Handler {
                 ask.api_id,
                 progress.looks,
                 progress.warnings.join("; ")
-            )));
+            ).into()));
         }
         progress.wait_seconds = SETTLE_SECONDS;
         Ok(json!({ "wiring": progress }))
@@ -229,7 +229,7 @@ impl Handler {
                 Err(Error::DeploymentInProgress(format!(
                     "{} is releasing at this moment; what a dead release holds is free within 5 minutes",
                     holders.join(", ")
-                )))
+                ).into()))
             }
             Began::Before(record) => Err(Error::DeploymentRolledBack(record.why.map_or_else(
                 || {
@@ -237,7 +237,7 @@ impl Handler {
                         .into()
                 },
                 |why| why.reason,
-            ))),
+            ).into())),
         }
     }
 
@@ -300,9 +300,9 @@ impl Handler {
 
 fn refused(refusal: Refusal) -> Error {
     match refusal {
-        Refusal::Invalid(why) => Error::InvalidRequest(why),
-        Refusal::Unfit(why) => Error::ValidationFailed(why),
-        Refusal::Outside(why) => Error::ChangedOutside(why),
+        Refusal::Invalid(why) => Error::InvalidRequest(why.into()),
+        Refusal::Unfit(why) => Error::ValidationFailed(why.into()),
+        Refusal::Outside(why) => Error::ChangedOutside(why.into()),
     }
 }
 

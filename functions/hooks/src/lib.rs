@@ -46,7 +46,9 @@ impl Handler {
             "migrate" => self.migrate(task).await.map(|release| json!(release)),
             "undo" => self.undo(task).await.map(|ending| json!(ending)),
             "hook" => self.hook(task).await,
-            other => Err(Error::InvalidRequest(format!("there is no act {other:?}"))),
+            other => Err(Error::InvalidRequest(
+                format!("there is no act {other:?}").into(),
+            )),
         }
     }
 }
@@ -65,6 +67,6 @@ fn asked(task: &Task) -> Result<Box<ReleaseRequest>, Error> {
             | Request::Wire { .. }
             | Request::Unwire { .. },
         ) => Err(Error::InvalidRequest("not a release".into())),
-        Err(problems) => Err(Error::InvalidRequest(problems.to_string())),
+        Err(problems) => Err(Error::InvalidRequest(problems.to_string().into())),
     }
 }
