@@ -1,6 +1,9 @@
 //! Why a command did not do what it was asked to: a sentence, and what to do next.
 
-use crossfade::{error::Error, parse::problem::Problems};
+use crossfade::{
+    error::{Error, Obstacle},
+    parse::problem::Problems,
+};
 
 use crate::exit_code::Exit;
 
@@ -51,63 +54,66 @@ impl From<Error> for Trouble {
             Error::ChangedOutside(_) => Exit::ChangedOutside,
             Error::DeploymentRolledBack(_) => Exit::RolledBack,
             Error::RollbackFailed(_) => Exit::Stuck,
-            _ => Exit::Failed,
+            Error::MigrationFailed(_) | Error::Refused(_) | Error::Transient(_) => Exit::Failed,
         };
-        let text = error.to_string();
-        let trouble = Self::new(exit, short(&text));
-        if exit != Exit::Failed {
-            return trouble;
+        let next = match error.call().map(|call| call.obstacle) {
+            Some(Obstacle::Credentials) => {
+                Some("log in, or name another profile with --profile".to_owned())
+            }
+            Some(Obstacle::Permission) => Some(
+                "docs/recipes/cli-policy.json has all permissions that these commands need"
+                    .to_owned(),
+            ),
+            Some(Obstacle::Network) => {
+                Some("look at the network and at the Region, and try again".to_owned())
+            }
+            Some(Obstacle::Service) | None => None,
+        };
+        Self {
+            exit,
+            what: error.to_string(),
+            next,
         }
-        let next = if text.contains("redentials") || text.contains("ExpiredToken") {
-            "log in, or name another profile with --profile"
-        } else if text.contains("AccessDenied") || text.contains("not authorized") {
-            "docs/recipes/cli-policy.json has all that these commands need"
-        } else if text.contains("dispatch failure") || text.contains("timeout") {
-            "look at the network and at the Region, and try again"
-        } else {
-            return trouble;
-        };
-        trouble.next(next)
     }
-}
-
-/// An SDK's error without what is for its developers: the value itself, in brackets behind the sentence.
-fn short(text: &str) -> String {
-    let cut = text
-        .match_indices(" (")
-        .map(|(at, _)| at)
-        .find(|at| {
-            let rest = &text[at + 2..];
-            let word = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(0);
-            word > 8 && rest[word..].starts_with(['(', ' ']) && rest.starts_with(char::is_uppercase)
-        })
-        .unwrap_or(text.len());
-    text[..cut].to_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    use crossfade::error::CallError;
+
     use super::*;
 
     #[test]
-    fn what_is_for_developers_is_left_out() {
-        let error = Error::Transient(
-            "DescribeStacks: dispatch failure: io error: connection refused (DispatchFailure(DispatchFailure { source: x }))".into(),
-        );
-        let trouble = Trouble::from(error);
-        assert_eq!(
-            trouble.what,
-            "DescribeStacks: dispatch failure: io error: connection refused"
-        );
-        assert!(trouble.next.is_some_and(|next| next.contains("network")));
-        assert_eq!(short("held (since noon)"), "held (since noon)");
+    fn an_obstacle_says_what_to_do_next() {
+        let trouble = |obstacle| {
+            let message = "DescribeStacks: dispatch failure: io error".to_owned();
+            let call = CallError {
+                code: None,
+                obstacle,
+                message,
+            };
+            Trouble::from(Error::Transient(call.into()))
+        };
+        for (obstacle, says) in [
+            (Obstacle::Credentials, "--profile"),
+            (Obstacle::Permission, "cli-policy.json"),
+            (Obstacle::Network, "network"),
+        ] {
+            let trouble = trouble(obstacle);
+            assert_eq!(trouble.what, "DescribeStacks: dispatch failure: io error");
+            assert!(
+                trouble.next.is_some_and(|next| next.contains(says)),
+                "{says}"
+            );
+            assert_eq!(trouble.exit, Exit::Failed);
+        }
+        assert_eq!(trouble(Obstacle::Service).next, None);
     }
 
+    /// The words of an error decide nothing: they may quote anything.
     #[test]
-    fn a_refusal_says_what_to_do() {
-        let next = |text: &str| Trouble::from(Error::Refused(text.into())).next;
-        assert!(next("GetItem: AccessDeniedException: no").is_some());
-        assert!(next("the SDK found no credentials").is_some());
-        assert_eq!(next("GetItem: ResourceNotFoundException: no"), None);
+    fn words_of_an_error_decide_nothing() {
+        let quoted = Error::Refused("alarm ExpiredTokenAlarm: AccessDenied, no credentials".into());
+        assert_eq!(Trouble::from(quoted).next, None);
     }
 }

@@ -9,6 +9,7 @@ use aws_sdk_sfn::{
 use crossfade::{
     aws::classify::{classify, is},
     domain::Timestamp,
+    wire::failure::Failure,
 };
 use serde_json::Value;
 
@@ -52,12 +53,7 @@ pub(crate) enum What {
     /// A call was made.
     Called,
     /// A call failed.
-    Failed {
-        /// The error's name.
-        error: String,
-        /// Its Cause.
-        cause: String,
-    },
+    Failed(Failure),
     /// A state was left.
     Exited {
         /// Its name.
@@ -250,10 +246,10 @@ fn what(event: &HistoryEvent) -> What {
         Kind::TaskFailed => {
             let details = event.task_failed_event_details.clone();
             let (error, cause) = details.map(|it| (it.error, it.cause)).unwrap_or_default();
-            What::Failed {
+            What::Failed(Failure {
                 error: error.unwrap_or_default(),
                 cause: cause.unwrap_or_default(),
-            }
+            })
         }
         Kind::ExecutionSucceeded => {
             let details = event.execution_succeeded_event_details.as_ref();

@@ -8,7 +8,7 @@ use crossfade::{
         release::{DeploymentStatus, Release, Target},
         weight::Weight,
     },
-    wire::{graph::StateName, request::Request},
+    wire::{failure::Failure, graph::StateName, request::Request},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -221,7 +221,7 @@ struct Present {
     answered: bool,
     since: Timestamp,
     calls: u32,
-    failed: Option<(String, String)>,
+    failed: Failure,
 }
 
 impl Story {
@@ -271,14 +271,14 @@ impl Story {
                         .any(|field| input.get(field).is_some()),
                     since: at,
                     calls: 0,
-                    failed: None,
+                    failed: Failure::default(),
                 });
                 told
             }
             What::Called => self.called(at),
-            What::Failed { error, cause } => {
+            What::Failed(failure) => {
                 if let Some(state) = &mut self.state {
-                    state.failed = Some((error, cause));
+                    state.failed = failure;
                 }
                 None
             }
@@ -431,8 +431,7 @@ impl Story {
         if state.calls == 1 {
             return None;
         }
-        let (error, cause) = state.failed.take().unwrap_or_default();
-        let text = format!("{} is tried again: {error}: {}", state.name, said(&cause));
+        let text = format!("{} is tried again: {}", state.name, state.failed);
         Some(self.happening(at, Kind::TriedAgain, text))
     }
 
@@ -679,26 +678,11 @@ pub(crate) fn seconds(seconds: u32) -> String {
     }
 }
 
-/// What a Catch has left, in a sentence.
+/// Returns what a Catch has left, in a sentence.
 fn failure_told(failure: &Value) -> String {
-    let error = failure["Error"].as_str().unwrap_or("(no error's name)");
-    let cause = failure["Cause"].as_str().unwrap_or_default();
-    match said(cause) {
-        cause if cause.is_empty() => error.to_owned(),
-        cause => format!("{error}: {cause}"),
-    }
-}
-
-/// What a function says in its Cause: its message, or the reason in it.
-fn said(cause: &str) -> String {
-    let Ok(value) = serde_json::from_str::<Value>(cause) else {
-        return cause.to_owned();
-    };
-    match (value["errorMessage"].as_str(), value["reason"].as_str()) {
-        (Some(message), _) => said(message),
-        (None, Some(reason)) => reason.to_owned(),
-        (None, None) => cause.to_owned(),
-    }
+    Failure::deserialize(failure)
+        .unwrap_or_default()
+        .to_string()
 }
 
 /// The versions that serve, as they were read, in brackets; nothing where none was read.
@@ -851,7 +835,7 @@ mod tests {
             exited("CheckAlarms", release(&json!([]), &json!({"next": "shift"}))),
             entered("ShiftTraffic", json!({})),
             What::Called,
-            What::Failed { error: "Transient".into(), cause: json!({"errorMessage": "busy"}).to_string() },
+            What::Failed(Failure { error: "Transient".into(), cause: json!({"errorMessage": "busy"}).to_string() }),
             What::Called,
             exited("ShiftTraffic", json!({"failure": {"Error": "ChangedOutside",
                 "Cause": json!({"errorType": "ChangedOutside", "errorMessage": "not ours"}).to_string()}})),

@@ -17,5 +17,5 @@ use crate::{
 pub fn check(now: Timestamp, overridden: Option<&OverrideFreeze>) -> Result<Option<String>, Error> {
     let windows = env::var("RELEASE_WINDOWS").unwrap_or_default();
     outside_windows(&windows, now, overridden)
-        .map_err(|why| Error::InvalidRequest(format!("overrideFreeze: {why}")))
+        .map_err(|why| Error::InvalidRequest(format!("overrideFreeze: {why}").into()))
 }

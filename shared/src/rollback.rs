@@ -416,9 +416,9 @@ pub async fn explain(ledger: &Ledger, execution: &str, retries: u32, error: Erro
     match ledger.get(execution).await {
         Ok(Some(record)) if matches!(record.status, Status::InFlight | Status::Held) => {
             if retries < PATIENCE {
-                Error::Transient(format!(
-                    "perhaps a rollback that is being recorded: {error}"
-                ))
+                Error::Transient(
+                    format!("perhaps a rollback that is being recorded: {error}").into(),
+                )
             } else {
                 error
             }
@@ -426,7 +426,8 @@ pub async fn explain(ledger: &Ledger, execution: &str, retries: u32, error: Erro
         Ok(Some(record)) => Error::DeploymentRolledBack(
             record
                 .why
-                .map_or_else(|| "the deployment has ended".to_owned(), |why| why.reason),
+                .map_or_else(|| "the deployment has ended".to_owned(), |why| why.reason)
+                .into(),
         ),
         Ok(None) => error,
         Err(unread) => unread,

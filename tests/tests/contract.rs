@@ -18,7 +18,7 @@ use crossfade::{
     domain::release::{DeploymentStatus, Release},
     error::Error,
     wire::{
-        outcome::{Ending, Finished, Outcome},
+        outcome::{EndError, Ending, Finished, Outcome},
         retention::Retention,
     },
 };
@@ -116,6 +116,11 @@ const CONTRACT: [&str; 8] = [
     "MigrationFailed",
     "RollbackFailed",
 ];
+
+#[test]
+fn an_execution_ends_with_the_errors_of_the_contract() {
+    assert_eq!(EndError::VARIANTS, CONTRACT);
+}
 
 #[test]
 fn the_definition_names_only_errors_that_are_raised() {
@@ -449,7 +454,7 @@ fn smallest(state: &str) -> Value {
         }),
         "DeploymentRolledBack" | "DeploymentHeld" => json!(Ending {
             asked_for: false,
-            error: "DeploymentRolledBack".into(),
+            error: EndError::DeploymentRolledBack,
             cause: outcome(DeploymentStatus::RolledBack).to_cause(),
             outcome: outcome(DeploymentStatus::RolledBack),
             undo: false,

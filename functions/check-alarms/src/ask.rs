@@ -3,7 +3,6 @@
 use crossfade::{
     domain::{
         approval::{Asked, nonce::Nonce},
-
         release::{DeploymentStatus, Release},
         retention::name_of,
     },
@@ -52,6 +51,6 @@ impl Handler {
 fn random() -> Result<Nonce, Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)
-        .map_err(|error| Error::Transient(format!("no randomness for a nonce: {error}")))?;
+        .map_err(|error| Error::Transient(format!("no randomness for a nonce: {error}").into()))?;
     Ok(Nonce::from_random(bytes))
 }

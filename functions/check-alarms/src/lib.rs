@@ -225,7 +225,7 @@ fn still_in_flight(record: Option<Record>) -> Result<Option<Wish>, Error> {
             let reason = record
                 .why
                 .map_or_else(|| "the deployment has ended".to_owned(), |why| why.reason);
-            Err(Error::DeploymentRolledBack(reason))
+            Err(Error::DeploymentRolledBack(reason.into()))
         }
         None => Err(Error::Refused(
             "the ledger does not know this deployment".into(),

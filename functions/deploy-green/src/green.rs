@@ -112,7 +112,7 @@ impl Handler {
                 green: match (door, &asked.alias) {
                     (FrontDoor::Route53(records), Some(alias)) => records
                         .alias(Colour::Green, alias)
-                        .map_err(|error| Error::InvalidRequest(error.to_string()))?
+                        .map_err(|error| Error::InvalidRequest(error.to_string().into()))?
                         .to_string(),
                     _ => green.to_string(),
                 },
@@ -156,9 +156,9 @@ impl Handler {
                 let (green, blue) = futures::try_join!(active, known)?;
                 // $LATEST was asked before; it may have been given another configuration since.
                 if let Some(why) = fit(&green.settings(), &blue) {
-                    return Err(Error::ValidationFailed(format!(
-                        "functions[{index}].functionName: {why}"
-                    )));
+                    return Err(Error::ValidationFailed(
+                        format!("functions[{index}].functionName: {why}").into(),
+                    ));
                 }
                 green
             }
@@ -189,7 +189,7 @@ impl Handler {
             Readiness::NotYet(state) => Err(Error::ValidationFailed(format!(
                 "{state}, and a version has to be Active before it is released; start the release again, for Lambda \
                  goes on making it ready"
-            ))),
+            ).into())),
         }
     }
 
@@ -208,7 +208,7 @@ impl Handler {
                 if doomed.iter().any(|span| span.contains(version)) {
                     return Err(Error::Transient(format!(
                         "{function}: version {version} is about to be deleted by the cleanup after an earlier release"
-                    )));
+                    ).into()));
                 }
                 return Ok((version.clone(), None));
             }
@@ -222,9 +222,10 @@ impl Handler {
         if let Some(uploaded) = uploaded
             && uploaded != latest.code_sha256
         {
-            return Err(Error::ChangedOutside(format!(
-                "{function}: $LATEST was replaced by someone else right after the upload"
-            )));
+            return Err(Error::ChangedOutside(
+                format!("{function}: $LATEST was replaced by someone else right after the upload")
+                    .into(),
+            ));
         }
         let published = self.functions.publish(function, &latest).await?;
         let known = published.active.then_some(published.configuration);

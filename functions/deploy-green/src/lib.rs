@@ -320,7 +320,7 @@ impl Handler {
                     capacity: seen.capacity,
                 },
             }),
-            (unknown, _) => Err(Error::Refused(unknown.unwrap_or_default())),
+            (unknown, _) => Err(Error::Refused(unknown.unwrap_or_default().into())),
         }
     }
 

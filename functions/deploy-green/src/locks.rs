@@ -95,10 +95,9 @@ impl Handler {
             ..
         } = holder
         else {
-            return Err(Error::DeploymentInProgress(format!(
-                "{} holds a lock",
-                holder.execution
-            )));
+            return Err(Error::DeploymentInProgress(
+                format!("{} holds a lock", holder.execution).into(),
+            ));
         };
         let why = Why {
             reason: format!("its execution ended {status}"),

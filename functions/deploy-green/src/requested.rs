@@ -40,7 +40,7 @@ impl Handler {
             Ok(Request::Rollback { .. } | Request::Wire { .. } | Request::Unwire { .. }) => {
                 Err(Error::InvalidRequest("not a release".into()))
             }
-            Err(problems) => Err(Error::InvalidRequest(problems.to_string())),
+            Err(problems) => Err(Error::InvalidRequest(problems.to_string().into())),
         }
     }
 
@@ -84,7 +84,7 @@ impl Handler {
             )
         });
         Err(Error::InvalidRequest(
-            missing.collect::<Vec<_>>().join("\n"),
+            missing.collect::<Vec<_>>().join("\n").into(),
         ))
     }
 

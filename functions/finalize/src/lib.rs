@@ -100,7 +100,7 @@ impl Handler {
             // Green has all traffic, and that is on record: an execution that failed now would say
             // otherwise.
             if task.retries < PATIENCE {
-                return Err(Error::Transient(untold.to_string()));
+                return Err(Error::Transient(untold.to_string().into()));
             }
             let warning = format!("people could not be told of this: {untold}");
             outcome.warnings.push(warning);

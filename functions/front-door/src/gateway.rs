@@ -39,9 +39,9 @@ impl Gateway {
         } else if self.http.has(id).await? {
             Box::pin(self.http.api(id)).await
         } else {
-            Err(Error::InvalidRequest(format!(
-                "frontDoor.apiId: there is no API {id} in this account and Region"
-            )))
+            Err(Error::InvalidRequest(
+                format!("frontDoor.apiId: there is no API {id} in this account and Region").into(),
+            ))
         }
     }
 

@@ -168,7 +168,7 @@ impl Handler {
                 ask.api_id,
                 progress.looks,
                 progress.warnings.join("; ")
-            )));
+            ).into()));
         }
         progress.wait_seconds = SETTLE_SECONDS;
         Ok(next(json!({ "wiring": progress }), Next::AwaitStage))
@@ -237,7 +237,7 @@ impl Handler {
                 Err(Error::DeploymentInProgress(format!(
                     "{} is releasing at this moment; what a dead release holds is free within 5 minutes",
                     holders.join(", ")
-                )))
+                ).into()))
             }
             Began::Before(record) => Err(Error::DeploymentRolledBack(record.why.map_or_else(
                 || {
@@ -245,7 +245,7 @@ impl Handler {
                         .into()
                 },
                 |why| why.reason,
-            ))),
+            ).into())),
         }
     }
 
@@ -315,9 +315,9 @@ fn next(mut state: Value, word: Next) -> Value {
 
 fn refused(refusal: Refusal) -> Error {
     match refusal {
-        Refusal::Invalid(why) => Error::InvalidRequest(why),
-        Refusal::Unfit(why) => Error::ValidationFailed(why),
-        Refusal::Outside(why) => Error::ChangedOutside(why),
+        Refusal::Invalid(why) => Error::InvalidRequest(why.into()),
+        Refusal::Unfit(why) => Error::ValidationFailed(why.into()),
+        Refusal::Outside(why) => Error::ChangedOutside(why.into()),
     }
 }
 

@@ -51,9 +51,9 @@ impl Handler {
             (None, "migrate") => self.migrate(task).await,
             (None, "undo") => self.undo(task).await,
             (None, "hook") => self.hook(task).await,
-            (at, act) => Err(Error::InvalidRequest(format!(
-                "unexpected call for state {at:?} (act {act:?}); expected RunMigration or RunHook"
-            ))),
+            (at, act) => Err(Error::InvalidRequest(
+                format!("unexpected call for state {at:?} (act {act:?}); expected RunMigration or RunHook").into(),
+            )),
         }
     }
 }
@@ -72,6 +72,6 @@ fn asked(task: &Task) -> Result<Box<ReleaseRequest>, Error> {
             | Request::Wire { .. }
             | Request::Unwire { .. },
         ) => Err(Error::InvalidRequest("not a release".into())),
-        Err(problems) => Err(Error::InvalidRequest(problems.to_string())),
+        Err(problems) => Err(Error::InvalidRequest(problems.to_string().into())),
     }
 }

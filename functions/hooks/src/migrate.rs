@@ -15,7 +15,7 @@ use crossfade::{
         names::Application,
         release::Release,
     },
-    error::Error,
+    error::{Detail, Error},
     notice::Notice,
     rollback::{self, Settled},
     wire::{
@@ -68,7 +68,9 @@ impl Handler {
         let ran = self.once(&order).await.map_err(|error| match error {
             Error::Refused(why) => {
                 let name = &migration.function_name;
-                Error::MigrationFailed(format!("the migration {name} could not be invoked: {why}"))
+                Error::MigrationFailed(
+                    format!("the migration {name} could not be invoked: {why}").into(),
+                )
             }
             other => other,
         })?;
@@ -78,8 +80,7 @@ impl Handler {
                 migrations: vec![ran.clone()],
                 ..Evidence::default()
             };
-            let why = json!({ "reason": ran.told(), "evidence": evidence });
-            return Err(Error::MigrationFailed(why.to_string()));
+            return Err(Error::MigrationFailed(Detail::proven(ran.told(), evidence)));
         }
         if let Some(migration) = &mut release.migration {
             migration.ran = true;
@@ -247,6 +248,6 @@ fn came(order: &Order<'_>, called: &Called, took: Duration) -> Ran {
 fn random() -> Result<String, Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
-        .map_err(|error| Error::Transient(format!("no randomness: {error}")))?;
+        .map_err(|error| Error::Transient(format!("no randomness: {error}").into()))?;
     Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
 }

@@ -21,6 +21,7 @@ use crossfade::{
     error::Error,
     notice::Notice,
     wire::{
+        failure::Failure,
         retention::Retention,
         task::{Task, state, task},
     },
@@ -58,7 +59,9 @@ impl Handler {
             "prune" => self.prune(task).await.map(|now| json!(now)),
             "tell" => self.tell(task).await,
             "warn" => self.warn(task).await,
-            other => Err(Error::InvalidRequest(format!("there is no act {other:?}"))),
+            other => Err(Error::InvalidRequest(
+                format!("there is no act {other:?}").into(),
+            )),
         }
     }
 
@@ -148,15 +151,8 @@ fn functions(record: &Record) -> impl Iterator<Item = &FunctionName> {
 
 /// What a Catch left in the state, in words.
 fn cause(state: &Value) -> String {
-    let failure = &state["failure"];
-    let error = failure["Error"].as_str().unwrap_or("an unknown error");
-    let cause = failure["Cause"].as_str().unwrap_or_default();
-    let message = serde_json::from_str::<Value>(cause)
-        .ok()
-        .and_then(|cause| cause["errorMessage"].as_str().map(str::to_owned))
-        .unwrap_or_else(|| cause.to_owned());
-    let message: String = message.chars().take(1000).collect();
-    format!("{error}: {message}")
+    let failure = Failure::of(state).unwrap_or_default();
+    failure.to_string().chars().take(1000).collect()
 }
 
 fn application(state: &Value) -> Option<Application> {

@@ -40,10 +40,9 @@ pub(crate) fn of(record: Option<Record>, last: Option<&str>) -> Result<Found, Er
             return found(Standing::TakenBack, reason.into(), None);
         }
         Status::Preparing | Status::InFlight | Status::Held | Status::RollingBack => {
-            return Err(Error::Transient(format!(
-                "release {} has not ended yet",
-                name_of(&record.execution)
-            )));
+            return Err(Error::Transient(
+                format!("release {} has not ended yet", name_of(&record.execution)).into(),
+            ));
         }
     }
     if let Some(newer) = last.filter(|last| *last != record.execution) {

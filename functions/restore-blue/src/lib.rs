@@ -117,7 +117,7 @@ impl Handler {
                 metrics::time_to_blue(&restored.record.application, why.at);
                 // The execution finds the rest at its next state; a hold has none until it is ended.
                 if let Some(token) = &restored.record.token {
-                    let told = Error::DeploymentRolledBack(why.reason.clone());
+                    let told = Error::DeploymentRolledBack(why.reason.clone().into());
                     self.executions.fail_task(token, &told).await?;
                 }
                 return Ok(true);

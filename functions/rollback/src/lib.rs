@@ -29,15 +29,14 @@ use crossfade::{
     rollback::{self, Restored, Reverted, Settled},
     wire::{
         events::{self, Event, Home},
+        failure::Failure,
         graph::{Next, Output},
-        outcome::{Ending, Finished, Outcome},
+        outcome::{EndError, Ending, Finished, Outcome},
         request::Request,
         task::{Call, Task, state},
     },
 };
 use serde_json::{Value, json};
-
-use crate::failure::Failure;
 
 /// How often it is tried again to tell people, before that is left to the schedule.
 const PATIENCE: u32 = 5;
@@ -114,7 +113,7 @@ impl Handler {
     /// The execution failed somewhere, or decided to go back.
     async fn failed(&self, task: &Task) -> Result<Ending, Error> {
         let failure = Failure::of(&task.state);
-        let why = failure.why(&task.state, task.now);
+        let why = failure::why(failure.as_ref(), &task.state, task.now);
         let mut release = serde_json::from_value::<Release>(task.state.clone()).ok();
         if let Some(release) = &mut release {
             release.take_answers(task.now);
@@ -124,9 +123,8 @@ impl Handler {
         {
             return Ok(ending);
         }
-        let restored = self
-            .put_back(task, release.as_ref(), &failure, &why)
-            .await?;
+        let (known, failed) = (release.as_ref(), failure.as_ref());
+        let restored = self.put_back(task, known, failed, &why).await?;
         let (settled, kept) = match restored {
             None => self.promoted_before(task, &why).await?,
             Some(restored) => (Some(restored.settle(&self.traffic).await?), None),
@@ -157,8 +155,12 @@ impl Handler {
             // Closed already, by the janitor or by this state's first try; or it never began.
             None => self.ledger.get(&task.execution).await?,
         };
-        let (error, status) =
-            failure::ending(&failure, record.as_ref(), &why, !changed_outside.is_empty());
+        let (error, status) = failure::ending(
+            failure.as_ref(),
+            record.as_ref(),
+            &why,
+            !changed_outside.is_empty(),
+        );
         let (error, mut outcome) = match &record {
             Some(record) if kept.is_some() => {
                 let mut outcome = self.as_read(record, DeploymentStatus::Held, &[]).await;
@@ -167,7 +169,7 @@ impl Handler {
                     kept.unwrap_or_default(),
                     why.reason
                 );
-                ("DeploymentHeld", outcome)
+                (EndError::DeploymentHeld, outcome)
             }
             Some(record) => {
                 let outcome = match &settled {
@@ -178,7 +180,7 @@ impl Handler {
             }
             None => (error, nothing_begun(&task.state, &why)),
         };
-        outcome.help = error::page(error);
+        outcome.help = error::page(error.into());
         if let Some(release) = release {
             outcome.steps = release.steps;
             if let Some(last) = outcome.steps.last_mut() {
@@ -202,13 +204,13 @@ impl Handler {
         }
         tracing::info!(
             deployment.id = task.execution,
-            error.name = error,
+            error.name = %error,
             status = <&str>::from(outcome.deployment_status),
             "Ended the release."
         );
         Ok(Ending {
             asked_for: false,
-            error: error.to_owned(),
+            error,
             cause: outcome.to_cause(),
             outcome,
             undo,
@@ -241,7 +243,7 @@ impl Handler {
         &self,
         task: &Task,
         release: Option<&Release>,
-        failure: &Failure,
+        failure: Option<&Failure>,
         why: &Why,
     ) -> Result<Option<Restored>, Error> {
         let (traffic, ledger, execution) = (&self.traffic, &self.ledger, &task.execution);
@@ -254,7 +256,7 @@ impl Handler {
             return rollback::restore_known(traffic, ledger, execution, why, &known).await;
         }
         let unmoved = release.is_none_or(|known| known.steps.is_empty());
-        let late = if unmoved && failure.is_before_any_shift() {
+        let late = if unmoved && failure.is_some_and(failure::is_before_any_shift) {
             Late::Impossible
         } else {
             Late::Possible
@@ -275,7 +277,8 @@ impl Handler {
         }
         match rollback::revert(&self.traffic, &self.ledger, &task.execution, why).await {
             Ok(Reverted::Done(settled)) => Ok((Some(*settled), None)),
-            Ok(Reverted::Not(not)) | Err(Error::DeploymentInProgress(not)) => Ok((None, Some(not))),
+            Ok(Reverted::Not(not)) => Ok((None, Some(not))),
+            Err(Error::DeploymentInProgress(not)) => Ok((None, Some(not.reason))),
             Err(error) => Err(error),
         }
     }
@@ -313,7 +316,7 @@ impl Handler {
         tracing::warn!(deployment.id = task.execution, "Traffic stays as it is.");
         Ok(Some(Ending {
             asked_for: false,
-            error: "DeploymentHeld".into(),
+            error: EndError::DeploymentHeld,
             cause: outcome.to_cause(),
             outcome,
             undo: false,
@@ -362,7 +365,7 @@ impl Handler {
         };
         Ok(Ending {
             asked_for: true,
-            error: "DeploymentRolledBack".into(),
+            error: EndError::DeploymentRolledBack,
             cause: outcome.to_cause(),
             outcome,
             undo: false,
@@ -378,7 +381,7 @@ impl Handler {
         self.notifier.tell(&ended).await?;
         Ok(Ending {
             asked_for: false,
-            error: "InvalidRequest".into(),
+            error: EndError::InvalidRequest,
             cause: outcome.to_cause(),
             outcome,
             undo: false,
@@ -405,7 +408,7 @@ impl Handler {
             rollback::restore(&self.traffic, &self.ledger, &execution, why, Late::Possible).await?
         {
             if let Some(token) = &restored.record.token {
-                let told = Error::DeploymentRolledBack(why.reason.clone());
+                let told = Error::DeploymentRolledBack(why.reason.clone().into());
                 self.executions.fail_task(token, &told).await?;
             }
             // A living execution closes it itself, so that its graph shows what happened.

@@ -2,17 +2,15 @@
 
 use std::time::Duration;
 
+use crate::{Handler, Proof, evidence};
 use crossfade::{
     domain::{
         analysis::{Analysis, check::Evidence},
         health::{FAILURES, Health, due, found},
     },
-    error::Error,
+    error::{Detail, Error},
 };
 use futures::future::join_all;
-use serde_json::json;
-
-use crate::{Handler, Proof, evidence};
 
 /// From one asking to the next: nobody is served by green yet, so nothing hurries.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -58,7 +56,6 @@ impl Handler {
             health_checks: failed,
             ..evidence(proofs)
         };
-        let why = json!({ "reason": reason, "evidence": evidence });
-        Err(Error::ValidationFailed(why.to_string()))
+        Err(Error::ValidationFailed(Detail::proven(reason, evidence)))
     }
 }

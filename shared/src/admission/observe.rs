@@ -70,10 +70,10 @@ impl<T> From<Result<T, Unread>> for Read<T> {
 impl From<(Kind, String)> for Error {
     fn from((kind, text): (Kind, String)) -> Self {
         match kind {
-            Kind::InvalidRequest => Self::InvalidRequest(text),
-            Kind::DeploymentInProgress => Self::DeploymentInProgress(text),
-            Kind::ChangedOutside => Self::ChangedOutside(text),
-            Kind::ValidationFailed => Self::ValidationFailed(text),
+            Kind::InvalidRequest => Self::InvalidRequest(text.into()),
+            Kind::DeploymentInProgress => Self::DeploymentInProgress(text.into()),
+            Kind::ChangedOutside => Self::ChangedOutside(text.into()),
+            Kind::ValidationFailed => Self::ValidationFailed(text.into()),
         }
     }
 }
@@ -89,7 +89,9 @@ impl Admission {
             return Err(refusal.into());
         }
         let passes = self.unknown.iter().find(|unknown| unknown.because.passes);
-        passes.map_or(Ok(()), |unknown| Err(Error::Transient(unknown.to_string())))
+        passes.map_or(Ok(()), |unknown| {
+            Err(Error::Transient(unknown.to_string().into()))
+        })
     }
 }
 
@@ -351,7 +353,7 @@ async fn missing_groups(
     let each = groups.iter().enumerate().map(|(index, group)| async move {
         let error = traffic.targets(group).await.err()?;
         let path = format!("traffic.targetGroupArns[{index}]");
-        let is_absent = error.to_string().contains("TargetGroupNotFound");
+        let is_absent = error.code() == Some("TargetGroupNotFound");
         is_absent.then(|| problem(error, request, &path))
     });
     let found = join_all(each).await;
@@ -418,8 +420,7 @@ fn problem(
         Error::ValidationFailed(_) => Kind::ValidationFailed,
         Error::InvalidRequest(_) => Kind::InvalidRequest,
         Error::Refused(_) => {
-            // `classify` writes the call, the code and the message.
-            let code = text.split(": ").nth(1).unwrap_or_default();
+            let code = error.code().unwrap_or_default();
             return match absent(code, request, path) {
                 Some((path, text)) => Ok((path, Kind::InvalidRequest, text)),
                 None => Err(error.into()),
@@ -521,6 +522,7 @@ pub async fn capacity(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::classify::answered;
 
     #[allow(clippy::needless_pass_by_value)] // What `json!` makes.
     fn request(traffic: serde_json::Value) -> ReleaseRequest {
@@ -543,9 +545,8 @@ mod tests {
             is("traffic.ruleArn", Kind::InvalidRequest, "must be one")
         );
         assert!(told(Error::Transient("Throttling".into())).is_err_and(|it| it.passes));
-        assert!(
-            told(Error::Refused("GetAlias: AccessDenied: no".into())).is_err_and(|it| !it.passes)
-        );
+        let denied = answered("GetAlias", 403, Some("AccessDenied"), Some("no"));
+        assert!(told(denied).is_err_and(|it| !it.passes));
     }
 
     #[test]
@@ -553,7 +554,8 @@ mod tests {
         let zone = request(
             serde_json::json!({"type": "route53", "hostedZoneId": "Z1", "recordName": "api.example.com"}),
         );
-        let gone = Error::Refused("ListResourceRecordSets: NoSuchHostedZone: none".into());
+        let call = "ListResourceRecordSets";
+        let gone = answered(call, 404, Some("NoSuchHostedZone"), Some("none"));
         assert_eq!(
             problem(gone, &zone, "traffic"),
             Ok((

@@ -150,7 +150,8 @@ impl Leave<'_> {
                 | Status::Unchanged => Err(Error::DeploymentRolledBack(
                     record
                         .why
-                        .map_or_else(|| "the deployment has ended".to_owned(), |why| why.reason),
+                        .map_or_else(|| "the deployment has ended".to_owned(), |why| why.reason)
+                        .into(),
                 )),
             },
             None => Err(Error::Refused(
@@ -376,10 +377,14 @@ impl Ledger {
             Err(error) if failed_first(&error, 2) => Ok(false),
             Err(error) => Err(match cancelled(&error).as_deref() {
                 Some([]) => contended(),
-                Some([holder, ..]) => Error::DeploymentInProgress(format!(
-                    "{} holds a lock by now",
-                    text(holder, "execution").unwrap_or_else(|| "another deployment".to_owned())
-                )),
+                Some([holder, ..]) => Error::DeploymentInProgress(
+                    format!(
+                        "{} holds a lock by now",
+                        text(holder, "execution")
+                            .unwrap_or_else(|| "another deployment".to_owned())
+                    )
+                    .into(),
+                ),
                 None => classify("taking the locks back", &error),
             }),
         }

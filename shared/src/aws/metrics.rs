@@ -349,10 +349,9 @@ fn points(
             result.status_code(),
             Some(StatusCode::Complete | StatusCode::PartialData) | None
         ) {
-            return Err(Error::Transient(format!(
-                "GetMetricData: {:?}",
-                result.status_code()
-            )));
+            return Err(Error::Transient(
+                format!("GetMetricData: {:?}", result.status_code()).into(),
+            ));
         }
         let Some(of) = result.id().and_then(asked) else {
             continue;

@@ -139,7 +139,7 @@ impl Notifier {
         // It answers 200 to entries that it did not take.
         let refused = answer.entries.unwrap_or_default();
         match refused.iter().find_map(|entry| entry.error_code.as_deref()) {
-            Some(code) => Err(Error::Refused(format!("PutEvents: {code}"))),
+            Some(code) => Err(Error::Refused(format!("PutEvents: {code}").into())),
             None => Ok(()),
         }
     }
@@ -151,10 +151,9 @@ async fn within(
 ) -> Result<(), Error> {
     let told = timeout(patience, telling).await;
     told.unwrap_or_else(|_| {
-        Err(Error::Transient(format!(
-            "no answer within {} s",
-            patience.as_secs()
-        )))
+        Err(Error::Transient(
+            format!("no answer within {} s", patience.as_secs()).into(),
+        ))
     })
 }
 

@@ -104,6 +104,39 @@ pub struct Finished {
     pub hook: Option<HookRun>,
 }
 
+/// The errors that an execution may end with, as the contract lists them.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantNames,
+)]
+pub enum EndError {
+    /// Blue has all traffic again.
+    DeploymentRolledBack,
+    /// Traffic was left as it was.
+    DeploymentHeld,
+    /// The request cannot be carried out as it is.
+    InvalidRequest,
+    /// Another deployment holds a resource that this one needs.
+    DeploymentInProgress,
+    /// Somebody else moved the traffic.
+    ChangedOutside,
+    /// Green did not pass validation, or something failed before the first shift.
+    ValidationFailed,
+    /// The user's migration failed, did not answer in time, or is not known to have run.
+    MigrationFailed,
+    /// Traffic could not be made whole.
+    RollbackFailed,
+}
+
 /// How an execution ends that has made traffic whole, or has left it held.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -111,7 +144,7 @@ pub struct Ending {
     /// Whether a person asked for this by `{"action": "rollback"}`: then the execution succeeds.
     pub asked_for: bool,
     /// The error's name.
-    pub error: String,
+    pub error: EndError,
     /// The outcome, as JSON text.
     pub cause: String,
     /// The outcome.

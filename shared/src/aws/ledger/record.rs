@@ -159,7 +159,7 @@ pub struct Watch {
 
 pub(super) fn record(item: &Item) -> Result<Record, Error> {
     let unreadable =
-        |what: &str| Error::Refused(format!("a row of the ledger has no readable {what}"));
+        |what: &str| Error::Refused(format!("a row of the ledger has no readable {what}").into());
     let status = required(item, "status")?
         .parse()
         .map_err(|_| unreadable("status"))?;
@@ -209,7 +209,7 @@ pub(super) fn told(row: Option<&Item>) -> Error {
             let reason = row
                 .why
                 .map_or_else(|| "it has ended".to_owned(), |why| why.reason);
-            Error::DeploymentRolledBack(reason)
+            Error::DeploymentRolledBack(reason.into())
         }
         Some(Err(error)) => error,
         None => Error::DeploymentRolledBack("the ledger does not know this deployment".into()),

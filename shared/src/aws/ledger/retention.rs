@@ -313,7 +313,7 @@ impl Ledger {
 /// What cannot be read is an error, and not a promise less.
 fn promise(row: &Item) -> Result<Promise, Error> {
     let unreadable =
-        |what: &str| Error::Refused(format!("a row of the ledger has no readable {what}"));
+        |what: &str| Error::Refused(format!("a row of the ledger has no readable {what}").into());
     let version = |name: &str| {
         let version = required(row, name)?;
         version.parse().map_err(|_| unreadable(name))

@@ -58,14 +58,13 @@ pub(super) fn text(item: &Item, name: &str) -> Option<String> {
 }
 
 pub(super) fn required(item: &Item, name: &str) -> Result<String, Error> {
-    text(item, name).ok_or_else(|| Error::Refused(format!("a row of the ledger has no {name}")))
+    text(item, name)
+        .ok_or_else(|| Error::Refused(format!("a row of the ledger has no {name}").into()))
 }
 
 pub(super) fn parsed<T: DeserializeOwned>(item: &Item, name: &str) -> Result<T, Error> {
     serde_json::from_str(&required(item, name)?).map_err(|error| {
-        Error::Refused(format!(
-            "a row of the ledger has no readable {name}: {error}"
-        ))
+        Error::Refused(format!("a row of the ledger has no readable {name}: {error}").into())
     })
 }
 
@@ -79,8 +78,9 @@ pub(super) fn optional<T: DeserializeOwned>(item: &Item, name: &str) -> Result<O
 
 pub(super) fn instant(item: &Item, name: &str) -> Result<Option<Timestamp>, Error> {
     let read = |time: String| {
-        time.parse()
-            .map_err(|_| Error::Refused(format!("a row of the ledger has no readable {name}")))
+        time.parse().map_err(|_| {
+            Error::Refused(format!("a row of the ledger has no readable {name}").into())
+        })
     };
     text(item, name).map(read).transpose()
 }

@@ -275,7 +275,7 @@ pub(super) async fn observe(
                 index + 1,
                 also[index],
                 found.blue
-            )));
+            ).into()));
         }
         warnings.extend(found.sticky);
     }
@@ -324,7 +324,7 @@ async fn roles<'a>(
         return Err(Error::ValidationFailed(format!(
             "{shown} has an action of type \"{unknown}\", which this version of Crossfade does not know and \
              could not write back as it is; update Crossfade, or forward from a rule without it"
-        )));
+        ).into()));
     }
     let mut groups = weights(&actions, &shown)?;
     let named = groups.len();
@@ -338,7 +338,7 @@ async fn roles<'a>(
         (0, 0) => {
             return Err(Error::ValidationFailed(format!(
                 "{shown} forwards to neither of the two target groups with a weight; give one of them 100"
-            )));
+            ).into()));
         }
         (1.., 0) => (one, other, second.is_some()),
         (0, 1..) => (other, one, first.is_some()),
@@ -346,20 +346,20 @@ async fn roles<'a>(
             return Err(Error::ChangedOutside(format!(
                 "{shown} is split before the release: {one} has weight {a} and {other} {b}; give one of \
                  them 0 first"
-            )));
+            ).into()));
         }
     };
     if of_machines && !attached {
         return Err(Error::ValidationFailed(format!(
             "{shown} does not forward to {green} yet, so its health is not checked; add it to the rule \
              with weight 0 first"
-        )));
+        ).into()));
     }
     if !attached && named >= MAX_GROUPS {
         return Err(Error::ValidationFailed(format!(
             "{shown} forwards to {named} target groups, none of which is {green}, and AWS takes \
              {MAX_GROUPS}; remove one that is parked, or add {green} in its place with weight 0"
-        )));
+        ).into()));
     }
     let sticky = sticky(&actions).map(|seconds| {
         format!(
@@ -408,9 +408,9 @@ async fn permit(
 
 async fn healthy(client: &Client, group: &TargetGroupArn) -> Result<(), Error> {
     if targets(client, group).await?.is_empty() {
-        return Err(Error::ValidationFailed(format!(
-            "{group} has no registered targets, and it is to serve green"
-        )));
+        return Err(Error::ValidationFailed(
+            format!("{group} has no registered targets, and it is to serve green").into(),
+        ));
     }
     let done = client
         .wait_until_target_in_service()
@@ -418,7 +418,7 @@ async fn healthy(client: &Client, group: &TargetGroupArn) -> Result<(), Error> {
         .wait(HEALTHY)
         .await;
     done.map(drop).map_err(|error| {
-        Error::ValidationFailed(format!("{group} did not become healthy: {error}"))
+        Error::ValidationFailed(format!("{group} did not become healthy: {error}").into())
     })
 }
 
@@ -431,22 +431,25 @@ async fn registered(
 ) -> Result<Serving, Error> {
     let found = targets(client, group).await?;
     let [arn] = found.as_slice() else {
-        return Err(Error::ValidationFailed(format!(
-            "{group} serves, and has {} targets instead of one version of {function}",
-            found.len()
-        )));
+        return Err(Error::ValidationFailed(
+            format!(
+                "{group} serves, and has {} targets instead of one version of {function}",
+                found.len()
+            )
+            .into(),
+        ));
     };
     let (name, qualifier) = parts_of(arn);
     if name != function.as_ref() {
-        return Err(Error::ValidationFailed(format!(
-            "{group} serves {arn}, which is not {function}"
-        )));
+        return Err(Error::ValidationFailed(
+            format!("{group} serves {arn}, which is not {function}").into(),
+        ));
     }
     let unpublished = || {
         Error::ValidationFailed(format!(
             "{group} serves {arn}, whose code changes with every upload; register a published version \
              in it first: {arn}:VERSION"
-        ))
+        ).into())
     };
     let qualifier = qualifier.ok_or_else(unpublished)?;
     if let Ok(version) = Version::try_from(qualifier.to_owned()) {
@@ -571,9 +574,9 @@ fn is_forward(action: &Action) -> bool {
 fn weights(actions: &[Action], shown: &str) -> Result<Vec<(String, u32)>, Error> {
     let forward = actions.iter().find(|action| is_forward(action));
     let Some(forward) = forward else {
-        return Err(Error::ValidationFailed(format!(
-            "{shown} has no action that forwards to target groups"
-        )));
+        return Err(Error::ValidationFailed(
+            format!("{shown} has no action that forwards to target groups").into(),
+        ));
     };
     let groups = forward
         .forward_config()
@@ -604,9 +607,9 @@ fn weight(group: &TargetGroupTuple) -> u32 {
 fn alone(shown: &str, others: &[(String, u32)]) -> Result<(), Error> {
     match others.iter().find(|(_, weight)| *weight > 0) {
         None => Ok(()),
-        Some((group, weight)) => Err(Error::ChangedOutside(format!(
-            "{shown} also forwards to {group}, with weight {weight}"
-        ))),
+        Some((group, weight)) => Err(Error::ChangedOutside(
+            format!("{shown} also forwards to {group}, with weight {weight}").into(),
+        )),
     }
 }
 

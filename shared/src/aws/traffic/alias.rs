@@ -157,7 +157,7 @@ impl Router for Aliases {
                     back.notes.extend(now.note);
                     *target = now.target;
                 }
-                Err(Error::ChangedOutside(what)) => back.changed_outside.push(what),
+                Err(Error::ChangedOutside(what)) => back.changed_outside.push(what.reason),
                 Err(error) => return Err(error),
             }
         }
@@ -242,7 +242,7 @@ impl Aliases {
             return Err(Error::InvalidRequest(format!(
                 "{function}:{alias} is on $LATEST.PUBLISHED, and a release needs a numbered version to go back to; \
                  publish one and point the alias at it"
-            )));
+            ).into()));
         }
         Ok(Serving {
             alias: Some(alias.clone()),
@@ -378,9 +378,9 @@ impl Aliases {
                     Written::Stale => Err(busy(function, alias)),
                 }
             }
-            Some(_) | None => Err(Error::ChangedOutside(format!(
-                "{function}:{alias} was moved while the release began"
-            ))),
+            Some(_) | None => Err(Error::ChangedOutside(
+                format!("{function}:{alias} was moved while the release began").into(),
+            )),
         }
     }
 
@@ -452,7 +452,9 @@ impl Aliases {
             let Some(seen) = seen else {
                 // Only where there was none before the shift, it is made.
                 if !ours.is_empty() {
-                    return Err(Error::ChangedOutside(format!("{function}:{alias} is gone")));
+                    return Err(Error::ChangedOutside(
+                        format!("{function}:{alias} is gone").into(),
+                    ));
                 }
                 let green = target.green_version.as_ref();
                 match self.create(function, alias, green).await? {
@@ -476,9 +478,9 @@ impl Aliases {
                             decided = None;
                             continue;
                         }
-                        return Err(Error::ChangedOutside(format!(
-                            "{function}:{alias}: {conflict}"
-                        )));
+                        return Err(Error::ChangedOutside(
+                            format!("{function}:{alias}: {conflict}").into(),
+                        ));
                     }
                 },
             };
@@ -505,9 +507,10 @@ impl Aliases {
             return Ok(gone);
         };
         if !ours.iter().any(|state| seen.routes(state)) {
-            return Err(Error::ChangedOutside(format!(
-                "{function}:{alias} is at {seen}, which this deployment did not write"
-            )));
+            return Err(Error::ChangedOutside(
+                format!("{function}:{alias} is at {seen}, which this deployment did not write")
+                    .into(),
+            ));
         }
         self.delete(function, alias).await.map(|()| gone)
     }
@@ -673,32 +676,32 @@ fn proven(target: &Target, now: Alias, want: &Routing) -> Result<Target, Error> 
             ..target.clone()
         })
     } else {
-        Err(Error::Transient(format!(
-            "{}:{} was written and is at {now}, not at {want}",
-            target.function_name,
-            named(target)?
-        )))
+        Err(Error::Transient(
+            format!(
+                "{}:{} was written and is at {now}, not at {want}",
+                target.function_name,
+                named(target)?
+            )
+            .into(),
+        ))
     }
 }
 
 fn busy(function: &FunctionName, alias: &AliasName) -> Error {
-    Error::Transient(format!(
-        "{function}:{alias} changes faster than it can be read"
-    ))
+    Error::Transient(format!("{function}:{alias} changes faster than it can be read").into())
 }
 
 /// The alias that splits a target's traffic.
 fn named(target: &Target) -> Result<&AliasName, Error> {
-    target
-        .alias
-        .as_ref()
-        .ok_or_else(|| Error::Refused(format!("{} has no alias to move", target.function_name)))
+    target.alias.as_ref().ok_or_else(|| {
+        Error::Refused(format!("{} has no alias to move", target.function_name).into())
+    })
 }
 
 fn primary(text: Option<&str>) -> Result<Primary, Error> {
     let text = text.unwrap_or_default();
     text.parse()
-        .map_err(|_| Error::Transient(format!("Lambda answered with version {text:?}")))
+        .map_err(|_| Error::Transient(format!("Lambda answered with version {text:?}").into()))
 }
 
 fn revision(text: Option<&str>) -> Result<Revision, Error> {

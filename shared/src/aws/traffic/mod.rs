@@ -469,6 +469,6 @@ fn is_refusal(error: &Error) -> bool {
 /// The alias that a request names for a function. It is missing only behind a load balancer.
 fn alias_of(asked: &FunctionRequest) -> Result<&AliasName, Error> {
     asked.alias.as_ref().ok_or_else(|| {
-        Error::InvalidRequest(format!("{} has no alias to release", asked.function_name))
+        Error::InvalidRequest(format!("{} has no alias to release", asked.function_name).into())
     })
 }

@@ -122,9 +122,9 @@ async fn offers(client: &Client, group: &str) -> Result<Vec<Offer>, Error> {
     let found = match found.send().await {
         Ok(found) => found.target_groups.unwrap_or_default(),
         Err(error) if is(&error, "TargetGroupNotFound") => {
-            return Err(Error::ValidationFailed(format!(
-                "traffic.targetGroupArns: there is no target group {group}"
-            )));
+            return Err(Error::ValidationFailed(
+                format!("traffic.targetGroupArns: there is no target group {group}").into(),
+            ));
         }
         Err(error) => return Err(classify("DescribeTargetGroups", &error)),
     };

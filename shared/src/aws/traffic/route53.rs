@@ -62,10 +62,9 @@ impl<'a> Pair<'a> {
 
     /// The alias of a target behind a colour's record.
     fn alias(&self, colour: Colour, target: &Target) -> Result<AliasName, Error> {
-        let of = target
-            .alias
-            .as_ref()
-            .ok_or_else(|| Error::Refused(format!("{} has no alias", target.function_name)))?;
+        let of = target.alias.as_ref().ok_or_else(|| {
+            Error::Refused(format!("{} has no alias", target.function_name).into())
+        })?;
         self.at.alias(colour, of).map_err(unnamed)
     }
 
@@ -224,7 +223,7 @@ impl Weighted for Pair<'_> {
 
 #[allow(clippy::needless_pass_by_value)] // For `map_err`.
 pub(super) fn unnamed(error: NameError) -> Error {
-    Error::InvalidRequest(error.to_string())
+    Error::InvalidRequest(error.to_string().into())
 }
 
 /// Whether a change is at all of Route 53's servers.
@@ -259,7 +258,7 @@ pub(super) async fn observe(
         Error::ValidationFailed(format!(
             "{shown} in {zone} has no weighted record with set identifier \"{identifier}\"; make both \
              records first, one with weight 100 and one with weight 0"
-        ))
+        ).into())
     };
     let first = take(&mut sets, one).ok_or_else(|| missing(one))?;
     let second = take(&mut sets, other).ok_or_else(|| missing(other))?;
@@ -268,7 +267,7 @@ pub(super) async fn observe(
         (0, 0) => {
             return Err(Error::ValidationFailed(format!(
                 "{shown}: both weights are 0, so Route 53 answers with either; give one of them 100"
-            )));
+            ).into()));
         }
         (1.., 0) => (&first, one, other),
         (0, 1..) => (&second, other, one),
@@ -276,7 +275,7 @@ pub(super) async fn observe(
             return Err(Error::ChangedOutside(format!(
                 "{shown} is split before the release: \"{one}\" has weight {a} and \"{other}\" {b}; give \
                  one of them 0 first"
-            )));
+            ).into()));
         }
     };
 
@@ -293,7 +292,7 @@ pub(super) async fn observe(
                 "{}:{alias} does not exist, and the record \"{blue}\" serves: make it, on the version \
                  that is called there now",
                 asked.function_name
-            )));
+            ).into()));
         }
         let idle = idle.seen.map(|seen| seen.primary.to_string());
         Ok((serving, idle.map(|idle| (asked.function_name.clone(), idle))))
@@ -370,16 +369,19 @@ fn take(
 fn alone(shown: &str, others: &[ResourceRecordSet]) -> Result<(), Error> {
     match others.iter().find(|set| weight(set) > 0) {
         None => Ok(()),
-        Some(set) => Err(Error::ChangedOutside(format!(
-            "{shown}: a third record, \"{}\", has weight {}",
-            set.set_identifier.as_deref().unwrap_or("(none)"),
-            weight(set)
-        ))),
+        Some(set) => Err(Error::ChangedOutside(
+            format!(
+                "{shown}: a third record, \"{}\", has weight {}",
+                set.set_identifier.as_deref().unwrap_or("(none)"),
+                weight(set)
+            )
+            .into(),
+        )),
     }
 }
 
 fn gone(shown: &str, identifier: &SetIdentifier) -> Error {
-    Error::ChangedOutside(format!("{shown}: the record \"{identifier}\" is gone"))
+    Error::ChangedOutside(format!("{shown}: the record \"{identifier}\" is gone").into())
 }
 
 fn weight(set: &ResourceRecordSet) -> u32 {

@@ -101,7 +101,7 @@ async fn forth<W: Weighted>(
         let mut writes = Vec::new();
         for (place, (shares, seen)) in places.iter().zip(seen) {
             let decided = reconcile(shares, want, ours, W::SCALE).map_err(|conflict| {
-                Error::ChangedOutside(format!("{} is {conflict}", door.shown(place)))
+                Error::ChangedOutside(format!("{} is {conflict}", door.shown(place)).into())
             })?;
             if let Some(shares) = decided {
                 writes.push(door.write(place, seen, shares));
@@ -144,7 +144,7 @@ fn validated(targets: &[Target], sides: &[Side]) -> Result<(), Error> {
                 side.shown(),
                 target.green_version,
                 target.function_name
-            )));
+            ).into()));
         }
     }
     Ok(())
@@ -177,7 +177,7 @@ async fn back<W: Weighted>(door: &W, of: &Footprint, served: bool) -> Result<Put
                         .changed_outside
                         .push(format!("{} is {conflict}", door.shown(place))),
                 },
-                Err(Error::ChangedOutside(what)) => back.changed_outside.push(what),
+                Err(Error::ChangedOutside(what)) => back.changed_outside.push(what.reason),
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
@@ -235,10 +235,9 @@ async fn put_right<W: Weighted>(
     if of.functions.is_empty() {
         return match sides.iter().find(|side| side.holds.is_empty()) {
             None => Ok(Right::Already),
-            Some(side) => Err(Error::ChangedOutside(format!(
-                "{} has no registered targets",
-                side.place
-            ))),
+            Some(side) => Err(Error::ChangedOutside(
+                format!("{} has no registered targets", side.place).into(),
+            )),
         };
     }
     let wrong = of.functions.iter().zip(sides).filter_map(|(target, side)| {
@@ -258,9 +257,9 @@ async fn put_right<W: Weighted>(
                 "{found}, the version recorded as blue; it was put back"
             )),
             Err(error @ Error::Transient(_)) => Err(error),
-            Err(error) => Err(Error::ChangedOutside(format!(
-                "{found}, which could not be put back: {error}"
-            ))),
+            Err(error) => Err(Error::ChangedOutside(
+                format!("{found}, which could not be put back: {error}").into(),
+            )),
         }
     });
     let mut written = Vec::new();
@@ -294,10 +293,7 @@ fn busy<W: Weighted>(door: &W) -> Error {
         .iter()
         .map(|place| door.shown(place))
         .collect();
-    Error::Transient(format!(
-        "{} changes faster than it can be read",
-        places.join(", ")
-    ))
+    Error::Transient(format!("{} changes faster than it can be read", places.join(", ")).into())
 }
 
 impl<W: Weighted> Router for W {
@@ -316,12 +312,15 @@ impl<W: Weighted> Router for W {
                     Staging::Write => writes
                         .push(async move { self.put(Colour::Green, target, side, &[green]).await }),
                     Staging::Foreign => {
-                        return Err(Error::ChangedOutside(format!(
-                            "{} holds {}, which was registered there since the release began; \
+                        return Err(Error::ChangedOutside(
+                            format!(
+                                "{} holds {}, which was registered there since the release began; \
                              release again when nobody else uses it",
-                            side.place,
-                            side.shown()
-                        )));
+                                side.place,
+                                side.shown()
+                            )
+                            .into(),
+                        ));
                     }
                 }
             }

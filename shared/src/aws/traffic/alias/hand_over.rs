@@ -104,7 +104,7 @@ impl Aliases {
                 "{split}; settle it on one version first (whether it has provisioned concurrency could not be read: \
                  {unread})"
             ),
-        })
+        }.into())
     }
 
     /// Waits until Lambda has handed over to green each of the promoted aliases that have provisioned
@@ -153,7 +153,7 @@ impl Aliases {
                     return Err(Error::ChangedOutside(format!(
                         "{function}:{alias} is {seen}, which neither this deployment nor Lambda did while Lambda handed \
                          it over to version {green}"
-                    )));
+                    ).into()));
                 }
             };
             share = kept.unwrap_or_default();
@@ -198,7 +198,7 @@ impl Aliases {
             // It has just changed: the next look of whoever asks again sees how.
             Ok(None) => Err(super::busy(&function, &alias)),
             Err(Error::Refused(why)) => Ok(Told {
-                note: Some(left(&function, &alias, share, &why)),
+                note: Some(left(&function, &alias, share, &why.reason)),
                 is_whole: false,
                 target,
             }),
@@ -233,7 +233,9 @@ impl Aliases {
                     note = None;
                 }
                 Ok(None) => {}
-                Err(Error::Refused(why)) => note = Some(left(&function, &alias, share, &why)),
+                Err(Error::Refused(why)) => {
+                    note = Some(left(&function, &alias, share, &why.reason));
+                }
                 Err(error) => return Err(error),
             }
         }
