@@ -202,14 +202,16 @@ impl Crate {
     fn read(source: &Path) -> Self {
         let mut all = vec![];
         files(source, &mut all);
-        let mut this = Self::default();
-        this.modules = all.iter().map(|file| module(source, file)).collect();
+        let mut this = Self {
+            modules: all.iter().map(|file| module(source, file)).collect(),
+            ..Self::default()
+        };
         let mut texts = BTreeMap::new();
         for file in &all {
             let text = fs::read_to_string(file).expect("it is text");
             texts.insert(file, syn::parse_file(&text).expect("it is Rust"));
         }
-        let tests = this.tests(&texts, source);
+        let tests = Self::tests(&texts, source);
         this.modules
             .retain(|module| !tests.iter().any(|test| module.starts_with(test)));
         for (file, text) in &texts {
@@ -226,7 +228,7 @@ impl Crate {
     }
 
     /// The modules that are compiled for tests only.
-    fn tests(&self, texts: &BTreeMap<&PathBuf, syn::File>, source: &Path) -> Vec<Module> {
+    fn tests(texts: &BTreeMap<&PathBuf, syn::File>, source: &Path) -> Vec<Module> {
         let mut tests = vec![];
         for (file, text) in texts {
             for item in &text.items {

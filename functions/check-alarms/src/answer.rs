@@ -113,7 +113,7 @@ mod tests {
         release
     }
 
-    fn task(state: Value) -> Task {
+    fn task(state: &Value) -> Task {
         serde_json::from_value(
             json!({"at": "CheckAlarms", "execution": "e", "now": "2026-11-20T12:00:00Z",
             "state": state}),
@@ -123,7 +123,7 @@ mod tests {
 
     /// What follows, and the release.
     fn ended(more: &Value) -> (Next, Release) {
-        let task = task(release(more));
+        let task = task(&release(more));
         let waited = Waited::of(&task).unwrap();
         let mut release: Release = serde_json::from_value(task.state.clone()).unwrap();
         release.take_answers(task.now);

@@ -134,10 +134,10 @@ impl Handler {
                 what.clone(),
             ))
             .await?;
-        if let Some(fields) = outcome.as_object_mut() {
-            if let Some(warnings) = fields.entry("warnings").or_insert(json!([])).as_array_mut() {
-                warnings.push(json!(what));
-            }
+        if let Some(fields) = outcome.as_object_mut()
+            && let Some(warnings) = fields.entry("warnings").or_insert(json!([])).as_array_mut()
+        {
+            warnings.push(json!(what));
         }
         Ok(state)
     }

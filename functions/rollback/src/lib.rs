@@ -182,14 +182,7 @@ impl Handler {
         };
         outcome.help = error::page(error.into());
         if let Some(release) = release {
-            outcome.steps = release.steps;
-            if let Some(last) = outcome.steps.last_mut() {
-                last.ended_at.get_or_insert(task.now);
-            }
-            outcome.answers = release.answers;
-            let notes = std::mem::replace(&mut outcome.warnings, release.warnings);
-            outcome.warnings.extend(notes);
-            outcome.evidence = outcome.evidence.beside(release.evidence);
+            add_progress(&mut outcome, release, task.now);
         }
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         let told = self.notifier.tell(&ended).await;
@@ -504,6 +497,18 @@ fn nothing_begun(state: &Value, why: &Why) -> Outcome {
         hook: None,
         help: None,
     }
+}
+
+/// Adds to the outcome of a release what it had seen and done when it failed.
+fn add_progress(outcome: &mut Outcome, release: Release, now: Timestamp) {
+    outcome.steps = release.steps;
+    if let Some(last) = outcome.steps.last_mut() {
+        last.ended_at.get_or_insert(now);
+    }
+    outcome.answers = release.answers;
+    let notes = std::mem::replace(&mut outcome.warnings, release.warnings);
+    outcome.warnings.extend(notes);
+    outcome.evidence = std::mem::take(&mut outcome.evidence).beside(release.evidence);
 }
 
 #[cfg(test)]
