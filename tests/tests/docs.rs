@@ -935,7 +935,7 @@ impl<'a> Fields<'a> {
             what = described(target);
         }
         if let Some(only) = property["const"].as_str() {
-            what.push_str(&format!(" Always `{only}`."));
+            what = format!("{what} Always `{only}`.");
         }
         what.push_str(&Self::words(target));
         let default = property.get("default").filter(|value| !value.is_object());
