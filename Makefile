@@ -150,6 +150,10 @@ fmt: ## format the Rust code
 schema: ## write statemachine/request.schema.json and events.schema.json anew
 	@UPDATE_SCHEMA=1 cargo test --quiet --workspace --test request --test notices schema
 
+.PHONY: graph
+graph: setup ## write the state machines' definitions anew, from statemachine/definitions.yaml
+	@$(VENV)/bin/python statemachine/generate.py
+
 .PHONY: golden
 golden: ## write what people and programs are told (shared/tests/golden) anew; look at the difference
 	@UPDATE_GOLDEN=1 cargo test --quiet --workspace --test notices what_is_told

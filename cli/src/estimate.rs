@@ -159,17 +159,17 @@ const SLOW_SERIES: u64 = 2;
 const PAST_SERIES: u64 = 4;
 const SLOW_PAST_SERIES: u64 = 2;
 
-/// States of a release beside its steps: Route, DeployGreen, AnythingToRelease, ValidateGreen,
-/// ApprovalFirst; and
-/// DeploymentSuccessful, FinalizeDeployment, StartRetention, DeploymentComplete.
-const STATES: u64 = 9;
+/// States of a release beside its steps: Route, DeployGreen, Decide, ValidateGreen, Decide; and
+/// DeploymentSuccessful, FinalizeDeployment, StartRetention, Decide, Done.
+const STATES: u64 = 10;
 /// Those with a function behind them: DeployGreen, ValidateGreen, FinalizeDeployment.
 const TASKS: u64 = 3;
 /// States of a look: Bake, CheckAlarms, Decide.
 const STATES_OF_A_LOOK: u64 = 3;
-/// States of an approval: AwaitApproval, ApprovalAnswer.
-const STATES_OF_AN_APPROVAL: u64 = 2;
-/// States of a front door that is as it should be: WireFrontDoor, FrontDoorReady.
+/// States of an approval: AwaitApproval, CheckAlarms, Decide. Two of them have a function behind them.
+const STATES_OF_AN_APPROVAL: u64 = 3;
+const TASKS_OF_AN_APPROVAL: u64 = 2;
+/// States of a front door that is as it should be: WireStage, Decide.
 const STATES_OF_A_FRONT_DOOR: u64 = 2;
 /// States of a retention: SupersedeOlder, KeepBlue, LetRequestsEnd, PlanCleanup, PruneVersions, MoreToPrune,
 /// RetentionOver.
@@ -196,7 +196,7 @@ pub(crate) fn estimate(request: &ReleaseRequest) -> Estimate {
         + (looks + dns) * STATES_OF_A_LOOK
         + approvals * STATES_OF_AN_APPROVAL
         + doors * STATES_OF_A_FRONT_DOOR;
-    let tasks = TASKS + shifts + looks + dns + approvals + doors;
+    let tasks = TASKS + shifts + looks + dns + approvals * TASKS_OF_AN_APPROVAL + doors;
     let judged: u64 = steps
         .iter()
         .filter(|step| step.weight > Weight::ZERO && step.bake_seconds > 0)
@@ -412,7 +412,7 @@ mod tests {
     #[test]
     fn the_smallest_release_enters_thirteen_states() {
         let estimate = of(&json!({"type": "allAtOnce"}), &json!({}));
-        assert_eq!(estimate.state_transitions, 13);
+        assert_eq!(estimate.state_transitions, 14);
         assert_eq!((estimate.seconds, estimate.longest_seconds), (0, 0));
         assert_eq!(estimate.calls["lambda UpdateAlias"], 2);
         assert_eq!(estimate.calls["lambda UpdateFunctionCode"], 1);
@@ -447,7 +447,7 @@ mod tests {
             ]
         );
         assert_eq!((estimate.seconds, estimate.longest_seconds), (1200, 3600));
-        assert_eq!(estimate.state_transitions, 9 + 3 + 11 * 3 + 2);
+        assert_eq!(estimate.state_transitions, 10 + 3 + 11 * 3 + 3);
         assert_eq!(estimate.calls["cloudwatch DescribeAlarms"], 13);
     }
 

@@ -14,6 +14,18 @@ use serde_json::Value;
 
 use crate::timeline::{Happening, Now};
 
+/// The most that is told of why something could not be read, characters.
+const REASON: usize = 200;
+
+/// Returns the first line of a reason, truncated.
+pub(crate) fn brief(why: &str) -> String {
+    let line = why.lines().next().unwrap_or_default();
+    if line.chars().count() <= REASON {
+        return line.to_owned();
+    }
+    line.chars().take(REASON).chain(['…']).collect()
+}
+
 /// Where things are shown.
 #[derive(Debug)]
 pub(crate) struct Screen {

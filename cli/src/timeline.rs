@@ -8,7 +8,7 @@ use crossfade::{
         release::{DeploymentStatus, Release, Target},
         weight::Weight,
     },
-    wire::request::Request,
+    wire::{graph::StateName, request::Request},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -212,7 +212,13 @@ pub(crate) struct Story {
 #[derive(Clone, Debug)]
 struct Present {
     name: String,
+    /// The same; none where it is none of ours.
+    state: Option<StateName>,
     task: bool,
+    /// Whether the release had ended before it.
+    ended: bool,
+    /// Whether it takes in an operator's answer.
+    answered: bool,
     since: Timestamp,
     calls: u32,
     failed: Option<(String, String)>,
@@ -256,8 +262,13 @@ impl Story {
             What::Entered { state, task, input } => {
                 let told = self.entered(at, &state, &input);
                 self.state = Some(Present {
+                    state: state.parse().ok(),
                     name: state,
                     task,
+                    ended: input.get("outcome").is_some(),
+                    answered: ["answer", "approvalAnswer", "unanswered"]
+                        .iter()
+                        .any(|field| input.get(field).is_some()),
                     since: at,
                     calls: 0,
                     failed: None,
@@ -352,16 +363,24 @@ impl Story {
     }
 
     fn entered(&mut self, at: Timestamp, state: &str, input: &Value) -> Option<Happening> {
-        self.shift_begun |= matches!(state, "ShiftTraffic" | "FinalizeDeployment");
+        let state = state.parse::<StateName>().ok()?;
+        self.shift_begun |= matches!(
+            state,
+            StateName::ShiftTraffic | StateName::FinalizeDeployment
+        );
         match state {
-            "AwaitApproval" | "Hold" => {
-                let asks = if state == "Hold" {
+            StateName::AwaitApproval | StateName::Hold => {
+                let asks = if state == StateName::Hold {
                     "held: waits for a person"
                 } else {
                     "asks for approval"
                 };
                 let weight = self.release.as_ref().map_or(Weight::ZERO, |it| it.weight());
-                let wait = if state == "Hold" { "hold" } else { "approval" };
+                let wait = if state == StateName::Hold {
+                    "hold"
+                } else {
+                    "approval"
+                };
                 let limit = input[wait]["timeoutSeconds"].as_u64();
                 let limit = limit.map(|limit| {
                     format!(
@@ -380,7 +399,9 @@ impl Story {
                 told.rates = self.release.as_ref().and_then(|it| Rates::of(&it.evidence));
                 Some(told)
             }
-            "RollbackDeployment" => {
+            // What came after the end has failed, and has just been told.
+            StateName::RollbackDeployment if input.get("outcome").is_some() => None,
+            StateName::RollbackDeployment => {
                 let failure = input.get("failure");
                 if input["action"] == "rollback" && failure.is_none() {
                     let text = "takes back what is in flight, or was promoted last";
@@ -417,12 +438,16 @@ impl Story {
 
     fn exited(&mut self, at: Timestamp, state: &str, output: &Value) -> Option<Happening> {
         let present = self.state.take()?;
-        for (field, asked) in [("answer", "Hold"), ("approvalAnswer", "AwaitApproval")] {
-            if state == asked && output[field].is_object() {
+        let name = present.state;
+        for (field, asked) in [
+            ("answer", StateName::Hold),
+            ("approvalAnswer", StateName::AwaitApproval),
+        ] {
+            if name == Some(asked) && output[field].is_object() {
                 return Some(self.answered(at, &output[field]));
             }
         }
-        if state == "AwaitApproval" && output.get("unanswered").is_some() {
+        if name == Some(StateName::AwaitApproval) && output.get("unanswered").is_some() {
             let text = "nobody answered in time";
             return Some(self.happening(at, Kind::Unanswered, text));
         }
@@ -435,13 +460,13 @@ impl Story {
             self.release = Some(Box::new(release));
         }
         let release = self.release.as_deref();
-        match (state, release) {
-            ("DeployGreen", Some(release)) => {
+        match (name, release) {
+            (Some(StateName::DeployGreen), Some(release)) => {
                 let made: Vec<_> = release.functions.iter().map(versions).collect();
                 let text = format!("green is made: {}", made.join(", "));
                 Some(self.happening(at, Kind::GreenMade, text))
             }
-            ("ValidateGreen", Some(release)) => {
+            (Some(StateName::ValidateGreen), Some(release)) => {
                 let evidence = &release.evidence;
                 let tests = evidence.validation.len() + evidence.validation_left_out;
                 let text = match tests {
@@ -450,7 +475,7 @@ impl Story {
                 };
                 Some(self.happening(at, Kind::Proven, text))
             }
-            ("ShiftTraffic", Some(release)) => {
+            (Some(StateName::ShiftTraffic), Some(release)) => {
                 let bake = release.step().map_or(0, |step| step.bake_seconds);
                 let text = format!(
                     "{} on green, step {} of {}, to bake for {}",
@@ -461,17 +486,33 @@ impl Story {
                 );
                 Some(self.happening(at, Kind::Shifted, text))
             }
-            ("CheckAlarms", Some(release)) => Some(self.looked(at, release)),
-            ("FinalizeDeployment", _) => {
-                let text = output["reason"].as_str().unwrap_or("green has all traffic");
+            // An answer, which has been told.
+            (Some(StateName::CheckAlarms), Some(_)) if present.answered => None,
+            (Some(StateName::CheckAlarms), Some(release)) => Some(self.looked(at, release)),
+            (Some(StateName::FinalizeDeployment), _) => {
+                // Alone, by the definition of version 0.1.
+                let outcome = output.get("outcome").unwrap_or(output);
+                let text = outcome["reason"]
+                    .as_str()
+                    .unwrap_or("green has all traffic");
                 let mut told = self.happening(at, Kind::Promoted, text);
                 told.weight = Some(Weight::FULL);
                 Some(told)
             }
-            ("RollbackDeployment", _) => Some(self.went_back(at, &output["outcome"])),
+            (Some(StateName::RollbackDeployment), _) if present.ended => None,
+            (Some(StateName::RollbackDeployment), _) => {
+                Some(self.went_back(at, &output["outcome"]))
+            }
             // It comes again until all is in force.
-            ("WireFrontDoor", _) if output.get("wiring").is_some() => None,
-            ("DeployGreen" | "StartRetention" | "RetentionNotStarted", _) => None,
+            (Some(StateName::WireStage), _) if output.get("wiring").is_some() => None,
+            (
+                Some(
+                    StateName::DeployGreen
+                    | StateName::StartRetention
+                    | StateName::RetentionNotStarted,
+                ),
+                _,
+            ) => None,
             _ if present.task => Some(self.happening(at, Kind::Did, format!("{state} is done"))),
             _ => None,
         }
@@ -561,25 +602,36 @@ impl Story {
         let weight = release.map_or(Weight::ZERO, Release::weight);
         let state = self.state.as_ref();
         let name = state.map_or("", |state| state.name.as_str());
-        let doing = match name {
-            "" | "Route" | "DeployGreen" | "AnythingToRelease" => "making green".to_owned(),
-            "AwaitIdle" => "waiting until nobody reaches the idle side".to_owned(),
-            "ValidateGreen" => "proving green".to_owned(),
-            "AwaitApproval" => "waits for approval".to_owned(),
-            "Hold" => "held".to_owned(),
-            "AwaitDns" => "waits for DNS".to_owned(),
-            "RunMigrations" => "migrating".to_owned(),
-            "UndoMigration" => "running the migration back".to_owned(),
-            "RunHook" | "AwaitHook" => "asking a hook".to_owned(),
-            "RollbackDeployment" | "RollbackAskedFor" if !self.shift_begun => "ending".to_owned(),
-            "RollbackDeployment" | "RollbackAskedFor" => "rolling back".to_owned(),
-            "FinalizeDeployment" | "DeploymentSuccessful" => "promoting".to_owned(),
+        let present = state.map_or(Some(StateName::Route), |state| state.state);
+        let has_ended = state.is_some_and(|state| state.ended);
+        let doing = match present {
+            Some(StateName::Route | StateName::DeployGreen) => "making green".to_owned(),
+            Some(StateName::AwaitIdle) => "waiting until nobody reaches the idle side".to_owned(),
+            Some(StateName::ValidateGreen) => "proving green".to_owned(),
+            Some(StateName::AwaitApproval) => "waits for approval".to_owned(),
+            Some(StateName::Hold) => "held".to_owned(),
+            Some(StateName::RunMigration) if has_ended => "running the migration back".to_owned(),
+            Some(StateName::RunMigration) => "migrating".to_owned(),
+            Some(StateName::RunHook | StateName::AwaitHook) => "asking a hook".to_owned(),
+            Some(StateName::RollbackDeployment) if has_ended => "ending".to_owned(),
+            Some(StateName::RollbackDeployment) if !self.shift_begun => "ending".to_owned(),
+            Some(StateName::RollbackDeployment) => "rolling back".to_owned(),
+            Some(StateName::DeploymentSuccessful | StateName::FinalizeDeployment) => {
+                "promoting".to_owned()
+            }
+            Some(StateName::Decide) if has_ended => "ending".to_owned(),
+            Some(StateName::Decide) if release.is_none_or(|known| known.steps.is_empty()) => {
+                "making green".to_owned()
+            }
+            Some(StateName::Bake) if release.is_some_and(Release::is_following) => {
+                "waits for DNS".to_owned()
+            }
             _ => match release.and_then(|release| release.step().map(|step| (release, step))) {
                 Some((release, step)) if !release.steps.is_empty() => {
                     let waited = i64::from(release.position.waited_seconds);
                     let waits = i64::from(release.position.wait_seconds);
                     let waiting = match state {
-                        Some(state) if state.name == "Bake" => {
+                        Some(state) if state.state == Some(StateName::Bake) => {
                             (at - state.since).num_seconds().clamp(0, waits)
                         }
                         _ => 0,
@@ -795,6 +847,8 @@ mod tests {
         events.extend([
             entered("Hold", release(&json!([]), &json!({"reason": "too few requests"}))),
             exited("Hold", json!({"answer": {"decision": "resume", "by": "ann", "reason": "seen it"}})),
+            entered("CheckAlarms", release(&json!([]), &json!({"answer": {"decision": "resume"}}))),
+            exited("CheckAlarms", release(&json!([]), &json!({"next": "shift"}))),
             entered("ShiftTraffic", json!({})),
             What::Called,
             What::Failed { error: "Transient".into(), cause: json!({"errorMessage": "busy"}).to_string() },
@@ -819,6 +873,31 @@ mod tests {
             ]
         );
         assert!(story.ended.is_some());
+    }
+
+    #[test]
+    fn says_no_more_of_a_release_that_has_ended() {
+        let outcome = json!({"deploymentStatus": "SUCCESSFUL", "reason": "green has all traffic"});
+        let failure = json!({"Error": "States.Timeout", "Cause": ""});
+        let ended = json!({"outcome": outcome, "failure": failure});
+        let (_, lines) = told(vec![
+            entered("FinalizeDeployment", json!({})),
+            exited(
+                "FinalizeDeployment",
+                json!({"next": "hook", "outcome": outcome}),
+            ),
+            entered("RunHook", json!({ "outcome": outcome })),
+            exited("RunHook", ended.clone()),
+            entered("RollbackDeployment", ended),
+            exited(
+                "RollbackDeployment",
+                json!({"next": "done", "outcome": outcome}),
+            ),
+        ]);
+        assert_eq!(
+            lines,
+            ["green has all traffic", "RunHook failed: States.Timeout"]
+        );
     }
 
     #[test]
@@ -912,10 +991,15 @@ mod tests {
     #[test]
     fn a_state_of_which_nothing_is_known_is_told_too() {
         let (_, lines) = told(vec![
-            entered("RunMigrations", json!({})),
-            exited("RunMigrations", json!({})),
+            entered("RunMigration", json!({})),
+            exited("RunMigration", json!({})),
+            entered("StateOfAnotherVersion", json!({})),
+            exited("StateOfAnotherVersion", json!({})),
         ]);
-        assert_eq!(lines, ["RunMigrations is done"]);
+        assert_eq!(
+            lines,
+            ["RunMigration is done", "StateOfAnotherVersion is done"]
+        );
     }
 
     #[test]

@@ -4,10 +4,8 @@
 use std::env;
 
 use crate::{
-    domain::{
-        Timestamp,
-        admission::{OverrideFreeze, outside_windows},
-    },
+    admission::outside_windows,
+    domain::{Timestamp, override_freeze::OverrideFreeze},
     error::Error,
 };
 

@@ -14,7 +14,7 @@ use crossfade::{
 };
 use serde_json::json;
 
-use crate::http::Link;
+use crate::link::Link;
 
 /// The moment of all of it.
 ///

@@ -13,14 +13,13 @@ mod form;
 mod format;
 mod history;
 mod http;
+mod link;
 mod page;
 mod route;
+mod style;
 mod view;
 
-pub use crate::{
-    http::{Link, Response},
-    route::rehearse,
-};
+pub use crate::{http::Response, link::Link, route::rehearse};
 
 use std::time::Duration;
 

@@ -1,9 +1,6 @@
 //! The pages, as HTML. Everything that comes from outside is escaped by the macro; nothing is asked of
 //! the browser but HTML and CSS.
 
-use std::sync::LazyLock;
-
-use base64::{Engine, engine::general_purpose::STANDARD};
 use crossfade::domain::{
     Timestamp,
     analysis::{counts::Counts, judge::in_words},
@@ -11,27 +8,18 @@ use crossfade::domain::{
     weight::Weight,
 };
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use sha2::{Digest, Sha256};
 
 use crate::{
     chart::chart,
     form::{Form, Mistakes},
     format,
     history::{Slice, error_percent},
+    style,
     view::{self, View},
 };
 
-const STYLE: &str = include_str!("style.css");
-
 /// Two circles, one fading into the other.
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Ccircle cx='12' cy='16' r='11' fill='%232f6bd8'/%3E%3Ccircle cx='20' cy='16' r='11' fill='%2317915a' fill-opacity='.85'/%3E%3C/svg%3E";
-
-/// The style's hash, as a Content-Security-Policy names it: nothing else on the page is a style.
-pub(crate) fn style_hash() -> &'static str {
-    static HASH: LazyLock<String> =
-        LazyLock::new(|| format!("sha256-{}", STANDARD.encode(Sha256::digest(STYLE))));
-    &HASH
-}
 
 /// What every page has.
 fn frame(title: &str, note: &str, main: &Markup) -> Markup {
@@ -45,7 +33,7 @@ fn frame(title: &str, note: &str, main: &Markup) -> Markup {
                 meta name="robots" content="noindex";
                 title { (title) }
                 link rel="icon" href=(ICON);
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(style::STYLE)) }
             }
             body {
                 header {
@@ -447,6 +435,9 @@ pub(crate) fn trouble() -> Markup {
 mod tests {
     use crossfade::domain::approval::{Asked, Word};
 
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use sha2::{Digest, Sha256};
+
     use super::*;
     use crate::fixtures;
 
@@ -660,6 +651,6 @@ mod tests {
             .next()
             .unwrap();
         let hash = format!("sha256-{}", STANDARD.encode(Sha256::digest(style)));
-        assert_eq!(style_hash(), hash);
+        assert_eq!(style::hash(), hash);
     }
 }

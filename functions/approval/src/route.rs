@@ -14,9 +14,10 @@ use serde_json::Value;
 
 use crate::{
     form::{Form, Mistakes},
-    http::{Link, Request, Response, Wanted, answer},
+    http::{Request, Response, Wanted, answer},
+    link::{Link, Open, open},
     page,
-    view::{Open, View, open},
+    view::View,
 };
 
 /// Somebody's request, read.

@@ -16,30 +16,8 @@ use crossfade::{
 use crate::{
     format,
     history::{Both, History},
-    http::Link,
+    link::Link,
 };
-
-/// What a row says to the bearer of a link.
-pub(crate) struct Open<'a> {
-    /// What is asked.
-    pub(crate) asked: &'a Asked,
-    /// What ends the wait.
-    pub(crate) token: &'a str,
-}
-
-/// What `link` opens at `now`; none when it opens nothing: there is no such release, it asks nothing,
-/// the time is over, or the nonce is not the one. Which of them is nobody's to know.
-pub(crate) fn open<'a>(
-    record: Option<&'a Record>,
-    link: &Link,
-    now: Timestamp,
-) -> Option<Open<'a>> {
-    let record = record.filter(|record| record.status == Status::Held)?;
-    let asked = record.asked.as_deref()?;
-    let token = record.token.as_deref()?;
-    let hash = asked.nonce_hash.as_ref()?;
-    (link.nonce.matches(hash) && now < asked.until).then_some(Open { asked, token })
-}
 
 /// A word that can be chosen.
 pub(crate) struct Choice {
@@ -252,6 +230,7 @@ mod tests {
 
     use super::*;
     use crate::fixtures::{asked, link, now, record};
+    use crate::link::open;
 
     #[test]
     fn a_link_opens_what_it_was_made_for_and_nothing_else() {

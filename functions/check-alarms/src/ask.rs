@@ -2,7 +2,8 @@
 
 use crossfade::{
     domain::{
-        approval::{Asked, AskedKind, nonce::Nonce},
+        approval::{Asked, nonce::Nonce},
+
         release::{DeploymentStatus, Release},
         retention::name_of,
     },
@@ -20,9 +21,9 @@ use crate::Handler;
 impl Handler {
     /// Puts the token on record, so that an alarm can end the wait, and tells people how to.
     pub(crate) async fn ask(&self, task: Task, token: &str) -> Result<Value, Error> {
+        let kind = task.question();
         let mut release: Release = state(task.state)?;
         release.take_answers(task.now);
-        let kind = task.asks.unwrap_or(AskedKind::Hold);
         let nonce = random()?;
         let asked = Asked::of(&release, kind, task.now, nonce.hash());
         self.ledger.ask(&task.execution, token, &asked).await?;

@@ -24,7 +24,12 @@ impl Handler {
         // A bake may also end early, at any look; and where looks are rare, the next one is far off.
         let decides =
             release.has_baked() || release.analysis.early_proceed || release.is_looked_at_rarely();
-        let mut places = due(&release.analysis, &mut health, waited, decides);
+        let mut places = due(
+            &release.analysis.health_checks,
+            &mut health,
+            waited,
+            decides,
+        );
         for turn in 0..FAILURES {
             if turn > 0 && !places.is_empty() {
                 tokio::time::sleep(PAUSE).await;

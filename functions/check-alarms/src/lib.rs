@@ -1,8 +1,10 @@
 //! Judges green, and asks people, as states of the execution:
 //!
 //! - alarms, health checks and metrics of the bake so far -> verdict -> decision;
+//! - what an operator answered -> what follows;
 //! - where a state waits for a person: puts the token on record, and asks.
 
+mod answer;
 mod ask;
 mod health;
 mod metrics;
@@ -27,9 +29,14 @@ use crossfade::{
         weight::Weight,
     },
     error::Error,
-    wire::task::{Task, state, task},
+    wire::{
+        graph::{Next, Output},
+        task::{Task, state, task},
+    },
 };
 use serde_json::{Value, json};
+
+use crate::answer::Waited;
 
 /// What the handler acts on.
 #[derive(Debug)]
@@ -60,15 +67,17 @@ impl Handler {
         }
     }
 
-    /// Looks, or asks a person where the state waits for one.
+    /// Looks, takes in an answer, or asks an operator where the state waits for one.
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
         let task = task(payload)?;
-        match task.token.clone() {
-            Some(token) => self.ask(task, &token).await,
-            None => Box::pin(self.look(task))
-                .await
-                .map(|release| json!(release)),
+        if let Some(token) = task.token.clone() {
+            return self.ask(task, &token).await;
         }
+        let output = match Waited::of(&task) {
+            Some(waited) => self.answered(task, &waited).await?,
+            None => Output::of(Box::pin(self.look(task)).await?, Next::looked),
+        };
+        Ok(json!(output))
     }
 
     /// One look at the step that bakes.

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use crossfade::{
+    admission::{Settings, fit},
     aws::{
         functions::{Configuration, Readiness, UPDATED},
         traffic::Serving,
     },
     domain::{
         Timestamp,
-        admission::{Settings, fit},
         capacity::Capacity,
         names::Version,
         release::{CalledAs, Target},

@@ -11,7 +11,10 @@ mod requested;
 use std::{collections::BTreeMap, env};
 
 use crossfade::{
-    admission::{self, Splitter},
+    admission::{
+        Admission, Found, Limits, Place, Read, Seen, Settings, decide,
+        observe::{self, Splitter},
+    },
     aws::{
         artifacts::Artifacts,
         executions::Executions,
@@ -23,7 +26,6 @@ use crossfade::{
     },
     domain::{
         Timestamp,
-        admission::{Admission, Found, Limits, Place, Read, Seen, Settings, decide},
         analysis::{check::Evidence, counts::BluePast},
         approval::Approval,
         capacity::Capacity,
@@ -38,6 +40,7 @@ use crossfade::{
     error::Error,
     notice::Notice,
     wire::{
+        graph::{End, Next, Output},
         outcome::{FunctionOutcome, Outcome},
         request::ReleaseRequest,
         task::{Task, task},
@@ -197,7 +200,7 @@ impl Handler {
             steps = release.plan.steps().len(),
             "Made green."
         );
-        Ok(json!(release))
+        Ok(json!(Output::of(release, Next::deployed)))
     }
 
     /// Makes green of each function, in the request's order.
@@ -245,7 +248,7 @@ impl Handler {
             ..Seen::default()
         };
         decide(request, &stack, task.now).admit()?;
-        let world = admission::world(
+        let world = observe::world(
             &self.functions,
             &self.artifacts,
             &self.metrics,
@@ -279,10 +282,10 @@ impl Handler {
             callees: BTreeMap::new(),
             ..seen
         };
-        let world = admission::world_again(&self.metrics, &self.ledger, request, task.now, seen);
+        let world = observe::world_again(&self.metrics, &self.ledger, request, task.now, seen);
         let (mut seen, splitter) = futures::join!(
             Box::pin(world),
-            Box::pin(admission::splitter(
+            Box::pin(observe::splitter(
                 &self.traffic,
                 Some(&self.ledger),
                 request
@@ -298,8 +301,8 @@ impl Handler {
         seen.ways = ways;
         if let Some(observed) = &observed {
             let serving = &observed.functions;
-            seen.blues = admission::blues(&self.functions, request, serving).await;
-            let capacity = admission::capacity(&self.functions, request, serving, &seen.blues);
+            seen.blues = observe::blues(&self.functions, request, serving).await;
+            let capacity = observe::capacity(&self.functions, request, serving, &seen.blues);
             seen.capacity = capacity.await;
         }
         let mut admitted = decide(request, &seen, task.now);
@@ -375,7 +378,7 @@ impl Handler {
         };
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         self.notifier.tell(&ended).await?;
-        Ok(json!(outcome))
+        Ok(json!(End::of(task, outcome, None)))
     }
 }
 
@@ -403,17 +406,24 @@ fn moving(
     (functions, left_out)
 }
 
-/// Takes out of a request what the state that wired its front door has to say. Only behind that state
-/// may it be there: anywhere else it is a field that is not known.
+/// Takes out of a request what `WireStage` has added to it: the word that led here, and warnings. Only behind that
+/// state may they be there: anywhere else they are unknown fields.
 fn wired(request: &mut Value) -> Vec<String> {
-    if request.get("frontDoor").is_none_or(Value::is_null) {
+    let Some(fields) = request.as_object_mut() else {
         return Vec::new();
+    };
+    match fields.get("frontDoor") {
+        None => Vec::new(),
+        Some(door) => {
+            let is_wired = !door.is_null();
+            fields.remove("next");
+            let warnings = is_wired.then(|| fields.remove("frontDoorWarnings"));
+            let warnings = warnings.flatten();
+            warnings
+                .and_then(|warnings| serde_json::from_value(warnings).ok())
+                .unwrap_or_default()
+        }
     }
-    request
-        .as_object_mut()
-        .and_then(|fields| fields.remove("frontDoorWarnings"))
-        .and_then(|warnings| serde_json::from_value(warnings).ok())
-        .unwrap_or_default()
 }
 
 /// Returns what holding means for a release.
@@ -491,11 +501,16 @@ mod tests {
 
     #[test]
     fn what_the_front_door_says_is_taken_only_behind_it() {
-        let mut request = json!({"frontDoor": {}, "frontDoorWarnings": ["wired"]});
+        let mut request =
+            json!({"frontDoor": {}, "frontDoorWarnings": ["wired"], "next": "deploy"});
         assert_eq!(wired(&mut request), ["wired"]);
         assert_eq!(request, json!({"frontDoor": {}}));
+        let mut request = json!({"frontDoor": null, "next": "deploy"});
+        assert!(wired(&mut request).is_empty());
+        assert_eq!(request, json!({"frontDoor": null}));
         for mut request in [
             json!({"frontDoorWarnings": ["wired"]}),
+            json!({"next": "deploy"}),
             json!({"frontDoor": null, "frontDoorWarnings": ["wired"]}),
         ] {
             let before = request.clone();

@@ -1,15 +1,13 @@
 //! Taking the locks, from the dead too.
 
 use crossfade::{
-    admission,
+    admission::{Holder, Read, Seen, Stands, decide, observe},
     aws::{
         ledger::{Began, Begin, Status, Why},
         traffic::Late,
     },
     domain::{
-        admission::{Holder, OverrideFreeze, Read, Seen, Stands, decide},
-        analysis::check::Evidence,
-        names::FunctionName,
+        analysis::check::Evidence, names::FunctionName, override_freeze::OverrideFreeze,
         weight::Weight,
     },
     error::Error,
@@ -59,8 +57,7 @@ impl Handler {
             match self.ledger.begin(&begin).await? {
                 Began::Taken => return Ok(warnings),
                 Began::HeldBy(holders) => {
-                    let found =
-                        admission::holders(&self.ledger, &self.executions, holders, task.now);
+                    let found = observe::holders(&self.ledger, &self.executions, holders, task.now);
                     let holders = found.await?;
                     let seen = Seen {
                         holders: Read::Seen(holders.clone()),

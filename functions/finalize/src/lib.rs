@@ -16,6 +16,7 @@ use crossfade::{
     notice::Notice,
     rollback::{explain, told_or_owed},
     wire::{
+        graph::End,
         outcome::Outcome,
         task::{state, task},
     },
@@ -45,9 +46,9 @@ impl Handler {
     }
 
     /// Promotes all functions, gives back the locks, and tells how it ended.
-    pub async fn handle(&self, payload: Value) -> Result<Outcome, Error> {
+    pub async fn handle(&self, payload: Value) -> Result<End, Error> {
         let task = task(payload)?;
-        let mut release: Release = state(task.state)?;
+        let mut release: Release = state(task.state.clone())?;
         release.take_answers(task.now);
 
         let from = release.weight();
@@ -107,8 +108,8 @@ impl Handler {
         }
         let hook = release.hooks.after_promote.as_ref();
         let pace = release.pace();
-        outcome.hook = hook.map(|hook| HookRun::due(HookPoint::AfterPromote, hook, &pace));
+        let hook = hook.map(|hook| HookRun::due(HookPoint::AfterPromote, hook, &pace));
         tracing::info!(deployment.id = task.execution, retain_until = %until, "Promoted green.");
-        Ok(outcome)
+        Ok(End::of(&task, outcome, hook))
     }
 }

@@ -27,12 +27,13 @@ use crossfade::{
     freeze,
     notice::Notice,
     wire::{
+        graph::{End, Next},
         outcome::{FrontDoorOutcome, Outcome},
         task::{Task, task},
     },
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     gateway::Gateway,
@@ -75,12 +76,19 @@ struct Progress {
     wait_seconds: u32,
 }
 
+/// Whether a state has nothing but progress: a request has more.
+fn is_progress(state: &Map<String, Value>) -> bool {
+    state
+        .keys()
+        .all(|field| field == "wiring" || field == "next")
+}
+
 impl Progress {
     /// The progress that a state has, or the first of a request.
     fn of(state: Value) -> Self {
         let handed = state
             .get("wiring")
-            .filter(|_| state.as_object().is_some_and(|o| o.len() == 1));
+            .filter(|_| state.as_object().is_some_and(is_progress));
         match handed.map(Self::deserialize) {
             Some(Ok(progress)) => progress,
             Some(Err(_)) | None => Self {
@@ -118,7 +126,7 @@ impl Handler {
         let task = task(payload)?;
         let mut progress = Progress::of(task.state.clone());
         let Some(order) = Order::parse(&progress.request)? else {
-            return Ok(progress.request);
+            return Ok(next(progress.request, Next::Deploy));
         };
         if let Some(release) = order.release() {
             freeze::check(task.now, release.override_freeze.as_ref())?;
@@ -163,7 +171,7 @@ impl Handler {
             )));
         }
         progress.wait_seconds = SETTLE_SECONDS;
-        Ok(json!({ "wiring": progress }))
+        Ok(next(json!({ "wiring": progress }), Next::AwaitStage))
     }
 
     /// What is to be done next. None when nothing is on record of what is to be unwired, because this
@@ -258,7 +266,7 @@ impl Handler {
             if !warnings.is_empty() {
                 request["frontDoorWarnings"] = json!(warnings);
             }
-            return Ok(request);
+            return Ok(next(request, Next::Deploy));
         }
         if let Some(record) = self.ledger.get(&task.execution).await?
             && record.status.is_open()
@@ -295,8 +303,14 @@ impl Handler {
         };
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         self.notifier.tell(&ended).await?;
-        Ok(json!(outcome))
+        Ok(json!(End::of(task, outcome, None)))
     }
+}
+
+/// Adds the word that `Decide` follows.
+fn next(mut state: Value, word: Next) -> Value {
+    state["next"] = json!(word);
+    state
 }
 
 fn refused(refusal: Refusal) -> Error {
@@ -342,7 +356,12 @@ mod tests {
             written: vec!["made alias live".into()],
             ..first
         };
-        assert_eq!(Progress::of(json!({ "wiring": later })), later);
+        for state in [
+            json!({ "wiring": later }),
+            json!({ "next": "awaitStage", "wiring": later }),
+        ] {
+            assert_eq!(Progress::of(state), later);
+        }
         // A request that has such a field is a request, and is refused for it.
         let odd = json!({"action": "wire", "wiring": later});
         assert_eq!(Progress::of(odd.clone()).request, odd);

@@ -15,7 +15,8 @@ use crossfade::{
     error::Error,
     notice::Notice,
     wire::{
-        outcome::{Ending, Outcome},
+        graph::{Next, Output},
+        outcome::{Ending, Finished, Outcome},
         task::{Task, state},
     },
 };
@@ -41,8 +42,17 @@ impl Handler {
                 )
                 .await?;
             ending.cause = ending.outcome.to_cause();
-            return Ok(json!(ending));
+            return Ok(json!(Output::of(ending, Next::rolled_back)));
         }
+        if task.state.get("outcome").is_some() {
+            let mut finished: Finished = state(task.state)?;
+            let run = finished.hook.take();
+            finished.hook = self
+                .after(&task.execution, task.now, run, &mut finished.outcome)
+                .await?;
+            return Ok(json!(Output::of(finished, Next::finished)));
+        }
+        // An execution that began with the definition of version 0.1.
         if task.state.get("plan").is_none() {
             let mut outcome: Outcome = state(task.state)?;
             let hook = outcome.hook.take();
@@ -84,7 +94,7 @@ impl Handler {
             }
             release.hook_has_passed();
         }
-        Ok(json!(release))
+        Ok(json!(Output::of(release, Next::called)))
     }
 
     /// Asks a hook of a release that has ended. It is still to be asked, or its answer is in the outcome.

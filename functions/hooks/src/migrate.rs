@@ -19,6 +19,7 @@ use crossfade::{
     notice::Notice,
     rollback::{self, Settled},
     wire::{
+        graph::{Next, Output},
         outcome::Ending,
         task::{Task, state},
     },
@@ -48,7 +49,7 @@ impl Handler {
     ///
     /// # Errors
     /// [`Error::MigrationFailed`] when it failed, did not answer in time, or is not known to have run.
-    pub(crate) async fn migrate(&self, task: Task) -> Result<Release, Error> {
+    pub(crate) async fn migrate(&self, task: Task) -> Result<Value, Error> {
         let request = asked(&task)?;
         let mut release: Release = state(task.state)?;
         let Some(migration) = &request.migration else {
@@ -84,12 +85,12 @@ impl Handler {
             migration.ran = true;
         }
         release.evidence.migrations.push(ran);
-        Ok(release)
+        Ok(json!(Output::of(release, Next::shift)))
     }
 
     /// Runs the migration back, and then gives back the locks, which were kept for it. What goes wrong
     /// is told: the traffic is where it belongs.
-    pub(crate) async fn undo(&self, task: Task) -> Result<Ending, Error> {
+    pub(crate) async fn undo(&self, task: Task) -> Result<Value, Error> {
         let request = asked(&task)?;
         let mut ending: Ending = state(task.state)?;
         let record = self.ledger.get(&task.execution).await?;
@@ -137,7 +138,7 @@ impl Handler {
             status = <&str>::from(ending.outcome.deployment_status),
             "Ran the migration back."
         );
-        Ok(ending)
+        Ok(json!(Output::of(ending, Next::rolled_back)))
     }
 
     /// Runs a migration, or finds out what came of it.

@@ -115,16 +115,23 @@ impl Handler {
             "no retention was started, so its versions will not be cleaned up: {}",
             cause(&state)
         );
+        if let Some(fields) = state.as_object_mut() {
+            fields.remove("failure");
+        }
+        // The definition of version 0.1 hands on the outcome alone.
+        let outcome = match state.get("outcome") {
+            Some(_) => &mut state["outcome"],
+            None => &mut state,
+        };
         self.notifier
             .tell(&Notice::retention_failed(
                 &task.execution,
                 task.now,
-                application(&state),
+                application(outcome),
                 what.clone(),
             ))
             .await?;
-        if let Some(fields) = state.as_object_mut() {
-            fields.remove("failure");
+        if let Some(fields) = outcome.as_object_mut() {
             if let Some(warnings) = fields.entry("warnings").or_insert(json!([])).as_array_mut() {
                 warnings.push(json!(what));
             }

@@ -29,9 +29,10 @@ use crossfade::{
     rollback::{self, Restored, Reverted, Settled},
     wire::{
         events::{self, Event, Home},
-        outcome::{Ending, Outcome},
+        graph::{Next, Output},
+        outcome::{Ending, Finished, Outcome},
         request::Request,
-        task::{Call, Task},
+        task::{Call, Task, state},
     },
 };
 use serde_json::{Value, json};
@@ -97,12 +98,15 @@ impl Handler {
                 Event::AlarmFired { .. } | Event::Other => Ok(json!({})),
             },
             Call::Task(task) => {
+                if let Some(ended) = ended(&task)? {
+                    return Ok(ended);
+                }
                 let ending = if is_asked_for(&task.state) {
                     Box::pin(self.asked_for(&task)).await?
                 } else {
                     Box::pin(self.failed(&task)).await?
                 };
-                Ok(json!(ending))
+                Ok(json!(Output::of(ending, Next::rolled_back)))
             }
         }
     }
@@ -426,6 +430,36 @@ impl Handler {
     }
 }
 
+/// Ends a release that has ended already: what came after its end has failed, and changes nothing of it. None where
+/// there is something to roll back.
+fn ended(task: &Task) -> Result<Option<Value>, Error> {
+    let has = |field: &str| task.state.get(field).is_some();
+    // No request has both: only a handler's answer does.
+    if !(has("outcome") && has("next")) {
+        return Ok(None);
+    }
+    tracing::warn!(
+        deployment.id = task.execution,
+        error.name = task.state["failure"]["Error"].as_str(),
+        "Ended a release whose last state has failed."
+    );
+    if !has("askedFor") {
+        let finished: Finished = state(task.state.clone())?;
+        let last = Finished {
+            hook: None,
+            ..finished
+        };
+        return Ok(Some(json!(Output::of(last, Next::finished))));
+    }
+    let ending: Ending = state(task.state.clone())?;
+    let last = Ending {
+        undo: false,
+        hook: None,
+        ..ending
+    };
+    Ok(Some(json!(Output::of(last, Next::rolled_back))))
+}
+
 /// Why a release ends that a person ends: by a rollback, or before there is anything to roll back.
 fn by_hand(record: Option<&Record>, said: &str) -> String {
     let ended = match record {
@@ -472,6 +506,41 @@ fn nothing_begun(state: &Value, why: &Why) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ends_what_has_ended_as_it_was() {
+        let task = |state: &Value| -> Task {
+            let payload = json!({"at": "RollbackDeployment", "execution": "e", "now": "2026-11-20T12:00:00Z",
+                "state": state});
+            serde_json::from_value(payload).unwrap()
+        };
+        let hook = json!({"point": "afterPromote", "functionName": "f", "timeoutSeconds": 60,
+            "status": "IN_PROGRESS", "asked": 1, "waitedSeconds": 1, "waitSeconds": 30});
+        let outcome =
+            json!({"deploymentStatus": "SUCCESSFUL", "application": "chat", "reason": "fine"});
+        let failure = json!({"Error": "States.Timeout", "Cause": ""});
+        let kept = json!({"next": "hook", "outcome": outcome, "hook": hook, "failure": failure});
+        let ended = ended(&task(&kept)).unwrap().unwrap();
+        assert_eq!((&ended["next"], ended.get("hook")), (&json!("done"), None));
+        assert_eq!(ended["outcome"]["deploymentStatus"], "SUCCESSFUL");
+        for (error, asked_for, next) in [
+            ("DeploymentRolledBack", false, "rolledBack"),
+            ("DeploymentHeld", false, "held"),
+            ("DeploymentRolledBack", true, "done"),
+        ] {
+            let back = json!({"next": "migrate", "askedFor": asked_for, "error": error, "cause": "{}",
+                "outcome": outcome, "undo": true, "hook": hook, "failure": failure});
+            let ended = super::ended(&task(&back)).unwrap().unwrap();
+            assert_eq!(
+                (&ended["next"], &ended["error"]),
+                (&json!(next), &json!(error))
+            );
+            assert!(ended.get("undo").is_none() && ended.get("hook").is_none());
+        }
+        for request in [json!({"outcome": outcome}), json!({"next": "done"})] {
+            assert_eq!(super::ended(&task(&request)).unwrap(), None);
+        }
+    }
 
     #[test]
     fn a_request_that_failed_is_told_from_a_rollback_that_is_asked_for() {

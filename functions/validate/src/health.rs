@@ -29,7 +29,7 @@ impl Handler {
         proofs: &[Proof],
     ) -> Result<Vec<Health>, Error> {
         let mut health = Vec::new();
-        let mut places = due(analysis, &mut health, 0, true);
+        let mut places = due(&analysis.health_checks, &mut health, 0, true);
         for turn in 0..FAILURES {
             if turn > 0 && !places.is_empty() {
                 tokio::time::sleep(PAUSE).await;
@@ -42,7 +42,8 @@ impl Handler {
             }
             places.retain(|place| !health[*place].is_healthy());
         }
-        let (_, failed): (Vec<_>, Vec<_>) = found(analysis, &health).into_iter().unzip();
+        let (_, failed): (Vec<_>, Vec<_>) =
+            found(&analysis.health_checks, &health).into_iter().unzip();
         let Some(first) = failed.first() else {
             return Ok(health);
         };

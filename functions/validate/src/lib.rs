@@ -26,6 +26,7 @@ use crossfade::{
     error::Error,
     to_version,
     wire::{
+        graph::{Next, Output},
         request::{FunctionRequest, MAX_VALIDATION_SECONDS, Request},
         task::{state, task},
     },
@@ -96,7 +97,7 @@ impl Handler {
     /// # Errors
     /// [`Error::ValidationFailed`] with every test's result when one failed, or with the health checks
     /// that did not pass.
-    pub async fn handle(&self, payload: Value) -> Result<Release, Error> {
+    pub async fn handle(&self, payload: Value) -> Result<Output<Release>, Error> {
         let task = task(payload)?;
         let release: Release = state(task.state)?;
         let request = task
@@ -152,7 +153,7 @@ impl Handler {
         release.smoke_tested = tested.map(|target| target.function_name.clone()).collect();
         release.evidence = evidence(&proofs).beside(release.evidence);
         release.ask_first();
-        Ok(release)
+        Ok(Output::of(release, Next::validated))
     }
 
     /// Reads how green runs; none where nothing is to be proven of it.

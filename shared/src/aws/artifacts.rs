@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 
 use super::classify::{chain, names_key_parameter};
 use crate::{
-    domain::admission::Artifact,
+    admission::Artifact,
     error::Error,
     wire::request::{Code, ImageUri},
 };

@@ -69,9 +69,9 @@ use super::{
 use crate::{
     domain::{
         Timestamp,
-        admission::{OverrideFreeze, lock_names, of_application},
         approval::OnHoldTimeout,
-        names::{AlarmName, Application, FunctionName},
+        names::{AlarmName, Application, FunctionName, locks},
+        override_freeze::OverrideFreeze,
         release::Release,
         weight::Weight,
     },
@@ -189,7 +189,7 @@ impl Ledger {
 
     /// Takes all locks of a deployment, or none. Free to repeat by the holder.
     pub async fn begin(&self, begin: &Begin<'_>) -> Result<Began, Error> {
-        let locks = lock_names(begin.application, begin.functions, begin.doors);
+        let locks = locks::names(begin.application, begin.functions, begin.doors);
         let mut items: Vec<_> = locks
             .iter()
             .map(|name| self.lock(name, begin.execution, begin.application, begin.now))
@@ -546,7 +546,7 @@ impl Ledger {
 
     /// The execution that holds an application, or, when none does, the one that was promoted last.
     pub async fn latest(&self, application: &Application) -> Result<Option<String>, Error> {
-        let holder = key(&lock(&of_application(application)), ONE);
+        let holder = key(&lock(&locks::of_application(application)), ONE);
         let last = key(&promoted(application), ONE);
         let items = self.batch(vec![holder, last]).await?;
         let by = |prefix: &str| {

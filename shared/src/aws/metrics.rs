@@ -22,8 +22,8 @@ use crate::{
         analysis::{
             counts::{BluePast, Minute, PastShare},
             judge::Watch,
+            series::{Counted, Publisher},
         },
-        traffic::{Counted, Publisher},
     },
     error::Error,
 };

@@ -22,11 +22,12 @@ use crate::domain::{
     analysis::{
         check::{Evidence, Finding},
         counts::BluePast,
+        series::{Counted, Dimensions, Publisher},
         verdict::Verdict,
     },
     approval::OnHoldTimeout,
     routing::alias::{Alias, Revision, Routing},
-    traffic::{Counted, Dimensions, FrontDoor, Publisher},
+    traffic::FrontDoor,
 };
 
 /// The qualifiers that callers reach the colours by, where each colour has its own: an alias for each

@@ -1,6 +1,7 @@
 //! The shapes that cross a border: requests, the state between states, outcomes, events.
 
 pub mod events;
+pub mod graph;
 pub mod outcome;
 pub mod request;
 pub mod retention;

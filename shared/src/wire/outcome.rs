@@ -93,6 +93,17 @@ pub struct Outcome {
     pub help: Option<String>,
 }
 
+/// How an execution ends that has kept green, or that had nothing to move.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finished {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The hook that is still to be called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<HookRun>,
+}
+
 /// How an execution ends that has made traffic whole, or has left it held.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

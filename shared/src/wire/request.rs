@@ -17,6 +17,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
+pub(crate) use self::code::Repository;
 pub use self::code::{Code, ImageUri, S3Bucket, S3Key, S3ObjectVersion};
 pub use self::front_door::FrontDoorRequest;
 pub use self::release::{

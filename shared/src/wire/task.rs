@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::graph::StateName;
 use crate::{
     domain::{Timestamp, approval::AskedKind},
     error::Error,
@@ -12,6 +13,9 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Task {
+    /// The state that it is for; none in an execution that began with the definition of version 0.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<StateName>,
     /// The execution's ARN: the deployment's identity, and the owner of its locks.
     pub execution: String,
     /// When the state was entered, by Step Functions' clock.
@@ -22,7 +26,7 @@ pub struct Task {
     /// The token that ends the wait, where the state waits for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// What a person is asked, where the state waits for one.
+    /// What a person is asked, by the definition of version 0.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asks: Option<AskedKind>,
     /// The execution's input, where the state needs what is not carried on.
@@ -30,6 +34,17 @@ pub struct Task {
     pub request: Option<Value>,
     /// The state's input.
     pub state: Value,
+}
+
+impl Task {
+    /// Returns what an operator is asked by the state that waits for an answer.
+    #[must_use]
+    pub fn question(&self) -> AskedKind {
+        match self.at {
+            Some(StateName::AwaitApproval) => AskedKind::Approval,
+            _ => self.asks.unwrap_or(AskedKind::Hold),
+        }
+    }
 }
 
 /// What a function is called with.

@@ -8,7 +8,7 @@ use aws_sdk_cloudwatch::{
 };
 use crossfade::{
     aws::metrics::{minutes_of, past_of},
-    domain::traffic::{Counted, Publisher},
+    domain::analysis::series::{Counted, Publisher},
 };
 
 const MINUTE: i64 = 60;

@@ -11,7 +11,8 @@ use crossfade::{
         release::{DeploymentStatus, InForce, Release},
     },
     wire::{
-        outcome::Outcome,
+        graph::{Next, Output},
+        outcome::{Finished, Outcome},
         request::{ReleaseRequest, Request},
     },
 };
@@ -97,7 +98,8 @@ impl Walk {
                 _ => 2,
             };
             let next = match definition["Type"].as_str() {
-                Some("Succeed" | "Fail") => return (name, walk),
+                _ if definition["End"] == true => return (name, walk),
+                Some("Fail") => return (name, walk),
                 Some("Choice") => choose(definition, &state),
                 Some("Task") => {
                     state = walk.task(&name, state);
@@ -123,8 +125,11 @@ impl Walk {
 
     fn task(&mut self, name: &str, state: Value) -> Value {
         match name {
-            "DeployGreen" => {}
-            "ValidateGreen" => self.release.ask_first(),
+            "DeployGreen" => return self.handed_on(Next::deployed),
+            "ValidateGreen" => {
+                self.release.ask_first();
+                return self.handed_on(Next::validated);
+            }
             "ShiftTraffic" => {
                 self.synced_looks = 0;
                 let in_force = if json!(self.release.traffic)["type"] == "route53" {
@@ -134,7 +139,10 @@ impl Walk {
                 };
                 self.release.shifted(in_force, now());
             }
-            "CheckAlarms" => self.look(),
+            "CheckAlarms" => {
+                self.look();
+                return self.handed_on(Next::looked);
+            }
             "RunHook" if state.get("plan").is_none() => return Self::hook_of_outcome(state),
             "RunHook" => {
                 let mut run = self.release.next_hook().expect("there is a hook");
@@ -143,21 +151,27 @@ impl Walk {
                 if passed {
                     self.release.hook_has_passed();
                 }
+                return self.handed_on(Next::called);
             }
             "FinalizeDeployment" => {
-                let mut outcome =
+                let outcome =
                     Outcome::of(&self.release, DeploymentStatus::Successful, String::new());
                 let (hook, pace) = (
                     self.release.hooks.after_promote.as_ref(),
                     self.release.pace(),
                 );
-                outcome.hook = hook.map(|hook| HookRun::due(HookPoint::AfterPromote, hook, &pace));
-                return json!(outcome);
+                let hook = hook.map(|hook| HookRun::due(HookPoint::AfterPromote, hook, &pace));
+                return json!(Output::of(Finished { outcome, hook }, Next::finished));
             }
             "StartRetention" => return state,
             other => panic!("nobody walks through {other}"),
         }
         json!(self.release)
+    }
+
+    /// The release, as the handler of a state hands it on.
+    fn handed_on(&self, next: fn(&Release) -> Next) -> Value {
+        json!(Output::of(self.release.clone(), next))
     }
 
     /// A hook that wants to be called each second, and succeeds when its time is nearly up.
@@ -175,10 +189,10 @@ impl Walk {
     }
 
     fn hook_of_outcome(state: Value) -> Value {
-        let mut outcome: Outcome = serde_json::from_value(state).expect("it is an outcome");
-        let mut run = outcome.hook.take().expect("there is a hook");
-        outcome.hook = (!Self::call(&mut run)).then_some(run);
-        json!(outcome)
+        let mut finished: Finished = serde_json::from_value(state).expect("it has ended");
+        let mut run = finished.hook.take().expect("there is a hook");
+        finished.hook = (!Self::call(&mut run)).then_some(run);
+        json!(Output::of(finished, Next::finished))
     }
 
     fn look(&mut self) {
@@ -283,7 +297,7 @@ fn no_release_takes_more_events_than_are_planned() {
                 "{what}: {} events of {planned} planned, {} looks",
                 walk.events, walk.looks
             );
-            assert_eq!(end, "DeploymentComplete", "{what}");
+            assert_eq!(end, "Done", "{what}");
             assert!(
                 walk.events <= planned && planned < 24_000,
                 "{what}: {} of {planned}",
@@ -307,7 +321,7 @@ fn a_healthy_bake_ends_when_it_is_planned_to() {
     for (what, more) in long_ones() {
         let request = request(&more);
         let (end, walk) = Walk::through(&states, &request, Verdict::Healthy, 0);
-        assert_eq!(end, "DeploymentComplete", "{what}");
+        assert_eq!(end, "Done", "{what}");
         let planned = request
             .plan()
             .steps()

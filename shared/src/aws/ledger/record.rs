@@ -6,10 +6,9 @@ use super::rows::{Item, instant, optional, parsed, required, text};
 use crate::{
     domain::{
         Timestamp,
-        admission::lock_names,
         analysis::check::Evidence,
         approval::{Asked, OnHoldTimeout, Wish},
-        names::{AlarmName, Application},
+        names::{AlarmName, Application, locks},
         release::{Footprint, Release, StepTaken},
         weight::Weight,
     },
@@ -117,7 +116,7 @@ impl Record {
             application: release.application.clone(),
             status: Status::InFlight,
             began_at: release.started_at,
-            locks: lock_names(&release.application, &functions, &release.traffic.locks()),
+            locks: locks::names(&release.application, &functions, &release.traffic.locks()),
             alarms: release.analysis.alarms.clone(),
             footprint: Some(release.footprint()),
             weight: release.weight(),

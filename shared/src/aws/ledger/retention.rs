@@ -344,11 +344,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        aws::ledger::{
-            lock_names,
-            table::{ledger, ledger_on},
-        },
-        domain::{approval::OnHoldTimeout, release::Footprint, weight::Weight},
+        aws::ledger::table::{ledger, ledger_on},
+        domain::{approval::OnHoldTimeout, names::locks, release::Footprint, weight::Weight},
     };
 
     fn at(time: &str) -> Timestamp {
@@ -374,7 +371,7 @@ mod tests {
         let names: Vec<_> = names.iter().map(|target| &target.function_name).collect();
         Record {
             execution: "arn:x:42".into(),
-            locks: lock_names(&application, &names, &["rule/r".to_owned()]),
+            locks: locks::names(&application, &names, &["rule/r".to_owned()]),
             application,
             status: Status::InFlight,
             began_at: at("2026-11-20T11:00:00Z"),

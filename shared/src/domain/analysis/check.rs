@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::admission::OverrideFreeze;
+use crate::domain::override_freeze::OverrideFreeze;
 use crate::domain::{
     Timestamp,
     analysis::{
@@ -220,7 +220,7 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
         parts.insert(0, of_uncalled(&series.function, tested.is_some()));
         evidence.uncalled.extend(tested.cloned());
     }
-    for (verdict, found) in health::found(analysis, look.health) {
+    for (verdict, found) in health::found(&analysis.health_checks, look.health) {
         let decided_by = match verdict {
             Verdict::Inconclusive if found.failures_in_a_row == 0 => "noData",
             _ => "healthCheck",
@@ -264,7 +264,7 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
             "{} alarms watched, none newly in ALARM",
             look.readings.len()
         );
-        if let Some(passed) = health::passed(analysis, look.health) {
+        if let Some(passed) = health::passed(&analysis.health_checks, look.health) {
             watched = format!("{watched}; {passed}");
         }
         reason = if reason.is_empty() {

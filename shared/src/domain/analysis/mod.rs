@@ -4,6 +4,7 @@ pub mod alarm;
 pub mod check;
 pub mod counts;
 pub mod judge;
+pub mod series;
 pub mod verdict;
 
 use deserr::Deserr;

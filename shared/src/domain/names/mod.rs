@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod derived;
+pub mod locks;
 pub mod resources;
 
 use std::cmp::Ordering;

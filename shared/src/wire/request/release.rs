@@ -10,11 +10,11 @@ use super::code::Code;
 use super::front_door::FrontDoorRequest;
 use super::smoke_test::SmokeTest;
 use super::traffic::Traffic;
-use crate::domain::admission::OverrideFreeze;
 use crate::domain::analysis::Analysis;
 use crate::domain::approval::{OnApprovalTimeout, OnDenied, OnHoldTimeout};
 use crate::domain::budget::{LONGEST_INVOCATION_SECONDS, Load, Pace};
 use crate::domain::names::{AliasName, Application, FunctionName};
+use crate::domain::override_freeze::OverrideFreeze;
 use crate::domain::plan::Plan;
 use crate::domain::strategy::Planned;
 use crate::domain::{

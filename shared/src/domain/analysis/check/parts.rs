@@ -227,7 +227,7 @@ fn left_behind(function: &str) -> LeftBehind {
 fn unknown(host: &str) -> health::Found {
     let url = format!("https://{host}.example.com/");
     let analysis = analysis(json!({"healthChecks": [{ "url": url }]}));
-    let mut found = health::found(&analysis, &[Health::default()]).into_iter();
+    let mut found = health::found(&analysis.health_checks, &[Health::default()]).into_iter();
     found.next().expect("it is not known to be healthy").1
 }
 

@@ -2,7 +2,7 @@
 
 use chrono::SecondsFormat;
 
-use super::{Admission, Kind, Read, Seen, Stage, callees};
+use crate::admission::{Admission, Kind, Read, Seen, Stage, callees};
 use crate::{
     domain::{
         Timestamp,

@@ -1,16 +1,14 @@
 //! What the stack was deployed for: its parameters, against a request.
 
-use super::{Admission, Seen, Stage, callees};
+use crate::admission::{Admission, Seen, Stage, callees};
 use crate::{
     domain::{
         Timestamp,
-        admission::{
-            OverrideFreeze,
-            release_window::{Opening, Windows},
-        },
         health::{AllowedHosts, HealthCheck},
+        override_freeze::OverrideFreeze,
+        release_window::{Opening, Windows},
     },
-    wire::request::{Alb, Code, ReleaseRequest, Traffic},
+    wire::request::{Alb, Code, ReleaseRequest, Repository, Traffic},
 };
 
 /// Says where the stack is. Each part is empty where it is not known.
@@ -284,14 +282,6 @@ impl Limits {
             admission.invalid(Stage::Stack, path, message);
         }
     }
-}
-
-/// Names a repository of ECR.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Repository<'a> {
-    pub(crate) account: &'a str,
-    pub(crate) region: &'a str,
-    pub(crate) name: &'a str,
 }
 
 /// Returns the load balancer's parts that a request names: path, ARN, and what the name in it is of.

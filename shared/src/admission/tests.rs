@@ -1,6 +1,6 @@
 use serde_json::{Value, json};
 
-use super::*;
+use crate::admission::*;
 use crate::domain::analysis::alarm::AlarmState;
 
 const STACK: [(&str, &str); 7] = [

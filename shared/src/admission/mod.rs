@@ -9,26 +9,23 @@
 
 mod limits;
 mod locks;
-mod override_freeze;
-pub mod release_window;
+pub mod observe;
 mod world;
 
 use std::{collections::BTreeMap, fmt};
 
-pub(crate) use self::{limits::Repository, locks::of_application};
 pub use self::{
     limits::{Limits, Place, outside_windows},
-    locks::{Holder, Stands, lock_names, locks_of},
-    override_freeze::OverrideFreeze,
+    locks::{Holder, Stands, locks_of},
     world::{Artifact, Found, Package, Promise, Settings, fit},
 };
-use super::{
+use crate::domain::analysis::alarm::Reading;
+use crate::domain::{
     Timestamp,
     capacity::Capacity,
     names::{AlarmName, Callee},
     reachable::Way,
 };
-use crate::domain::analysis::alarm::Reading;
 use crate::{domain::hook::HookRequest, wire::request::ReleaseRequest};
 
 /// Names the error of the contract that a problem ends a start with, the most telling first.

@@ -1,30 +1,10 @@
 //! The locks that a release needs, and who holds them.
 
-use std::collections::BTreeSet;
-
-use super::{Admission, Kind, Seen, Stage};
+use crate::admission::{Admission, Kind, Seen, Stage};
 use crate::{
-    domain::{
-        names::{Application, FunctionName},
-        retention::name_of,
-    },
+    domain::{names::locks, retention::name_of},
     wire::request::ReleaseRequest,
 };
-
-/// Returns every lock's name: the application's, each function's and the traffic splitter's. A function is
-/// locked whole, for its `$LATEST` is shared by all its aliases.
-#[must_use]
-pub fn lock_names(
-    application: &Application,
-    functions: &[&FunctionName],
-    doors: &[String],
-) -> Vec<String> {
-    let functions: BTreeSet<_> = functions.iter().map(|name| of_function(name)).collect();
-    std::iter::once(of_application(application))
-        .chain(functions)
-        .chain(doors.iter().cloned())
-        .collect()
-}
 
 /// Returns the names of the locks that a request needs.
 #[must_use]
@@ -34,15 +14,7 @@ pub fn locks_of(request: &ReleaseRequest) -> Vec<String> {
         .iter()
         .map(|asked| &asked.function_name)
         .collect();
-    lock_names(&request.application, &functions, &request.traffic.locks())
-}
-
-pub(crate) fn of_application(application: &Application) -> String {
-    format!("application/{application}")
-}
-
-fn of_function(function: &FunctionName) -> String {
-    format!("function/{function}")
+    locks::names(&request.application, &functions, &request.traffic.locks())
 }
 
 /// Describes a release that holds locks.
@@ -129,13 +101,13 @@ pub(super) fn check(request: &ReleaseRequest, seen: &Seen, admission: &mut Admis
 
 /// Returns the field that needs a lock.
 fn path(request: &ReleaseRequest, lock: &str) -> String {
-    if lock == of_application(&request.application) {
+    if lock == locks::of_application(&request.application) {
         return "application".to_owned();
     }
     let index = request
         .functions
         .iter()
-        .position(|asked| of_function(&asked.function_name) == lock);
+        .position(|asked| locks::of_function(&asked.function_name) == lock);
     match index {
         Some(index) => format!("functions[{index}].functionName"),
         None => "traffic".to_owned(),

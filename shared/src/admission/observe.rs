@@ -1,6 +1,6 @@
 //! Reads what the decision whether a release may begin needs, for the function that begins releases and for
 //! the command line alike. What cannot be read is handed over as such: what follows from that is
-//! [`decide`](crate::domain::admission::decide)'s to say.
+//! [`decide`](crate::admission::decide)'s to say.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +10,10 @@ use futures::{
 };
 
 use crate::{
+    admission::{
+        Admission, Artifact, Found, Holder, Kind, Promise, Read, Seen, Settings, Stands, Unread,
+        callees,
+    },
     aws::{
         artifacts::Artifacts,
         executions::Executions,
@@ -20,10 +24,6 @@ use crate::{
     },
     domain::{
         Timestamp,
-        admission::{
-            Admission, Artifact, Found, Holder, Kind, Promise, Read, Seen, Settings, Stands,
-            Unread, callees,
-        },
         approval::OnHoldTimeout,
         capacity::Capacity,
         migration::Phase,
