@@ -151,7 +151,9 @@ schema: ## write statemachine/request.schema.json and events.schema.json anew
 	@UPDATE_SCHEMA=1 cargo test --quiet --workspace --test request --test notices schema
 
 .PHONY: graph
-graph: setup ## write the state machines' definitions anew, from statemachine/definitions.yaml
+graph: setup ## write the state machines' definitions and pictures anew, from statemachine/definitions.yaml
+	@$(VENV)/bin/python statemachine/generate.py --definitions
+	@CROSSFADE_WRITE_DOCS=1 cargo test --quiet --workspace --test contract the_pictured_release
 	@$(VENV)/bin/python statemachine/generate.py
 
 .PHONY: golden

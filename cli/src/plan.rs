@@ -232,9 +232,9 @@ mod tests {
                 "after approval"
             ]
         );
-        assert_eq!(rows[7], ["states entered", "74, and 7 of the retention"]);
+        assert_eq!(rows[7], ["states entered", "76, and 7 of the retention"]);
         assert!(shown.contains("cost            $0.00"), "{shown}");
-        assert!(shown.contains("\nevents: about 668 of 25,000, "), "{shown}");
+        assert!(shown.contains("\nevents: about 679 of 25,000, "), "{shown}");
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use crossfade::{
     domain::{
         approval::{Asked, nonce::Nonce},
-
         release::{DeploymentStatus, Release},
         retention::name_of,
     },

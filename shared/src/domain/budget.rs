@@ -295,7 +295,7 @@ pub(crate) mod tests {
         assert_eq!(every("dev", 300), 1);
         assert_eq!(every("dev", 86_400), 68);
         assert_eq!(every("Linear10PercentEvery1Minute", 300), 3);
-        assert_eq!(every("Linear10PercentEvery1Minute", 86_400), 686);
+        assert_eq!(every("Linear10PercentEvery1Minute", 86_400), 692);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Walks releases through the state machine's own definition, and counts the events that an execution then has.
 
+use std::{env, fs};
+
 use crossfade::{
     domain::{
         Timestamp,
@@ -9,6 +11,7 @@ use crossfade::{
         },
         hook::{HookPoint, HookRun, Said},
         release::{DeploymentStatus, InForce, Release},
+        weight::Weight,
     },
     wire::{
         graph::{Next, Output},
@@ -16,6 +19,7 @@ use crossfade::{
         request::{ReleaseRequest, Request},
     },
 };
+use crossfade_tests::paths;
 use serde_json::{Map, Value, json};
 
 use super::{choose, states};
@@ -31,6 +35,8 @@ struct Walk {
     baked: Vec<u32>,
     synced_looks: usize,
     looks: usize,
+    /// The states that were entered, each with green's weight once it is over.
+    visits: Vec<(String, Weight)>,
 }
 
 fn now() -> Timestamp {
@@ -81,6 +87,7 @@ impl Walk {
             baked: vec![0; request.plan().len()],
             synced_looks: 0,
             looks: 0,
+            visits: Vec::new(),
         };
         let (mut name, mut state) = ("Route".to_owned(), json!({"application": "chat"}));
         loop {
@@ -98,7 +105,10 @@ impl Walk {
                 _ => 2,
             };
             let next = match definition["Type"].as_str() {
-                _ if definition["End"] == true => return (name, walk),
+                _ if definition["End"] == true => {
+                    walk.visits.push((name.clone(), walk.release.weight()));
+                    return (name, walk);
+                }
                 Some("Fail") => return (name, walk),
                 Some("Choice") => choose(definition, &state),
                 Some("Task") => {
@@ -119,6 +129,7 @@ impl Walk {
                         .to_owned()
                 }
             };
+            walk.visits.push((name, walk.release.weight()));
             name = next;
         }
     }
@@ -344,4 +355,38 @@ fn the_longest_way_takes_most_of_what_is_planned() {
         "{} of {planned}",
         walk.events
     );
+}
+
+/// The picture shows the sample, where every look finds green healthy.
+#[test]
+fn the_pictured_release_goes_this_way() {
+    let path = paths::repository().join("docs/pictures/release.json");
+    let sample = paths::repository().join("events/canary.json");
+    let sample = fs::read_to_string(sample).expect("the sample is there");
+    let sample: Value = serde_json::from_str(&sample).expect("it is JSON");
+    let request = request(&json!({"strategy": sample["strategy"], "analysis": sample["analysis"]}));
+    let (_, walk) = Walk::through(&states(), &request, Verdict::Healthy, 0);
+    let steps = request.plan().len();
+    let looks = walk.looks;
+    println!(
+        "walk: {} states for {steps} steps and {looks} looks",
+        walk.visits.len()
+    );
+    assert_eq!(
+        walk.visits.len(),
+        steps + 3 * looks + 10,
+        "{:?}",
+        walk.visits
+    );
+    let visits: Vec<_> = walk
+        .visits
+        .iter()
+        .map(|(state, weight)| format!("  {}", json!({"state": state, "weight": weight})))
+        .collect();
+    let walked = format!("[\n{}\n]\n", visits.join(",\n"));
+    if env::var_os("CROSSFADE_WRITE_DOCS").is_some() {
+        fs::write(&path, &walked).expect("it can be written");
+    }
+    let pictured = fs::read_to_string(&path).expect("it is there");
+    assert!(pictured == walked, "run `make graph`:\n{walked}");
 }
