@@ -854,7 +854,7 @@ mod tests {
                 "ShiftTraffic failed: ChangedOutside: not ours",
                 "all traffic goes back to blue: ChangedOutside: not ours",
                 "traffic is not on blue; not ours",
-                "changed outside (ChangedOutside)",
+                "changed outside (ChangedOutside); see docs/errors/ChangedOutside.md",
             ]
         );
         assert!(story.ended.is_some());
@@ -931,7 +931,7 @@ mod tests {
                 "DeployGreen failed: Refused: no such image",
                 "the release ends before its first shift",
                 "no traffic was moved",
-                "rejected (ValidationFailed): Refused: no such image",
+                "rejected (ValidationFailed): Refused: no such image; see docs/errors/ValidationFailed.md",
             ]
         );
     }
