@@ -17,6 +17,7 @@ use crossfade::{
         traffic::{Late, Traffic},
     },
     domain::{
+        Timestamp,
         analysis::check::Evidence,
         approval::{OnDenied, OnHoldTimeout, Word},
         hook::{HookPoint, HookRun},
