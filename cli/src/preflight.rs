@@ -6,13 +6,8 @@ use aws_credential_types::provider::ProvideCredentials as _;
 use crossfade::{
     admission,
     aws::{
-        artifacts::Artifacts,
-        classify::chain,
-        executions::Executions,
-        functions::Functions,
-        ledger::Ledger,
-        metrics::Metrics,
-        traffic::{Serving, Traffic},
+        artifacts::Artifacts, classify::chain, executions::Executions, functions::Functions,
+        ledger::Ledger, metrics::Metrics, traffic::Traffic,
     },
     domain::{
         Timestamp,
@@ -20,6 +15,7 @@ use crossfade::{
             Admission, Holder, Kind, Limits, Place, Read, Seen, Unknown, Unread, decide, locks_of,
         },
         health::{HealthCheck, Side, of_green},
+        moved::Serving,
         traffic::FrontDoor,
     },
     wire::request::ReleaseRequest,

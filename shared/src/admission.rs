@@ -11,12 +11,8 @@ use futures::{
 
 use crate::{
     aws::{
-        artifacts::Artifacts,
-        executions::Executions,
-        functions::Functions,
-        ledger::{Ledger, Status},
-        metrics::Metrics,
-        traffic::{Observed, Serving, Traffic},
+        artifacts::Artifacts, executions::Executions, functions::Functions, ledger::Ledger,
+        metrics::Metrics, traffic::Traffic,
     },
     domain::{
         Timestamp,
@@ -27,13 +23,15 @@ use crate::{
         approval::OnHoldTimeout,
         capacity::Capacity,
         migration::Phase,
+        moved::{Observed, Serving},
         names::{Callee, resources::TargetGroupArn},
         reachable::Way,
+        record::Status,
         retention::name_of,
         traffic::FrontDoor,
     },
     error::Error,
-    rollback::blue_is_kept,
+    protocol::rollback::blue_is_kept,
     wire::request::{Code, FunctionRequest, ReleaseRequest, Traffic as Asked},
 };
 

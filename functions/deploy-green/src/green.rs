@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use crossfade::{
-    aws::{
-        functions::{Configuration, Readiness, UPDATED},
-        traffic::Serving,
-    },
+    aws::functions::{Configuration, Readiness, UPDATED},
     domain::{
         Timestamp,
         admission::{Settings, fit},
         capacity::Capacity,
+        moved::Serving,
         names::Version,
         release::{CalledAs, Target},
         routing::alias::{Alias, Primary},

@@ -13,13 +13,8 @@ use std::{collections::BTreeMap, env};
 use crossfade::{
     admission::{self, Splitter},
     aws::{
-        artifacts::Artifacts,
-        executions::Executions,
-        functions::Functions,
-        ledger::{Ledger, Status},
-        metrics::Metrics,
-        notify::Notifier,
-        traffic::{Observed, Serving, Traffic},
+        artifacts::Artifacts, executions::Executions, functions::Functions, ledger::Ledger,
+        metrics::Metrics, notify::Notifier, traffic::Traffic,
     },
     domain::{
         Timestamp,
@@ -29,8 +24,10 @@ use crossfade::{
         capacity::Capacity,
         health::of_green,
         migration::Migration,
+        moved::{Observed, Serving},
         names::FunctionName,
         plan::{Plan, Step},
+        record::Status,
         release::{DeploymentStatus, GoesBack, Hold, Position, Release, Target},
         traffic::FrontDoor,
         weight::Weight,

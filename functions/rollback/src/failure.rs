@@ -1,14 +1,14 @@
 //! What failed, from what the Catch left in the state.
 
 use crossfade::{
-    aws::ledger::{Record, Why},
     domain::{
         Timestamp,
         analysis::check::Evidence,
         approval::Answered,
+        record::{Record, Why},
         release::{DeploymentStatus, Release},
     },
-    rollback,
+    protocol::rollback,
 };
 use serde::Deserialize;
 use serde_json::Value;

@@ -10,23 +10,20 @@ mod failure;
 mod sweep;
 
 use crossfade::{
-    aws::{
-        executions::Executions,
-        ledger::{Ledger, Record, Status, Why},
-        notify::Notifier,
-        traffic::{Late, Traffic},
-    },
+    aws::{executions::Executions, ledger::Ledger, notify::Notifier, traffic::Traffic},
     domain::{
         analysis::check::Evidence,
         approval::{OnDenied, OnHoldTimeout, Word},
         hook::{HookPoint, HookRun},
+        moved::Late,
         names::Application,
+        record::{Record, Status, Why},
         release::{DeploymentStatus, FROZEN, Release},
     },
     error::Error,
     metrics,
     notice::Notice,
-    rollback::{self, Restored, Reverted, Settled},
+    protocol::rollback::{self, Restored, Reverted, Settled},
     wire::{
         events::{self, Event, Home},
         outcome::{Ending, Outcome},

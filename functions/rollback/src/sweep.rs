@@ -2,18 +2,20 @@
 //! failed where nothing catches.
 
 use crossfade::{
-    aws::{
-        ledger::{Record, Status, Why},
-        traffic::Late,
-    },
     domain::{
-        Timestamp, analysis::check::Evidence, approval::OnHoldTimeout, budget, names::Application,
+        Timestamp,
+        analysis::check::Evidence,
+        approval::OnHoldTimeout,
+        budget,
+        moved::Late,
+        names::Application,
+        record::{Record, Status, Why},
         release::DeploymentStatus,
     },
     error::Error,
     metrics::{Line, Metric},
     notice::Notice,
-    rollback,
+    protocol::rollback,
     wire::outcome::Outcome,
 };
 use serde_json::{Value, json};
@@ -149,7 +151,7 @@ impl Handler {
         let done = self
             .make_whole(execution, end.error.as_deref(), reason, time)
             .await?;
-        if !done && self.ledger.owes(execution).await? {
+        if !done && self.ledger.is_undelivered(execution).await? {
             self.tell_late(execution, end.said.as_deref(), time).await?;
         }
         Ok(done)
@@ -171,7 +173,7 @@ impl Handler {
                 .tell(&Notice::ended(execution, at, &outcome))
                 .await?;
         }
-        self.ledger.paid(execution).await
+        self.ledger.clear_undelivered(execution).await
     }
 
     async fn make_whole(
