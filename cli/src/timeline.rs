@@ -8,7 +8,7 @@ use crossfade::{
         release::{DeploymentStatus, Release, Target},
         weight::Weight,
     },
-    wire::{failure::Failure, graph::StateName, request::Request},
+    wire::{failure::Failure, request::Request, state_name::StateName},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -12,8 +12,8 @@ use crossfade::{
     aws::{functions::Functions, ledger::Ledger, notify::Notifier},
     error::Error,
     wire::{
-        graph::StateName,
         request::{ReleaseRequest, Request},
+        state_name::StateName,
         task::{Task, task},
     },
 };

@@ -6,4 +6,5 @@ pub mod graph;
 pub mod outcome;
 pub mod request;
 pub mod retention;
+pub mod state_name;
 pub mod task;

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::graph::StateName;
+use super::state_name::StateName;
 use crate::{
     domain::{Timestamp, approval::AskedKind},
     error::Error,

@@ -9,8 +9,9 @@ use crossfade::{
         release::{DeploymentStatus, Release},
     },
     wire::{
-        graph::{End, Next, Output, StateName},
+        graph::{End, Next, Output},
         outcome::{Ending, Finished, Outcome},
+        state_name::StateName,
         task::Task,
     },
 };
