@@ -1,11 +1,11 @@
 //! What a person decides about a release: answers to what it asks, and wishes where it asks nothing.
 
 use crossfade::{
-    aws::{
-        executions::{Answering, Executions},
-        ledger::{Record, Status},
+    aws::executions::{Answering, Executions},
+    domain::{
+        approval::{Answer, Asked, AskedKind, Verb, Wish, Word},
+        record::{Record, Status},
     },
-    domain::approval::{Answer, Asked, AskedKind, Verb, Wish, Word},
 };
 use serde_json::json;
 

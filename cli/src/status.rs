@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use comfy_table::{Table, presets::NOTHING};
 use crossfade::{
-    aws::ledger::{Ledger, Record, Status},
+    aws::ledger::Ledger,
     domain::{
         Timestamp,
         approval::{Asked, AskedKind, Wish},
         names::Application,
+        record::{Record, Status},
         release::StepTaken,
         weight::Weight,
     },

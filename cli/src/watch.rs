@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crossfade::{aws::ledger::Status, domain::Timestamp};
+use crossfade::domain::{Timestamp, record::Status};
 use serde_json::json;
 use tokio::{
     signal::unix::{SignalKind, signal},

@@ -16,14 +16,15 @@ use syn::{
 };
 
 /// The layers of the library, lowest first. A layer is a file or a folder; the longest one that fits counts.
-const LAYERS: [&[&str]; 7] = [
-    &["parse", "error"],
+const LAYERS: [&[&str]; 8] = [
+    &["parse"],
     &["domain"],
-    &["wire", "notice", "metrics", "run"],
+    &["error", "metrics"],
+    &["wire", "notice", "run"],
     &["admission", "freeze"],
-    &["aws"],
-    &["rollback", "to_version", "admission/observe"],
-    &["lib"],
+    &["ports", "fake"],
+    &["protocol"],
+    &["aws", "admission/observe", "to_version", "lib"],
 ];
 
 type Module = Vec<String>;

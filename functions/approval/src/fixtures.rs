@@ -1,16 +1,14 @@
 //! A release that asks, for tests and for programs that try the page.
 
 use chrono::TimeDelta;
-use crossfade::{
-    aws::ledger::{Record, Status},
-    domain::{
-        Timestamp,
-        analysis::counts::{Counts, Minute},
-        approval::{Asked, AskedKind, OnHoldTimeout, nonce::Nonce},
-        decision::Decision,
-        release::StepTaken,
-        weight::Weight,
-    },
+use crossfade::domain::{
+    Timestamp,
+    analysis::counts::{Counts, Minute},
+    approval::{Asked, AskedKind, OnHoldTimeout, nonce::Nonce},
+    decision::Decision,
+    record::{Record, Status},
+    release::StepTaken,
+    weight::Weight,
 };
 use serde_json::json;
 

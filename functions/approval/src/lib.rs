@@ -26,12 +26,13 @@ use std::time::Duration;
 use crossfade::{
     aws::{
         executions::{Answering, Executions},
-        ledger::{Ledger, Record},
+        ledger::Ledger,
         metrics::Metrics,
     },
     domain::{
         Timestamp,
         analysis::{counts::Minute, judge::Watch},
+        record::Record,
         release::Target,
     },
     error::Error,

@@ -1,11 +1,9 @@
 //! Links to a decision, and whether they are still open.
 
-use crossfade::{
-    aws::ledger::{Record, Status},
-    domain::{
-        Timestamp,
-        approval::{Asked, nonce::Nonce},
-    },
+use crossfade::domain::{
+    Timestamp,
+    approval::{Asked, nonce::Nonce},
+    record::{Record, Status},
 };
 
 /// A link to a decision: the release, and the nonce that authorizes its bearer.

@@ -1,11 +1,11 @@
 //! A request of the page, and what is done about it: pure.
 
 use crossfade::{
-    aws::ledger::Record,
     domain::{
         Timestamp,
         analysis::counts::Minute,
         approval::{Answer, Asked},
+        record::Record,
     },
     error::Error,
 };

@@ -1,16 +1,14 @@
 //! What the page shows: made of the ledger's row and of what CloudWatch counted, with nothing left to
 //! decide for who draws it.
 
-use crossfade::{
-    aws::ledger::{Record, Status},
-    domain::{
-        Timestamp,
-        analysis::counts::{Counts, Minute},
-        approval::{Asked, AskedKind, Word},
-        decision::Decision,
-        release::Target,
-        weight::Weight,
-    },
+use crossfade::domain::{
+    Timestamp,
+    analysis::counts::{Counts, Minute},
+    approval::{Asked, AskedKind, Word},
+    decision::Decision,
+    record::{Record, Status},
+    release::Target,
+    weight::Weight,
 };
 
 use crate::{

@@ -11,11 +11,7 @@ mod metrics;
 
 use crossfade::{
     aws::{
-        health::HealthChecks,
-        ledger::{Ledger, Record, Status},
-        metrics::Metrics,
-        notify::Notifier,
-        traffic::Traffic,
+        health::HealthChecks, ledger::Ledger, metrics::Metrics, notify::Notifier, traffic::Traffic,
     },
     domain::{
         Timestamp,
@@ -25,6 +21,7 @@ use crossfade::{
             judge::Watch,
         },
         approval::Wish,
+        record::{Record, Status},
         release::{IN_SYNC_USUAL_SECONDS, Release},
         weight::Weight,
     },

@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use crossfade::{
     admission::{Settings, fit},
-    aws::{
-        functions::{Configuration, Readiness, UPDATED},
-        traffic::Serving,
-    },
+    aws::functions::{Configuration, Readiness, UPDATED},
     domain::{
         Timestamp,
         capacity::Capacity,
+        moved::Serving,
         names::Version,
         release::{CalledAs, Target},
         routing::alias::{Alias, Primary},

@@ -1,10 +1,10 @@
 //! What is to be released: the request, or what a rollback to a version makes of an earlier one.
 
 use crossfade::{
-    aws::traffic::Serving,
     domain::{
         Timestamp,
         analysis::alarm::AlarmState,
+        moved::Serving,
         release::GoesBack,
         routing::alias::{Alias, Primary},
     },

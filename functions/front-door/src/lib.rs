@@ -11,21 +11,18 @@ mod observe;
 mod order;
 
 use crossfade::{
-    aws::{
-        aliases::Aliases,
-        functions::Functions,
-        ledger::{Began, Begin, Ledger, Status},
-        notify::Notifier,
-    },
+    aws::{aliases::Aliases, functions::Functions, ledger::Ledger, notify::Notifier},
     domain::{
         analysis::check::Evidence,
         approval::OnHoldTimeout,
+        record::Status,
         release::DeploymentStatus,
         stage_wiring::{Ask, Kind, Plan, Refusal, Write, plan_unwiring, plan_wiring},
     },
     error::Error,
     freeze,
     notice::Notice,
+    protocol::ledger::{Began, Begin},
     wire::{
         graph::{End, Next},
         outcome::{FrontDoorOutcome, Outcome},
@@ -136,7 +133,7 @@ impl Handler {
             return self.done(&order, None, &task, progress).await;
         };
         if !plan.writes.is_empty() && !progress.locked {
-            self.lock(&order, &ask, &task).await?;
+            Box::pin(self.lock(&order, &ask, &task)).await?;
             progress.locked = true;
             // Somebody may have written between our look and our lock.
             let Some(again) = self.plan(&order, &task).await? else {
@@ -145,7 +142,7 @@ impl Handler {
             (ask, kind, plan) = again;
         }
         for write in &plan.writes {
-            self.carry_out(&ask, kind, write).await?;
+            Box::pin(self.carry_out(&ask, kind, write)).await?;
             tracing::info!(
                 deployment.id = task.execution,
                 api = %ask.api_id,

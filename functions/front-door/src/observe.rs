@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use crossfade::{
-    aws::ledger::Status,
     domain::{
         Timestamp,
         names::{AliasName, FunctionName},
+        record::Status,
         routing::alias::Primary,
         stage_wiring::{Api, Ask, LATEST_ALIAS, Seen, Wiring},
     },

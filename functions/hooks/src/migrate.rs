@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use crossfade::{
-    aws::{functions::Called, ledger::Claim},
+    aws::functions::Called,
     domain::{
         Timestamp,
         analysis::check::Evidence,
@@ -17,7 +17,10 @@ use crossfade::{
     },
     error::{Detail, Error},
     notice::Notice,
-    rollback::{self, Settled},
+    protocol::{
+        ledger::Claim,
+        rollback::{self, Settled},
+    },
     wire::{
         graph::{Next, Output},
         outcome::Ending,
@@ -56,7 +59,7 @@ impl Handler {
             return Err(Error::InvalidRequest("the request has no migration".into()));
         };
         release.take_answers(task.now);
-        self.ledger.leave(&task.execution).still().await?;
+        self.ledger.lease(&task.execution).check().await?;
         let order = Order {
             execution: &task.execution,
             application: &release.application,

@@ -12,12 +12,11 @@ mod prune;
 mod retention_status;
 
 use crossfade::{
-    aws::{
-        ledger::{Ledger, Record},
-        notify::Notifier,
-        versions::Versions,
+    aws::{ledger::Ledger, notify::Notifier, versions::Versions},
+    domain::{
+        names::{Application, FunctionName},
+        record::Record,
     },
-    domain::names::{Application, FunctionName},
     error::Error,
     notice::Notice,
     wire::{

@@ -1,8 +1,10 @@
 //! How a promoted release stands when its time is over.
 
 use crossfade::{
-    aws::ledger::{Record, Status},
-    domain::retention::name_of,
+    domain::{
+        record::{Record, Status},
+        retention::name_of,
+    },
     error::Error,
     wire::retention::Standing,
 };

@@ -3,12 +3,7 @@
 //! A function of its own, so that its concurrency can be reserved and nothing else waits in the same queue.
 
 use crossfade::{
-    aws::{
-        executions::Executions,
-        ledger::{Ledger, Status, Watch, Why},
-        notify::Notifier,
-        traffic::Traffic,
-    },
+    aws::{executions::Executions, ledger::Ledger, notify::Notifier, traffic::Traffic},
     domain::{
         Timestamp,
         analysis::{
@@ -16,12 +11,13 @@ use crossfade::{
             check::Evidence,
         },
         names::AlarmName,
+        record::{Status, Watch, Why},
         release::{DeploymentStatus, FROZEN},
     },
     error::{self, Error},
     metrics,
     notice::Notice,
-    rollback::{self, Reverted},
+    protocol::rollback::{self, Reverted},
     wire::events::{self, Event, Home},
 };
 use futures::future::join_all;

@@ -1,15 +1,15 @@
 //! What failed, from what the Catch left in the state.
 
 use crossfade::{
-    aws::ledger::{Record, Why},
     domain::{
         Timestamp,
         analysis::check::Evidence,
         approval::Answered,
+        record::{Record, Why},
         release::{DeploymentStatus, Release},
     },
     error::Detail,
-    rollback,
+    protocol::rollback,
     wire::{failure::Failure, outcome::EndError},
 };
 use serde::Deserialize as _;

@@ -10,24 +10,21 @@ mod failure;
 mod sweep;
 
 use crossfade::{
-    aws::{
-        executions::Executions,
-        ledger::{Ledger, Record, Status, Why},
-        notify::Notifier,
-        traffic::{Late, Traffic},
-    },
+    aws::{executions::Executions, ledger::Ledger, notify::Notifier, traffic::Traffic},
     domain::{
         Timestamp,
         analysis::check::Evidence,
         approval::{OnDenied, OnHoldTimeout, Word},
         hook::{HookPoint, HookRun},
+        moved::Late,
         names::Application,
+        record::{Record, Status, Why},
         release::{DeploymentStatus, FROZEN, Release},
     },
     error::{self, Error},
     metrics,
     notice::Notice,
-    rollback::{self, Restored, Reverted, Settled},
+    protocol::rollback::{self, Restored, Reverted, Settled},
     wire::{
         events::{self, Event, Home},
         failure::Failure,

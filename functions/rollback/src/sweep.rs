@@ -2,18 +2,20 @@
 //! failed where nothing catches.
 
 use crossfade::{
-    aws::{
-        ledger::{Record, Status, Why},
-        traffic::Late,
-    },
     domain::{
-        Timestamp, analysis::check::Evidence, approval::OnHoldTimeout, budget, names::Application,
+        Timestamp,
+        analysis::check::Evidence,
+        approval::OnHoldTimeout,
+        budget,
+        moved::Late,
+        names::Application,
+        record::{Record, Status, Why},
         release::DeploymentStatus,
     },
     error::{self, Error},
     metrics::{Line, Metric},
     notice::Notice,
-    rollback,
+    protocol::rollback,
     wire::outcome::Outcome,
 };
 use serde_json::{Value, json};
@@ -150,7 +152,7 @@ impl Handler {
         let done = self
             .make_whole(execution, end.error.as_deref(), reason, time)
             .await?;
-        if !done && self.ledger.owes(execution).await? {
+        if !done && self.ledger.is_undelivered(execution).await? {
             self.tell_late(execution, end.said.as_deref(), time).await?;
         }
         Ok(done)
@@ -172,7 +174,7 @@ impl Handler {
                 .tell(&Notice::ended(execution, at, &outcome))
                 .await?;
         }
-        self.ledger.paid(execution).await
+        self.ledger.clear_undelivered(execution).await
     }
 
     async fn make_whole(

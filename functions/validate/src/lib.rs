@@ -140,7 +140,7 @@ impl Handler {
             )));
         }
         // Only what has passed may be reached: by sticky clients, other rules and late resolvers too.
-        let leave = self.ledger.leave(&task.execution);
+        let leave = self.ledger.lease(&task.execution);
         self.traffic.stage(leave, &release.footprint()).await?;
         let health = self.healthy(&release.analysis, &proofs).await?;
         let warmed = pairs.map(|(target, asked)| self.prewarm(target, asked, &rooms, begun + END));

@@ -14,10 +14,10 @@ mod world;
 
 use std::{collections::BTreeMap, fmt};
 
+pub use self::world::{Artifact, Found, Package, Promise, Settings, fit};
 pub use self::{
     limits::{Limits, Place, outside_windows},
     locks::{Holder, Stands, locks_of},
-    world::{Artifact, Found, Package, Promise, Settings, fit},
 };
 use crate::domain::analysis::alarm::Reading;
 use crate::domain::{

@@ -3,10 +3,7 @@
 use std::sync::LazyLock;
 
 use approval::{Response, fixtures, rehearse};
-use crossfade::{
-    aws::ledger::Record,
-    domain::{analysis::counts::Minute, approval::AskedKind},
-};
+use crossfade::domain::{analysis::counts::Minute, approval::AskedKind, record::Record};
 use serde_json::{Value, json};
 
 static SERIES: LazyLock<Vec<Vec<Minute>>> = LazyLock::new(fixtures::series);

@@ -12,12 +12,12 @@ use crate::domain::{names::Version, plan::Plan, weight::Weight};
 
 /// Lambda's opaque `RevisionId` of an alias: changes with every write, and a write that names a
 /// stale one is refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Revision(pub String);
 
 /// The version that an alias gives as its own (`FunctionVersion`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Primary {
     /// The unpublished code, which can change under the alias and takes no weights.
     Latest,

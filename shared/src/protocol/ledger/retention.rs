@@ -11,30 +11,28 @@
 
 use std::num::NonZeroU32;
 
-use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, TransactWriteItem};
 use chrono::TimeDelta;
 use futures::future::try_join_all;
 
 use super::{
     Ledger,
-    record::{Record, Status},
-    rows::{
-        Item, ONE, cancelled, contended, deployment, failed_condition, failed_first, instant, json,
-        key, lock, n, parsed, promoted, required, s, text, watched, write_put,
+    attributes::{
+        ONE, contended, deployment, instant, json, key, lock, n, parsed, promoted, required, s,
+        text, watched,
     },
-    write::write,
 };
 use crate::{
-    aws::classify::classify,
     domain::{
         Timestamp,
         names::{
             Application, FunctionName,
             derived::keys::{doomed, retained, retentions},
         },
+        record::{Record, Status},
         retention::{Promise, Span},
     },
     error::Error,
+    ports::{Item, LedgerStore, RowWrite, Transacted, Value},
 };
 
 /// The most items of one transaction (AWS's limit).
@@ -62,62 +60,52 @@ pub struct Holder {
     pub record: Option<Record>,
 }
 
-impl Ledger {
+impl<S: LedgerStore> Ledger<S> {
     /// The rows that a promotion puts on record.
-    pub(super) fn promises_of(
-        &self,
-        record: &Record,
-        retention: Retention,
-    ) -> Vec<TransactWriteItem> {
+    pub(super) fn promises_of(record: &Record, retention: Retention) -> Vec<RowWrite> {
         let functions = record.footprint.iter().flat_map(|print| &print.functions);
         functions
             .map(|target| {
-                let mut put = self
-                    .put(key(&retained(&target.function_name), &record.execution))
-                    .item("application", s(record.application.as_ref()))
-                    .item("green", s(target.green_version.as_ref()))
-                    .item("until", s(&retention.until.to_rfc3339()));
+                let mut put =
+                    RowWrite::put(key(&retained(&target.function_name), &record.execution))
+                        .item("application", s(record.application.as_ref()))
+                        .item("green", s(target.green_version.as_ref()))
+                        .item("until", s(&retention.until.to_rfc3339()));
                 if let Some(blue) = &target.blue_version {
                     put = put.item("blue", s(blue.as_ref()));
                 }
                 if let Some(count) = retention.keep_versions {
                     put = put.item("keepVersions", n(i64::from(count.get())));
                 }
-                write_put(put)
+                put
             })
             .collect()
     }
 
     /// The row by which a newer release finds this one's retention.
-    pub(super) fn open_retention(&self, record: &Record) -> TransactWriteItem {
-        write_put(self.put(key(&retentions(&record.application), &record.execution)))
+    pub(super) fn open_retention(record: &Record) -> RowWrite {
+        RowWrite::put(key(&retentions(&record.application), &record.execution))
     }
 
     /// Takes it away: the retention is over, superseded or taken back.
-    pub(super) fn close_retention(&self, record: &Record) -> TransactWriteItem {
-        let row = key(&retentions(&record.application), &record.execution);
-        self.delete(row, None)
+    pub(super) fn close_retention(record: &Record) -> RowWrite {
+        RowWrite::delete(key(&retentions(&record.application), &record.execution))
     }
 
     /// That no release of the application was promoted after this one.
-    pub(super) fn is_promoted_last(&self, record: &Record) -> TransactWriteItem {
-        let check = ConditionCheck::builder()
-            .table_name(&self.table)
-            .set_key(Some(key(&promoted(&record.application), ONE)))
-            .condition_expression("execution = :last")
-            .expression_attribute_values(":last", s(&record.execution))
-            .build()
-            .expect("table, key and condition are given");
-        TransactWriteItem::builder().condition_check(check).build()
+    pub(super) fn is_promoted_last(record: &Record) -> RowWrite {
+        RowWrite::check(key(&promoted(&record.application), ONE))
+            .condition("execution = :last")
+            .value(":last", s(&record.execution))
     }
 
     /// Puts `first` in front of `ending` where one transaction takes both. Where it does not, they
     /// are written before: a promise too many keeps a version too many, and one too few loses one.
     pub(super) async fn before(
         &self,
-        first: Vec<TransactWriteItem>,
-        mut ending: Vec<TransactWriteItem>,
-    ) -> Result<Vec<TransactWriteItem>, Error> {
+        first: Vec<RowWrite>,
+        mut ending: Vec<RowWrite>,
+    ) -> Result<Vec<RowWrite>, Error> {
         if ending.len() + first.len() <= MOST_ITEMS {
             ending.extend(first);
         } else {
@@ -127,28 +115,27 @@ impl Ledger {
     }
 
     /// Writes rows that have no conditions, or as many at a time as one transaction takes.
-    async fn write(&self, items: Vec<TransactWriteItem>, what: &str) -> Result<(), Error> {
+    async fn write(&self, items: Vec<RowWrite>, what: &str) -> Result<(), Error> {
         for some in items.chunks(MOST_ITEMS) {
-            self.transact(some.to_vec())
-                .await
-                .map_err(|error| match cancelled(&error) {
-                    Some(_) => contended(),
-                    None => classify(what, &error),
-                })?;
+            match self.store.transact(what, some.to_vec()).await? {
+                Transacted::Done => {}
+                Transacted::Refused(_) | Transacted::Contended => return Err(contended()),
+            }
         }
         Ok(())
     }
 
     /// What is promised of a function, by all applications.
     pub async fn promises(&self, function: &FunctionName) -> Result<Vec<Promise>, Error> {
-        let rows = self.query(&retained(function)).await?;
+        let rows = self.store.query(&retained(function)).await?;
         rows.iter().map(promise).collect()
     }
 
     /// The deployment that holds a function's lock, if one does.
     pub async fn holder(&self, function: &FunctionName) -> Result<Option<Holder>, Error> {
         let row = self
-            .row(key(&lock(&format!("function/{function}")), ONE))
+            .store
+            .row(&key(&lock(&format!("function/{function}")), ONE))
             .await?;
         let Some(row) = row else { return Ok(None) };
         let execution = required(&row, "execution")?;
@@ -158,7 +145,7 @@ impl Ledger {
 
     /// The release of an application that was promoted last, whoever holds the application now.
     pub async fn promoted_last(&self, application: &Application) -> Result<Option<String>, Error> {
-        let row = self.row(key(&promoted(application), ONE)).await?;
+        let row = self.store.row(&key(&promoted(application), ONE)).await?;
         Ok(row.and_then(|row| text(&row, "execution")))
     }
 
@@ -170,7 +157,7 @@ impl Ledger {
         let names: Vec<_> = functions.map(|target| &target.function_name).collect();
         let key_of_open = retentions(&record.application);
         let (open, kept) = futures::try_join!(
-            self.query(&key_of_open),
+            self.store.query(&key_of_open),
             try_join_all(names.iter().map(|name| self.promises(name))),
         )?;
         // Asked after they were read: whatever was among them and is not this, came before it.
@@ -191,7 +178,7 @@ impl Ledger {
                 .iter()
                 .filter(|promise| promise.application == record.application)
                 .filter(|promise| promise.execution != record.execution)
-                .map(|promise| self.delete(key(&retained(function), &promise.execution), None))
+                .map(|promise| RowWrite::delete(key(&retained(function), &promise.execution)))
         });
         self.write(rows.collect(), "taking off what is superseded")
             .await?;
@@ -200,55 +187,46 @@ impl Ledger {
 
     async fn end_superseded(&self, execution: &str, by: &Record) -> Result<(), Error> {
         let record = self.get(execution).await?;
-        let closed = self.delete(key(&retentions(&by.application), execution), None);
+        let closed = RowWrite::delete(key(&retentions(&by.application), execution));
         let Some(record) = record.filter(|record| record.status == Status::Promoted) else {
             return self.write(vec![closed], "ending a retention").await;
         };
-        let update = self
-            .update(key(&deployment(execution), ONE))
-            .update_expression("SET supersededBy = :by")
-            .condition_expression("#status = :promoted")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":promoted", s(Status::Promoted.word()))
-            .expression_attribute_values(":by", s(&by.execution))
-            .build()
-            .expect("table, key and expression are given");
-        let mut items = vec![TransactWriteItem::builder().update(update).build(), closed];
-        items.extend(self.watches_end(&record));
+        let update = RowWrite::update(key(&deployment(execution), ONE), "SET supersededBy = :by")
+            .condition("#status = :promoted")
+            .name("#status", "status")
+            .value(":promoted", s(Status::Promoted.word()))
+            .value(":by", s(&by.execution));
+        let mut items = vec![update, closed];
+        items.extend(Self::watches_end(&record));
         self.write(items, "ending a retention").await
     }
 
-    fn watches_end<'a>(
-        &'a self,
-        record: &'a Record,
-    ) -> impl Iterator<Item = TransactWriteItem> + 'a {
+    fn watches_end(record: &Record) -> impl Iterator<Item = RowWrite> {
         let watches = record.alarms.iter();
-        watches.map(|alarm| self.delete(key(&watched(alarm), &record.execution), None))
+        watches.map(|alarm| RowWrite::delete(key(&watched(alarm), &record.execution)))
     }
 
     /// Ends a promoted release's retention: from here on nothing takes it back, and its alarms are
     /// watched no more. False when it was taken back or superseded before. Free to repeat.
     pub async fn end_retention(&self, record: &Record, now: Timestamp) -> Result<bool, Error> {
-        let update = self
-            .update(key(&deployment(&record.execution), ONE))
-            .update_expression("SET retentionEndedAt = if_not_exists(retentionEndedAt, :now)")
-            .condition_expression("#status = :promoted")
-            .expression_attribute_names("#status", "status")
-            .expression_attribute_values(":promoted", s(Status::Promoted.word()))
-            .expression_attribute_values(":now", s(&now.to_rfc3339()))
-            .build()
-            .expect("table, key and expression are given");
+        let update = RowWrite::update(
+            key(&deployment(&record.execution), ONE),
+            "SET retentionEndedAt = if_not_exists(retentionEndedAt, :now)",
+        )
+        .condition("#status = :promoted")
+        .name("#status", "status")
+        .value(":promoted", s(Status::Promoted.word()))
+        .value(":now", s(&now.to_rfc3339()));
         let mut items = vec![
-            TransactWriteItem::builder().update(update).build(),
-            self.is_promoted_last(record),
-            self.close_retention(record),
+            update,
+            Self::is_promoted_last(record),
+            Self::close_retention(record),
         ];
-        items.extend(self.watches_end(record));
-        match self.transact(items).await {
-            Ok(()) => Ok(true),
-            Err(error) if failed_first(&error, 2) => Ok(false),
-            Err(error) if cancelled(&error).is_some() => Err(contended()),
-            Err(error) => Err(classify("ending the retention", &error)),
+        items.extend(Self::watches_end(record));
+        match self.store.transact("ending the retention", items).await? {
+            Transacted::Done => Ok(true),
+            Transacted::Refused(refused) if refused.iter().any(|one| one.nth < 2) => Ok(false),
+            Transacted::Refused(_) | Transacted::Contended => Err(contended()),
         }
     }
 
@@ -258,18 +236,12 @@ impl Ledger {
         function: &FunctionName,
         execution: &str,
     ) -> Result<(), Error> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(key(&retained(function), execution)))
-            .update_expression("REMOVE blue")
-            .condition_expression("attribute_exists(pk)");
-        match write(|| update.clone().send()).await {
-            Ok(_) => Ok(()),
-            Err(error) if failed_condition(&error).is_some() => Ok(()),
-            Err(error) => Err(classify("taking blue off the record", &error)),
-        }
+        let row = RowWrite::update(key(&retained(function), execution), "REMOVE blue")
+            .condition("attribute_exists(pk)");
+        self.store
+            .write("taking blue off the record", row)
+            .await
+            .map(drop)
     }
 
     /// Says that versions of a function are about to be deleted, by this cleanup.
@@ -280,17 +252,16 @@ impl Ledger {
         versions: &[Span],
         now: Timestamp,
     ) -> Result<(), Error> {
-        let put = self
-            .put(key(&doomed(function), cleanup))
+        let put = RowWrite::put(key(&doomed(function), cleanup))
             .item("versions", json(&versions))
             .item("at", s(&now.to_rfc3339()))
             .item("expiresAt", n((now + DOOMED).timestamp()));
-        self.write(vec![write_put(put)], "dooming versions").await
+        self.write(vec![put], "dooming versions").await
     }
 
     /// Says that this cleanup deletes no more of them.
     pub async fn spare(&self, function: &FunctionName, cleanup: &str) -> Result<(), Error> {
-        let row = self.delete(key(&doomed(function), cleanup), None);
+        let row = RowWrite::delete(key(&doomed(function), cleanup));
         self.write(vec![row], "sparing versions").await
     }
 
@@ -301,7 +272,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Vec<Span>, Error> {
         let mut versions = Vec::new();
-        for row in self.query(&doomed(function)).await? {
+        for row in self.store.query(&doomed(function)).await? {
             if instant(&row, "at")?.is_some_and(|at| now - at < DOOMED) {
                 versions.extend(parsed::<Vec<Span>>(&row, "versions")?);
             }
@@ -320,9 +291,7 @@ fn promise(row: &Item) -> Result<Promise, Error> {
     };
     let keep_versions = match row.get("keepVersions") {
         None => None,
-        Some(AttributeValue::N(number)) => {
-            Some(number.parse().map_err(|_| unreadable("keepVersions"))?)
-        }
+        Some(Value::N(number)) => Some(number.parse().map_err(|_| unreadable("keepVersions"))?),
         Some(_) => return Err(unreadable("keepVersions")),
     };
     let has_blue = row.contains_key("blue");
@@ -344,8 +313,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        aws::ledger::table::{ledger, ledger_on},
         domain::{approval::OnHoldTimeout, names::locks, release::Footprint, weight::Weight},
+        fake::{Actor, Call, Client, Reply, Rules, Transaction, World, drive},
     };
 
     fn at(time: &str) -> Timestamp {
@@ -393,44 +362,41 @@ mod tests {
         }
     }
 
-    /// The first key of every row of every transaction, after the release was promoted.
-    async fn promoted(functions: usize, alarms: usize) -> Vec<Vec<String>> {
-        let (ledger, table) = ledger();
+    /// Returns the key of every row of every transaction that promotes a release.
+    fn promoted(functions: usize, alarms: usize) -> Vec<Vec<String>> {
         let kept = Retention {
             until: at("2026-11-21T11:00:00Z"),
             keep_versions: NonZeroU32::new(10),
         };
         let record = release(functions, alarms);
-        let now = at("2026-11-20T12:00:00Z");
-        ledger
-            .end(&record, Status::Promoted, now, Some(kept))
-            .await
-            .unwrap();
-        table
-            .asked()
-            .iter()
-            .map(|asked| {
-                let items = asked["TransactItems"].as_array().expect("it has items");
-                let keys = items.iter().map(|item| {
-                    let act = item.as_object().and_then(|item| item.values().next());
-                    let act = act.expect("an item is an act");
-                    let pk = act["Key"]["pk"]["S"].as_str();
-                    pk.or(act["Item"]["pk"]["S"].as_str())
-                        .expect("it has a key")
-                        .to_owned()
-                });
-                keys.collect()
-            })
-            .collect()
+        let (ended, calls) = drive(&mut in_flight(), |client| async move {
+            let now = at("2026-11-20T12:00:00Z");
+            let ledger = Ledger::on(client);
+            ledger.end(&record, Status::Promoted, now, Some(kept)).await
+        });
+        assert_eq!(ended, Ok(()));
+        let keys = |call: Call| match call {
+            Call::Transact(writes) => writes.into_iter().map(|write| write.key.pk).collect(),
+            other => panic!("{other:?} is no transaction"),
+        };
+        calls.into_iter().map(keys).collect()
+    }
+
+    /// Returns a ledger with the row of a release in flight.
+    fn in_flight() -> World {
+        let mut world = World::default();
+        let put = RowWrite::put(key(&deployment("arn:x:42"), ONE)).item("status", s("IN_FLIGHT"));
+        world.apply(&Call::Write(put), &Rules::default());
+        world
     }
 
     fn count(keys: &[String], of: &str) -> usize {
         keys.iter().filter(|key| key.starts_with(of)).count()
     }
 
-    #[tokio::test]
-    async fn a_promise_is_on_record_with_the_promotion() {
-        let asked = promoted(2, 1).await;
+    #[test]
+    fn a_promise_is_on_record_with_the_promotion() {
+        let asked = promoted(2, 1);
         assert_eq!(asked.len(), 1, "one call: {asked:?}");
         assert_eq!(count(&asked[0], "RETAINED#f"), 2);
         assert_eq!(count(&asked[0], "PROMOTED#chat"), 1);
@@ -442,9 +408,9 @@ mod tests {
 
     #[test]
     fn records_when_weights_were_moved_only_where_they_were() {
-        let (ledger, _) = ledger();
         let now = at("2026-11-20T12:00:00Z");
-        let rows = |record: &Record, status| ledger.moved_splitters(record, status, now).len();
+        let rows =
+            |record: &Record, status| Ledger::<Client>::moved_splitters(record, status, now).len();
         let mut record = release(1, 0);
         assert_eq!(rows(&record, Status::Promoted), 1);
         assert_eq!(rows(&record, Status::RolledBack), 1);
@@ -454,42 +420,52 @@ mod tests {
         assert_eq!(rows(&record, Status::RolledBack), 0);
     }
 
-    /// What comes of ending a release whose row says so.
-    async fn ended_as(status: Status, row: &str) -> Result<(), Error> {
-        let text = |text: &str| json!({ "S": text });
-        let row = json!({
-            "execution": text("arn:x:42"), "application": text("chat"), "status": text(row),
-            "beganAt": text("2026-11-20T11:00:00Z"), "locks": text("[]"), "alarms": text("[]"),
-            "onHoldTimeout": text("\"rollBack\""),
-            "why": text(r#"{"reason": "an alarm fired", "at": "2026-11-20T11:30:00Z"}"#),
-        });
-        let cancelled = json!({
-            "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
-            "CancellationReasons": [
-                {"Code": "ConditionalCheckFailed", "Item": row}, {"Code": "None"},
-            ],
-        });
-        let (ledger, _) = ledger_on([(400, cancelled)]);
+    /// Returns what comes of ending a release whose row is so.
+    fn ended_as(status: Status, row: &str) -> Result<(), Error> {
+        let row = Item::from(
+            [
+                ("execution", "arn:x:42"),
+                ("application", "chat"),
+                ("status", row),
+                ("beganAt", "2026-11-20T11:00:00Z"),
+                ("locks", "[]"),
+                ("alarms", "[]"),
+                ("onHoldTimeout", "\"rollBack\""),
+                (
+                    "why",
+                    r#"{"reason": "an alarm fired", "at": "2026-11-20T11:30:00Z"}"#,
+                ),
+            ]
+            .map(|(name, text)| (name.to_owned(), s(text))),
+        );
         let kept = Retention {
             until: at("2026-11-21T11:00:00Z"),
             keep_versions: None,
         };
-        let now = at("2026-11-20T12:00:00Z");
-        ledger.end(&release(1, 0), status, now, Some(kept)).await
+        let record = release(1, 0);
+        let mut actor = Actor::new(|client| async move {
+            let now = at("2026-11-20T12:00:00Z");
+            Ledger::on(client)
+                .end(&record, status, now, Some(kept))
+                .await
+        });
+        let refused = Transaction::Refused(vec![(0, Some(row.into()))]);
+        actor.answer(0, Reply::Transacted(refused));
+        actor.into_done().expect("it is one call")
     }
 
-    #[tokio::test]
-    async fn a_promotion_that_is_repeated_has_been_made() {
-        assert_eq!(ended_as(Status::Promoted, "PROMOTED").await, Ok(()));
-        let told = ended_as(Status::Promoted, "ROLLING_BACK").await;
+    #[test]
+    fn a_promotion_that_is_repeated_has_been_made() {
+        assert_eq!(ended_as(Status::Promoted, "PROMOTED"), Ok(()));
+        let told = ended_as(Status::Promoted, "ROLLING_BACK");
         let why = Error::DeploymentRolledBack("an alarm fired".into());
         assert_eq!(told, Err(why));
     }
 
-    #[tokio::test]
-    async fn where_one_transaction_does_not_take_both_the_promise_comes_first() {
+    #[test]
+    fn where_one_transaction_does_not_take_both_the_promise_comes_first() {
         // The largest release that can be asked for.
-        let asked = promoted(50, 40).await;
+        let asked = promoted(50, 40);
         assert_eq!(asked.len(), 2);
         assert_eq!(count(&asked[0], "RETAINED#"), 50);
         assert_eq!(asked[0].len(), 50, "and nothing else: {:?}", asked[0]);
@@ -500,13 +476,18 @@ mod tests {
 
     #[test]
     fn a_promise_is_read_as_it_is_written() {
-        let (ledger, _) = ledger();
         let kept = Retention {
             until: at("2026-11-21T11:00:00Z"),
             keep_versions: NonZeroU32::new(10),
         };
-        let rows = ledger.promises_of(&release(1, 0), kept);
-        let row = rows[0].put().expect("it is put").item();
+        let (read, _) = drive(&mut World::default(), |client| async move {
+            let ledger = Ledger::on(client);
+            let rows = Ledger::<Client>::promises_of(&release(1, 0), kept);
+            ledger.store.transact("", rows).await.unwrap();
+            let key = retained(&"f0".parse().unwrap());
+            ledger.store.query(&key).await.unwrap()
+        });
+        let row = &read[0];
         let read = promise(row).unwrap();
         let expected = Promise {
             execution: "arn:x:42".into(),

@@ -9,11 +9,9 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use tokio::time::{Instant, sleep};
 
-use super::{Aliases, Written, named};
+use super::{Aliases, named};
 use crate::{
-    aws::{capacity::provisioned, ledger::Leave},
     domain::{
         capacity::{Allocation, Provisioned},
         names::{AliasName, FunctionName, Version},
@@ -21,6 +19,8 @@ use crate::{
         routing::alias::{Alias, AliasUpdate, Routing},
     },
     error::Error,
+    ports::{AliasApi, Clock, LedgerStore},
+    protocol::ledger::Lease,
 };
 
 /// How long a promotion waits for Lambda, which takes a minute or two for most functions: under its function's
@@ -59,7 +59,7 @@ impl Told {
     }
 }
 
-impl Aliases {
+impl<P: AliasApi + Clock> Aliases<'_, P> {
     /// Whether an alias is split between both versions of a target by Lambda itself.
     pub(super) async fn is_handing_over(
         &self,
@@ -80,7 +80,7 @@ impl Aliases {
         function: &FunctionName,
         alias: &AliasName,
     ) -> Result<Option<Provisioned>, Error> {
-        provisioned(&self.client, function, alias).await
+        self.api.provisioned(function, alias).await
     }
 
     /// Says why an alias cannot be released that is split already: whose weights these are, and what to do.
@@ -111,35 +111,35 @@ impl Aliases {
     /// concurrency. After a while, and where it fails, green gets all traffic without it.
     ///
     /// # Errors
-    /// [`Error::DeploymentRolledBack`] when the leave was lost meanwhile. [`Error::ChangedOutside`] when the
+    /// [`Error::DeploymentRolledBack`] when the lease was lost meanwhile. [`Error::ChangedOutside`] when the
     /// alias is as neither we nor Lambda leave it.
-    pub(super) async fn handed_over(
+    pub(super) async fn handed_over<S: LedgerStore>(
         &self,
-        leave: Leave<'_>,
+        lease: Lease<'_, S>,
         functions: Vec<Target>,
     ) -> Result<Vec<Told>, Error> {
-        let until = Instant::now() + HANDED_OVER;
+        let until = self.api.elapsed() + HANDED_OVER;
         let each = functions.into_iter().map(|target| async move {
             match (target.provisioned, target.blue_version.clone()) {
-                (Some(_), Some(blue)) => self.received(leave, target, &blue, until).await,
+                (Some(_), Some(blue)) => self.received(lease, target, &blue, until).await,
                 (_, _) => Ok(Told::whole(target)),
             }
         });
         join_all(each).await.into_iter().collect()
     }
 
-    async fn received(
+    async fn received<S: LedgerStore>(
         &self,
-        leave: Leave<'_>,
+        lease: Lease<'_, S>,
         mut target: Target,
         blue: &Version,
-        until: Instant,
+        until: Duration,
     ) -> Result<Told, Error> {
         let (function, alias) = (target.function_name.clone(), named(&target)?.clone());
         let green = target.green_version.clone();
         let (mut share, mut pause) = (1.0, FIRST_LOOK);
         loop {
-            let seen = self.read(&function, &alias).await?;
+            let seen = self.api.alias(&function, &alias).await?;
             let kept = seen.as_ref().and_then(|it| it.kept_by(blue, &green));
             let settled = Routing::Settled(green.clone());
             let seen = match seen {
@@ -148,7 +148,7 @@ impl Aliases {
                     seen
                 }
                 seen => {
-                    leave.still().await?;
+                    lease.check().await?;
                     let seen = seen.map_or_else(|| "gone".to_owned(), |it| format!("at {it}"));
                     return Err(Error::ChangedOutside(format!(
                         "{function}:{alias} is {seen}, which neither this deployment nor Lambda did while Lambda handed \
@@ -160,7 +160,7 @@ impl Aliases {
             target.revision_id = Some(seen.revision.clone());
             let now = self.provisioned(&function, &alias).await?;
             let how = now.as_ref().map(|it| it.allocation.to_string());
-            let over = Instant::now() + pause > until;
+            let over = self.api.elapsed() + pause > until;
             match (now.map(|it| it.allocation), kept) {
                 (None | Some(Allocation::Ready), None) => return Ok(Told::whole(target)),
                 (Some(Allocation::Failed(_)), kept) => {
@@ -171,7 +171,7 @@ impl Aliases {
                 }
                 (_, _) => {}
             }
-            sleep(pause).await;
+            self.api.sleep(pause).await;
             pause = (pause * 2).min(LAST_LOOK);
         }
     }
@@ -215,8 +215,8 @@ impl Aliases {
         }
         let mut note = None;
         for pause in LOOKS {
-            sleep(pause).await;
-            let Some(seen) = self.read(&function, &alias).await? else {
+            self.api.sleep(pause).await;
+            let Some(seen) = self.api.alias(&function, &alias).await? else {
                 break;
             };
             let Some(share) = seen.kept_by(&target.green_version, to) else {
@@ -255,13 +255,8 @@ impl Aliases {
             routing: Routing::Settled(on.clone()),
             if_revision,
         };
-        match self
-            .write(&target.function_name, named(target)?, &update)
-            .await?
-        {
-            Written::Done(now) => Ok(Some(now)),
-            Written::Stale => Ok(None),
-        }
+        self.write(&target.function_name, named(target)?, &update)
+            .await
     }
 }
 

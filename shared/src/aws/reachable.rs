@@ -12,12 +12,12 @@ use aws_sdk_elasticloadbalancingv2::{
 };
 use futures::future::try_join_all;
 
-use super::{Traffic, alias::Aliases, route53::unnamed};
+use super::{
+    classify::{classify, is},
+    ledger::Ledger,
+    traffic::Traffic,
+};
 use crate::{
-    aws::{
-        classify::{classify, is},
-        ledger::Ledger,
-    },
     domain::{
         Timestamp,
         names::{
@@ -29,6 +29,7 @@ use crate::{
         traffic::{Forward, ForwardAt, FrontDoor, Layer, Records},
     },
     error::Error,
+    protocol::{route53, splitter::alias_of},
     wire::request::FunctionRequest,
 };
 
@@ -51,9 +52,12 @@ impl Traffic {
         match door {
             FrontDoor::Alias => Ok(Vec::new()),
             FrontDoor::Route53(records) => {
-                Box::pin(of_records(&self.aliases, ledger, door, records, functions)).await
+                let client = self.api().lambda();
+                Box::pin(of_records(client, ledger, door, records, functions)).await
             }
-            FrontDoor::Alb(forward) => Box::pin(of_group(self.elb(), ledger, door, forward)).await,
+            FrontDoor::Alb(forward) => {
+                Box::pin(of_group(self.api().elb(), ledger, door, forward)).await
+            }
         }
     }
 }
@@ -225,7 +229,7 @@ fn positive(number: Option<i32>) -> u32 {
 // --- Route 53 -----------------------------------------------------------------------------------
 
 async fn of_records(
-    aliases: &Aliases,
+    client: &aws_sdk_lambda::Client,
     ledger: &Ledger,
     door: &FrontDoor,
     records: &Records,
@@ -240,8 +244,8 @@ async fn of_records(
     let mut ways: Vec<_> = resolvers.collect();
     let behind = records.layer.as_ref().map(|layers| &layers.green);
     let each = functions.iter().map(|asked| async move {
-        let alias = derived::colour(super::alias_of(asked)?, &records.green).map_err(unnamed)?;
-        of_alias(aliases, &asked.function_name, &alias, behind).await
+        let alias = derived::colour(alias_of(asked)?, &records.green).map_err(route53::unnamed)?;
+        of_alias(client, &asked.function_name, &alias, behind).await
     });
     ways.extend(try_join_all(each).await?.into_iter().flatten());
     Ok(ways)
@@ -249,12 +253,11 @@ async fn of_records(
 
 /// Reads who calls an idle alias past its record.
 async fn of_alias(
-    aliases: &Aliases,
+    client: &aws_sdk_lambda::Client,
     function: &FunctionName,
     alias: &AliasName,
     behind: Option<&Layer>,
 ) -> Result<Vec<Way>, Error> {
-    let client = aliases.client();
     let named = format!("{function}:{alias}");
     let (urls, sources, policy) = futures::try_join!(
         async {

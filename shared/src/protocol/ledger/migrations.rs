@@ -3,20 +3,16 @@
 
 use super::{
     KEEP_SECONDS, Ledger,
-    rows::{Item, json, key, n, optional, s, text},
-    write::write,
+    attributes::{json, key, n, optional, s, text},
 };
 use crate::{
-    aws::classify::{classify, is},
     domain::{
         Timestamp,
         migration::{Direction, Ran},
         names::derived::keys,
     },
     error::Error,
-};
-use aws_sdk_dynamodb::{
-    operation::put_item::PutItemError, types::ReturnValuesOnConditionCheckFailure,
+    ports::{Applied, Item, Key, LedgerStore, RowWrite},
 };
 
 /// Whose it is to run a migration.
@@ -30,7 +26,7 @@ pub enum Claim {
     Underway,
 }
 
-impl Ledger {
+impl<S: LedgerStore> Ledger<S> {
     /// Says that `attempt` is about to run a migration, unless one has said so before. Free to repeat
     /// by the same attempt.
     pub async fn claim_migration(
@@ -40,28 +36,20 @@ impl Ledger {
         attempt: &str,
         now: Timestamp,
     ) -> Result<Claim, Error> {
-        let put = self
-            .client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(row(execution, direction)))
+        let put = RowWrite::put(row(execution, direction))
             .item("attempt", s(attempt))
             .item("startedAt", s(&now.to_rfc3339()))
             .item("expiresAt", n(now.timestamp() + KEEP_SECONDS))
-            .condition_expression("attribute_not_exists(pk)")
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-        let Err(error) = write(|| put.clone().send()).await else {
-            return Ok(Claim::Ours);
-        };
-        match error.as_service_error() {
-            Some(PutItemError::ConditionalCheckFailedException(failed)) => {
-                let before = failed.item().cloned().unwrap_or_default();
+            .condition("attribute_not_exists(pk)");
+        match self.store.write("claiming the migration", put).await? {
+            Applied::Done(_) => Ok(Claim::Ours),
+            Applied::Refused(before) => {
+                let before = before.unwrap_or_default();
                 if text(&before, "attempt").as_deref() == Some(attempt) {
                     return Ok(Claim::Ours);
                 }
                 claimed(&before)
             }
-            _ => Err(classify("claiming the migration", &error)),
         }
     }
 
@@ -71,7 +59,7 @@ impl Ledger {
         execution: &str,
         direction: Direction,
     ) -> Result<Option<Claim>, Error> {
-        let row = self.row(row(execution, direction)).await?;
+        let row = self.store.row(&row(execution, direction)).await?;
         row.as_ref().map(claimed).transpose()
     }
 
@@ -82,19 +70,16 @@ impl Ledger {
         attempt: &str,
         ran: &Ran,
     ) -> Result<(), Error> {
-        let update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(row(execution, ran.direction)))
-            .update_expression("SET ran = :ran")
-            .condition_expression("attempt = :attempt")
-            .expression_attribute_values(":attempt", s(attempt))
-            .expression_attribute_values(":ran", json(ran));
-        write(|| update.clone().send())
-            .await
-            .map_err(|error| classify("recording the migration", &error))?;
-        Ok(())
+        let update = RowWrite::update(row(execution, ran.direction), "SET ran = :ran")
+            .condition("attempt = :attempt")
+            .value(":attempt", s(attempt))
+            .value(":ran", json(ran));
+        match self.store.write("recording the migration", update).await? {
+            Applied::Done(_) => Ok(()),
+            Applied::Refused(_) => Err(Error::Refused(
+                "recording the migration: another attempt has claimed it".into(),
+            )),
+        }
     }
 
     /// Takes back that `attempt` runs it: Lambda did not take the invocation. Nothing when it did not
@@ -105,18 +90,11 @@ impl Ledger {
         direction: Direction,
         attempt: &str,
     ) -> Result<(), Error> {
-        let delete = self
-            .client
-            .delete_item()
-            .table_name(&self.table)
-            .set_key(Some(row(execution, direction)))
-            .condition_expression("attempt = :attempt AND attribute_not_exists(ran)")
-            .expression_attribute_values(":attempt", s(attempt));
-        match write(|| delete.clone().send()).await {
-            Ok(_) => Ok(()),
-            Err(error) if is(&error, "ConditionalCheckFailedException") => Ok(()),
-            Err(error) => Err(classify("giving the migration back", &error)),
-        }
+        let delete = RowWrite::delete(row(execution, direction))
+            .condition("attempt = :attempt AND attribute_not_exists(ran)")
+            .value(":attempt", s(attempt));
+        let what = "giving the migration back";
+        self.store.write(what, delete).await.map(drop)
     }
 }
 
@@ -125,6 +103,6 @@ fn claimed(item: &Item) -> Result<Claim, Error> {
     Ok(ran.map_or(Claim::Underway, |ran| Claim::Ran(Box::new(ran))))
 }
 
-fn row(execution: &str, direction: Direction) -> Item {
+fn row(execution: &str, direction: Direction) -> Key {
     key(&keys::migration(execution), direction.into())
 }

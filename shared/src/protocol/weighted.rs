@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 
 use futures::future::{join_all, try_join_all};
 
-use super::{AtOnce, Late, Moved, PutBack, Router, Serves, TURNS};
+use super::{
+    ledger::Lease,
+    splitter::{Splitter, TURNS},
+};
 use crate::{
-    aws::ledger::Leave,
     domain::{
+        moved::{AtOnce, Late, Moved, PutBack, Serves},
         names::{FunctionName, Version},
         release::{Footprint, InForce, Target},
         routing::weighted::{Scale, Shares, all_of, reconcile},
@@ -17,6 +20,7 @@ use crate::{
         weight::Weight,
     },
     error::Error,
+    ports::LedgerStore,
 };
 
 /// Two weights in one or several places, each written in one call, and the two sides behind them.
@@ -77,9 +81,9 @@ pub(super) trait Weighted {
 }
 
 /// Brings green to `want` percent, and proves it by reading.
-async fn forth<W: Weighted>(
+async fn forth<W: Weighted, S: LedgerStore>(
     door: &W,
-    leave: Leave<'_>,
+    lease: Lease<'_, S>,
     of: &Footprint,
     want: Weight,
     ours: &[Weight],
@@ -120,7 +124,7 @@ async fn forth<W: Weighted>(
             });
         }
         // Asked after the weights were read: whoever puts traffic back records that first.
-        if let Err(lost) = leave.still().await {
+        if let Err(lost) = lease.check().await {
             if written.is_some() {
                 back(door, of, false).await?;
             }
@@ -296,8 +300,12 @@ fn busy<W: Weighted>(door: &W) -> Error {
     Error::Transient(format!("{} changes faster than it can be read", places.join(", ")).into())
 }
 
-impl<W: Weighted> Router for W {
-    async fn stage(&self, leave: Leave<'_>, of: &Footprint) -> Result<(), Error> {
+impl<W: Weighted> Splitter for W {
+    async fn stage<S: LedgerStore>(
+        &self,
+        lease: Lease<'_, S>,
+        of: &Footprint,
+    ) -> Result<(), Error> {
         if of.functions.is_empty() {
             return Ok(());
         }
@@ -328,7 +336,7 @@ impl<W: Weighted> Router for W {
             // Asked before the first write, and after the last: whoever ends the release may have put
             // the idle side back before green was registered.
             if !is_staged || is_written {
-                let still = leave.still().await;
+                let still = lease.check().await;
                 if still.is_err() && is_written {
                     self.unstage(of, false).await?;
                 }
@@ -427,24 +435,24 @@ impl<W: Weighted> Router for W {
         Err(busy(self))
     }
 
-    async fn shift(
+    async fn shift<S: LedgerStore>(
         &self,
-        leave: Leave<'_>,
+        lease: Lease<'_, S>,
         of: &Footprint,
         from: Weight,
         to: Weight,
     ) -> Result<Moved, Error> {
-        forth(self, leave, of, to, &[from]).await
+        forth(self, lease, of, to, &[from]).await
     }
 
     /// Green has all of it after the last step: what is left to do is to see that it is so.
-    async fn promote(
+    async fn promote<S: LedgerStore>(
         &self,
-        leave: Leave<'_>,
+        lease: Lease<'_, S>,
         of: &Footprint,
         from: Weight,
     ) -> Result<Moved, Error> {
-        forth(self, leave, of, Weight::FULL, &[from]).await
+        forth(self, lease, of, Weight::FULL, &[from]).await
     }
 
     async fn restore(&self, of: &Footprint, _late: Late, served: bool) -> Result<PutBack, Error> {

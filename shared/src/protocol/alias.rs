@@ -2,16 +2,8 @@
 
 mod hand_over;
 
-use std::{
-    collections::HashMap,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use aws_sdk_lambda::{
-    Client,
-    operation::{get_alias::GetAliasOutput, update_alias::UpdateAliasOutput},
-    types::AliasRoutingConfiguration,
-};
 use futures::{
     StreamExt,
     future::{join_all, try_join_all},
@@ -19,23 +11,21 @@ use futures::{
 };
 
 use self::hand_over::Told;
-use super::{AtOnce, Late, Moved, Observed, PutBack, Router, Serves, Serving, TURNS, alias_of};
+use super::{
+    ledger::Lease,
+    splitter::{Splitter, TURNS, alias_of},
+};
 use crate::{
-    aws::{
-        classify::{classify, is},
-        functions::{failed, version},
-        lazy::{Lazy, lazy},
-        ledger::Leave,
-        pace,
-    },
     domain::{
+        moved::{AtOnce, Late, Moved, Observed, PutBack, Serves, Serving},
         names::{AliasName, FunctionName, Version},
-        release::{Footprint, InForce, Target},
+        release::{Footprint, Target},
         routing::alias::{Alias, AliasUpdate, Primary, Revision, Routing, reconcile},
         traffic::FrontDoor,
         weight::Weight,
     },
     error::Error,
+    ports::{AliasApi, AliasWrite, Clock, LedgerStore, Written},
     wire::request::FunctionRequest,
 };
 
@@ -43,41 +33,42 @@ use crate::{
 /// they still may: about once a second, at the pace of a release.
 const AT_ONCE: usize = 10;
 
-/// What became of a write.
-enum Written {
-    Done(Alias),
-    /// The revision is not the alias's any more: somebody wrote, and it may have been us.
-    Stale,
-}
-
 /// Which way an alias is brought.
 #[derive(Clone, Copy)]
-enum Way<'a> {
-    /// To green, for as long as there is leave to.
-    Forth(Leave<'a>),
+enum Direction {
+    /// To green, for as long as the lease holds.
+    Shift,
     /// To blue.
-    Back(Late),
+    Restore(Late),
 }
 
-impl Way<'_> {
+impl Direction {
     /// Whether an alias that is as wanted is left as it is.
     fn ends_here(self) -> bool {
         match self {
-            Self::Forth(_) | Self::Back(Late::Impossible) => true,
-            Self::Back(Late::Possible) => false,
+            Self::Shift | Self::Restore(Late::Impossible) => true,
+            Self::Restore(Late::Possible) => false,
         }
     }
 }
 
-/// Lambda's aliases.
-#[derive(Clone, Debug)]
-pub(super) struct Aliases {
-    client: Lazy<Client>,
+/// The aliases of a release.
+#[derive(Debug)]
+pub(super) struct Aliases<'a, P> {
+    api: &'a P,
 }
 
-impl Router for Aliases {
+impl<P> Clone for Aliases<'_, P> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P> Copy for Aliases<'_, P> {}
+
+impl<P: AliasApi + Clock> Splitter for Aliases<'_, P> {
     /// Nothing reaches green but by the alias's own weight.
-    async fn stage(&self, _: Leave<'_>, _: &Footprint) -> Result<(), Error> {
+    async fn stage<S: LedgerStore>(&self, _: Lease<'_, S>, _: &Footprint) -> Result<(), Error> {
         Ok(())
     }
 
@@ -89,14 +80,14 @@ impl Router for Aliases {
         Ok(Vec::new())
     }
 
-    async fn shift(
+    async fn shift<S: LedgerStore>(
         &self,
-        leave: Leave<'_>,
+        lease: Lease<'_, S>,
         of: &Footprint,
         from: Weight,
         to: Weight,
     ) -> Result<Moved, Error> {
-        self.move_all(leave, of, |target| {
+        self.move_all(lease, of, |target| {
             (target.routing(from), target.routing(to))
         })
         .await
@@ -104,18 +95,18 @@ impl Router for Aliases {
 
     /// Makes green the alias's own version and drops the split, in one write, and waits for what Lambda does
     /// to an alias with provisioned concurrency then.
-    async fn promote(
+    async fn promote<S: LedgerStore>(
         &self,
-        leave: Leave<'_>,
+        lease: Lease<'_, S>,
         of: &Footprint,
         from: Weight,
     ) -> Result<Moved, Error> {
         let green = |target: &Target| Routing::Settled(target.green_version.clone());
-        let moved = self.move_all(leave, of, |target| {
+        let moved = self.move_all(lease, of, |target| {
             (target.routing(from), Some(green(target)))
         });
         let mut moved = moved.await?;
-        let handed_over = self.handed_over(leave, moved.functions).await?;
+        let handed_over = self.handed_over(lease, moved.functions).await?;
         moved.functions = Vec::new();
         for Told {
             target,
@@ -143,8 +134,9 @@ impl Router for Aliases {
                 ..target.clone()
             };
             let blue = target.routing(Weight::ZERO);
-            let way = Way::Back(late);
-            self.bring(&unread, blue, &target.ours(&of.plan), way).await
+            let way = Direction::Restore(late);
+            let ours = target.ours(&of.plan);
+            self.bring(&unread, blue, &ours, way, async || Ok(())).await
         });
         let done: Vec<Result<Told, Error>> = join_all(each).await;
         let mut back = PutBack::of(&of.functions);
@@ -182,7 +174,7 @@ impl Router for Aliases {
     async fn serves(&self, of: &Footprint) -> Serves {
         let each = of.functions.iter().map(|target| async move {
             let (function, alias) = (&target.function_name, named(target).ok()?);
-            let seen = self.read(function, alias).await.ok()??;
+            let seen = self.api.alias(function, alias).await.ok()??;
             let version = seen.primary.version().filter(|_| !seen.is_split());
             version.map(|version| (function.clone(), version.clone()))
         });
@@ -193,17 +185,10 @@ impl Router for Aliases {
     }
 }
 
-impl Aliases {
-    /// A client on `config`.
-    pub(super) fn new(config: &aws_config::SdkConfig) -> Self {
-        Self {
-            client: lazy(config, pace::lambda),
-        }
-    }
-
-    /// Lambda, for a kind that needs more of it.
-    pub(super) fn client(&self) -> &Client {
-        &self.client
+impl<'a, P: AliasApi + Clock> Aliases<'a, P> {
+    /// Returns the aliases on `api`.
+    pub(super) const fn new(api: &'a P) -> Self {
+        Self { api }
     }
 
     /// Each function's alias, which must not be split.
@@ -229,7 +214,7 @@ impl Aliases {
         function: &FunctionName,
         alias: &AliasName,
     ) -> Result<Serving, Error> {
-        let seen = self.read(function, alias).await?;
+        let seen = self.api.alias(function, alias).await?;
         if let Some(seen) = &seen
             && seen.is_split()
         {
@@ -261,13 +246,28 @@ impl Aliases {
         seen: Option<&Revision>,
         to: Option<&str>,
     ) -> Result<(), Error> {
+        let primary = |to: &str| {
+            to.parse::<Primary>().map_err(|_| {
+                Error::Refused(format!("{function}:{alias} cannot be put on {to:?}").into())
+            })
+        };
         match (seen, to) {
             (None, None) => Ok(()),
-            (Some(_), None) => self.delete(function, alias).await,
-            (None, Some(to)) => self.create(function, alias, to).await.map(drop),
+            (Some(_), None) => self.api.delete_alias(function, alias).await,
+            (None, Some(to)) => {
+                let to = primary(to)?;
+                self.api.create_alias(function, alias, &to).await.map(drop)
+            }
             (Some(revision), Some(to)) => {
-                let sent = self.update(function, alias, to, HashMap::new(), revision);
-                sent.await.map(drop)
+                let update = AliasWrite {
+                    primary: primary(to)?,
+                    additional: None,
+                    if_revision: revision.clone(),
+                };
+                match self.api.update_alias(function, alias, &update).await? {
+                    Written::Done(_) | Written::Stale => Ok(()),
+                    Written::Conflict(error) => Err(error),
+                }
             }
         }
     }
@@ -276,9 +276,9 @@ impl Aliases {
     ///
     /// What is on its way is waited for, also when another has failed: a write is not called off by
     /// looking away from it, and would come after a rollback.
-    async fn move_all(
+    async fn move_all<S: LedgerStore>(
         &self,
-        leave: Leave<'_>,
+        lease: Lease<'_, S>,
         of: &Footprint,
         way: impl Fn(&Target) -> (Option<Routing>, Option<Routing>),
     ) -> Result<Moved, Error> {
@@ -291,10 +291,11 @@ impl Aliases {
             let before: Vec<_> = before.into_iter().collect();
             let done = async {
                 if nth > 0 && nth.is_multiple_of(AT_ONCE) {
-                    leave.still().await?;
+                    lease.check().await?;
                 }
-                let brought = self.bring(target, want, &before, Way::Forth(leave)).await;
-                brought.map(|now| now.target)
+                let check = async || lease.check().await;
+                let brought = self.bring(target, want, &before, Direction::Shift, check);
+                brought.await.map(|now| now.target)
             };
             let done = done.await;
             stopped.fetch_or(done.is_err(), Ordering::Relaxed);
@@ -313,15 +314,10 @@ impl Aliases {
         // What asking again does not help comes first.
         failed.sort_by_key(|error| matches!(error, Error::Transient(_)));
         let Some(error) = failed.into_iter().next() else {
-            return Ok(Moved {
-                functions,
-                in_force: InForce::AtOnce,
-                serves: Serves::default(),
-                notes: Vec::new(),
-            });
+            return Ok(Moved::at_once(functions));
         };
         // Whoever puts traffic back may have looked at some of these before we wrote them.
-        match leave.still().await {
+        match lease.check().await {
             Err(lost @ Error::DeploymentRolledBack(_)) => {
                 let written = Footprint {
                     functions,
@@ -341,9 +337,9 @@ impl Aliases {
         let (function, alias) = (&target.function_name, named(target)?);
         let Some(want) = target.routing(Weight::ZERO) else {
             // `DeleteAlias` takes no revision.
-            return match self.read(function, alias).await? {
+            return match self.api.alias(function, alias).await? {
                 Some(seen) if seen.revision == if_revision => {
-                    self.delete(function, alias).await.map(|()| true)
+                    self.api.delete_alias(function, alias).await.map(|()| true)
                 }
                 seen => Ok(seen.is_none()),
             };
@@ -353,8 +349,8 @@ impl Aliases {
             if_revision,
         };
         match self.write(function, alias, &update).await? {
-            Written::Done(now) => Ok(now.routes(&want)),
-            Written::Stale => Ok(false),
+            Some(now) => Ok(now.routes(&want)),
+            None => Ok(false),
         }
     }
 
@@ -366,7 +362,7 @@ impl Aliases {
         version: &Version,
     ) -> Result<Alias, Error> {
         let want = Routing::Settled(version.clone());
-        match self.read(function, alias).await? {
+        match self.api.alias(function, alias).await? {
             Some(seen) if seen.routes(&want) => Ok(seen),
             Some(seen) if seen.primary == Primary::Latest => {
                 let update = AliasUpdate {
@@ -374,8 +370,8 @@ impl Aliases {
                     if_revision: seen.revision,
                 };
                 match self.write(function, alias, &update).await? {
-                    Written::Done(alias) => Ok(alias),
-                    Written::Stale => Err(busy(function, alias)),
+                    Some(alias) => Ok(alias),
+                    None => Err(busy(function, alias)),
                 }
             }
             Some(_) | None => Err(Error::ChangedOutside(
@@ -386,7 +382,7 @@ impl Aliases {
 
     /// Brings the alias to where it is wanted, and proves it: `UpdateAlias` answers with the alias as
     /// it now is. The first write is decided on what we last wrote or read; when that is stale, the
-    /// alias is read and decided on anew, if there still is leave to.
+    /// alias is read and decided on anew, if the lease still holds.
     ///
     /// Weights that Lambda itself has set while it hands the alias over are ours: they follow from our move.
     async fn bring(
@@ -394,7 +390,8 @@ impl Aliases {
         target: &Target,
         want: Option<Routing>,
         ours: &[Routing],
-        way: Way<'_>,
+        way: Direction,
+        check: impl AsyncFn() -> Result<(), Error>,
     ) -> Result<Told, Error> {
         let Some(want) = want else {
             return self.unmake(target, ours).await.map(Told::whole);
@@ -409,46 +406,51 @@ impl Aliases {
         for _ in 0..TURNS {
             if let Some(update) = &decided {
                 match self.write(function, alias, update).await {
-                    Ok(Written::Done(now)) if update.routing == want => {
+                    Ok(Some(now)) if update.routing == want => {
                         let done = proven(target, now, &want)?;
                         return match (way, &want, last) {
-                            (Way::Back(_), Routing::Settled(to), Some(last)) if !last.is_on(to) => {
+                            (Direction::Restore(_), Routing::Settled(to), Some(last))
+                                if !last.is_on(to) =>
+                            {
                                 self.taken_off(done, to).await
                             }
                             (_, _, _) => Ok(Told::whole(done)),
                         };
                     }
-                    Ok(Written::Done(now)) => {
+                    Ok(Some(now)) => {
                         decided = Some(decide(now.revision));
                         continue;
                     }
-                    Ok(Written::Stale) => {}
+                    Ok(None) => {}
                     Err(refused @ Error::Refused(_)) => {
-                        let seen = last.as_ref().filter(|seen| target.is_between(seen));
-                        // Lambda does not move an alias that it holds weights on: they are taken off first.
-                        match seen.map(|seen| (&seen.primary, &seen.revision)) {
-                            Some((Primary::Version(on), revision))
+                        // On the way back Lambda may refuse to move an alias that it holds weights on: they are
+                        // taken off first. On the way forth the weights are ours, and stay.
+                        let off = match (way, &want, &last) {
+                            (Direction::Restore(_), Routing::Settled(to), Some(seen))
                                 if update.routing == want
-                                    && want != Routing::Settled(on.clone()) =>
+                                    && target.is_between(seen)
+                                    && !seen.is_on(to) =>
                             {
-                                decided = Some(AliasUpdate {
+                                seen.primary.version().map(|on| AliasUpdate {
                                     routing: Routing::Settled(on.clone()),
-                                    if_revision: revision.clone(),
-                                });
-                                continue;
+                                    if_revision: seen.revision.clone(),
+                                })
                             }
-                            Some(_) | None => return Err(refused),
-                        }
+                            (_, _, _) => None,
+                        };
+                        let Some(off) = off else {
+                            return Err(refused);
+                        };
+                        decided = Some(off);
+                        continue;
                     }
                     Err(error) => return Err(error),
                 }
             }
-            let seen = self.read(function, alias).await?;
+            let seen = self.api.alias(function, alias).await?;
             // Perhaps a rollback, which leaves the alias as it was before the first shift. Asked after
             // the alias was read: whoever puts traffic back says so first, and then writes.
-            if let Way::Forth(leave) = way {
-                leave.still().await?;
-            }
+            check().await?;
             let Some(seen) = seen else {
                 // Only where there was none before the shift, it is made.
                 if !ours.is_empty() {
@@ -456,8 +458,8 @@ impl Aliases {
                         format!("{function}:{alias} is gone").into(),
                     ));
                 }
-                let green = target.green_version.as_ref();
-                match self.create(function, alias, green).await? {
+                let green = Primary::Version(target.green_version.clone());
+                match self.api.create_alias(function, alias, &green).await? {
                     Some(now) => return proven(target, now, &want).map(Told::whole),
                     None => continue,
                 }
@@ -466,7 +468,7 @@ impl Aliases {
                 Ok(decided) => decided,
                 Err(conflict) => match &want {
                     Routing::Settled(to) if self.is_handing_over(target, &seen).await? => {
-                        if let (Way::Forth(_), true) = (way, seen.is_on(to)) {
+                        if let (Direction::Shift, true) = (way, seen.is_on(to)) {
                             return proven(target, seen, &want).map(Told::whole);
                         }
                         Some(decide(seen.revision.clone()))
@@ -503,7 +505,7 @@ impl Aliases {
             revision_id: None,
             ..target.clone()
         };
-        let Some(seen) = self.read(function, alias).await? else {
+        let Some(seen) = self.api.alias(function, alias).await? else {
             return Ok(gone);
         };
         if !ours.iter().any(|state| seen.routes(state)) {
@@ -512,142 +514,45 @@ impl Aliases {
                     .into(),
             ));
         }
-        self.delete(function, alias).await.map(|()| gone)
+        self.api.delete_alias(function, alias).await.map(|()| gone)
     }
 
-    async fn delete(&self, function: &FunctionName, alias: &AliasName) -> Result<(), Error> {
-        self.client
-            .delete_alias()
-            .function_name(function.as_ref())
-            .name(alias.as_ref())
-            .send()
-            .await
-            .map(drop)
-            .map_err(|error| classify(&format!("DeleteAlias of {function}:{alias}"), &error))
-    }
-
+    /// Writes an alias, where it is still at the revision that was decided on; `None` where it is not.
+    ///
+    /// # Errors
+    /// [`Error::ValidationFailed`] where green is in a state that it does not leave.
     async fn write(
         &self,
         function: &FunctionName,
         alias: &AliasName,
         update: &AliasUpdate,
-    ) -> Result<Written, Error> {
-        let (primary, weights) = match &update.routing {
-            Routing::Settled(version) => (version, HashMap::new()),
+    ) -> Result<Option<Alias>, Error> {
+        let (primary, additional) = match &update.routing {
+            Routing::Settled(version) => (version, None),
             Routing::Split {
                 blue,
                 green,
                 weight,
-            } => (
-                blue,
-                HashMap::from([(green.to_string(), weight.fraction())]),
-            ),
+            } => (blue, Some((green.clone(), *weight))),
         };
-        let primary = primary.as_ref();
-        let sent = self.update(function, alias, primary, weights, &update.if_revision);
-        sent.await
-    }
-
-    /// Both are always sent: whether an omitted one is kept is not documented.
-    async fn update(
-        &self,
-        function: &FunctionName,
-        alias: &AliasName,
-        primary: &str,
-        weights: HashMap<String, f64>,
-        if_revision: &Revision,
-    ) -> Result<Written, Error> {
-        let green = weights.keys().next().cloned();
-        let sent = self
-            .client
-            .update_alias()
-            .function_name(function.as_ref())
-            .name(alias.as_ref())
-            .function_version(primary)
-            .routing_config(
-                AliasRoutingConfiguration::builder()
-                    .set_additional_version_weights(Some(weights))
-                    .build(),
-            )
-            .revision_id(&if_revision.0)
-            .send()
-            .await;
-        match sent {
-            Ok(now) => Ok(Written::Done(now.try_into()?)),
-            Err(error) if is(&error, "PreconditionFailedException") => Ok(Written::Stale),
-            Err(error) => {
+        let write = AliasWrite {
+            primary: Primary::Version(primary.clone()),
+            additional,
+            if_revision: update.if_revision.clone(),
+        };
+        match self.api.update_alias(function, alias, &write).await? {
+            Written::Done(now) => Ok(Some(now)),
+            Written::Stale => Ok(None),
+            Written::Conflict(error) => {
                 // Also the answer where the version has failed, and that does not pass.
-                if is(&error, "ResourceConflictException")
-                    && let Some(green) = green
+                if let Some((green, _)) = &write.additional
+                    && let Err(failed @ Error::ValidationFailed(_)) =
+                        self.api.check_version(function, green).await
                 {
-                    self.has_not_failed(function, &green).await?;
+                    return Err(failed);
                 }
-                Err(classify(
-                    &format!("UpdateAlias of {function}:{alias}"),
-                    &error,
-                ))
+                Err(error)
             }
-        }
-    }
-
-    /// Looks whether a version is in a state that it does not leave.
-    ///
-    /// # Errors
-    /// [`Error::ValidationFailed`] when it is.
-    async fn has_not_failed(&self, function: &FunctionName, version: &str) -> Result<(), Error> {
-        let got = self.client.get_function().function_name(function.as_ref());
-        let got = got.qualifier(version).send().await;
-        let now = got.ok().and_then(|got| got.configuration);
-        now.and_then(|now| failed(function, version, &now))
-            .map_or(Ok(()), Err)
-    }
-
-    async fn create(
-        &self,
-        function: &FunctionName,
-        alias: &AliasName,
-        version: &str,
-    ) -> Result<Option<Alias>, Error> {
-        let created = self
-            .client
-            .create_alias()
-            .function_name(function.as_ref())
-            .name(alias.as_ref())
-            .function_version(version)
-            .send()
-            .await;
-        match created {
-            Ok(now) => Ok(Some(Alias {
-                primary: primary(now.function_version())?,
-                additional: None,
-                revision: revision(now.revision_id())?,
-            })),
-            // Perhaps our own, whose answer was lost: it is read again.
-            Err(error) if is(&error, "ResourceConflictException") => Ok(None),
-            Err(error) => Err(classify(
-                &format!("CreateAlias of {function}:{alias}"),
-                &error,
-            )),
-        }
-    }
-
-    /// The alias as it is; none where there is none.
-    pub(super) async fn read(
-        &self,
-        function: &FunctionName,
-        alias: &AliasName,
-    ) -> Result<Option<Alias>, Error> {
-        let got = self
-            .client
-            .get_alias()
-            .function_name(function.as_ref())
-            .name(alias.as_ref())
-            .send()
-            .await;
-        match got {
-            Ok(now) => Ok(Some(now.try_into()?)),
-            Err(error) if is(&error, "ResourceNotFoundException") => Ok(None),
-            Err(error) => Err(classify(&format!("GetAlias of {function}:{alias}"), &error)),
         }
     }
 }
@@ -696,61 +601,4 @@ fn named(target: &Target) -> Result<&AliasName, Error> {
     target.alias.as_ref().ok_or_else(|| {
         Error::Refused(format!("{} has no alias to move", target.function_name).into())
     })
-}
-
-fn primary(text: Option<&str>) -> Result<Primary, Error> {
-    let text = text.unwrap_or_default();
-    text.parse()
-        .map_err(|_| Error::Transient(format!("Lambda answered with version {text:?}").into()))
-}
-
-fn revision(text: Option<&str>) -> Result<Revision, Error> {
-    let text = text.ok_or_else(|| Error::Transient("Lambda answered without a revision".into()))?;
-    Ok(Revision(text.to_owned()))
-}
-
-fn described(
-    function_version: Option<&str>,
-    routing: Option<&AliasRoutingConfiguration>,
-    revision_id: Option<&str>,
-) -> Result<Alias, Error> {
-    let weights = routing.and_then(AliasRoutingConfiguration::additional_version_weights);
-    // Lambda keeps one at the most; should it ever tell of more, one with a share counts first.
-    let largest = |weights: &'_ HashMap<String, f64>| {
-        let all = weights.iter().map(|(name, share)| (name.clone(), *share));
-        all.max_by(|(_, one), (_, other)| one.total_cmp(other))
-    };
-    let additional = match weights.and_then(largest) {
-        Some((name, share)) => Some((version(Some(&name))?, share)),
-        None => None,
-    };
-    Ok(Alias {
-        primary: primary(function_version)?,
-        additional,
-        revision: revision(revision_id)?,
-    })
-}
-
-impl TryFrom<GetAliasOutput> for Alias {
-    type Error = Error;
-
-    fn try_from(now: GetAliasOutput) -> Result<Self, Error> {
-        described(
-            now.function_version(),
-            now.routing_config(),
-            now.revision_id(),
-        )
-    }
-}
-
-impl TryFrom<UpdateAliasOutput> for Alias {
-    type Error = Error;
-
-    fn try_from(now: UpdateAliasOutput) -> Result<Self, Error> {
-        described(
-            now.function_version(),
-            now.routing_config(),
-            now.revision_id(),
-        )
-    }
 }

@@ -6,31 +6,33 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::types::TransactWriteItem;
 use chrono::TimeDelta;
 use futures::future::try_join_all;
 
 use super::{
     Ledger,
-    record::{Record, Status},
-    rows::{ONE, instant, key, n, s, write_put},
+    attributes::{ONE, instant, key, n, s},
 };
 use crate::{
-    domain::{Timestamp, names::derived::keys::splitter},
+    domain::{
+        Timestamp,
+        names::derived::keys::splitter,
+        record::{Record, Status},
+    },
     error::Error,
+    ports::{LedgerStore, RowWrite},
 };
 
 /// How long a row is kept: longer than a load balancer keeps a client with its target group (7 days).
 const KEPT: TimeDelta = TimeDelta::days(8);
 
-impl Ledger {
+impl<S: LedgerStore> Ledger<S> {
     /// The rows that the end of a deployment puts on record: none where no weight was moved.
     pub(super) fn moved_splitters(
-        &self,
         record: &Record,
         status: Status,
         now: Timestamp,
-    ) -> Vec<TransactWriteItem> {
+    ) -> Vec<RowWrite> {
         match status {
             Status::Promoted | Status::RolledBack => {}
             Status::Preparing
@@ -44,12 +46,10 @@ impl Ledger {
         let locks = footprint.flat_map(|print| print.traffic.locks());
         locks
             .map(|lock| {
-                let put = self
-                    .put(key(&splitter(&lock), ONE))
+                RowWrite::put(key(&splitter(&lock), ONE))
                     .item("execution", s(&record.execution))
                     .item("movedAt", s(&now.to_rfc3339()))
-                    .item("expiresAt", n((now + KEPT).timestamp()));
-                write_put(put)
+                    .item("expiresAt", n((now + KEPT).timestamp()))
             })
             .collect()
     }
@@ -61,7 +61,7 @@ impl Ledger {
         locks: Vec<String>,
     ) -> Result<BTreeMap<String, Timestamp>, Error> {
         let read = locks.into_iter().map(|lock| async move {
-            let row = self.row(key(&splitter(&lock), ONE)).await?;
+            let row = self.store.row(&key(&splitter(&lock), ONE)).await?;
             let moved_at = row.map(|row| instant(&row, "movedAt")).transpose()?;
             Ok::<_, Error>(moved_at.flatten().map(|at| (lock, at)))
         });

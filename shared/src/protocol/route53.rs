@@ -3,61 +3,36 @@
 //! Route 53 gives no revisions, and an `UPSERT` replaces the whole record: it is read right before, and
 //! all but the weight is sent back as it was (<https://docs.aws.amazon.com/Route53/latest/APIReference/API_ChangeResourceRecordSets.html>).
 
-use aws_config::{Region, SdkConfig, retry::RetryConfig};
-use aws_sdk_route53::{
-    Client,
-    types::{Change, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecordSet, RrType},
-};
 use futures::future::try_join_all;
 
-use super::{Observed, Serving, alias::Aliases, alias_of, weighted::Weighted};
+use super::{alias::Aliases, splitter::alias_of, weighted::Weighted};
 use crate::{
-    aws::classify::classify,
     domain::{
-        names::{
-            AliasName, FunctionName, NameError, Version, derived,
-            resources::{RecordName, RecordType, SetIdentifier},
-        },
+        moved::{Observed, Serving},
+        names::{AliasName, FunctionName, NameError, Version, derived, resources::SetIdentifier},
         release::{InForce, Target},
         routing::weighted::{Scale, Shares},
         side::{Content, Side},
         traffic::{Colour, FrontDoor, Layers, Records},
     },
     error::Error,
+    ports::{AliasApi, Clock, Record, RecordApi},
     wire::request::{FunctionRequest, Route53},
 };
 
 /// What resolvers hold an alias target's answer for, seconds: a load balancer's (<https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/resource-record-sets-choosing-alias-non-alias.html>).
 const ALIAS_TTL_SECONDS: u32 = 60;
 
-/// All weighted records of one name and type fit into one page: there are 100 at the most.
-const PAGE: i32 = 100;
-
-/// A client of the global service. An account has five requests a second for everything, so it is
-/// asked more patiently than others.
-pub(super) fn client(config: &SdkConfig) -> Client {
-    let config = aws_sdk_route53::config::Builder::from(config)
-        .region(Region::from_static("us-east-1"))
-        .retry_config(RetryConfig::standard().with_max_attempts(6))
-        .build();
-    Client::from_conf(config)
-}
-
 /// The two records of a release.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Pair<'a> {
-    client: &'a Client,
-    aliases: &'a Aliases,
+#[derive(Debug)]
+pub(super) struct Pair<'a, P> {
+    api: &'a P,
     at: &'a Records,
 }
 
-impl<'a> Pair<'a> {
-    pub(super) fn new(client: &'a Client, aliases: &'a Aliases, at: &'a Records) -> Self {
-        Self {
-            client,
-            aliases,
-            at,
-        }
+impl<'a, P: AliasApi + RecordApi + Clock> Pair<'a, P> {
+    pub(super) const fn new(api: &'a P, at: &'a Records) -> Self {
+        Self { api, at }
     }
 
     /// The alias of a target behind a colour's record.
@@ -71,7 +46,7 @@ impl<'a> Pair<'a> {
     async fn side(&self, colour: Colour, target: &Target) -> Result<Side, Error> {
         let alias = self.alias(colour, target)?;
         let function = &target.function_name;
-        let seen = self.aliases.read(function, &alias).await?;
+        let seen = self.api.alias(function, &alias).await?;
         let place = format!("{function}:{alias}");
         let Some(seen) = seen else {
             return Ok(Side {
@@ -100,14 +75,14 @@ impl<'a> Pair<'a> {
 }
 
 /// Both record sets as they were read.
-pub(super) struct Both {
-    blue: ResourceRecordSet,
-    green: ResourceRecordSet,
+pub(super) struct Both<S> {
+    blue: S,
+    green: S,
 }
 
-impl Weighted for Pair<'_> {
+impl<P: AliasApi + RecordApi + Clock> Weighted for Pair<'_, P> {
     type Place = ();
-    type Seen = Both;
+    type Seen = Both<P::Set>;
     const SCALE: Scale = Scale::Records;
 
     fn places(&self) -> Vec<()> {
@@ -129,7 +104,7 @@ impl Weighted for Pair<'_> {
         )
     }
 
-    async fn read(&self, (): &()) -> Result<(Shares, Both), Error> {
+    async fn read(&self, (): &()) -> Result<(Shares, Self::Seen), Error> {
         let Records {
             hosted_zone_id,
             record_name,
@@ -138,49 +113,32 @@ impl Weighted for Pair<'_> {
             green,
             ..
         } = self.at;
-        let mut sets = read(
-            self.client,
-            hosted_zone_id.as_ref(),
-            record_name,
-            *record_type,
-        )
-        .await?;
-        let blue = take(&mut sets, blue).ok_or_else(|| gone(&self.shown(&()), blue))?;
-        let green = take(&mut sets, green).ok_or_else(|| gone(&self.shown(&()), green))?;
-        alone(&self.shown(&()), &sets)?;
+        let mut records = self
+            .api
+            .records(hosted_zone_id, record_name, *record_type)
+            .await?;
+        let shown = self.shown(&());
+        let blue = take(&mut records, blue).ok_or_else(|| gone(&shown, blue))?;
+        let green = take(&mut records, green).ok_or_else(|| gone(&shown, green))?;
+        alone(&shown, &records)?;
         let shares = Shares {
             blue: weight(&blue),
             green: weight(&green),
         };
-        Ok((shares, Both { blue, green }))
+        let seen = Both {
+            blue: blue.set,
+            green: green.set,
+        };
+        Ok((shares, seen))
     }
 
-    async fn write(&self, (): &(), seen: Both, shares: Shares) -> Result<InForce, Error> {
-        let with = |mut set: ResourceRecordSet, weight: u32| {
-            set.weight = Some(i64::from(weight));
-            Change::builder()
-                .action(ChangeAction::Upsert)
-                .resource_record_set(set)
-                .build()
-                .expect("action and set are given")
-        };
-        let batch = ChangeBatch::builder()
-            .comment(format!("Crossfade: {shares}"))
-            .changes(with(seen.blue, shares.blue))
-            .changes(with(seen.green, shares.green))
-            .build()
-            .expect("changes are given");
-        let done = self
-            .client
-            .change_resource_record_sets()
-            .hosted_zone_id(self.at.hosted_zone_id.as_ref())
-            .change_batch(batch)
-            .send()
-            .await
-            .map_err(|error| classify("ChangeResourceRecordSets", &error))?;
-        let id = done
-            .change_info
-            .map(|change| change.id.trim_start_matches("/change/").to_owned());
+    async fn write(&self, (): &(), seen: Self::Seen, shares: Shares) -> Result<InForce, Error> {
+        let changes = vec![(seen.blue, shares.blue), (seen.green, shares.green)];
+        let comment = format!("Crossfade: {shares}");
+        let id = self
+            .api
+            .change_records(&self.at.hosted_zone_id, changes, &comment)
+            .await?;
         Ok(InForce::Later(id))
     }
 
@@ -210,7 +168,7 @@ impl Weighted for Pair<'_> {
         let alias = self.alias(colour, target)?;
         let to = content.first().map(String::as_str);
         let seen = seen.revision.as_ref();
-        self.aliases
+        Aliases::new(self.api)
             .set(&target.function_name, &alias, seen, to)
             .await
     }
@@ -222,27 +180,13 @@ impl Weighted for Pair<'_> {
 }
 
 #[allow(clippy::needless_pass_by_value)] // For `map_err`.
-pub(super) fn unnamed(error: NameError) -> Error {
+pub(crate) fn unnamed(error: NameError) -> Error {
     Error::InvalidRequest(error.to_string().into())
 }
 
-/// Whether a change is at all of Route 53's servers.
-pub(super) async fn in_sync(client: &Client, change_id: &str) -> Result<bool, Error> {
-    let now = client
-        .get_change()
-        .id(change_id)
-        .send()
-        .await
-        .map_err(|error| classify("GetChange", &error))?;
-    Ok(now
-        .change_info
-        .is_some_and(|change| change.status == ChangeStatus::Insync))
-}
-
 /// Which record serves, and what the functions' alias for it is on.
-pub(super) async fn observe(
-    client: &Client,
-    aliases: &Aliases,
+pub(super) async fn observe<P: AliasApi + RecordApi + Clock>(
+    api: &P,
     asked: &Route53,
     functions: &[FunctionRequest],
 ) -> Result<Observed, Error> {
@@ -252,17 +196,18 @@ pub(super) async fn observe(
             "traffic.setIdentifiers: must be two".into(),
         ));
     };
-    let zone = asked.hosted_zone_id.as_ref();
-    let mut sets = read(client, zone, &asked.record_name, asked.record_type).await?;
+    let zone = &asked.hosted_zone_id;
+    let listed = api.records(zone, &asked.record_name, asked.record_type);
+    let mut records = listed.await?;
     let missing = |identifier: &SetIdentifier| {
         Error::ValidationFailed(format!(
             "{shown} in {zone} has no weighted record with set identifier \"{identifier}\"; make both \
              records first, one with weight 100 and one with weight 0"
         ).into())
     };
-    let first = take(&mut sets, one).ok_or_else(|| missing(one))?;
-    let second = take(&mut sets, other).ok_or_else(|| missing(other))?;
-    alone(&shown, &sets)?;
+    let first = take(&mut records, one).ok_or_else(|| missing(one))?;
+    let second = take(&mut records, other).ok_or_else(|| missing(other))?;
+    alone(&shown, &records)?;
     let (serving, blue, green) = match (weight(&first), weight(&second)) {
         (0, 0) => {
             return Err(Error::ValidationFailed(format!(
@@ -279,6 +224,7 @@ pub(super) async fn observe(
         }
     };
 
+    let aliases = &Aliases::new(api);
     let each = functions.iter().map(|asked| async move {
         let of = alias_of(asked)?;
         let alias = derived::colour(of, blue).map_err(unnamed)?;
@@ -311,7 +257,6 @@ pub(super) async fn observe(
         green,
         past: None,
     });
-    let ttl = serving.ttl.and_then(|ttl| u32::try_from(ttl).ok());
     Ok(Observed {
         door: FrontDoor::Route53(Records {
             hosted_zone_id: asked.hosted_zone_id.clone(),
@@ -319,7 +264,10 @@ pub(super) async fn observe(
             record_type: asked.record_type,
             blue: blue.clone(),
             green: green.clone(),
-            dns_seconds: asked.dns_seconds.or(ttl).unwrap_or(ALIAS_TTL_SECONDS),
+            dns_seconds: asked
+                .dns_seconds
+                .or(serving.ttl_seconds)
+                .unwrap_or(ALIAS_TTL_SECONDS),
             layer,
             idle: Some(idle.into_iter().flatten().collect()),
         }),
@@ -328,52 +276,23 @@ pub(super) async fn observe(
     })
 }
 
-/// All weighted records of a name and type. The list is positioned at them, and goes on after them.
-async fn read(
-    client: &Client,
-    zone: &str,
-    name: &RecordName,
-    kind: RecordType,
-) -> Result<Vec<ResourceRecordSet>, Error> {
-    let word: &str = kind.into();
-    let kind = RrType::from(word);
-    let page = client
-        .list_resource_record_sets()
-        .hosted_zone_id(zone)
-        .start_record_name(name.as_ref())
-        .start_record_type(kind.clone())
-        .max_items(PAGE)
-        .send()
-        .await
-        .map_err(|error| classify("ListResourceRecordSets", &error))?;
-    let these = |set: &ResourceRecordSet| name.is(&set.name) && set.r#type == kind;
-    Ok(page
-        .resource_record_sets
-        .into_iter()
-        .filter(these)
-        .collect())
-}
-
-fn take(
-    sets: &mut Vec<ResourceRecordSet>,
-    identifier: &SetIdentifier,
-) -> Option<ResourceRecordSet> {
-    let is = |set: &ResourceRecordSet| {
-        set.set_identifier.as_deref() == Some(identifier.as_ref()) && set.weight.is_some()
+fn take<S>(records: &mut Vec<Record<S>>, identifier: &SetIdentifier) -> Option<Record<S>> {
+    let is = |record: &Record<S>| {
+        record.identifier.as_deref() == Some(identifier.as_ref()) && record.weight.is_some()
     };
-    let index = sets.iter().position(is)?;
-    Some(sets.swap_remove(index))
+    let index = records.iter().position(is)?;
+    Some(records.swap_remove(index))
 }
 
-/// A third record with weight would take a share of what is meant for two.
-fn alone(shown: &str, others: &[ResourceRecordSet]) -> Result<(), Error> {
-    match others.iter().find(|set| weight(set) > 0) {
+/// Rejects a third record with weight: it would take a share of what is meant for two.
+fn alone<S>(shown: &str, others: &[Record<S>]) -> Result<(), Error> {
+    match others.iter().find(|record| weight(record) > 0) {
         None => Ok(()),
-        Some(set) => Err(Error::ChangedOutside(
+        Some(record) => Err(Error::ChangedOutside(
             format!(
                 "{shown}: a third record, \"{}\", has weight {}",
-                set.set_identifier.as_deref().unwrap_or("(none)"),
-                weight(set)
+                record.identifier.as_deref().unwrap_or("(none)"),
+                weight(record)
             )
             .into(),
         )),
@@ -384,8 +303,6 @@ fn gone(shown: &str, identifier: &SetIdentifier) -> Error {
     Error::ChangedOutside(format!("{shown}: the record \"{identifier}\" is gone").into())
 }
 
-fn weight(set: &ResourceRecordSet) -> u32 {
-    set.weight
-        .and_then(|weight| u32::try_from(weight).ok())
-        .unwrap_or_default()
+fn weight<S>(record: &Record<S>) -> u32 {
+    record.weight.unwrap_or_default()
 }

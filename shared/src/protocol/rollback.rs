@@ -1,4 +1,4 @@
-//! How traffic is made whole: the one way back to blue, whoever asks for it.
+//! How traffic is restored: the one way back to blue, for all callers.
 //!
 //! Safe to run twice, twice at once, and late: the ledger says whether a deployment is still open,
 //! and [`reconcile`](crate::domain::routing::alias::reconcile) writes only over states that are its own.
@@ -7,18 +7,18 @@ use std::ops::Deref;
 
 use chrono::SecondsFormat;
 
+use super::{ledger::Ledger, splitters::Splitters};
 use crate::{
-    aws::{
-        ledger::{Ledger, Record, Status, Why},
-        traffic::{AtOnce, Late, Serves, Traffic},
-    },
     domain::{
         Timestamp,
         capacity::LeftBehind,
+        moved::{AtOnce, Late, Serves},
+        record::{Record, Status, Why},
         release::{DeploymentStatus, Footprint},
         retention::name_of,
     },
     error::Error,
+    ports::{LedgerStore, TrafficApi},
     wire::outcome::{FunctionOutcome, Outcome},
 };
 
@@ -80,7 +80,7 @@ impl Restored {
     ///
     /// # Errors
     /// [`Error::Transient`] when AWS did not answer. What it refuses is told instead.
-    pub async fn settle(mut self, traffic: &Traffic) -> Result<Settled, Error> {
+    pub async fn settle(mut self, traffic: &Splitters<impl TrafficApi>) -> Result<Settled, Error> {
         if let Some(footprint) = &self.record.footprint
             && self.changed_outside.is_empty()
         {
@@ -182,13 +182,13 @@ pub fn outcome(
 /// [`Error::Transient`] when AWS did not answer for one of the targets; the others are on blue, and
 /// to run it again is safe.
 pub async fn restore(
-    traffic: &Traffic,
-    ledger: &Ledger,
+    traffic: &Splitters<impl TrafficApi>,
+    ledger: &Ledger<impl LedgerStore>,
     execution: &str,
     why: &Why,
     late: Late,
 ) -> Result<Option<Restored>, Error> {
-    let Some(record) = ledger.tell_back(execution, why).await? else {
+    let Some(record) = ledger.request_rollback(execution, why).await? else {
         return Ok(None);
     };
     let restored = put_back(traffic, record, AtOnce::default(), late).await?;
@@ -198,13 +198,13 @@ pub async fn restore(
 /// The same for a caller that knows the targets: one write each, and whatever is not as it was when the
 /// caller's copy was made goes the slow way.
 pub async fn restore_known(
-    traffic: &Traffic,
-    ledger: &Ledger,
+    traffic: &Splitters<impl TrafficApi>,
+    ledger: &Ledger<impl LedgerStore>,
     execution: &str,
     why: &Why,
     known: &Footprint,
 ) -> Result<Option<Restored>, Error> {
-    let Some(record) = ledger.tell_back(execution, why).await? else {
+    let Some(record) = ledger.request_rollback(execution, why).await? else {
         return Ok(None);
     };
     let done = traffic.restore_at_once(known).await;
@@ -216,8 +216,8 @@ pub async fn restore_known(
 /// waits for nothing. The deployment cannot be closed with that: a function may have read what was
 /// written here, and asked for leave before it was taken. Whoever closes it puts it back once more.
 pub async fn restore_at_once(
-    traffic: &Traffic,
-    ledger: &Ledger,
+    traffic: &Splitters<impl TrafficApi>,
+    ledger: &Ledger<impl LedgerStore>,
     execution: &str,
     why: &Why,
     known: &Footprint,
@@ -229,7 +229,7 @@ pub async fn restore_at_once(
     // Traffic is asked for first: the other is sent while its answer is on its way.
     let (done, told) = futures::join!(
         traffic.restore_at_once(known),
-        ledger.tell_back(execution, why),
+        ledger.request_rollback(execution, why),
     );
     let Some(record) = told? else {
         return Ok(None);
@@ -240,7 +240,10 @@ pub async fn restore_at_once(
 
 /// Where traffic is not its own, the deployment may have been ended by who puts it back at the same time,
 /// and the traffic be the next deployment's: then there is nothing to say of it.
-async fn unless_ended(ledger: &Ledger, restored: Restored) -> Result<Option<Restored>, Error> {
+async fn unless_ended(
+    ledger: &Ledger<impl LedgerStore>,
+    restored: Restored,
+) -> Result<Option<Restored>, Error> {
     if restored.changed_outside.is_empty() {
         return Ok(Some(restored));
     }
@@ -264,8 +267,8 @@ pub enum Reverted {
 /// # Errors
 /// [`Error::DeploymentInProgress`] when a newer deployment holds the locks: it is not disturbed.
 pub async fn revert(
-    traffic: &Traffic,
-    ledger: &Ledger,
+    traffic: &Splitters<impl TrafficApi>,
+    ledger: &Ledger<impl LedgerStore>,
     execution: &str,
     why: &Why,
 ) -> Result<Reverted, Error> {
@@ -343,7 +346,7 @@ pub fn blue_is_kept(record: &Record, at: Timestamp) -> Option<Timestamp> {
 
 /// Puts back all functions of a deployment but those that are `done`.
 async fn put_back(
-    traffic: &Traffic,
+    traffic: &Splitters<impl TrafficApi>,
     record: Record,
     done: AtOnce,
     late: Late,
@@ -381,7 +384,11 @@ async fn put_back(
 
 /// Closes a deployment whose traffic has been put back: its locks are free again, and its row says
 /// how it ended.
-pub async fn close(ledger: &Ledger, settled: &Settled, now: Timestamp) -> Result<(), Error> {
+pub async fn close(
+    ledger: &Ledger<impl LedgerStore>,
+    settled: &Settled,
+    now: Timestamp,
+) -> Result<(), Error> {
     let status = if settled.record.has_shifted() {
         Status::RolledBack
     } else {
@@ -393,13 +400,13 @@ pub async fn close(ledger: &Ledger, settled: &Settled, now: Timestamp) -> Result
 /// Where people could not be told of what has been closed, leaves that to the schedule: nothing would
 /// find it again otherwise.
 pub async fn told_or_owed(
-    ledger: &Ledger,
+    ledger: &Ledger<impl LedgerStore>,
     execution: &str,
     told: Result<(), Error>,
 ) -> Result<(), Error> {
     let Err(untold) = told else { return Ok(()) };
     tracing::error!(deployment.id = execution, error.message = %untold, "Nobody could be told: the schedule will.");
-    ledger.owe(execution).await
+    ledger.mark_undelivered(execution).await
 }
 
 /// What a state that lost a write to the alias ends with.
@@ -407,7 +414,12 @@ pub async fn told_or_owed(
 /// A rollback from outside the execution writes traffic and ledger at the same time, and either may
 /// be seen first. So a foreign state is looked into before it is called foreign: the ledger may say
 /// that it is the rollback's, and if it does not yet, it is asked again a little later.
-pub async fn explain(ledger: &Ledger, execution: &str, retries: u32, error: Error) -> Error {
+pub async fn explain(
+    ledger: &Ledger<impl LedgerStore>,
+    execution: &str,
+    retries: u32,
+    error: Error,
+) -> Error {
     /// How often the ledger is asked again.
     const PATIENCE: u32 = 2;
     if !matches!(error, Error::ChangedOutside(_)) {
