@@ -615,13 +615,14 @@ impl Story {
             Some(StateName::RunMigration) if has_ended => "running the migration back".to_owned(),
             Some(StateName::RunMigration) => "migrating".to_owned(),
             Some(StateName::RunHook | StateName::AwaitHook) => "asking a hook".to_owned(),
-            Some(StateName::RollbackDeployment) if has_ended => "ending".to_owned(),
+            Some(StateName::RollbackDeployment | StateName::Decide) if has_ended => {
+                "ending".to_owned()
+            }
             Some(StateName::RollbackDeployment) if !self.shift_begun => "ending".to_owned(),
             Some(StateName::RollbackDeployment) => "rolling back".to_owned(),
             Some(StateName::DeploymentSuccessful | StateName::FinalizeDeployment) => {
                 "promoting".to_owned()
             }
-            Some(StateName::Decide) if has_ended => "ending".to_owned(),
             Some(StateName::Decide) if release.is_none_or(|known| known.steps.is_empty()) => {
                 "making green".to_owned()
             }

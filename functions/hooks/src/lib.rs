@@ -45,12 +45,10 @@ impl Handler {
         let has_ended = task.state.get("outcome").is_some();
         match (task.at, act.as_str()) {
             (Some(StateName::RunMigration), _) if has_ended => self.undo(task).await,
-            (Some(StateName::RunMigration), _) => self.migrate(task).await,
-            (Some(StateName::RunHook), _) => self.hook(task).await,
-            // An execution that began with the definition of version 0.1.
-            (None, "migrate") => self.migrate(task).await,
+            // An execution that began with the definition of version 0.1 names an act in place of a state.
             (None, "undo") => self.undo(task).await,
-            (None, "hook") => self.hook(task).await,
+            (Some(StateName::RunMigration), _) | (None, "migrate") => self.migrate(task).await,
+            (Some(StateName::RunHook), _) | (None, "hook") => self.hook(task).await,
             (at, act) => Err(Error::InvalidRequest(format!(
                 "unexpected call for state {at:?} (act {act:?}); expected RunMigration or RunHook"
             ))),
