@@ -161,7 +161,7 @@ golden: ## write what people and programs are told (shared/tests/golden) anew; l
 	@UPDATE_GOLDEN=1 cargo test --quiet --workspace --test notices what_is_told
 
 .PHONY: docs
-docs: ## write what README.md has from the schema and from events/ anew
+docs: ## write what docs/request.md has from the schema and from events/ anew
 	@CROSSFADE_WRITE_DOCS=1 cargo test --quiet --workspace --test docs
 
 .PHONY: clean

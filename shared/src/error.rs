@@ -1,53 +1,79 @@
-//! What can go wrong, by the names that the state machine matches.
+//! Errors, by the names that the state machine matches.
 //!
-//! A variant's name is the `errorType` that Step Functions sees (<https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html>), so it is part of
-//! the contract; `tests/` checks that the state machine names no error that is not here.
+//! A variant's name is the `errorType` that Step Functions sees
+//! (<https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html>), so it is part of the contract;
+//! `tests/` checks that the state machine names no error that is not here. What an error carries is typed. It becomes
+//! text in [`wire::failure`](crate::wire::failure) and is read back there, and nowhere else.
 
-use lambda_runtime::Diagnostic;
+use std::{error::Error as StdError, fmt};
 
-use crate::wire::outcome::MAX_CAUSE;
+use serde::{Deserialize, Serialize};
+
+use strum::VariantNames as _;
+
+use crate::domain::analysis::check::Evidence;
 
 /// An error that a handler ends with.
 #[derive(Clone, Debug, PartialEq, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
+#[error(transparent)]
 pub enum Error {
     /// The request cannot be carried out as it is. Every problem is named by its field's path.
-    #[error("{0}")]
-    InvalidRequest(String),
+    InvalidRequest(Detail),
     /// Another deployment holds a resource that this one needs.
-    #[error("{0}")]
-    DeploymentInProgress(String),
+    DeploymentInProgress(Detail),
     /// Somebody else moved the traffic.
-    #[error("{0}")]
-    ChangedOutside(String),
-    /// Green did not prove itself, or the release does not fit what is deployed.
-    #[error("{0}")]
-    ValidationFailed(String),
+    ChangedOutside(Detail),
+    /// Green did not pass validation, or the release does not fit what is deployed.
+    ValidationFailed(Detail),
     /// The user's migration failed, did not answer in time, or is not known to have run.
-    #[error("{0}")]
-    MigrationFailed(String),
-    /// The deployment was told to go back to blue, by an alarm or a person.
-    #[error("{0}")]
-    DeploymentRolledBack(String),
-    /// Traffic could not be made whole: only a person can help.
-    #[error("{0}")]
-    RollbackFailed(String),
-    /// AWS refused, and asking again does not help.
-    #[error("{0}")]
-    Refused(String),
-    /// AWS did not answer, or is busy: asking again is safe. The only one that is retried.
-    #[error("{0}")]
-    Transient(String),
+    MigrationFailed(Detail),
+    /// An alarm or an operator has requested a rollback of the release.
+    DeploymentRolledBack(Detail),
+    /// Traffic could not be made whole: an operator is needed.
+    RollbackFailed(Detail),
+    /// AWS refused the call, and repeating it does not help.
+    Refused(Detail),
+    /// AWS did not answer, or is busy: repeating the call is safe. The only variant that is retried.
+    Transient(Detail),
 }
 
 impl Error {
-    /// The name that the state machine matches.
+    /// Returns the name that the state machine matches.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.into()
     }
 
-    /// What the log may say beside the name. What quotes a request, or an answer of the user's own
-    /// functions, is told by the execution and by notices, and never logged: a payload may be in it.
+    /// Returns what the error carries beside its name.
+    #[must_use]
+    pub fn detail(&self) -> &Detail {
+        match self {
+            Self::InvalidRequest(detail)
+            | Self::DeploymentInProgress(detail)
+            | Self::ChangedOutside(detail)
+            | Self::ValidationFailed(detail)
+            | Self::MigrationFailed(detail)
+            | Self::DeploymentRolledBack(detail)
+            | Self::RollbackFailed(detail)
+            | Self::Refused(detail)
+            | Self::Transient(detail) => detail,
+        }
+    }
+
+    /// Returns the call to AWS that failed, where one did.
+    #[must_use]
+    pub fn call(&self) -> Option<&CallError> {
+        self.detail().source.as_deref()
+    }
+
+    /// Returns AWS's error code, where a service answered with one.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        self.call()?.code.as_deref()
+    }
+
+    /// Returns the message that may be logged beside the name. An error that can quote a request, or an answer of
+    /// the user's functions, has none: the execution and the notices carry it, and no payload reaches a log.
     #[must_use]
     pub fn for_the_log(&self) -> Option<&str> {
         match self {
@@ -55,41 +81,112 @@ impl Error {
             | Self::ValidationFailed(_)
             | Self::MigrationFailed(_)
             | Self::DeploymentRolledBack(_) => None,
-            Self::DeploymentInProgress(message)
-            | Self::ChangedOutside(message)
-            | Self::RollbackFailed(message)
-            | Self::Refused(message)
-            | Self::Transient(message) => Some(message),
+            Self::DeploymentInProgress(detail)
+            | Self::ChangedOutside(detail)
+            | Self::RollbackFailed(detail)
+            | Self::Refused(detail)
+            | Self::Transient(detail) => Some(&detail.reason),
         }
     }
 }
 
-impl From<Error> for Diagnostic {
-    fn from(error: Error) -> Self {
+/// Returns the path, in this repository, of the page that explains an error; `None` for a foreign one.
+#[must_use]
+pub fn page(error: &str) -> Option<String> {
+    let known = Error::VARIANTS.contains(&error) || OF_STATES.contains(&error);
+    known.then(|| format!("docs/errors/{error}.md"))
+}
+
+/// The errors that only a Fail state of a state machine has.
+const OF_STATES: [&str; 2] = ["DeploymentHeld", "RetentionFailed"];
+
+/// The reason for an error, in words, and the evidence for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Detail {
+    /// The reason, in words and numbers.
+    pub reason: String,
+    /// The numbers behind the reason, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Box<Evidence>>,
+    /// The call to AWS that failed. It stays in the process.
+    #[serde(skip)]
+    source: Option<Box<CallError>>,
+}
+
+impl Detail {
+    /// Returns the detail of a reason that has evidence.
+    #[must_use]
+    pub fn proven(reason: String, evidence: Evidence) -> Self {
         Self {
-            error_type: error.name().to_owned(),
-            error_message: fitting(error.to_string()),
+            reason,
+            evidence: Some(Box::new(evidence)),
+            source: None,
         }
     }
 }
 
-/// Cuts a message to what fits a Cause, as the text of a JSON string, beside the error's name.
-fn fitting(message: String) -> String {
-    const MOST: usize = MAX_CAUSE - 200;
-    let written = |c: char| match c {
-        '"' | '\\' | '\n' | '\r' | '\t' => 2,
-        c if c.is_control() => 6,
-        c => c.len_utf8(),
-    };
-    let mut bytes = 0;
-    let over = message.char_indices().find(|(_, c)| {
-        bytes += written(*c);
-        bytes > MOST
-    });
-    match over {
-        None => message,
-        Some((end, _)) => format!("{}…", &message[..end]),
+impl From<String> for Detail {
+    fn from(reason: String) -> Self {
+        Self {
+            reason,
+            evidence: None,
+            source: None,
+        }
     }
+}
+
+impl From<&str> for Detail {
+    fn from(reason: &str) -> Self {
+        reason.to_owned().into()
+    }
+}
+
+impl From<CallError> for Detail {
+    fn from(call: CallError) -> Self {
+        Self {
+            source: Some(Box::new(call.clone())),
+            ..call.message.into()
+        }
+    }
+}
+
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl StdError for Detail {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        let source = self.source.as_deref()?;
+        Some(source)
+    }
+}
+
+/// A call to AWS that failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct CallError {
+    /// The error code that the service answered with; none where it did not answer.
+    pub code: Option<String>,
+    /// What stood in the way.
+    pub obstacle: Obstacle,
+    /// The call and its failure, in words.
+    pub message: String,
+}
+
+/// What stood in the way of a call to AWS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// There are no credentials, or they have expired.
+    Credentials,
+    /// The credentials do not permit the call.
+    Permission,
+    /// No answer came: a timeout, or a connection that broke.
+    Network,
+    /// The service answered with another error.
+    Service,
 }
 
 #[cfg(test)]
@@ -97,20 +194,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_fits_a_cause() {
-        for text in ["a", "é", "\"", "\n", "\u{1}"] {
-            let told = Diagnostic::from(Error::Refused(text.repeat(40_000)));
-            let cause = serde_json::json!({"errorType": told.error_type, "errorMessage": told.error_message});
-            let bytes = cause.to_string().len();
-            assert!((32_000..=MAX_CAUSE).contains(&bytes), "{text:?}: {bytes}");
-        }
-        let short = Diagnostic::from(Error::Refused("é".repeat(100)));
-        assert_eq!(short.error_message, "é".repeat(100));
-    }
-
-    #[test]
-    fn what_may_quote_a_payload_is_not_for_the_log() {
-        let secret = || "statusCode is \"s3cr3t\", not 200".to_owned();
+    fn logs_no_error_that_may_quote_a_payload() {
+        let secret = || Detail::from("statusCode is \"s3cr3t\", not 200");
         for error in [
             Error::InvalidRequest(secret()),
             Error::ValidationFailed(secret()),
@@ -118,10 +203,24 @@ mod tests {
             Error::DeploymentRolledBack(secret()),
         ] {
             assert_eq!(error.for_the_log(), None, "{}", error.name());
-            let told = Diagnostic::from(error.clone());
-            assert_eq!(told.error_message, secret(), "the execution is told all");
+            assert_eq!(error.to_string(), secret().reason, "the execution gets it");
         }
-        let busy = Error::Transient("Throttling: rate exceeded".to_owned());
+        let busy = Error::Transient("Throttling: rate exceeded".into());
         assert_eq!(busy.for_the_log(), Some("Throttling: rate exceeded"));
+    }
+
+    #[test]
+    fn an_error_has_the_call_that_failed_as_its_source() {
+        let call = CallError {
+            code: Some("AccessDeniedException".into()),
+            obstacle: Obstacle::Permission,
+            message: "GetItem: AccessDeniedException: no".into(),
+        };
+        let error = Error::Refused(call.clone().into());
+        assert_eq!(error.to_string(), call.to_string());
+        assert_eq!(error.code(), Some("AccessDeniedException"));
+        let source = error.source().and_then(|source| source.downcast_ref());
+        assert_eq!(source, Some(&call));
+        assert!(Error::Refused("no call".into()).source().is_none());
     }
 }

@@ -4,9 +4,9 @@
 use std::env;
 
 use crate::{
-    domain::{Timestamp, admission::outside_windows},
+    admission::outside_windows,
+    domain::{Timestamp, override_freeze::OverrideFreeze},
     error::Error,
-    wire::request::OverrideFreeze,
 };
 
 /// Says whether a release may begin at `now`, by the windows in the environment's `RELEASE_WINDOWS`: always,
@@ -17,5 +17,5 @@ use crate::{
 pub fn check(now: Timestamp, overridden: Option<&OverrideFreeze>) -> Result<Option<String>, Error> {
     let windows = env::var("RELEASE_WINDOWS").unwrap_or_default();
     outside_windows(&windows, now, overridden)
-        .map_err(|why| Error::InvalidRequest(format!("overrideFreeze: {why}")))
+        .map_err(|why| Error::InvalidRequest(format!("overrideFreeze: {why}").into()))
 }

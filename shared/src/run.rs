@@ -9,7 +9,7 @@ use tracing_subscriber::{
     filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
 
-use crate::error::Error;
+use crate::{error::Error, wire::failure};
 
 /// Serves Lambda's invocations with `handle` until the environment is frozen for good.
 ///
@@ -46,25 +46,28 @@ where
                     "Ended with an error."
                 );
             }
-            result.map_err(Told)
+            result.map_err(Reported)
         }
     }))
     .await
 }
 
-/// An error on its way to Lambda, whose runtime logs what `Debug` says of it: the name, and not what a
-/// request or an answer is quoted with.
-struct Told(Error);
+/// An error on its way to Lambda. The runtime logs its `Debug`, which is the name alone: the message can quote a
+/// request or an answer.
+struct Reported(Error);
 
-impl fmt::Debug for Told {
+impl fmt::Debug for Reported {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.name())
     }
 }
 
-impl From<Told> for Diagnostic {
-    fn from(Told(error): Told) -> Self {
-        error.into()
+impl From<Reported> for Diagnostic {
+    fn from(Reported(error): Reported) -> Self {
+        Self {
+            error_type: error.name().to_owned(),
+            error_message: failure::message(&error),
+        }
     }
 }
 
@@ -73,8 +76,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_runtime_is_told_all_and_logs_the_name() {
-        let told = Told(Error::InvalidRequest("strategy: \"s3cr3t\"".to_owned()));
+    fn the_runtime_gets_the_message_and_logs_the_name() {
+        let told = Reported(Error::InvalidRequest("strategy: \"s3cr3t\"".into()));
         assert_eq!(format!("{told:?}"), "InvalidRequest");
         assert_eq!(Diagnostic::from(told).error_message, "strategy: \"s3cr3t\"");
     }

@@ -4,7 +4,8 @@ use crate::{
     aws::{executions::Executions, ledger::Ledger},
     domain::retention::name_of,
     error::Error,
-    wire::request::{Problems, ReleaseRequest, Request, ToVersion, request_of, request_on_record},
+    parse::problem::Problems,
+    wire::request::{ReleaseRequest, Request, ToVersion, request_of, request_on_record},
 };
 
 /// The release, and where it comes from.
@@ -41,7 +42,7 @@ pub async fn resolve(
             "application: no release of \"{application}\" is on record, so its functions are not known; \
              release the version with a request that names them, with \"code\": {{\"version\": \"{}\"}}",
             to.to_version
-        )));
+        ).into()));
     };
     let source = ledger.request_of(&last).await?;
     let source = source.unwrap_or_else(|| last.clone());
@@ -61,7 +62,7 @@ pub async fn resolve(
              the version with a request of its own, with \"code\": {{\"version\": \"{}\"}}",
             name_of(&last),
             to.to_version
-        )));
+        ).into()));
     };
     let known = request_on_record(application, &footprint).map_err(invalid)?;
     Ok(Resolved {
@@ -88,5 +89,5 @@ pub fn release(input: &serde_json::Value) -> Option<ReleaseRequest> {
 
 #[allow(clippy::needless_pass_by_value)] // What `map_err` hands over.
 fn invalid(problems: Problems) -> Error {
-    Error::InvalidRequest(problems.to_string())
+    Error::InvalidRequest(problems.to_string().into())
 }

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import collections
 import concurrent.futures
+import contextlib
 import datetime
 import http.client
 import io
@@ -27,6 +28,7 @@ import unittest.mock
 import urllib.error
 import urllib.request
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -1356,6 +1358,18 @@ class Gap8Concurrency(Bridged):
         self.name, other = busy, self.name
         return other
 
+    @contextlib.contextmanager
+    def throttled_while_running(self, reason: str) -> Iterator[None]:
+        """Runs version 1 once, and is refused a second execution of it meanwhile."""
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            running = pool.submit(self.invoke, "1")
+            time.sleep(0.2)
+            with self.assertRaises(ClientError) as refused:
+                self.invoke("1")
+            self.assertEqual(refused.exception.response["Reason"], reason)
+            yield
+            running.result()
+
     def test_what_is_reserved_is_taken_from_the_rest(self) -> None:
         self.function({"version": "1", "latencyMs": 600})
         other = self.other()
@@ -1363,26 +1377,15 @@ class Gap8Concurrency(Bridged):
         self.aws.local("POST", "limits", {"concurrentExecutions": 3})
         limit = self.lambda_.get_account_settings()["AccountLimit"]
         self.assertEqual((limit["ConcurrentExecutions"], limit["UnreservedConcurrentExecutions"]), (3, 1))
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            running = pool.submit(self.invoke, "1")
-            time.sleep(0.2)
-            with self.assertRaises(ClientError) as refused:
-                self.invoke("1")
-            self.assertEqual(refused.exception.response["Reason"], "ConcurrentInvocationLimitExceeded")
+        with self.throttled_while_running("ConcurrentInvocationLimitExceeded"):
             # What is reserved is there all the same.
             self.lambda_.invoke(FunctionName=other)
-            running.result()
 
     def test_a_reservation_is_a_limit_too(self) -> None:
         self.function({"version": "1", "latencyMs": 600})
         self.reserve(self.name, 1)
-        with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            running = pool.submit(self.invoke, "1")
-            time.sleep(0.2)
-            with self.assertRaises(ClientError) as refused:
-                self.invoke("1")
-            self.assertEqual(refused.exception.response["Reason"], "ReservedFunctionConcurrentInvocationLimitExceeded")
-            running.result()
+        with self.throttled_while_running("ReservedFunctionConcurrentInvocationLimitExceeded"):
+            pass
 
     def test_a_hundred_stay_unreserved(self) -> None:
         self.function({"version": "1"})

@@ -36,16 +36,25 @@ where
 ///
 /// # Panics
 /// When there is nothing within `patience`.
-pub async fn until_within<T, F>(patience: Duration, what: &str, mut look: impl FnMut() -> F) -> T
+pub async fn until_within<T, F>(patience: Duration, what: &str, look: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Option<T>>,
+{
+    let seen = within(patience, look).await;
+    seen.unwrap_or_else(|| panic!("not within {patience:?}: {what}"))
+}
+
+/// Looks until there is something to see, or for `patience`.
+pub async fn within<T, F>(patience: Duration, mut look: impl FnMut() -> F) -> Option<T>
 where
     F: Future<Output = Option<T>>,
 {
     let deadline = Instant::now() + patience;
     loop {
-        if let Some(seen) = look().await {
+        let seen = look().await;
+        if seen.is_some() || Instant::now() >= deadline {
             return seen;
         }
-        assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -9,7 +9,10 @@ use aws_sdk_lambda::{
     Client,
     client::Waiters,
     primitives::Blob,
-    types::{AliasRoutingConfiguration, Architecture, FunctionCode, FunctionUrlAuthType, Runtime},
+    types::{
+        AliasRoutingConfiguration, Architecture, DurableConfig, FunctionCode, FunctionUrlAuthType,
+        Runtime,
+    },
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -214,6 +217,18 @@ impl Target {
             client: Client::new(&local.config()),
             control: local.control(),
         }
+    }
+
+    /// Makes `$LATEST` one that runs durable executions.
+    pub async fn make_durable(&self) {
+        let durable = DurableConfig::builder().execution_timeout(600).build();
+        let update = self.client.update_function_configuration();
+        let update = update.function_name(&self.name).durable_config(durable);
+        update
+            .send()
+            .await
+            .expect("the configuration can be changed");
+        self.updated().await;
     }
 
     /// Waits until `$LATEST` is active and updated.

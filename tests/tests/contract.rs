@@ -18,7 +18,7 @@ use crossfade::{
     domain::release::{DeploymentStatus, Release},
     error::Error,
     wire::{
-        outcome::{Ending, Finished, Outcome},
+        outcome::{EndError, Ending, Finished, Outcome},
         retention::Retention,
     },
 };
@@ -116,6 +116,11 @@ const CONTRACT: [&str; 8] = [
     "MigrationFailed",
     "RollbackFailed",
 ];
+
+#[test]
+fn an_execution_ends_with_the_errors_of_the_contract() {
+    assert_eq!(EndError::VARIANTS, CONTRACT);
+}
 
 #[test]
 fn the_definition_names_only_errors_that_are_raised() {
@@ -449,7 +454,7 @@ fn smallest(state: &str) -> Value {
         }),
         "DeploymentRolledBack" | "DeploymentHeld" => json!(Ending {
             asked_for: false,
-            error: "DeploymentRolledBack".into(),
+            error: EndError::DeploymentRolledBack,
             cause: outcome(DeploymentStatus::RolledBack).to_cause(),
             outcome: outcome(DeploymentStatus::RolledBack),
             undo: false,
@@ -711,7 +716,7 @@ const NAMES: [(&str, &str, usize); 6] = [
 /// Properties that end in `Name` and are made from no other name.
 const UNMADE: [&str; 2] = ["MetricName", "DisplayName"];
 
-/// How long a stack's name may be, which README's table of step 2 says.
+/// How long a stack's name may be, which the guide's table of step 2 says.
 const STACK_NAME: usize = 50;
 
 #[test]
@@ -747,11 +752,12 @@ fn every_name_fits_a_stack_name_of_the_stated_length() {
     }
     assert!(named > 20, "{named} names");
     assert_eq!(room, STACK_NAME, "the longest name of a stack");
-    let readme = fs::read_to_string(paths::repository().join("README.md")).expect("it is there");
-    let row = readme
+    let guide = paths::repository().join("docs/getting-started.md");
+    let guide = fs::read_to_string(guide).expect("it is there");
+    let row = guide
         .lines()
         .find(|line| line.starts_with("| Stack Name |"));
-    let row = row.expect("README says what the stack may be called");
+    let row = row.expect("the guide says what the stack may be called");
     assert!(
         row.contains(&format!("at most {STACK_NAME} characters")),
         "{row}"

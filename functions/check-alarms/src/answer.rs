@@ -113,7 +113,7 @@ mod tests {
         release
     }
 
-    fn task(state: Value) -> Task {
+    fn task(state: &Value) -> Task {
         serde_json::from_value(
             json!({"at": "CheckAlarms", "execution": "e", "now": "2026-11-20T12:00:00Z",
             "state": state}),
@@ -123,7 +123,7 @@ mod tests {
 
     /// What follows, and the release.
     fn ended(more: &Value) -> (Next, Release) {
-        let task = task(release(more));
+        let task = task(&release(more));
         let waited = Waited::of(&task).unwrap();
         let mut release: Release = serde_json::from_value(task.state.clone()).unwrap();
         release.take_answers(task.now);
@@ -132,16 +132,16 @@ mod tests {
 
     #[test]
     fn tells_an_answer_from_a_look() {
-        assert_eq!(Waited::of(&task(release(&json!({})))), None);
+        assert_eq!(Waited::of(&task(&release(&json!({})))), None);
         let approval = json!({"approvalAnswer": {"decision": "approve"}});
-        let waited = Waited::of(&task(release(&approval))).unwrap();
+        let waited = Waited::of(&task(&release(&approval))).unwrap();
         assert_eq!(waited.kind, AskedKind::Approval);
-        let hold = Waited::of(&task(release(&json!({"answer": null})))).unwrap();
+        let hold = Waited::of(&task(&release(&json!({"answer": null})))).unwrap();
         assert_eq!(
             (hold.kind, hold.answer),
             (AskedKind::Hold, Some(json!(null)))
         );
-        let mut before = task(release(&approval));
+        let mut before = task(&release(&approval));
         before.at = None;
         assert_eq!(Waited::of(&before), None);
     }

@@ -2,14 +2,13 @@
 
 use crossfade::{
     domain::{
-        approval::Asked,
-        nonce::Nonce,
+        approval::{Asked, nonce::Nonce},
         release::{DeploymentStatus, Release},
         retention::name_of,
     },
     error::Error,
+    notice::Notice,
     wire::{
-        notice::Notice,
         outcome::Outcome,
         task::{Task, state},
     },
@@ -52,6 +51,6 @@ impl Handler {
 fn random() -> Result<Nonce, Error> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)
-        .map_err(|error| Error::Transient(format!("no randomness for a nonce: {error}")))?;
+        .map_err(|error| Error::Transient(format!("no randomness for a nonce: {error}").into()))?;
     Ok(Nonce::from_random(bytes))
 }

@@ -14,10 +14,9 @@ use crate::Handler;
 const PAUSE: Duration = Duration::from_secs(2);
 
 impl Handler {
-    /// How each health check is, after asking those whose interval is over: one sample of each. Where
-    /// the bake ends with this look there is none after it, and where looks are rarer than the checks ask for there is
-    /// none for long: so all are asked, and one that fails is
-    /// asked again at once until it is known to be one thing or the other.
+    /// Returns how each health check is, after a sample of each whose interval is over. Where the bake may end
+    /// with this look, or the next one is far off, all are sampled, and one that fails is sampled again at once
+    /// until it is known to be healthy or not.
     pub(crate) async fn health_now(&self, release: &Release) -> Vec<Health> {
         let checks = &release.analysis.health_checks;
         let mut health = release.health.clone();
@@ -25,7 +24,12 @@ impl Handler {
         // A bake may also end early, at any look; and where looks are rare, the next one is far off.
         let decides =
             release.has_baked() || release.analysis.early_proceed || release.is_looked_at_rarely();
-        let mut places = due(&release.analysis, &mut health, waited, decides);
+        let mut places = due(
+            &release.analysis.health_checks,
+            &mut health,
+            waited,
+            decides,
+        );
         for turn in 0..FAILURES {
             if turn > 0 && !places.is_empty() {
                 tokio::time::sleep(PAUSE).await;

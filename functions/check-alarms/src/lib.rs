@@ -6,23 +6,22 @@
 
 mod answer;
 mod ask;
-mod emf;
 mod health;
+mod metrics;
 
 use crossfade::{
     aws::{
-        health::HealthChecks,
-        ledger::{Ledger, Record, Status},
-        metrics::Metrics,
-        notify::Notifier,
-        traffic::Traffic,
+        health::HealthChecks, ledger::Ledger, metrics::Metrics, notify::Notifier, traffic::Traffic,
     },
     domain::{
         Timestamp,
+        analysis::{
+            check::{Look, Window, check},
+            counts::FunctionSeries,
+            judge::Watch,
+        },
         approval::Wish,
-        check::{Look, Window, check},
-        counts::FunctionSeries,
-        judge::Watch,
+        record::{Record, Status},
         release::{IN_SYNC_USUAL_SECONDS, Release},
         weight::Weight,
     },
@@ -143,7 +142,7 @@ impl Handler {
             routes_each_request: release.traffic.routes_each_request(),
         };
         let found = check(&release.analysis, &look);
-        emf::verdict(&release, step.weight, &found, task.now).write();
+        metrics::verdict(&release, step.weight, &found, task.now).write();
         let (verdict, index) = (found.verdict, release.position.step);
         if release.is_hook_due() {
             release.take_in_before_hook(found, task.now);
@@ -223,7 +222,7 @@ fn still_in_flight(record: Option<Record>) -> Result<Option<Wish>, Error> {
             let reason = record
                 .why
                 .map_or_else(|| "the deployment has ended".to_owned(), |why| why.reason);
-            Err(Error::DeploymentRolledBack(reason))
+            Err(Error::DeploymentRolledBack(reason.into()))
         }
         None => Err(Error::Refused(
             "the ledger does not know this deployment".into(),

@@ -3,18 +3,16 @@
 use std::time::Duration;
 
 use crossfade::{
-    aws::{
-        functions::{Configuration, Readiness, UPDATED},
-        traffic::Serving,
-    },
+    admission::{Settings, fit},
+    aws::functions::{Configuration, Readiness, UPDATED},
     domain::{
         Timestamp,
-        admission::{Settings, fit},
         capacity::Capacity,
-        front_door::{Colour, FrontDoor},
+        moved::Serving,
         names::Version,
         release::{CalledAs, Target},
-        routing::{Alias, Primary},
+        routing::alias::{Alias, Primary},
+        traffic::{Colour, FrontDoor},
     },
     error::Error,
     wire::request::{Code, FunctionRequest},
@@ -112,7 +110,7 @@ impl Handler {
                 green: match (door, &asked.alias) {
                     (FrontDoor::Route53(records), Some(alias)) => records
                         .alias(Colour::Green, alias)
-                        .map_err(|error| Error::InvalidRequest(error.to_string()))?
+                        .map_err(|error| Error::InvalidRequest(error.to_string().into()))?
                         .to_string(),
                     _ => green.to_string(),
                 },
@@ -156,9 +154,9 @@ impl Handler {
                 let (green, blue) = futures::try_join!(active, known)?;
                 // $LATEST was asked before; it may have been given another configuration since.
                 if let Some(why) = fit(&green.settings(), &blue) {
-                    return Err(Error::ValidationFailed(format!(
-                        "functions[{index}].functionName: {why}"
-                    )));
+                    return Err(Error::ValidationFailed(
+                        format!("functions[{index}].functionName: {why}").into(),
+                    ));
                 }
                 green
             }
@@ -189,7 +187,7 @@ impl Handler {
             Readiness::NotYet(state) => Err(Error::ValidationFailed(format!(
                 "{state}, and a version has to be Active before it is released; start the release again, for Lambda \
                  goes on making it ready"
-            ))),
+            ).into())),
         }
     }
 
@@ -208,7 +206,7 @@ impl Handler {
                 if doomed.iter().any(|span| span.contains(version)) {
                     return Err(Error::Transient(format!(
                         "{function}: version {version} is about to be deleted by the cleanup after an earlier release"
-                    )));
+                    ).into()));
                 }
                 return Ok((version.clone(), None));
             }
@@ -222,9 +220,10 @@ impl Handler {
         if let Some(uploaded) = uploaded
             && uploaded != latest.code_sha256
         {
-            return Err(Error::ChangedOutside(format!(
-                "{function}: $LATEST was replaced by someone else right after the upload"
-            )));
+            return Err(Error::ChangedOutside(
+                format!("{function}: $LATEST was replaced by someone else right after the upload")
+                    .into(),
+            ));
         }
         let published = self.functions.publish(function, &latest).await?;
         let known = published.active.then_some(published.configuration);

@@ -11,35 +11,33 @@ mod requested;
 use std::{collections::BTreeMap, env};
 
 use crossfade::{
-    admission::{self, Splitter},
+    admission::{
+        Admission, Found, Limits, Place, Read, Seen, Settings, decide,
+        observe::{self, Splitter},
+    },
     aws::{
-        artifacts::Artifacts,
-        executions::Executions,
-        functions::Functions,
-        ledger::{Ledger, Status},
-        metrics::Metrics,
-        notify::Notifier,
-        traffic::{Observed, Serving, Traffic},
+        artifacts::Artifacts, executions::Executions, functions::Functions, ledger::Ledger,
+        metrics::Metrics, notify::Notifier, traffic::Traffic,
     },
     domain::{
         Timestamp,
-        admission::{Admission, Found, Limits, Place, Read, Seen, Settings, decide},
+        analysis::{check::Evidence, counts::BluePast},
         approval::Approval,
         capacity::Capacity,
-        check::Evidence,
-        counts::BluePast,
-        front_door::FrontDoor,
         health::of_green,
         migration::Migration,
+        moved::{Observed, Serving},
         names::FunctionName,
         plan::{Plan, Step},
+        record::Status,
         release::{DeploymentStatus, GoesBack, Hold, Position, Release, Target},
+        traffic::FrontDoor,
         weight::Weight,
     },
     error::Error,
+    notice::Notice,
     wire::{
         graph::{End, Next, Output},
-        notice::Notice,
         outcome::{FunctionOutcome, Outcome},
         request::ReleaseRequest,
         task::{Task, task},
@@ -247,7 +245,7 @@ impl Handler {
             ..Seen::default()
         };
         decide(request, &stack, task.now).admit()?;
-        let world = admission::world(
+        let world = observe::world(
             &self.functions,
             &self.artifacts,
             &self.metrics,
@@ -281,10 +279,10 @@ impl Handler {
             callees: BTreeMap::new(),
             ..seen
         };
-        let world = admission::world_again(&self.metrics, &self.ledger, request, task.now, seen);
+        let world = observe::world_again(&self.metrics, &self.ledger, request, task.now, seen);
         let (mut seen, splitter) = futures::join!(
             Box::pin(world),
-            Box::pin(admission::splitter(
+            Box::pin(observe::splitter(
                 &self.traffic,
                 Some(&self.ledger),
                 request
@@ -300,8 +298,8 @@ impl Handler {
         seen.ways = ways;
         if let Some(observed) = &observed {
             let serving = &observed.functions;
-            seen.blues = admission::blues(&self.functions, request, serving).await;
-            let capacity = admission::capacity(&self.functions, request, serving, &seen.blues);
+            seen.blues = observe::blues(&self.functions, request, serving).await;
+            let capacity = observe::capacity(&self.functions, request, serving, &seen.blues);
             seen.capacity = capacity.await;
         }
         let mut admitted = decide(request, &seen, task.now);
@@ -319,7 +317,7 @@ impl Handler {
                     capacity: seen.capacity,
                 },
             }),
-            (unknown, _) => Err(Error::Refused(unknown.unwrap_or_default())),
+            (unknown, _) => Err(Error::Refused(unknown.unwrap_or_default().into())),
         }
     }
 
@@ -373,6 +371,7 @@ impl Handler {
             retain_until: None,
             front_door: None,
             hook: None,
+            help: None,
         };
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         self.notifier.tell(&ended).await?;

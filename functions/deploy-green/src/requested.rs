@@ -1,12 +1,12 @@
 //! What is to be released: the request, or what a rollback to a version makes of an earlier one.
 
 use crossfade::{
-    aws::traffic::Serving,
     domain::{
         Timestamp,
-        alarm::AlarmState,
+        analysis::alarm::AlarmState,
+        moved::Serving,
         release::GoesBack,
-        routing::{Alias, Primary},
+        routing::alias::{Alias, Primary},
     },
     error::Error,
     to_version,
@@ -40,7 +40,7 @@ impl Handler {
             Ok(Request::Rollback { .. } | Request::Wire { .. } | Request::Unwire { .. }) => {
                 Err(Error::InvalidRequest("not a release".into()))
             }
-            Err(problems) => Err(Error::InvalidRequest(problems.to_string())),
+            Err(problems) => Err(Error::InvalidRequest(problems.to_string().into())),
         }
     }
 
@@ -84,7 +84,7 @@ impl Handler {
             )
         });
         Err(Error::InvalidRequest(
-            missing.collect::<Vec<_>>().join("\n"),
+            missing.collect::<Vec<_>>().join("\n").into(),
         ))
     }
 

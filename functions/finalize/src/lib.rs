@@ -3,20 +3,20 @@
 
 use chrono::{SubsecRound, TimeDelta};
 use crossfade::{
-    aws::{
-        ledger::{Ledger, Record, Retention, Status},
-        notify::Notifier,
-        traffic::Traffic,
-    },
+    aws::{ledger::Ledger, notify::Notifier, traffic::Traffic},
     domain::{
         hook::{HookPoint, HookRun},
         release::{DeploymentStatus, Release},
     },
     error::Error,
-    rollback::{explain, told_or_owed},
+    notice::Notice,
+    protocol::{
+        ledger::Retention,
+        release::{Attempt, promote},
+        rollback::told_or_owed,
+    },
     wire::{
         graph::End,
-        notice::Notice,
         outcome::Outcome,
         task::{state, task},
     },
@@ -51,21 +51,6 @@ impl Handler {
         let mut release: Release = state(task.state.clone())?;
         release.take_answers(task.now);
 
-        let from = release.weight();
-        let known = match task.retries {
-            0 => release.footprint(),
-            // What an earlier try has written is seen by reading: a write that fails costs as much.
-            _ => release.footprint().unread(),
-        };
-        let leave = self.ledger.leave(&task.execution);
-        let moved = match Box::pin(self.traffic.promote(leave, &known, from)).await {
-            Ok(moved) => moved,
-            Err(error) => {
-                return Err(explain(&self.ledger, &task.execution, task.retries, error).await);
-            }
-        };
-        release.functions = moved.functions;
-
         if let Some(last) = release.steps.last_mut() {
             last.ended_at.get_or_insert(task.now);
         }
@@ -75,17 +60,13 @@ impl Handler {
             until,
             keep_versions: release.keep_versions,
         };
-        let record = Record::of(&task.execution, &release);
-        let ended = self
-            .ledger
-            .end(&record, Status::Promoted, task.now, Some(retention))
-            .await;
-        if let Err(Error::DeploymentRolledBack(_)) = ended {
-            // An execution that was stopped has no next state to undo this, and whoever put its traffic
-            // back may have looked before we wrote.
-            self.traffic.restore_at_once(&release.footprint()).await;
-        }
-        ended?;
+        let attempt = Attempt {
+            execution: &task.execution,
+            retries: task.retries,
+            now: task.now,
+        };
+        let (traffic, ledger) = (&self.traffic, &self.ledger);
+        let moved = promote(traffic, ledger, attempt, &mut release, retention).await?;
 
         let mut reason = format!("green has all traffic; {}", release.reason);
         if let Some(back) = &release.goes_back {
@@ -100,7 +81,7 @@ impl Handler {
             // Green has all traffic, and that is on record: an execution that failed now would say
             // otherwise.
             if task.retries < PATIENCE {
-                return Err(Error::Transient(untold.to_string()));
+                return Err(Error::Transient(untold.to_string().into()));
             }
             let warning = format!("people could not be told of this: {untold}");
             outcome.warnings.push(warning);

@@ -6,8 +6,8 @@ use crossfade::{
     aws::functions::Readiness,
     domain::{
         names::{AliasName, derived::deployment_description},
-        routing::Primary,
-        wiring::{Ask, Kind, LATEST_ALIAS, Write},
+        routing::alias::Primary,
+        stage_wiring::{Ask, Kind, LATEST_ALIAS, Write},
     },
     error::Error,
 };
@@ -58,24 +58,25 @@ impl Handler {
     /// Makes the alias on what the stage calls now: `$LATEST`, published so that it stays what it is.
     async fn make_alias(&self, ask: &Ask, alias: &AliasName) -> Result<(), Error> {
         let function = &ask.function_name;
-        let at = if alias.as_ref() == LATEST_ALIAS {
-            Primary::Latest
-        } else {
-            let latest = self.functions.updated(function, READY).await?;
-            let published = self.functions.publish(function, &latest).await?;
-            if !published.active {
-                let version = &published.version;
-                let event = json!({});
-                let active = self.functions.active(function, version, &event, READY);
-                // The state is tried again, and the same version is published again.
-                if let Readiness::NotYet(state) = active.await? {
-                    return Err(Error::Transient(format!(
+        let at =
+            if alias.as_ref() == LATEST_ALIAS {
+                Primary::Latest
+            } else {
+                let latest = self.functions.updated(function, READY).await?;
+                let published = self.functions.publish(function, &latest).await?;
+                if !published.active {
+                    let version = &published.version;
+                    let event = json!({});
+                    let active = self.functions.active(function, version, &event, READY);
+                    // The state is tried again, and the same version is published again.
+                    if let Readiness::NotYet(state) = active.await? {
+                        return Err(Error::Transient(format!(
                         "{state}, and a version has to be Active before an alias is made on it"
-                    )));
+                    ).into()));
+                    }
                 }
-            }
-            Primary::Version(published.version)
-        };
+                Primary::Version(published.version)
+            };
         self.aliases.make(function, alias, &at).await
     }
 }

@@ -5,7 +5,10 @@ mod http;
 mod rest;
 
 use crossfade::{
-    domain::wiring::{Api, ApiId, Kind, SiteKind},
+    domain::{
+        names::api::ApiId,
+        stage_wiring::{Api, Kind, SiteKind},
+    },
     error::Error,
 };
 
@@ -36,9 +39,9 @@ impl Gateway {
         } else if self.http.has(id).await? {
             Box::pin(self.http.api(id)).await
         } else {
-            Err(Error::InvalidRequest(format!(
-                "frontDoor.apiId: there is no API {id} in this account and Region"
-            )))
+            Err(Error::InvalidRequest(
+                format!("frontDoor.apiId: there is no API {id} in this account and Region").into(),
+            ))
         }
     }
 

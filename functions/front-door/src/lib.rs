@@ -1,4 +1,4 @@
-//! Has a stage of an API Gateway API call an alias, and undoes it; see [`crossfade::domain::wiring`]
+//! Has a stage of an API Gateway API call an alias, and undoes it; see [`crossfade::domain::stage_wiring`]
 //! for what is written and why.
 //!
 //! One invocation is one phase. Until all is done and in force, it answers with what it has done so
@@ -11,23 +11,20 @@ mod observe;
 mod order;
 
 use crossfade::{
-    aws::{
-        aliases::Aliases,
-        functions::Functions,
-        ledger::{Began, Begin, Ledger, Status},
-        notify::Notifier,
-    },
+    aws::{aliases::Aliases, functions::Functions, ledger::Ledger, notify::Notifier},
     domain::{
-        analysis::OnHoldTimeout,
-        check::Evidence,
+        analysis::check::Evidence,
+        approval::OnHoldTimeout,
+        record::Status,
         release::DeploymentStatus,
-        wiring::{Ask, Kind, Plan, Refusal, Write, plan_unwiring, plan_wiring},
+        stage_wiring::{Ask, Kind, Plan, Refusal, Write, plan_unwiring, plan_wiring},
     },
     error::Error,
     freeze,
+    notice::Notice,
+    protocol::ledger::{Began, Begin},
     wire::{
         graph::{End, Next},
-        notice::Notice,
         outcome::{FrontDoorOutcome, Outcome},
         task::{Task, task},
     },
@@ -136,7 +133,7 @@ impl Handler {
             return self.done(&order, None, &task, progress).await;
         };
         if !plan.writes.is_empty() && !progress.locked {
-            self.lock(&order, &ask, &task).await?;
+            Box::pin(self.lock(&order, &ask, &task)).await?;
             progress.locked = true;
             // Somebody may have written between our look and our lock.
             let Some(again) = self.plan(&order, &task).await? else {
@@ -145,7 +142,7 @@ impl Handler {
             (ask, kind, plan) = again;
         }
         for write in &plan.writes {
-            self.carry_out(&ask, kind, write).await?;
+            Box::pin(self.carry_out(&ask, kind, write)).await?;
             tracing::info!(
                 deployment.id = task.execution,
                 api = %ask.api_id,
@@ -168,7 +165,7 @@ impl Handler {
                 ask.api_id,
                 progress.looks,
                 progress.warnings.join("; ")
-            )));
+            ).into()));
         }
         progress.wait_seconds = SETTLE_SECONDS;
         Ok(next(json!({ "wiring": progress }), Next::AwaitStage))
@@ -237,7 +234,7 @@ impl Handler {
                 Err(Error::DeploymentInProgress(format!(
                     "{} is releasing at this moment; what a dead release holds is free within 5 minutes",
                     holders.join(", ")
-                )))
+                ).into()))
             }
             Began::Before(record) => Err(Error::DeploymentRolledBack(record.why.map_or_else(
                 || {
@@ -245,7 +242,7 @@ impl Handler {
                         .into()
                 },
                 |why| why.reason,
-            ))),
+            ).into())),
         }
     }
 
@@ -299,6 +296,7 @@ impl Handler {
                 written: progress.written,
             }),
             hook: None,
+            help: None,
         };
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         self.notifier.tell(&ended).await?;
@@ -314,9 +312,9 @@ fn next(mut state: Value, word: Next) -> Value {
 
 fn refused(refusal: Refusal) -> Error {
     match refusal {
-        Refusal::Invalid(why) => Error::InvalidRequest(why),
-        Refusal::Unfit(why) => Error::ValidationFailed(why),
-        Refusal::Outside(why) => Error::ChangedOutside(why),
+        Refusal::Invalid(why) => Error::InvalidRequest(why.into()),
+        Refusal::Unfit(why) => Error::ValidationFailed(why.into()),
+        Refusal::Outside(why) => Error::ChangedOutside(why.into()),
     }
 }
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use crossfade::{
-    aws::ledger::Status,
     domain::{
         Timestamp,
         names::{AliasName, FunctionName},
-        routing::Primary,
-        wiring::{Api, Ask, LATEST_ALIAS, Seen, Wiring},
+        record::Status,
+        routing::alias::Primary,
+        stage_wiring::{Api, Ask, LATEST_ALIAS, Seen, Wiring},
     },
     error::Error,
 };
@@ -124,17 +124,23 @@ fn function_name(order: &Order, api: &Api, wirings: &[Wiring]) -> Result<Functio
     }
     match &names[..] {
         [only] => only.parse().map_err(|_| {
-            Error::InvalidRequest(format!(
-                "frontDoor: the stage calls {only:?}, which is no function"
-            ))
+            Error::InvalidRequest(
+                format!("frontDoor: the stage calls {only:?}, which is no function").into(),
+            )
         }),
-        [] => Err(Error::InvalidRequest(format!(
-            "frontDoor: stage {} of API {} calls no Lambda function",
-            order.stage, order.api_id
-        ))),
-        several => Err(Error::InvalidRequest(format!(
-            "frontDoor.functionName: is missing; the stage calls {}: name one",
-            several.join(", ")
-        ))),
+        [] => Err(Error::InvalidRequest(
+            format!(
+                "frontDoor: stage {} of API {} calls no Lambda function",
+                order.stage, order.api_id
+            )
+            .into(),
+        )),
+        several => Err(Error::InvalidRequest(
+            format!(
+                "frontDoor.functionName: is missing; the stage calls {}: name one",
+                several.join(", ")
+            )
+            .into(),
+        )),
     }
 }

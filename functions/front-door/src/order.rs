@@ -1,9 +1,9 @@
 //! What is asked for, whichever kind of request says it.
 
 use crossfade::{
-    domain::{
-        names::{AliasName, Application, FunctionName},
-        wiring::{ApiId, StageName},
+    domain::names::{
+        AliasName, Application, FunctionName,
+        api::{ApiId, StageName},
     },
     error::Error,
     wire::request::{FrontDoorRequest, ReleaseRequest, Request},
@@ -38,7 +38,7 @@ impl Order {
     /// [`Error::InvalidRequest`] when it is wrong, or about something else.
     pub(crate) fn parse(request: &Value) -> Result<Option<Self>, Error> {
         let request = Request::parse(request)
-            .map_err(|problems| Error::InvalidRequest(problems.to_string()))?;
+            .map_err(|problems| Error::InvalidRequest(problems.to_string().into()))?;
         let application = request.application().clone();
         let (verb, front_door, release) = match request {
             Request::Wire { front_door, .. } => (Verb::Wire, Some(front_door), None),

@@ -4,18 +4,19 @@ use std::time::{Duration, Instant};
 
 use crossfade::{
     aws::functions::Called,
-    domain::migration::told_of,
     domain::{
         Timestamp,
+        analysis::check::Evidence,
         hook::{Heard, HookPoint, HookRun, HookStatus, Said},
+        migration::told_of,
         release::{Release, Target},
         retention::name_of,
         weight::Weight,
     },
-    error::Error,
+    error::{Detail, Error},
+    notice::Notice,
     wire::{
         graph::{Next, Output},
-        notice::Notice,
         outcome::{Ending, Finished, Outcome},
         task::{Task, state},
     },
@@ -88,9 +89,11 @@ impl Handler {
             let failed = (heard.status == HookStatus::Failed).then(|| heard.told());
             release.evidence.hear(heard);
             if let Some(reason) = failed {
-                let why =
-                    json!({ "reason": reason, "evidence": {"hooks": release.evidence.hooks} });
-                return Err(Error::ValidationFailed(why.to_string()));
+                let evidence = Evidence {
+                    hooks: release.evidence.hooks,
+                    ..Evidence::default()
+                };
+                return Err(Error::ValidationFailed(Detail::proven(reason, evidence)));
             }
             release.hook_has_passed();
         }
@@ -166,7 +169,7 @@ impl Handler {
             Ok(Called::Answered { answer, .. }) => Said::Failed(answer),
             Ok(Called::TimedOut) => Said::Nothing(format!("it did not answer within {may_take} s")),
             // Asking again is what hooks are made for.
-            Ok(Called::Lost(why)) => return Err(Error::Transient(why)),
+            Ok(Called::Lost(why)) => return Err(Error::Transient(why.into())),
             Err(Error::Refused(why)) => Said::Nothing(format!("it could not be invoked: {why}")),
             Err(other) => return Err(other),
         };

@@ -49,9 +49,9 @@ impl Handler {
             (None, "undo") => self.undo(task).await,
             (Some(StateName::RunMigration), _) | (None, "migrate") => self.migrate(task).await,
             (Some(StateName::RunHook), _) | (None, "hook") => self.hook(task).await,
-            (at, act) => Err(Error::InvalidRequest(format!(
-                "unexpected call for state {at:?} (act {act:?}); expected RunMigration or RunHook"
-            ))),
+            (at, act) => Err(Error::InvalidRequest(
+                format!("unexpected call for state {at:?} (act {act:?}); expected RunMigration or RunHook").into(),
+            )),
         }
     }
 }
@@ -70,6 +70,6 @@ fn asked(task: &Task) -> Result<Box<ReleaseRequest>, Error> {
             | Request::Wire { .. }
             | Request::Unwire { .. },
         ) => Err(Error::InvalidRequest("not a release".into())),
-        Err(problems) => Err(Error::InvalidRequest(problems.to_string())),
+        Err(problems) => Err(Error::InvalidRequest(problems.to_string().into())),
     }
 }

@@ -7,21 +7,23 @@
 use std::time::{Duration, Instant};
 
 use crossfade::{
-    aws::{functions::Called, ledger::Claim},
+    aws::functions::Called,
     domain::{
         Timestamp,
-        check::Evidence,
-        migration::{Came, Direction, Ran, event, kept, told_of},
+        analysis::check::Evidence,
+        migration::{Came, Direction, MigrationRequest, Ran, event, kept, told_of},
         names::Application,
         release::Release,
     },
-    error::Error,
-    rollback::{self, Settled},
+    error::{Detail, Error},
+    notice::Notice,
+    protocol::{
+        ledger::Claim,
+        rollback::{self, Settled},
+    },
     wire::{
         graph::{Next, Output},
-        notice::Notice,
         outcome::Ending,
-        request::MigrationRequest,
         task::{Task, state},
     },
 };
@@ -57,7 +59,7 @@ impl Handler {
             return Err(Error::InvalidRequest("the request has no migration".into()));
         };
         release.take_answers(task.now);
-        self.ledger.leave(&task.execution).still().await?;
+        self.ledger.lease(&task.execution).check().await?;
         let order = Order {
             execution: &task.execution,
             application: &release.application,
@@ -69,7 +71,9 @@ impl Handler {
         let ran = self.once(&order).await.map_err(|error| match error {
             Error::Refused(why) => {
                 let name = &migration.function_name;
-                Error::MigrationFailed(format!("the migration {name} could not be invoked: {why}"))
+                Error::MigrationFailed(
+                    format!("the migration {name} could not be invoked: {why}").into(),
+                )
             }
             other => other,
         })?;
@@ -79,8 +83,7 @@ impl Handler {
                 migrations: vec![ran.clone()],
                 ..Evidence::default()
             };
-            let why = json!({ "reason": ran.told(), "evidence": evidence });
-            return Err(Error::MigrationFailed(why.to_string()));
+            return Err(Error::MigrationFailed(Detail::proven(ran.told(), evidence)));
         }
         if let Some(migration) = &mut release.migration {
             migration.ran = true;
@@ -248,6 +251,6 @@ fn came(order: &Order<'_>, called: &Called, took: Duration) -> Ran {
 fn random() -> Result<String, Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)
-        .map_err(|error| Error::Transient(format!("no randomness: {error}")))?;
+        .map_err(|error| Error::Transient(format!("no randomness: {error}").into()))?;
     Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
 }

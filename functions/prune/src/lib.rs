@@ -9,25 +9,25 @@
 
 mod observe;
 mod prune;
-mod standing;
+mod retention_status;
 
 use crossfade::{
-    aws::{
-        ledger::{Ledger, Record},
-        notify::Notifier,
-        versions::Versions,
+    aws::{ledger::Ledger, notify::Notifier, versions::Versions},
+    domain::{
+        names::{Application, FunctionName},
+        record::Record,
     },
-    domain::names::{Application, FunctionName},
     error::Error,
+    notice::Notice,
     wire::{
-        notice::Notice,
+        failure::Failure,
         retention::Retention,
         task::{Task, state, task},
     },
 };
 use serde_json::{Value, json};
 
-use crate::standing::Found;
+use crate::retention_status::Found;
 
 /// What the handler acts on.
 #[derive(Debug)]
@@ -58,7 +58,9 @@ impl Handler {
             "prune" => self.prune(task).await.map(|now| json!(now)),
             "tell" => self.tell(task).await,
             "warn" => self.warn(task).await,
-            other => Err(Error::InvalidRequest(format!("there is no act {other:?}"))),
+            other => Err(Error::InvalidRequest(
+                format!("there is no act {other:?}").into(),
+            )),
         }
     }
 
@@ -82,7 +84,7 @@ impl Handler {
             self.ledger.get(&retention.deployment),
             self.ledger.promoted_last(&retention.application),
         )?;
-        standing::of(record, last.as_deref())
+        retention_status::of(record, last.as_deref())
     }
 
     /// A retention failed: a person has to look.
@@ -131,10 +133,10 @@ impl Handler {
                 what.clone(),
             ))
             .await?;
-        if let Some(fields) = outcome.as_object_mut() {
-            if let Some(warnings) = fields.entry("warnings").or_insert(json!([])).as_array_mut() {
-                warnings.push(json!(what));
-            }
+        if let Some(fields) = outcome.as_object_mut()
+            && let Some(warnings) = fields.entry("warnings").or_insert(json!([])).as_array_mut()
+        {
+            warnings.push(json!(what));
         }
         Ok(state)
     }
@@ -148,15 +150,8 @@ fn functions(record: &Record) -> impl Iterator<Item = &FunctionName> {
 
 /// What a Catch left in the state, in words.
 fn cause(state: &Value) -> String {
-    let failure = &state["failure"];
-    let error = failure["Error"].as_str().unwrap_or("an unknown error");
-    let cause = failure["Cause"].as_str().unwrap_or_default();
-    let message = serde_json::from_str::<Value>(cause)
-        .ok()
-        .and_then(|cause| cause["errorMessage"].as_str().map(str::to_owned))
-        .unwrap_or_else(|| cause.to_owned());
-    let message: String = message.chars().take(1000).collect();
-    format!("{error}: {message}")
+    let failure = Failure::of(state).unwrap_or_default();
+    failure.to_string().chars().take(1000).collect()
 }
 
 fn application(state: &Value) -> Option<Application> {

@@ -197,13 +197,13 @@ impl Handler {
         let tried = match self.try_all(cleanup, &retention.deployment, round).await {
             Ok(tried) => tried,
             // The other functions are cleaned up all the same.
-            Err(Error::Refused(because)) => {
+            Err(Error::Refused(refusal)) => {
                 self.ledger.spare(function, &task.execution).await?;
                 retention.keep(
                     function,
                     [Kept {
                         versions: cleanup.delete.clone(),
-                        because,
+                        because: refusal.reason,
                     }],
                 );
                 return Ok(true);
@@ -213,7 +213,7 @@ impl Handler {
         if let Some(said) = tried.busy
             && task.retries < PATIENCE
         {
-            return Err(Error::Transient(said));
+            return Err(Error::Transient(said.into()));
         }
         self.ledger.spare(function, &task.execution).await?;
 
@@ -254,14 +254,14 @@ impl Handler {
                     tried.stays(&doomed[index..], &why);
                     break;
                 }
-                Err(Error::Transient(said)) => {
+                Err(Error::Transient(busy_with)) => {
                     busy += 1;
                     let those = match busy {
                         BUSY => &doomed[index..],
                         _ => &doomed[index..=index],
                     };
-                    tried.stays(those, &said);
-                    tried.busy = Some(said);
+                    tried.stays(those, &busy_with.reason);
+                    tried.busy = Some(busy_with.reason);
                     if busy == BUSY {
                         break;
                     }

@@ -1,131 +1,66 @@
 //! What failed, from what the Catch left in the state.
 
 use crossfade::{
-    aws::ledger::{Record, Why},
     domain::{
         Timestamp,
+        analysis::check::Evidence,
         approval::Answered,
-        check::Evidence,
+        record::{Record, Why},
         release::{DeploymentStatus, Release},
     },
-    rollback,
+    error::Detail,
+    protocol::rollback,
+    wire::{failure::Failure, outcome::EndError},
 };
-use serde::Deserialize;
+use serde::Deserialize as _;
 use serde_json::Value;
 
-/// The errors that an execution may end with, as the contract lists them.
-const CONTRACT: [&str; 8] = [
-    "DeploymentRolledBack",
-    "DeploymentHeld",
-    "InvalidRequest",
-    "DeploymentInProgress",
-    "ChangedOutside",
-    "ValidationFailed",
-    "MigrationFailed",
-    "RollbackFailed",
-];
-
-/// What a Catch puts at `$.failure`; nothing when the decision itself was to go back.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub(crate) struct Failure {
-    error: Option<String>,
-    cause: Option<String>,
-}
-
-/// What a function that failed says, in its Cause.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Diagnostic {
-    error_message: String,
-}
-
-/// A reason that comes with its evidence.
-#[derive(Debug, Deserialize)]
-struct Proven {
-    reason: String,
-    #[serde(default)]
-    evidence: Evidence,
-}
-
-impl Failure {
-    pub(crate) fn of(state: &Value) -> Self {
-        state
-            .get("failure")
-            .and_then(|failure| Self::deserialize(failure).ok())
-            .unwrap_or_default()
-    }
-
-    /// Whether nothing has failed: it was decided to go back.
-    pub(crate) fn is_none(&self) -> bool {
-        self.error.is_none()
-    }
-
-    /// Whether it is of a state before the first shift, and of no other: then no function can be about to
-    /// move traffic.
-    pub(crate) fn is_before_any_shift(&self) -> bool {
-        matches!(
-            self.error.as_deref(),
-            Some("ValidationFailed" | "MigrationFailed")
-        )
-    }
-
-    /// The name in the contract; none of what the contract does not name, as AWS's own errors.
-    fn named(&self) -> Option<&'static str> {
-        let error = self.error.as_deref()?;
-        CONTRACT.iter().find(|name| **name == error).copied()
-    }
-
-    /// Why, for the record: the failure's own words and evidence, or the decision's.
-    pub(crate) fn why(&self, state: &Value, at: Timestamp) -> Why {
-        let Some(error) = &self.error else {
-            let evidence = Evidence::deserialize(&state["evidence"]).unwrap_or_default();
-            let reason = state["reason"]
-                .as_str()
-                .unwrap_or("it was decided to end the release");
-            let answered = match state.get("holdExpired") {
-                Some(_) => Some(format!(
-                    "nobody answered the hold within {} s",
-                    state["hold"]["timeoutSeconds"]
-                )),
-                None => answered(state, at),
-            };
-            let reason = match answered {
-                Some(answered) => format!("{answered}; {reason}"),
-                None => reason.to_owned(),
-            };
-            return Why {
-                reason,
-                evidence,
-                at,
-            };
+/// Returns why the release ends, for the record: the failure's own words and evidence, or the decision's.
+pub(crate) fn why(failure: Option<&Failure>, state: &Value, at: Timestamp) -> Why {
+    let Some(failure) = failure else {
+        let evidence = Evidence::deserialize(&state["evidence"]).unwrap_or_default();
+        let reason = state["reason"]
+            .as_str()
+            .unwrap_or("it was decided to end the release");
+        let answered = match state.get("holdExpired") {
+            Some(_) => Some(format!(
+                "nobody answered the hold within {} s",
+                state["hold"]["timeoutSeconds"]
+            )),
+            None => answered(state, at),
         };
-        let message = self.message();
-        if let Ok(proven) = serde_json::from_str::<Proven>(&message) {
-            return Why {
-                reason: proven.reason,
-                evidence: proven.evidence,
-                at,
-            };
-        }
-        let reason = if CONTRACT.contains(&error.as_str()) {
-            message
-        } else {
-            format!("{error}: {message}")
+        let reason = match answered {
+            Some(answered) => format!("{answered}; {reason}"),
+            None => reason.to_owned(),
         };
-        Why {
+        return Why {
             reason,
-            evidence: Evidence::default(),
+            evidence,
             at,
-        }
+        };
+    };
+    let Detail {
+        reason, evidence, ..
+    } = failure.detail();
+    let is_ours = failure.named().is_some() || evidence.is_some();
+    Why {
+        reason: if is_ours {
+            reason
+        } else {
+            format!("{}: {reason}", failure.error)
+        },
+        evidence: evidence.map(|evidence| *evidence).unwrap_or_default(),
+        at,
     }
+}
 
-    /// The function's message, or the whole Cause where it is not a function's.
-    fn message(&self) -> String {
-        let cause = self.cause.clone().unwrap_or_default();
-        serde_json::from_str::<Diagnostic>(&cause)
-            .map_or(cause, |diagnostic| diagnostic.error_message)
-    }
+/// Whether a failure is of a state before the first shift, and of no other: then no function can be about to move
+/// traffic.
+pub(crate) fn is_before_any_shift(failure: &Failure) -> bool {
+    matches!(
+        failure.named(),
+        Some(EndError::ValidationFailed | EndError::MigrationFailed)
+    )
 }
 
 /// What a person answered that leads here, or that nobody did, in words.
@@ -153,38 +88,29 @@ fn answered(state: &Value, at: Timestamp) -> Option<String> {
 /// other name for. After that it is rolled back, or held where somebody else's value stands, and its error is
 /// none that says that nothing was begun.
 pub(crate) fn ending(
-    failure: &Failure,
+    failure: Option<&Failure>,
     record: Option<&Record>,
     why: &Why,
     changed_outside: bool,
-) -> (&'static str, DeploymentStatus) {
+) -> (EndError, DeploymentStatus) {
+    use EndError::{
+        ChangedOutside, DeploymentHeld, DeploymentInProgress, DeploymentRolledBack, InvalidRequest,
+        MigrationFailed, RollbackFailed, ValidationFailed,
+    };
     let status = record.map_or(DeploymentStatus::Rejected, |record| {
         rollback::ended(record, changed_outside)
     });
     // A reason that was on record before this failure's own, such as an alarm's, is what it ends with.
     let is_own = record.is_none_or(|record| record.why.as_ref() == Some(why));
-    let named = failure.named().filter(|_| is_own);
-    let error = match (named, status) {
-        _ if changed_outside => "ChangedOutside",
-        (
-            Some(
-                name @ ("InvalidRequest"
-                | "DeploymentInProgress"
-                | "ChangedOutside"
-                | "ValidationFailed"
-                | "MigrationFailed"),
-            ),
-            DeploymentStatus::Rejected,
-        ) => name,
-        (_, DeploymentStatus::Rejected) => "ValidationFailed",
-        (
-            Some(
-                name @ ("ChangedOutside" | "ValidationFailed" | "MigrationFailed"
-                | "DeploymentHeld" | "RollbackFailed"),
-            ),
-            _,
-        ) => name,
-        _ => "DeploymentRolledBack",
+    let named = failure.and_then(Failure::named).filter(|_| is_own);
+    let is_rejected = status == DeploymentStatus::Rejected;
+    let error = match named {
+        _ if changed_outside => ChangedOutside,
+        Some(error @ (ChangedOutside | ValidationFailed | MigrationFailed)) => error,
+        Some(error @ (InvalidRequest | DeploymentInProgress)) if is_rejected => error,
+        Some(error @ (DeploymentHeld | RollbackFailed)) if !is_rejected => error,
+        Some(_) | None if is_rejected => ValidationFailed,
+        Some(_) | None => DeploymentRolledBack,
     };
     (error, status)
 }
@@ -209,11 +135,15 @@ mod tests {
     fn an_error_of_the_contract_keeps_its_name_and_its_words() {
         let state = caught("ChangedOutside", "chat:production is gone");
         let failure = Failure::of(&state);
-        assert_eq!(failure.named(), Some("ChangedOutside"));
-        assert_eq!(failure.why(&state, now()).reason, "chat:production is gone");
+        let named = failure.as_ref().and_then(Failure::named);
+        assert_eq!(named, Some(EndError::ChangedOutside));
+        assert_eq!(
+            why(failure.as_ref(), &state, now()).reason,
+            "chat:production is gone"
+        );
     }
 
-    fn failed(error: &str) -> (Value, Failure) {
+    fn failed(error: &str) -> (Value, Option<Failure>) {
         let state = json!({"failure": {"Error": error, "Cause": "x"}});
         let failure = Failure::of(&state);
         (state, failure)
@@ -262,7 +192,7 @@ mod tests {
     fn rejects_whatever_fails_before_the_first_shift_and_names_no_rollback() {
         for error in ERRORS {
             let (state, failure) = failed(error);
-            let why = failure.why(&state, now());
+            let why = super::why(failure.as_ref(), &state, now());
             let launched = record(Weight::ZERO, false, &why);
             let alarm = Why {
                 reason: "alarm a fired".into(),
@@ -271,22 +201,29 @@ mod tests {
             let told_back = record(Weight::ZERO, false, &alarm);
             for record in [None, Some(&launched), Some(&told_back)] {
                 for changed_outside in [false, true] {
-                    let (name, status) = ending(&failure, record, &why, changed_outside);
+                    let (name, status) = ending(failure.as_ref(), record, &why, changed_outside);
                     assert_eq!(status, DeploymentStatus::Rejected, "{error} {record:?}");
-                    let speaks = ["DeploymentRolledBack", "DeploymentHeld", "RollbackFailed"];
+                    let speaks = [
+                        EndError::DeploymentRolledBack,
+                        EndError::DeploymentHeld,
+                        EndError::RollbackFailed,
+                    ];
                     assert!(!speaks.contains(&name), "{error}: {name}");
-                    assert!(CONTRACT.contains(&name), "{error}: {name}");
                 }
             }
-            let (name, _) = ending(&failure, Some(&launched), &why, false);
+            let (name, _) = ending(failure.as_ref(), Some(&launched), &why, false);
             let own = ERRORS[..5].contains(&error);
             assert_eq!(
-                name,
+                <&str>::from(name),
                 if own { error } else { "ValidationFailed" },
                 "{error}"
             );
-            let (name, _) = ending(&failure, Some(&told_back), &why, false);
-            assert_eq!(name, "ValidationFailed", "the alarm came first: {error}");
+            let (name, _) = ending(failure.as_ref(), Some(&told_back), &why, false);
+            assert_eq!(
+                name,
+                EndError::ValidationFailed,
+                "the alarm came first: {error}"
+            );
         }
     }
 
@@ -294,17 +231,20 @@ mod tests {
     fn rolls_back_whatever_fails_once_green_may_have_had_traffic() {
         for error in ERRORS {
             let (state, failure) = failed(error);
-            let why = failure.why(&state, now());
+            let why = super::why(failure.as_ref(), &state, now());
             for (weight, shift_begun) in [(Weight::ZERO, true), (Weight::FULL, false)] {
                 let record = record(weight, shift_begun, &why);
-                let (name, status) = ending(&failure, Some(&record), &why, false);
+                let (name, status) = ending(failure.as_ref(), Some(&record), &why, false);
                 assert_eq!(status, DeploymentStatus::RolledBack, "{error}");
                 assert!(
-                    !["InvalidRequest", "DeploymentInProgress"].contains(&name),
+                    ![EndError::InvalidRequest, EndError::DeploymentInProgress].contains(&name),
                     "{error}: {name}"
                 );
-                let (name, status) = ending(&failure, Some(&record), &why, true);
-                assert_eq!((name, status), ("ChangedOutside", DeploymentStatus::Held));
+                let (name, status) = ending(failure.as_ref(), Some(&record), &why, true);
+                assert_eq!(
+                    (name, status),
+                    (EndError::ChangedOutside, DeploymentStatus::Held)
+                );
             }
         }
     }
@@ -313,8 +253,8 @@ mod tests {
     fn the_reason_names_an_error_that_is_not_of_the_contract() {
         for error in ["Sandbox.Timedout", "States.Timeout", "Refused"] {
             let (state, failure) = failed(error);
-            assert_eq!(failure.named(), None);
-            let why = failure.why(&state, now());
+            assert_eq!(failure.as_ref().and_then(Failure::named), None);
+            let why = super::why(failure.as_ref(), &state, now());
             assert!(why.reason.starts_with(error), "{error}: {}", why.reason);
         }
     }
@@ -323,7 +263,7 @@ mod tests {
     fn a_reason_brings_its_evidence() {
         let why = json!({"reason": "1 of 1 smoke tests failed", "evidence": {"validation": [{"test": "health"}]}});
         let state = caught("ValidationFailed", &why.to_string());
-        let why = Failure::of(&state).why(&state, now());
+        let why = super::why(Failure::of(&state).as_ref(), &state, now());
         assert_eq!(why.reason, "1 of 1 smoke tests failed");
         assert_eq!(why.evidence.validation, [json!({"test": "health"})]);
     }
@@ -336,12 +276,12 @@ mod tests {
         expired["holdExpired"] = json!({"Error": "States.Timeout", "Cause": ""});
         let failure = Failure::of(&expired);
         assert!(failure.is_none(), "it is the request's own word");
-        let why = failure.why(&expired, now());
+        let why = super::why(failure.as_ref(), &expired, now());
         assert_eq!(why.reason, "nobody answered the hold within 60 s; no data");
         assert_eq!(why.evidence.decided_by.as_deref(), Some("noData"));
         let mut promoting = held;
         promoting["failure"] = json!({"Error": "States.Timeout", "Cause": ""});
-        let why = Failure::of(&promoting).why(&promoting, now());
+        let why = super::why(Failure::of(&promoting).as_ref(), &promoting, now());
         assert_eq!(why.reason, "States.Timeout: ");
     }
 
@@ -350,12 +290,12 @@ mod tests {
         let state = json!({"decision": "rollBack", "reason": "5 of 20 requests failed",
             "evidence": {"decidedBy": "errorRate"}});
         let failure = Failure::of(&state);
-        let why = failure.why(&state, now());
+        let why = super::why(failure.as_ref(), &state, now());
         let shifted = record(Weight::FULL, true, &why);
-        let ending = ending(&failure, Some(&shifted), &why, false);
+        let ending = ending(failure.as_ref(), Some(&shifted), &why, false);
         assert_eq!(
             ending,
-            ("DeploymentRolledBack", DeploymentStatus::RolledBack)
+            (EndError::DeploymentRolledBack, DeploymentStatus::RolledBack)
         );
         assert_eq!(
             (why.reason.as_str(), why.evidence.decided_by.as_deref()),

@@ -7,38 +7,34 @@
 //! Safe to run twice, twice at once, and late.
 
 mod failure;
-mod janitor;
+mod sweep;
 
 use crossfade::{
-    aws::{
-        executions::Executions,
-        ledger::{Ledger, Record, Status, Why},
-        notify::Notifier,
-        traffic::{Late, Traffic},
-    },
+    aws::{executions::Executions, ledger::Ledger, notify::Notifier, traffic::Traffic},
     domain::{
-        analysis::OnHoldTimeout,
-        approval::{OnDenied, Word},
-        check::Evidence,
+        Timestamp,
+        analysis::check::Evidence,
+        approval::{OnDenied, OnHoldTimeout, Word},
         hook::{HookPoint, HookRun},
+        moved::Late,
         names::Application,
+        record::{Record, Status, Why},
         release::{DeploymentStatus, FROZEN, Release},
     },
-    emf,
-    error::Error,
-    rollback::{self, Restored, Reverted, Settled},
+    error::{self, Error},
+    metrics,
+    notice::Notice,
+    protocol::rollback::{self, Restored, Reverted, Settled},
     wire::{
         events::{self, Event, Home},
+        failure::Failure,
         graph::{Next, Output},
-        notice::Notice,
-        outcome::{Ending, Finished, Outcome},
+        outcome::{EndError, Ending, Finished, Outcome},
         request::Request,
         task::{Call, Task, state},
     },
 };
 use serde_json::{Value, json};
-
-use crate::failure::Failure;
 
 /// How often it is tried again to tell people, before that is left to the schedule.
 const PATIENCE: u32 = 5;
@@ -115,7 +111,7 @@ impl Handler {
     /// The execution failed somewhere, or decided to go back.
     async fn failed(&self, task: &Task) -> Result<Ending, Error> {
         let failure = Failure::of(&task.state);
-        let why = failure.why(&task.state, task.now);
+        let why = failure::why(failure.as_ref(), &task.state, task.now);
         let mut release = serde_json::from_value::<Release>(task.state.clone()).ok();
         if let Some(release) = &mut release {
             release.take_answers(task.now);
@@ -125,9 +121,8 @@ impl Handler {
         {
             return Ok(ending);
         }
-        let restored = self
-            .put_back(task, release.as_ref(), &failure, &why)
-            .await?;
+        let (known, failed) = (release.as_ref(), failure.as_ref());
+        let restored = self.put_back(task, known, failed, &why).await?;
         let (settled, kept) = match restored {
             None => self.promoted_before(task, &why).await?,
             Some(restored) => (Some(restored.settle(&self.traffic).await?), None),
@@ -142,7 +137,7 @@ impl Handler {
         if let Some(settled) = &settled {
             // What came first is what traffic was put back for, and perhaps by.
             if settled.record.why.as_ref() == Some(&why) {
-                emf::time_to_blue(&settled.record.application, task.now);
+                metrics::time_to_blue(&settled.record.application, task.now);
             }
             if !undo {
                 rollback::close(&self.ledger, settled, task.now).await?;
@@ -158,8 +153,12 @@ impl Handler {
             // Closed already, by the janitor or by this state's first try; or it never began.
             None => self.ledger.get(&task.execution).await?,
         };
-        let (error, status) =
-            failure::ending(&failure, record.as_ref(), &why, !changed_outside.is_empty());
+        let (error, status) = failure::ending(
+            failure.as_ref(),
+            record.as_ref(),
+            &why,
+            !changed_outside.is_empty(),
+        );
         let (error, mut outcome) = match &record {
             Some(record) if kept.is_some() => {
                 let mut outcome = self.as_read(record, DeploymentStatus::Held, &[]).await;
@@ -168,7 +167,7 @@ impl Handler {
                     kept.unwrap_or_default(),
                     why.reason
                 );
-                ("DeploymentHeld", outcome)
+                (EndError::DeploymentHeld, outcome)
             }
             Some(record) => {
                 let outcome = match &settled {
@@ -179,15 +178,9 @@ impl Handler {
             }
             None => (error, nothing_begun(&task.state, &why)),
         };
+        outcome.help = error::page(error.into());
         if let Some(release) = release {
-            outcome.steps = release.steps;
-            if let Some(last) = outcome.steps.last_mut() {
-                last.ended_at.get_or_insert(task.now);
-            }
-            outcome.answers = release.answers;
-            let notes = std::mem::replace(&mut outcome.warnings, release.warnings);
-            outcome.warnings.extend(notes);
-            outcome.evidence = outcome.evidence.beside(release.evidence);
+            add_progress(&mut outcome, release, task.now);
         }
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         let told = self.notifier.tell(&ended).await;
@@ -202,13 +195,13 @@ impl Handler {
         }
         tracing::info!(
             deployment.id = task.execution,
-            error.name = error,
+            error.name = %error,
             status = <&str>::from(outcome.deployment_status),
             "Ended the release."
         );
         Ok(Ending {
             asked_for: false,
-            error: error.to_owned(),
+            error,
             cause: outcome.to_cause(),
             outcome,
             undo,
@@ -241,7 +234,7 @@ impl Handler {
         &self,
         task: &Task,
         release: Option<&Release>,
-        failure: &Failure,
+        failure: Option<&Failure>,
         why: &Why,
     ) -> Result<Option<Restored>, Error> {
         let (traffic, ledger, execution) = (&self.traffic, &self.ledger, &task.execution);
@@ -254,7 +247,7 @@ impl Handler {
             return rollback::restore_known(traffic, ledger, execution, why, &known).await;
         }
         let unmoved = release.is_none_or(|known| known.steps.is_empty());
-        let late = if unmoved && failure.is_before_any_shift() {
+        let late = if unmoved && failure.is_some_and(failure::is_before_any_shift) {
             Late::Impossible
         } else {
             Late::Possible
@@ -275,7 +268,8 @@ impl Handler {
         }
         match rollback::revert(&self.traffic, &self.ledger, &task.execution, why).await {
             Ok(Reverted::Done(settled)) => Ok((Some(*settled), None)),
-            Ok(Reverted::Not(not)) | Err(Error::DeploymentInProgress(not)) => Ok((None, Some(not))),
+            Ok(Reverted::Not(not)) => Ok((None, Some(not))),
+            Err(Error::DeploymentInProgress(not)) => Ok((None, Some(not.reason))),
             Err(error) => Err(error),
         }
     }
@@ -308,11 +302,12 @@ impl Handler {
         }
         let mut outcome = Outcome::of(release, DeploymentStatus::Held, reason);
         outcome.evidence = why.evidence.clone().beside(outcome.evidence);
+        outcome.help = error::page("DeploymentHeld");
         // People are told by the execution's end, as of each that is left held.
         tracing::warn!(deployment.id = task.execution, "Traffic stays as it is.");
         Ok(Some(Ending {
             asked_for: false,
-            error: "DeploymentHeld".into(),
+            error: EndError::DeploymentHeld,
             cause: outcome.to_cause(),
             outcome,
             undo: false,
@@ -361,7 +356,7 @@ impl Handler {
         };
         Ok(Ending {
             asked_for: true,
-            error: "DeploymentRolledBack".into(),
+            error: EndError::DeploymentRolledBack,
             cause: outcome.to_cause(),
             outcome,
             undo: false,
@@ -371,12 +366,13 @@ impl Handler {
 
     /// What was asked for cannot be done.
     async fn rejected(&self, task: &Task, why: &Why) -> Result<Ending, Error> {
-        let outcome = nothing_begun(&task.state, why);
+        let mut outcome = nothing_begun(&task.state, why);
+        outcome.help = error::page("InvalidRequest");
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         self.notifier.tell(&ended).await?;
         Ok(Ending {
             asked_for: false,
-            error: "InvalidRequest".into(),
+            error: EndError::InvalidRequest,
             cause: outcome.to_cause(),
             outcome,
             undo: false,
@@ -403,7 +399,7 @@ impl Handler {
             rollback::restore(&self.traffic, &self.ledger, &execution, why, Late::Possible).await?
         {
             if let Some(token) = &restored.record.token {
-                let told = Error::DeploymentRolledBack(why.reason.clone());
+                let told = Error::DeploymentRolledBack(why.reason.clone().into());
                 self.executions.fail_task(token, &told).await?;
             }
             // A living execution closes it itself, so that its graph shows what happened.
@@ -497,7 +493,20 @@ fn nothing_begun(state: &Value, why: &Why) -> Outcome {
         retain_until: None,
         front_door: None,
         hook: None,
+        help: None,
     }
+}
+
+/// Adds to the outcome of a release what it had seen and done when it failed.
+fn add_progress(outcome: &mut Outcome, release: Release, now: Timestamp) {
+    outcome.steps = release.steps;
+    if let Some(last) = outcome.steps.last_mut() {
+        last.ended_at.get_or_insert(now);
+    }
+    outcome.answers = release.answers;
+    let notes = std::mem::replace(&mut outcome.warnings, release.warnings);
+    outcome.warnings.extend(notes);
+    outcome.evidence = std::mem::take(&mut outcome.evidence).beside(release.evidence);
 }
 
 #[cfg(test)]

@@ -2,13 +2,11 @@
 
 use crossfade::{
     aws::{ledger::Ledger, notify::Notifier, traffic::Traffic},
-    domain::release::Release,
+    domain::{moved::Moved, release::Release},
     error::Error,
-    rollback::explain,
-    wire::{
-        notice::Notice,
-        task::{state, task},
-    },
+    notice::Notice,
+    protocol::release::{Attempt, shift},
+    wire::task::{state, task},
 };
 use serde_json::Value;
 
@@ -39,31 +37,21 @@ impl Handler {
             Error::InvalidRequest("the plan has no step after its last one".into())
         })?;
 
-        let (from, to) = (release.weight(), step.weight);
-        let known = match task.retries {
-            0 => release.footprint(),
-            // What an earlier try has written is seen by reading: a write that fails costs as much.
-            _ => release.footprint().unread(),
+        let to = step.weight;
+        let attempt = Attempt {
+            execution: &task.execution,
+            retries: task.retries,
+            now: task.now,
         };
-        let leave = self.ledger.leave(&task.execution);
-        let moved = match Box::pin(self.traffic.shift(leave, &known, from, to)).await {
-            Ok(moved) => moved,
-            Err(error) => {
-                return Err(explain(&self.ledger, &task.execution, task.retries, error).await);
-            }
+        let (traffic, ledger) = (&self.traffic, &self.ledger);
+        let after = |moved: Moved| {
+            let mut shifted = release.clone();
+            shifted.take_answers(task.now);
+            shifted.functions = moved.functions;
+            shifted.shifted(moved.in_force, task.now);
+            shifted
         };
-
-        let mut shifted = release;
-        shifted.take_answers(task.now);
-        shifted.functions = moved.functions;
-        shifted.shifted(moved.in_force, task.now);
-        let recorded = self.ledger.shifted(&task.execution, &shifted, to).await;
-        if let Err(Error::DeploymentRolledBack(_)) = recorded {
-            // An execution that was stopped has no next state to undo this, and whoever put its traffic
-            // back may have looked before we wrote.
-            self.traffic.restore_at_once(&shifted.footprint()).await;
-        }
-        recorded?;
+        let shifted = shift(traffic, ledger, attempt, &release, to, after).await?;
         tracing::info!(
             deployment.id = task.execution,
             step = shifted.position.step,

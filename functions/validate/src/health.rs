@@ -2,18 +2,15 @@
 
 use std::time::Duration;
 
+use crate::{Handler, Proof, evidence};
 use crossfade::{
     domain::{
-        analysis::Analysis,
-        check::Evidence,
+        analysis::{Analysis, check::Evidence},
         health::{FAILURES, Health, due, found},
     },
-    error::Error,
+    error::{Detail, Error},
 };
 use futures::future::join_all;
-use serde_json::json;
-
-use crate::{Handler, Proof, evidence};
 
 /// From one asking to the next: nobody is served by green yet, so nothing hurries.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -30,7 +27,7 @@ impl Handler {
         proofs: &[Proof],
     ) -> Result<Vec<Health>, Error> {
         let mut health = Vec::new();
-        let mut places = due(analysis, &mut health, 0, true);
+        let mut places = due(&analysis.health_checks, &mut health, 0, true);
         for turn in 0..FAILURES {
             if turn > 0 && !places.is_empty() {
                 tokio::time::sleep(PAUSE).await;
@@ -43,7 +40,8 @@ impl Handler {
             }
             places.retain(|place| !health[*place].is_healthy());
         }
-        let (_, failed): (Vec<_>, Vec<_>) = found(analysis, &health).into_iter().unzip();
+        let (_, failed): (Vec<_>, Vec<_>) =
+            found(&analysis.health_checks, &health).into_iter().unzip();
         let Some(first) = failed.first() else {
             return Ok(health);
         };
@@ -58,7 +56,6 @@ impl Handler {
             health_checks: failed,
             ..evidence(proofs)
         };
-        let why = json!({ "reason": reason, "evidence": evidence });
-        Err(Error::ValidationFailed(why.to_string()))
+        Err(Error::ValidationFailed(Detail::proven(reason, evidence)))
     }
 }

@@ -1,10 +1,10 @@
 //! Proves green before it gets any weight: smoke tests against the version itself, its cold start, its
 //! health checks, and warm environments for its first users.
 
+mod assertions;
 mod cold;
-mod expect;
 mod health;
-mod report;
+mod lambda_report;
 mod room;
 mod smoke;
 mod warm;
@@ -20,10 +20,10 @@ use crossfade::{
         traffic::Traffic,
     },
     domain::{
-        check::Evidence,
+        analysis::check::Evidence,
         release::{Release, Target},
     },
-    error::Error,
+    error::{Detail, Error},
     to_version,
     wire::{
         graph::{Next, Output},
@@ -134,11 +134,13 @@ impl Handler {
                 first.test,
                 first.failures.join("; ")
             );
-            let why = json!({ "reason": reason, "evidence": evidence(&proofs) });
-            return Err(Error::ValidationFailed(why.to_string()));
+            return Err(Error::ValidationFailed(Detail::proven(
+                reason,
+                evidence(&proofs),
+            )));
         }
         // Only what has passed may be reached: by sticky clients, other rules and late resolvers too.
-        let leave = self.ledger.leave(&task.execution);
+        let leave = self.ledger.lease(&task.execution);
         self.traffic.stage(leave, &release.footprint()).await?;
         let health = self.healthy(&release.analysis, &proofs).await?;
         let warmed = pairs.map(|(target, asked)| self.prewarm(target, asked, &rooms, begun + END));
@@ -189,14 +191,14 @@ impl Handler {
                 let request = input.as_ref().and_then(to_version::release).ok_or_else(|| {
                     Error::ValidationFailed(format!(
                         "the request of {execution} cannot be read any more, so green cannot be tested"
-                    ))
+                    ).into())
                 })?;
                 Ok(request.functions)
             }
             Ok(Request::Rollback { .. } | Request::Wire { .. } | Request::Unwire { .. }) => {
                 Err(Error::InvalidRequest("not a release".into()))
             }
-            Err(problems) => Err(Error::InvalidRequest(problems.to_string())),
+            Err(problems) => Err(Error::InvalidRequest(problems.to_string().into())),
         }
     }
 

@@ -14,8 +14,8 @@ use crate::{
     domain::{
         names::{AliasName, FunctionName},
         policy::{Allowed, allowed},
-        routing::{Alias, Primary, Revision},
-        wiring::{Permit, Statement},
+        routing::alias::{Alias, Primary, Revision},
+        stage_wiring::{Permit, Statement},
     },
     error::Error,
 };
@@ -52,7 +52,7 @@ impl Aliases {
                 now.code_sha256.unwrap_or_default(),
             )),
             Err(error) if is(&error, "ResourceNotFoundException") => Err(Error::InvalidRequest(
-                format!("frontDoor.functionName: there is no function {function}"),
+                format!("frontDoor.functionName: there is no function {function}").into(),
             )),
             Err(error) => Err(classify("GetFunctionConfiguration", &error)),
         }
@@ -235,7 +235,7 @@ impl Aliases {
 
 fn version<T: FromStr>(text: &str) -> Result<T, Error> {
     text.parse()
-        .map_err(|_| Error::Transient(format!("Lambda answered with version {text:?}")))
+        .map_err(|_| Error::Transient(format!("Lambda answered with version {text:?}").into()))
 }
 
 /// A statement as the wiring needs it.

@@ -26,10 +26,10 @@ use aws_smithy_runtime_api::client::{http::HttpConnector, orchestrator::HttpRequ
 use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 use serde_json::{Value, json};
 
-use super::classify::{chain, names_key_parameter};
+use super::classify::{chain, names_key_parameter, obstacle};
 use crate::{
-    domain::admission::Artifact,
-    error::Error,
+    admission::Artifact,
+    error::{CallError, Error},
     wire::request::{Code, ImageUri},
 };
 
@@ -197,16 +197,15 @@ impl Artifacts {
                 .build()
         });
         let answered = async {
-            let answer = connector
-                .call(request)
-                .await
-                .map_err(|error| Error::Transient(format!("{service}: {}", chain(&error))))?;
+            let answer = connector.call(request).await.map_err(|error| {
+                Error::Transient(format!("{service}: {}", chain(&error)).into())
+            })?;
             let status = answer.status().as_u16();
             let region = answer.headers().get("x-amz-bucket-region");
             let region = region.map(str::to_owned);
             let body = ByteStream::new(answer.into_body()).collect().await;
             let body = body
-                .map_err(|error| Error::Transient(format!("{service}: {}", chain(&error))))?
+                .map_err(|error| Error::Transient(format!("{service}: {}", chain(&error)).into()))?
                 .into_bytes();
             Ok(Answer {
                 status,
@@ -218,14 +217,14 @@ impl Artifacts {
             .await
             .unwrap_or_else(|_| {
                 let seconds = ANSWER.as_secs();
-                Err(Error::Transient(format!(
-                    "{service}: no answer within {seconds} s"
-                )))
+                Err(Error::Transient(
+                    format!("{service}: no answer within {seconds} s").into(),
+                ))
             })
     }
 
     async fn signed(&self, wanted: Wanted<'_>) -> Result<HttpRequest, Error> {
-        let refused = |why: String| Error::Refused(format!("{}: {why}", wanted.service));
+        let refused = |why: String| Error::Refused(format!("{}: {why}", wanted.service).into());
         let provider = self
             .config
             .credentials_provider()
@@ -287,10 +286,15 @@ fn refused(what: &str, status: u16, code: &str, message: &str) -> Error {
     let shown = format!("{what}: status {status} {code} {message}")
         .trim_end()
         .to_owned();
+    let call = CallError {
+        code: Some(code.to_owned()).filter(|code| !code.is_empty()),
+        obstacle: obstacle(code),
+        message: shown,
+    };
     if status == 429 || status >= 500 || code.contains("Throttl") {
-        Error::Transient(shown)
+        Error::Transient(call.into())
     } else {
-        names_key_parameter(Error::Refused(shown))
+        names_key_parameter(Error::Refused(call.into()))
     }
 }
 
@@ -330,10 +334,10 @@ mod tests {
             ),
             Error::Transient(_)
         ));
-        assert_eq!(
-            refused("GetObject", 403, "AccessDenied", ""),
-            Error::Refused("GetObject: status 403 AccessDenied".into())
-        );
+        let denied = refused("GetObject", 403, "AccessDenied", "");
+        assert!(matches!(denied, Error::Refused(_)));
+        assert_eq!(denied.to_string(), "GetObject: status 403 AccessDenied");
+        assert_eq!(denied.code(), Some("AccessDenied"));
         let body = "<Error><Code>AccessDenied</Code><Message>no kms:Decrypt</Message></Error>";
         let denied = refused(
             "GetObject",

@@ -1,9 +1,10 @@
-//! SDK errors, classified once, by kind and never by message text.
+//! Errors of calls to AWS, classified once, by code and kind and never by message text.
 
+use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
-use crate::error::Error;
+use crate::error::{CallError, Detail, Error, Obstacle};
 
 /// Codes that mean "later": the services' throttles and conflicts that pass.
 const LATER: [&str; 24] = [
@@ -33,8 +34,19 @@ const LATER: [&str; 24] = [
     "TransactionInProgressException",
 ];
 
-/// What `error` means for the one who called: [`Error::Transient`] where asking again is safe and
-/// can help, [`Error::Refused`] where it cannot.
+/// Codes that mean that the credentials are not valid, or not any more.
+const NO_CREDENTIALS: [&str; 7] = [
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "InvalidAccessKeyId",
+    "MissingAuthenticationToken",
+    "MissingAuthenticationTokenException",
+    "UnrecognizedClientException",
+];
+
+/// Makes an error of a call to AWS: [`Error::Transient`] where repeating it is safe and can help, [`Error::Refused`]
+/// where it cannot.
 pub fn classify<E>(what: &str, error: &SdkError<E, HttpResponse>) -> Error
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -42,37 +54,93 @@ where
     let status = error
         .raw_response()
         .map_or(0, |response| response.status().as_u16());
-    let code = error
-        .as_service_error()
-        .and_then(ProvideErrorMetadata::code);
-    let shown = match error.as_service_error() {
-        Some(service) => format!(
-            "{what}: {}: {}",
-            service.code().unwrap_or("no error code"),
-            service.message().unwrap_or("no message")
-        ),
-        None => format!("{what}: {}", chain(error)),
-    };
-    match code {
-        Some(code) if LATER.contains(&code) => Error::Transient(shown),
-        _ if status == 429 || status >= 500 => Error::Transient(shown),
-        Some(_) => Error::Refused(shown),
-        None => Error::Transient(shown), // No answer: a timeout, or a connection that broke.
+    if let Some(service) = error.as_service_error() {
+        return answered(what, status, service.code(), service.message());
     }
+    let obstacle = if has_credentials_error(error) {
+        Obstacle::Credentials
+    } else {
+        Obstacle::Network
+    };
+    // No answer: a timeout, or a connection that broke.
+    Error::Transient(Detail::from(CallError {
+        code: None,
+        obstacle,
+        message: format!("{what}: {}", chain(error)),
+    }))
+}
+
+/// Makes an error of what a service answered.
+pub(crate) fn answered(
+    what: &str,
+    status: u16,
+    code: Option<&str>,
+    message: Option<&str>,
+) -> Error {
+    let is_passing =
+        code.is_none_or(|code| LATER.contains(&code)) || status == 429 || status >= 500;
+    let detail = Detail::from(CallError {
+        code: code.map(str::to_owned),
+        obstacle: code.map_or(Obstacle::Service, obstacle),
+        message: format!(
+            "{what}: {}: {}",
+            code.unwrap_or("no error code"),
+            message.unwrap_or("no message")
+        ),
+    });
+    if is_passing {
+        Error::Transient(detail)
+    } else {
+        Error::Refused(detail)
+    }
+}
+
+/// Returns what stood in the way of a call that a service answered with an error code.
+pub(crate) fn obstacle(code: &str) -> Obstacle {
+    if NO_CREDENTIALS.contains(&code) {
+        Obstacle::Credentials
+    } else if code.contains("AccessDenied") || code.contains("AuthorizationError") {
+        // `AccessDeniedException`, `KMSAccessDeniedException`; SNS answers `AuthorizationError`.
+        Obstacle::Permission
+    } else {
+        Obstacle::Service
+    }
+}
+
+/// Whether the SDK found no credentials for a call.
+fn has_credentials_error(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<CredentialsError>() {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Adds to a refusal of code that AWS KMS had a part in which parameter of the stack lets the key be used.
 #[must_use]
 pub fn names_key_parameter(error: Error) -> Error {
     match error {
-        Error::Refused(text) if text.to_lowercase().contains("kms") => Error::Refused(format!(
-            "{text}; list the key's ARN in the stack's parameter KmsKeyArns, and let the key's own policy allow it"
-        )),
+        Error::Refused(mut detail) if error_is_about_key(&detail) => {
+            detail.reason.push_str(
+                "; list the key's ARN in the stack's parameter KmsKeyArns, and let the key's own policy allow it",
+            );
+            Error::Refused(detail)
+        }
         other => other,
     }
 }
 
-/// Tells an error and what caused it, each in its own words and once.
+/// Whether AWS KMS had a part in a refusal. The services have no one code for that: Lambda answers
+/// `KMSAccessDeniedException` or `InvalidParameterValueException` with "KMS key" in its words, S3 `AccessDenied` with
+/// "is not authorized to perform: kms:Decrypt".
+fn error_is_about_key(detail: &Detail) -> bool {
+    detail.reason.to_lowercase().contains("kms")
+}
+
+/// Joins an error's words with those of its sources, each once.
 #[must_use]
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut told = error.to_string();

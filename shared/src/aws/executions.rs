@@ -11,6 +11,7 @@ use super::{
 use crate::{
     domain::{Timestamp, approval::Answer},
     error::Error,
+    wire::failure,
 };
 
 /// What has become of an execution.
@@ -139,13 +140,12 @@ impl Executions {
     /// Ends a wait with an error, so that the execution goes on to its rollback. A wait that is over
     /// already is as good.
     pub async fn fail_task(&self, token: &str, error: &Error) -> Result<(), Error> {
-        let cause: String = error.to_string().chars().take(8000).collect();
         let sent = self
             .client
             .send_task_failure()
             .task_token(token)
             .error(error.name())
-            .cause(cause)
+            .cause(failure::message(error))
             .send()
             .await;
         match sent {

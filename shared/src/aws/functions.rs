@@ -28,10 +28,8 @@ use super::{
     pace,
 };
 use crate::{
-    domain::{
-        admission::{Found, Package, Settings},
-        names::{Callee, FunctionName, Version},
-    },
+    admission::{Found, Package, Settings},
+    domain::names::{Callee, FunctionName, Version},
     error::Error,
     wire::request::Code,
 };
@@ -255,10 +253,10 @@ impl Functions {
             .wait(wait)
             .await
             .map_err(|error| {
-                Error::Refused(format!("{function}: the update did not succeed: {error}"))
+                Error::Refused(format!("{function}: the update did not succeed: {error}").into())
             })?;
         let done = done.into_result().map_err(|error| {
-            Error::Refused(format!("{function}: the update did not succeed: {error}"))
+            Error::Refused(format!("{function}: the update did not succeed: {error}").into())
         })?;
         configuration_of(done).map(of_function)
     }
@@ -274,9 +272,10 @@ impl Functions {
         latest: &Configuration,
     ) -> Result<Published, Error> {
         let changed = || {
-            Error::ChangedOutside(format!(
-                "{function}: $LATEST changed between the upload and the publication"
-            ))
+            Error::ChangedOutside(
+                format!("{function}: $LATEST changed between the upload and the publication")
+                    .into(),
+            )
         };
         let mut revision = latest.revision.clone();
         for _ in 0..TURNS {
@@ -329,9 +328,9 @@ impl Functions {
                 }
             }
         }
-        Err(Error::Transient(format!(
-            "{function}: the revision of $LATEST changes all the time"
-        )))
+        Err(Error::Transient(
+            format!("{function}: the revision of $LATEST changes all the time").into(),
+        ))
     }
 
     /// Waits until a version can serve, and describes it.
@@ -603,7 +602,7 @@ impl Functions {
             Err(error) => match unanswered(&what, &error)? {
                 Unanswered::TimedOut => Ok(Tried::TimedOut),
                 // What a smoke test does may be done again: the state that runs them is repeated, too.
-                Unanswered::Failed(why) => Err(Error::Transient(why)),
+                Unanswered::Failed(why) => Err(Error::Transient(why.into())),
                 Unanswered::Lost(why) => Ok(Tried::Lost(why)),
             },
         }
@@ -720,7 +719,7 @@ pub(super) fn failed(
         let state = shown_state(now);
         Error::ValidationFailed(format!(
             "{function} version {version} is {state}; it will not become Active: publish another version"
-        ))
+        ).into())
     })
 }
 
@@ -828,7 +827,7 @@ fn shown(value: &Value) -> String {
 pub(super) fn version(text: Option<&str>) -> Result<Version, Error> {
     let text = text.unwrap_or_default();
     Version::try_from(text.to_owned())
-        .map_err(|_| Error::Transient(format!("Lambda answered with version {text:?}")))
+        .map_err(|_| Error::Transient(format!("Lambda answered with version {text:?}").into()))
 }
 
 #[cfg(test)]
@@ -994,7 +993,8 @@ mod tests {
         let Error::Refused(why) = publish("now").await else {
             panic!("nobody changed $LATEST");
         };
-        assert!(why.contains(KMS) && why.contains("KmsKeyArns"), "{why}");
+        let says = |text: &str| why.reason.contains(text);
+        assert!(says(KMS) && says("KmsKeyArns"), "{why}");
         let changed = publish("before").await;
         assert!(matches!(changed, Error::ChangedOutside(_)), "{changed}");
     }
@@ -1037,8 +1037,8 @@ mod tests {
         ] {
             let lambda = Lambda::new(&[], (status, code, Duration::ZERO));
             match lambda.invoke(60).await {
-                Err(Error::Transient(why)) => assert!(later && why.contains(code), "{why}"),
-                Err(Error::Refused(why)) => assert!(!later && why.contains(code), "{why}"),
+                Err(Error::Transient(why)) => assert!(later && why.reason.contains(code), "{why}"),
+                Err(Error::Refused(why)) => assert!(!later && why.reason.contains(code), "{why}"),
                 other => panic!("{code}: {other:?}"),
             }
             assert_eq!(lambda.was_invoked(), 1, "{code}");
@@ -1080,7 +1080,7 @@ mod tests {
         let Err(Error::ValidationFailed(why)) = waited(&failed).await else {
             panic!("it is given up");
         };
-        assert!(why.contains("version 2 is Failed (So.)"), "{why}");
+        assert!(why.reason.contains("version 2 is Failed (So.)"), "{why}");
 
         let stuck = Lambda::new(&["Inactive"], rejects);
         let Ok(Readiness::NotYet(why)) = waited(&stuck).await else {

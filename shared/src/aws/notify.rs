@@ -1,5 +1,5 @@
 //! Telling: people by mail and people in a channel through SNS, and programs through EventBridge. What
-//! is told is [`crate::wire::notice`]'s to say.
+//! is told is [`crate::notice`]'s to say.
 
 use std::{env, time::Duration};
 
@@ -13,9 +13,9 @@ use super::{
     lazy::{Lazy, lazy},
 };
 use crate::{
-    emf::{Line, Metric},
     error::Error,
-    wire::notice::{Facts, Mail, Notice, SOURCE, chat, event, mail},
+    metrics::{Line, Metric},
+    notice::{Facts, Mail, Notice, SOURCE, chat, event, mail},
 };
 
 /// How long is waited for what may fail: no shift is late for a message. SNS and EventBridge answer
@@ -139,7 +139,7 @@ impl Notifier {
         // It answers 200 to entries that it did not take.
         let refused = answer.entries.unwrap_or_default();
         match refused.iter().find_map(|entry| entry.error_code.as_deref()) {
-            Some(code) => Err(Error::Refused(format!("PutEvents: {code}"))),
+            Some(code) => Err(Error::Refused(format!("PutEvents: {code}").into())),
             None => Ok(()),
         }
     }
@@ -151,10 +151,9 @@ async fn within(
 ) -> Result<(), Error> {
     let told = timeout(patience, telling).await;
     told.unwrap_or_else(|_| {
-        Err(Error::Transient(format!(
-            "no answer within {} s",
-            patience.as_secs()
-        )))
+        Err(Error::Transient(
+            format!("no answer within {} s", patience.as_secs()).into(),
+        ))
     })
 }
 

@@ -17,7 +17,7 @@ use crate::{
         names::{AliasName, FunctionName, Version},
         policy::allowed,
         retention::{Because, Hold},
-        routing::Primary,
+        routing::alias::Primary,
     },
     error::Error,
 };
@@ -262,7 +262,7 @@ impl Versions {
                 Ok(Deleted::Kept(said.unwrap_or_default().to_owned()))
             }
             Err(error) => match classify("DeleteFunction", &error) {
-                Error::Refused(said) => Ok(Deleted::Kept(said)),
+                Error::Refused(said) => Ok(Deleted::Kept(said.reason)),
                 later => Err(later),
             },
         }
@@ -272,7 +272,7 @@ impl Versions {
 /// Keeps a version for what AWS does not tell of it. What passes is tried again.
 fn unknown(error: Error) -> Result<Option<Because>, Error> {
     match error {
-        Error::Refused(said) => Ok(Some(Because::Unknown(said))),
+        Error::Refused(said) => Ok(Some(Because::Unknown(said.reason))),
         later => Err(later),
     }
 }
@@ -283,5 +283,5 @@ fn group_name(arn: &str) -> &str {
 }
 
 fn unreadable(text: &str) -> Error {
-    Error::Transient(format!("Lambda answered with {text:?}"))
+    Error::Transient(format!("Lambda answered with {text:?}").into())
 }

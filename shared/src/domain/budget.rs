@@ -6,7 +6,7 @@
 
 use super::{
     analysis::Analysis,
-    hook::{HookRequest, Hooks},
+    hook::request::{HookRequest, Hooks},
     plan::Plan,
     release::sync_turns,
 };

@@ -7,21 +7,27 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Timestamp,
-    analysis::{Analysis, OnHoldTimeout},
+    analysis::Analysis,
     approval::{Answer, Answered, Approval, Verb, Wish, Word, lenient},
     budget::{Load, Pace},
-    check::{Evidence, Finding},
-    counts::BluePast,
     decision::{Bake, Decision, Next, decide},
-    front_door::{Counted, Dimensions, FrontDoor, Publisher},
     health::Health,
     hook::{HookPoint, HookRun, Hooks},
     migration::{AfterRollback, Migration, Phase},
     names::{AliasName, Application, FunctionName, Version},
     plan::{Plan, Step},
-    routing::{Alias, Revision, Routing},
-    verdict::Verdict,
     weight::Weight,
+};
+use crate::domain::{
+    analysis::{
+        check::{Evidence, Finding},
+        counts::BluePast,
+        series::{Counted, Dimensions, Publisher},
+        verdict::Verdict,
+    },
+    approval::OnHoldTimeout,
+    routing::alias::{Alias, Revision, Routing},
+    traffic::FrontDoor,
 };
 
 /// The qualifiers that callers reach the colours by, where each colour has its own: an alias for each

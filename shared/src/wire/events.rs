@@ -253,9 +253,9 @@ impl Event {
                 })
             }
             ("aws.events", "Scheduled Event") => Ok(Self::Tick { time }),
-            (source, kind) => Err(Error::InvalidRequest(format!(
-                "no event that is listened for: {kind} from {source}"
-            ))),
+            (source, kind) => Err(Error::InvalidRequest(
+                format!("no event that is listened for: {kind} from {source}").into(),
+            )),
         }
     }
 }
@@ -271,7 +271,7 @@ pub fn ignored(why: &str) {
 
 fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Error> {
     serde_json::from_value(value).map_err(|error| {
-        Error::InvalidRequest(format!("the event is not as AWS sends it: {error}"))
+        Error::InvalidRequest(format!("the event is not as AWS sends it: {error}").into())
     })
 }
 
@@ -491,6 +491,8 @@ mod tests {
         let mut stray = tick();
         stray["detail-type"] = json!("EC2 Instance State-change Notification");
         stray["source"] = json!("aws.ec2");
-        assert!(matches!(parse(stray), Err(Error::InvalidRequest(m)) if m.contains("aws.ec2")));
+        assert!(
+            matches!(parse(stray), Err(Error::InvalidRequest(m)) if m.reason.contains("aws.ec2"))
+        );
     }
 }

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    outcome::{Ending, Finished, Outcome},
+    outcome::{EndError, Ending, Finished, Outcome},
     task::Task,
 };
 use crate::domain::{
@@ -292,7 +292,7 @@ impl Next {
         }
         Self::of_hook(ending.hook.as_ref()).unwrap_or(if ending.asked_for {
             Self::Done
-        } else if ending.error == "DeploymentHeld" {
+        } else if ending.error == EndError::DeploymentHeld {
             Self::Held
         } else {
             Self::RolledBack

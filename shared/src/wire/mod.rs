@@ -1,10 +1,9 @@
 //! The shapes that cross a border: requests, the state between states, outcomes, events.
 
 pub mod events;
+pub mod failure;
 pub mod graph;
-pub mod notice;
 pub mod outcome;
 pub mod request;
 pub mod retention;
-mod schema;
 pub mod task;

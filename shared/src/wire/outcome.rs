@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     Timestamp,
+    analysis::check::Evidence,
     approval::Answered,
-    check::Evidence,
     hook::HookRun,
-    names::{AliasName, Application, FunctionName, Version},
+    names::{
+        AliasName, Application, FunctionName, Version,
+        api::{ApiId, StageName},
+    },
     release::{DeploymentStatus, Release, StepTaken, Target},
-    wiring::{ApiId, StageName},
 };
 
 /// The most that a Fail state's Cause can be, characters: Step Functions' model.
@@ -86,6 +88,9 @@ pub struct Outcome {
     /// The hook that is still to be asked; none at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook: Option<HookRun>,
+    /// The page that explains the execution's error, where it fails with one: see [`page`](crate::error::page).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
 }
 
 /// How an execution ends that has kept green, or that had nothing to move.
@@ -99,6 +104,39 @@ pub struct Finished {
     pub hook: Option<HookRun>,
 }
 
+/// The errors that an execution may end with, as the contract lists them.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantNames,
+)]
+pub enum EndError {
+    /// Blue has all traffic again.
+    DeploymentRolledBack,
+    /// Traffic was left as it was.
+    DeploymentHeld,
+    /// The request cannot be carried out as it is.
+    InvalidRequest,
+    /// Another deployment holds a resource that this one needs.
+    DeploymentInProgress,
+    /// Somebody else moved the traffic.
+    ChangedOutside,
+    /// Green did not pass validation, or something failed before the first shift.
+    ValidationFailed,
+    /// The user's migration failed, did not answer in time, or is not known to have run.
+    MigrationFailed,
+    /// Traffic could not be made whole.
+    RollbackFailed,
+}
+
 /// How an execution ends that has made traffic whole, or has left it held.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -106,7 +144,7 @@ pub struct Ending {
     /// Whether a person asked for this by `{"action": "rollback"}`: then the execution succeeds.
     pub asked_for: bool,
     /// The error's name.
-    pub error: String,
+    pub error: EndError,
     /// The outcome, as JSON text.
     pub cause: String,
     /// The outcome.
@@ -159,6 +197,7 @@ impl Outcome {
             retain_until: None,
             front_door: None,
             hook: None,
+            help: None,
         }
     }
 

@@ -75,9 +75,9 @@ impl Call {
 /// [`Error::InvalidRequest`] when the payload is not a Task's: someone called the function by hand.
 pub fn task(payload: Value) -> Result<Task, Error> {
     serde_json::from_value(payload).map_err(|error| {
-        Error::InvalidRequest(format!(
-            "not called by the state machine, nor by a rule of it: {error}"
-        ))
+        Error::InvalidRequest(
+            format!("not called by the state machine, nor by a rule of it: {error}").into(),
+        )
     })
 }
 
@@ -88,6 +88,6 @@ pub fn task(payload: Value) -> Result<Task, Error> {
 /// middle of a deployment.
 pub fn state<T: serde::de::DeserializeOwned>(state: Value) -> Result<T, Error> {
     serde_json::from_value(state).map_err(|error| {
-        Error::InvalidRequest(format!("the execution's state is not as expected: {error}"))
+        Error::InvalidRequest(format!("the execution's state is not as expected: {error}").into())
     })
 }

@@ -9,7 +9,7 @@ use crossfade::{
     },
     wire::{
         graph::{End, Next, Output},
-        outcome::{Ending, Outcome},
+        outcome::{EndError, Ending, Outcome},
         task::Task,
     },
 };
@@ -212,7 +212,7 @@ fn your_functions(states: &Map<String, Value>) {
     let outcome = ended(DeploymentStatus::Successful);
     let ending = Ending {
         asked_for: false,
-        error: "DeploymentRolledBack".into(),
+        error: EndError::DeploymentRolledBack,
         cause: String::new(),
         outcome: outcome.clone(),
         undo: false,

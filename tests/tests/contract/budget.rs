@@ -5,10 +5,12 @@ use std::{env, fs};
 use crossfade::{
     domain::{
         Timestamp,
-        check::{Evidence, Finding},
+        analysis::{
+            check::{Evidence, Finding},
+            verdict::Verdict,
+        },
         hook::{HookPoint, HookRun, Said},
         release::{DeploymentStatus, InForce, Release},
-        verdict::Verdict,
         weight::Weight,
     },
     wire::{

@@ -220,131 +220,37 @@ fn hook(point: &str, status: &str) -> Value {
 
 #[test]
 fn every_answer_is_handled() {
+    use Word::{Approve, Promote, Reject, Resume, RollBack, Silence};
     let denied = |what: &str| json!({"approval": {"timeoutSeconds": 60, "onTimeout": what, "onDenied": what}});
     let resumes = |what: &str| json!({ "resume": what });
-    for (kind, word, more, next) in [
-        (
-            AskedKind::Approval,
-            Some(Word::Approve),
-            json!({}),
-            "ShiftTraffic",
-        ),
-        (
-            AskedKind::Approval,
-            Some(Word::Approve),
-            migration(false),
-            "RunMigration",
-        ),
-        (
-            AskedKind::Approval,
-            Some(Word::Approve),
-            hooks("beforeShift"),
-            "RunHook",
-        ),
-        (
-            AskedKind::Approval,
-            Some(Word::Promote),
-            json!({}),
-            "DeploymentSuccessful",
-        ),
-        (
-            AskedKind::Approval,
-            Some(Word::Promote),
-            hooks("beforeShift"),
-            "DeploymentSuccessful",
-        ),
-        (
-            AskedKind::Approval,
-            Some(Word::Promote),
-            migration(false),
-            "RunMigration",
-        ),
-        (
-            AskedKind::Approval,
-            Some(Word::Reject),
-            denied("hold"),
-            "Hold",
-        ),
-        (
-            AskedKind::Approval,
-            Some(Word::Reject),
-            denied("rollBack"),
-            "RollbackDeployment",
-        ),
-        (
-            AskedKind::Approval,
-            Some(Word::RollBack),
-            json!({}),
-            "RollbackDeployment",
-        ),
-        (
-            AskedKind::Approval,
-            Some(Word::Resume),
-            json!({}),
-            "RollbackDeployment",
-        ),
-        (
-            AskedKind::Approval,
-            Some(Word::Silence),
-            denied("hold"),
-            "Hold",
-        ),
-        (
-            AskedKind::Approval,
-            Some(Word::Silence),
-            denied("rollBack"),
-            "RollbackDeployment",
-        ),
-        (AskedKind::Approval, None, json!({}), "RollbackDeployment"),
-        (
-            AskedKind::Hold,
-            Some(Word::Promote),
-            resumes("shift"),
-            "DeploymentSuccessful",
-        ),
-        (
-            AskedKind::Hold,
-            Some(Word::Promote),
-            migration(false),
-            "RunMigration",
-        ),
-        (
-            AskedKind::Hold,
-            Some(Word::Resume),
-            resumes("promote"),
-            "DeploymentSuccessful",
-        ),
-        (
-            AskedKind::Hold,
-            Some(Word::Resume),
-            resumes("shift"),
-            "ShiftTraffic",
-        ),
-        (
-            AskedKind::Hold,
-            Some(Word::Resume),
-            resumes("bakeOn"),
-            "Bake",
-        ),
-        (
-            AskedKind::Hold,
-            Some(Word::RollBack),
-            resumes("shift"),
-            "RollbackDeployment",
-        ),
-        (
-            AskedKind::Hold,
-            Some(Word::Approve),
-            resumes("shift"),
-            "RollbackDeployment",
-        ),
-        (
-            AskedKind::Hold,
-            None,
-            resumes("shift"),
-            "RollbackDeployment",
-        ),
-    ] {
+    let approvals = vec![
+        (Some(Approve), json!({}), "ShiftTraffic"),
+        (Some(Approve), migration(false), "RunMigration"),
+        (Some(Approve), hooks("beforeShift"), "RunHook"),
+        (Some(Promote), json!({}), "DeploymentSuccessful"),
+        (Some(Promote), hooks("beforeShift"), "DeploymentSuccessful"),
+        (Some(Promote), migration(false), "RunMigration"),
+        (Some(Reject), denied("hold"), "Hold"),
+        (Some(Reject), denied("rollBack"), "RollbackDeployment"),
+        (Some(RollBack), json!({}), "RollbackDeployment"),
+        (Some(Resume), json!({}), "RollbackDeployment"),
+        (Some(Silence), denied("hold"), "Hold"),
+        (Some(Silence), denied("rollBack"), "RollbackDeployment"),
+        (None, json!({}), "RollbackDeployment"),
+    ];
+    let holds = vec![
+        (Some(Promote), resumes("shift"), "DeploymentSuccessful"),
+        (Some(Promote), migration(false), "RunMigration"),
+        (Some(Resume), resumes("promote"), "DeploymentSuccessful"),
+        (Some(Resume), resumes("shift"), "ShiftTraffic"),
+        (Some(Resume), resumes("bakeOn"), "Bake"),
+        (Some(RollBack), resumes("shift"), "RollbackDeployment"),
+        (Some(Approve), resumes("shift"), "RollbackDeployment"),
+        (None, resumes("shift"), "RollbackDeployment"),
+    ];
+    let approvals = approvals.into_iter().map(|row| (AskedKind::Approval, row));
+    let holds = holds.into_iter().map(|row| (AskedKind::Hold, row));
+    for (kind, (word, more, next)) in approvals.chain(holds) {
         let output = Output::of(release(&more), |release| {
             Next::answered(release, kind, word)
         });

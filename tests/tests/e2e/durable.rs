@@ -24,12 +24,7 @@ pub(crate) fn tests() -> Vec<Test> {
 /// A durable function: version 1 serves, and `$LATEST` is to be released.
 async fn durable(case: &Case) -> Target {
     let target = case.function(Behaviour::healthy("blue")).await;
-    let durable = aws_sdk_lambda::types::DurableConfig::builder().execution_timeout(600);
-    let configured = target.lambda().update_function_configuration();
-    let configured = configured.function_name(&target.name);
-    let configured = configured.durable_config(durable.build()).send().await;
-    configured.expect("the configuration can be changed");
-    target.updated().await;
+    target.make_durable().await;
     assert_eq!(target.publish().await, "1");
     target.alias(ALIAS, "1").await;
     target.update(Behaviour::healthy("green")).await;

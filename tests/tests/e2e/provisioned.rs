@@ -104,14 +104,24 @@ async fn handing_over(case: &Case, target: &Target, more: Value) -> crossfade_te
 }
 
 async fn alarm_meanwhile(case: Case) {
+    goes_back_meanwhile(&case, json!({"seconds": 30.0})).await;
+}
+
+/// Whether Lambda moves an alias whose weights it has set is not confirmed: here it does not.
+async fn refuses(case: Case) {
+    goes_back_meanwhile(&case, json!({"seconds": 30.0, "refuse": true})).await;
+}
+
+/// Fires an alarm while Lambda hands the alias over in this way.
+async fn goes_back_meanwhile(case: &Case, how: Value) {
     let target = case.provisioned().await;
-    case.goes(&target, json!({"seconds": 30.0})).await;
+    case.goes(&target, how).await;
     let alarm = case.alarm().await;
     let more = json!({"analysis": {"alarms": [alarm]}});
-    let execution = handing_over(&case, &target, more).await;
+    let execution = handing_over(case, &target, more).await;
     case.world.fire(&alarm).await;
     let ended = execution.wait().await;
-    crate::rolled_back::rolled_back(&case, &target, &execution, &ended).await;
+    crate::rolled_back::rolled_back(case, &target, &execution, &ended).await;
 }
 
 async fn changed_meanwhile(case: Case) {
@@ -138,19 +148,6 @@ async fn rollback(case: Case) {
     })
     .await;
     case.ledger_says(&execution, "ROLLED_BACK").await;
-}
-
-/// Whether Lambda moves an alias whose weights it has set is not confirmed: here it does not.
-async fn refuses(case: Case) {
-    let target = case.provisioned().await;
-    let strict = json!({"seconds": 30.0, "refuse": true});
-    case.goes(&target, strict).await;
-    let alarm = case.alarm().await;
-    let more = json!({"analysis": {"alarms": [alarm]}});
-    let execution = handing_over(&case, &target, more).await;
-    case.world.fire(&alarm).await;
-    let ended = execution.wait().await;
-    crate::rolled_back::rolled_back(&case, &target, &execution, &ended).await;
 }
 
 async fn refused(case: Case) {

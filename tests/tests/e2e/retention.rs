@@ -695,12 +695,7 @@ async fn called_by_a_group(case: Case) {
 
 async fn runs_durable_executions(case: Case) {
     let target = case.function(Behaviour::healthy("blue")).await;
-    let durable = aws_sdk_lambda::types::DurableConfig::builder().execution_timeout(600);
-    let configured = target.lambda().update_function_configuration();
-    let configured = configured.function_name(&target.name);
-    let configured = configured.durable_config(durable.build()).send().await;
-    configured.expect("the configuration can be changed");
-    target.updated().await;
+    target.make_durable().await;
     publish_up_to(&target, 4).await;
     target.alias(ALIAS, "4").await;
     target.update(Behaviour::healthy("green")).await;

@@ -2,7 +2,7 @@
 //! has in it.
 
 use crossfade::{
-    domain::wiring::{Operations, authorizer_label},
+    domain::stage_wiring::{Operations, authorizer_label},
     error::Error,
 };
 use serde_json::{Map, Value};
@@ -18,7 +18,7 @@ const METHODS: [&str; 8] = [
 /// authorizers that they use.
 pub(super) fn operations(document: &[u8]) -> Result<Operations, Error> {
     let document: Value = serde_json::from_slice(document)
-        .map_err(|error| Error::Transient(format!("an export that is no JSON: {error}")))?;
+        .map_err(|error| Error::Transient(format!("an export that is no JSON: {error}").into()))?;
     let paths = document["paths"].as_object().into_iter().flatten();
     let mut found = Operations::new();
     for (path, methods) in paths {

@@ -9,7 +9,11 @@ use crossfade::{
         classify::{classify, is},
         lazy::{Lazy, lazy},
     },
-    domain::wiring::{Api, ApiId, CallSite, Kind, Operations, SiteKind, Stage, authorizer_label},
+    domain::{
+        names::api::ApiId,
+        stage_wiring::Stage,
+        stage_wiring::{Api, CallSite, Kind, Operations, SiteKind, authorizer_label},
+    },
     error::Error,
 };
 use futures::future::try_join_all;
@@ -31,9 +35,12 @@ impl Http {
     pub(super) async fn has(&self, id: &ApiId) -> Result<bool, Error> {
         match self.client.get_api().api_id(id.as_ref()).send().await {
             Ok(api) if api.protocol_type == Some(ProtocolType::Websocket) => {
-                Err(Error::InvalidRequest(format!(
-                    "frontDoor.apiId: {id} is a WebSocket API; REST and HTTP APIs can be wired"
-                )))
+                Err(Error::InvalidRequest(
+                    format!(
+                        "frontDoor.apiId: {id} is a WebSocket API; REST and HTTP APIs can be wired"
+                    )
+                    .into(),
+                ))
             }
             Ok(_) => Ok(true),
             Err(error) if is(&error, "NotFoundException") => Ok(false),

@@ -16,7 +16,7 @@ use crate::{
     aws::classify::classify,
     domain::{
         Timestamp,
-        alarm::{AlarmState, Described, Kind, Reading, WarmUp},
+        analysis::alarm::{AlarmState, Described, Kind, Reading, WarmUp},
         names::AlarmName,
     },
     error::Error,
@@ -70,6 +70,21 @@ impl Metrics {
     }
 }
 
+/// Describes what the SDK's types of alarms, which share no trait, have in common.
+macro_rules! described {
+    ($kind:expr, $alarm:expr) => {
+        Described {
+            kind: $kind,
+            state: state($alarm.state_value()),
+            since: at($alarm.state_transitioned_timestamp()),
+            changed_at: at($alarm.alarm_configuration_updated_timestamp()),
+            warm_up: None,
+            evaluation: None,
+            reason: $alarm.state_reason().unwrap_or_default().to_owned(),
+        }
+    };
+}
+
 fn metric(alarm: &MetricAlarm) -> Described {
     let kind = match alarm.evaluation_criteria() {
         Some(EvaluationCriteria::PromQlCriteria(criteria)) => {
@@ -84,37 +99,21 @@ fn metric(alarm: &MetricAlarm) -> Described {
         None => Kind::Metric,
     };
     Described {
-        kind,
-        state: state(alarm.state_value()),
-        since: at(alarm.state_transitioned_timestamp()),
-        changed_at: at(alarm.alarm_configuration_updated_timestamp()),
         warm_up: alarm.warm_up_configuration().map(warm_up),
         evaluation: alarm.evaluation_state().map(|it| it.as_str().to_owned()),
-        reason: alarm.state_reason().unwrap_or_default().to_owned(),
+        ..described!(kind, alarm)
     }
 }
 
 fn composed(alarm: &CompositeAlarm) -> Described {
-    Described {
-        kind: Kind::Composite,
-        state: state(alarm.state_value()),
-        since: at(alarm.state_transitioned_timestamp()),
-        changed_at: at(alarm.alarm_configuration_updated_timestamp()),
-        warm_up: None,
-        evaluation: None,
-        reason: alarm.state_reason().unwrap_or_default().to_owned(),
-    }
+    described!(Kind::Composite, alarm)
 }
 
 fn log(alarm: &LogAlarm) -> Described {
     Described {
-        kind: Kind::Log,
-        state: state(alarm.state_value()),
-        since: at(alarm.state_transitioned_timestamp()),
-        changed_at: at(alarm.alarm_configuration_updated_timestamp()),
         warm_up: alarm.warm_up_configuration().map(warm_up),
         evaluation: alarm.evaluation_state().map(|it| it.as_str().to_owned()),
-        reason: alarm.state_reason().unwrap_or_default().to_owned(),
+        ..described!(Kind::Log, alarm)
     }
 }
 
