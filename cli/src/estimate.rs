@@ -16,7 +16,10 @@ use crossfade::{
         routing::weighted::{Scale, Shares},
         weight::Weight,
     },
-    wire::request::{Code, ReleaseRequest, Traffic},
+    wire::{
+        graph::StateName,
+        request::{Code, ReleaseRequest, Traffic},
+    },
 };
 use serde::Serialize;
 
@@ -159,18 +162,30 @@ const SLOW_SERIES: u64 = 2;
 const PAST_SERIES: u64 = 4;
 const SLOW_PAST_SERIES: u64 = 2;
 
-/// States of a release beside its steps: Route, DeployGreen, Decide, ValidateGreen, Decide; and
-/// DeploymentSuccessful, FinalizeDeployment, StartRetention, Decide, Done.
-const STATES: u64 = 10;
-/// Those with a function behind them: DeployGreen, ValidateGreen, FinalizeDeployment.
-const TASKS: u64 = 3;
-/// States of a look: Bake, CheckAlarms, Decide.
-const STATES_OF_A_LOOK: u64 = 3;
-/// States of an approval: AwaitApproval, CheckAlarms, Decide. Two of them have a function behind them.
-const STATES_OF_AN_APPROVAL: u64 = 3;
-const TASKS_OF_AN_APPROVAL: u64 = 2;
-/// States of a front door that is as it should be: WireStage, Decide.
-const STATES_OF_A_FRONT_DOOR: u64 = 2;
+/// States of a release beside its steps.
+const AROUND_STEPS: [StateName; 10] = [
+    StateName::Route,
+    StateName::DeployGreen,
+    StateName::Decide,
+    StateName::ValidateGreen,
+    StateName::Decide,
+    StateName::DeploymentSuccessful,
+    StateName::FinalizeDeployment,
+    StateName::StartRetention,
+    StateName::Decide,
+    StateName::Done,
+];
+/// States of a look.
+const LOOK: [StateName; 3] = [StateName::Bake, StateName::CheckAlarms, StateName::Decide];
+/// States of an approval.
+const APPROVAL: [StateName; 3] = [
+    StateName::AwaitApproval,
+    StateName::CheckAlarms,
+    StateName::Decide,
+];
+/// States of a stage that is wired already.
+const STAGE: [StateName; 2] = [StateName::WireStage, StateName::Decide];
+
 /// States of a retention: SupersedeOlder, KeepBlue, LetRequestsEnd, PlanCleanup, PruneVersions, MoreToPrune,
 /// RetentionOver.
 const STATES_OF_A_RETENTION: u64 = 7;
@@ -191,12 +206,19 @@ pub(crate) fn estimate(request: &ReleaseRequest) -> Estimate {
         Traffic::Alias | Traffic::Alb(_) => 0,
     };
     let doors = u64::from(request.front_door.is_some());
-    let state_transitions = STATES
-        + shifts
-        + (looks + dns) * STATES_OF_A_LOOK
-        + approvals * STATES_OF_AN_APPROVAL
-        + doors * STATES_OF_A_FRONT_DOOR;
-    let tasks = TASKS + shifts + looks + dns + approvals * TASKS_OF_AN_APPROVAL + doors;
+    let entered: [(&[StateName], u64); 5] = [
+        (&AROUND_STEPS, 1),
+        (&[StateName::ShiftTraffic], shifts),
+        (&LOOK, looks + dns),
+        (&APPROVAL, approvals),
+        (&STAGE, doors),
+    ];
+    let state_transitions = entered.iter().map(|(states, times)| count(*states) * times);
+    let state_transitions = state_transitions.sum();
+    let tasks = entered.iter().map(|(states, times)| {
+        let tasks = states.iter().filter(|state| state.invokes_a_handler());
+        count(tasks) * times
+    });
     let judged: u64 = steps
         .iter()
         .filter(|step| step.weight > Weight::ZERO && step.bake_seconds > 0)
@@ -211,7 +233,7 @@ pub(crate) fn estimate(request: &ReleaseRequest) -> Estimate {
     let made = |call: &str| calls.get(call).copied().unwrap_or_default();
     let cost = Cost::of(&Billed {
         transitions: state_transitions + STATES_OF_A_RETENTION,
-        tasks,
+        tasks: tasks.sum(),
         metrics,
         // A transaction writes each of its rows twice.
         writes: made("dynamodb TransactWriteItems") * rows * 2 + made("dynamodb UpdateItem"),

@@ -69,3 +69,36 @@ pub enum StateName {
     /// Ends with traffic that could not be put back.
     RollbackFailed,
 }
+
+impl StateName {
+    /// Whether the state invokes a function of Crossfade's.
+    #[must_use]
+    pub fn invokes_a_handler(self) -> bool {
+        match self {
+            Self::WireStage
+            | Self::DeployGreen
+            | Self::ValidateGreen
+            | Self::ShiftTraffic
+            | Self::CheckAlarms
+            | Self::AwaitApproval
+            | Self::Hold
+            | Self::RunMigration
+            | Self::RunHook
+            | Self::FinalizeDeployment
+            | Self::RetentionNotStarted
+            | Self::RollbackDeployment => true,
+            Self::Route
+            | Self::AwaitStage
+            | Self::AwaitIdle
+            | Self::Decide
+            | Self::Bake
+            | Self::AwaitHook
+            | Self::DeploymentSuccessful
+            | Self::StartRetention
+            | Self::Done
+            | Self::DeploymentRolledBack
+            | Self::DeploymentHeld
+            | Self::RollbackFailed => false,
+        }
+    }
+}

@@ -61,6 +61,11 @@ fn every_state_has_its_name_in_the_code() {
     let defined: BTreeSet<&str> = states.keys().map(String::as_str).collect();
     let named: BTreeSet<&str> = StateName::VARIANTS.iter().map(Into::into).collect();
     assert_eq!(defined, named);
+    for state in StateName::VARIANTS {
+        let resource = states[&state.to_string()]["Resource"].as_str();
+        let is_invocation = resource.is_some_and(|it| it.contains(":lambda:invoke"));
+        assert_eq!(state.invokes_a_handler(), is_invocation, "{state}");
+    }
 }
 
 #[test]
