@@ -295,14 +295,14 @@ impl Story {
 
     fn happening(&self, at: Timestamp, event: Kind, text: impl Into<String>) -> Happening {
         let release = self.release.as_deref();
-        let shifted = release.filter(|release| !release.steps.is_empty());
+        let shifted = release.filter(|release| !release.progress().steps.is_empty());
         Happening {
             at,
             event,
             text: text.into(),
             weight: release.map(Release::weight),
-            step: shifted.map(|release| release.steps.len()),
-            steps: release.map(|release| release.plan.len()),
+            step: shifted.map(|release| release.progress().steps.len()),
+            steps: release.map(|release| release.spec.plan.len()),
             verdict: None,
             decision: None,
             rates: None,
@@ -379,7 +379,10 @@ impl Story {
                     reason.unwrap_or_default()
                 );
                 let mut told = self.happening(at, Kind::Asked, text);
-                told.rates = self.release.as_ref().and_then(|it| Rates::of(&it.evidence));
+                told.rates = self
+                    .release
+                    .as_ref()
+                    .and_then(|it| Rates::of(&it.progress().evidence));
                 Some(told)
             }
             "RollbackDeployment" => {
@@ -438,12 +441,12 @@ impl Story {
         let release = self.release.as_deref();
         match (state, release) {
             ("DeployGreen", Some(release)) => {
-                let made: Vec<_> = release.functions.iter().map(versions).collect();
+                let made: Vec<_> = release.progress().functions.iter().map(versions).collect();
                 let text = format!("green is made: {}", made.join(", "));
                 Some(self.happening(at, Kind::GreenMade, text))
             }
             ("ValidateGreen", Some(release)) => {
-                let evidence = &release.evidence;
+                let evidence = &release.progress().evidence;
                 let tests = evidence.validation.len() + evidence.validation_left_out;
                 let text = match tests {
                     0 => "green is ready; it has no smoke tests".to_owned(),
@@ -456,8 +459,8 @@ impl Story {
                 let text = format!(
                     "{} on green, step {} of {}, to bake for {}",
                     release.weight(),
-                    release.steps.len(),
-                    release.plan.len(),
+                    release.progress().steps.len(),
+                    release.spec.plan.len(),
                     seconds(bake)
                 );
                 Some(self.happening(at, Kind::Shifted, text))
@@ -505,9 +508,13 @@ impl Story {
     }
 
     fn looked(&self, at: Timestamp, release: &Release) -> Happening {
-        let verdict = release.steps.last().and_then(|step| step.verdict);
-        let rates = Rates::of(&release.evidence);
-        let decided = match release.decision {
+        let verdict = release
+            .progress()
+            .steps
+            .last()
+            .and_then(|step| step.verdict);
+        let rates = Rates::of(&release.progress().evidence);
+        let decided = match release.progress().decision {
             Some(Decision::AwaitDns) => "waits for DNS",
             Some(Decision::BakeOn) => "bakes on",
             Some(Decision::RunHook) => "asks a hook",
@@ -528,12 +535,12 @@ impl Story {
         // The reason has the same numbers where all is well.
         let reason = match verdict {
             Some(Verdict::Healthy) if numbers.is_some() => String::new(),
-            _ => format!(": {}", release.reason),
+            _ => format!(": {}", release.progress().reason),
         };
         let text = format!("{word}, {decided}{reason}{}", numbers.unwrap_or_default());
         let mut told = self.happening(at, Kind::Looked, text);
         told.verdict = verdict;
-        told.decision = release.decision;
+        told.decision = release.progress().decision;
         told.rates = rates;
         told
     }
@@ -576,9 +583,9 @@ impl Story {
             "RollbackDeployment" | "RollbackAskedFor" => "rolling back".to_owned(),
             "FinalizeDeployment" | "DeploymentSuccessful" => "promoting".to_owned(),
             _ => match release.and_then(|release| release.step().map(|step| (release, step))) {
-                Some((release, step)) if !release.steps.is_empty() => {
-                    let waited = i64::from(release.position.waited_seconds);
-                    let waits = i64::from(release.position.wait_seconds);
+                Some((release, step)) if !release.progress().steps.is_empty() => {
+                    let waited = i64::from(release.progress().position.waited_seconds);
+                    let waits = i64::from(release.progress().position.wait_seconds);
                     let waiting = match state {
                         Some(state) if state.name == "Bake" => {
                             (at - state.since).num_seconds().clamp(0, waits)
@@ -593,11 +600,11 @@ impl Story {
         let step = release.map(|release| {
             format!(
                 "step {} of {}, ",
-                release.steps.len().max(1),
-                release.plan.len()
+                release.progress().steps.len().max(1),
+                release.spec.plan.len()
             )
         });
-        let rates = release.and_then(|release| Rates::of(&release.evidence));
+        let rates = release.and_then(|release| Rates::of(&release.progress().evidence));
         let rates = rates.map(|rates| format!("; {}", rates.told()));
         Now {
             weight,

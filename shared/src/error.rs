@@ -9,7 +9,7 @@ use std::{error::Error as StdError, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::check::Evidence;
+use crate::domain::{check::Evidence, release::IllegalEvent};
 
 /// An error that a handler ends with.
 #[derive(Clone, Debug, PartialEq, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
@@ -149,6 +149,13 @@ impl StdError for Detail {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         let source = self.source.as_deref()?;
         Some(source)
+    }
+}
+
+/// The state is not one that leads to what the handler does.
+impl From<IllegalEvent> for Error {
+    fn from(illegal: IllegalEvent) -> Self {
+        Self::InvalidRequest(illegal.to_string().into())
     }
 }
 

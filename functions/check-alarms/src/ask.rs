@@ -4,15 +4,11 @@ use crossfade::{
     domain::{
         approval::{Asked, AskedKind},
         nonce::Nonce,
-        release::{DeploymentStatus, Release},
+        release::DeploymentStatus,
         retention::name_of,
     },
     error::Error,
-    wire::{
-        notice::Notice,
-        outcome::Outcome,
-        task::{Task, state},
-    },
+    wire::{notice::Notice, outcome::Outcome, task::Task},
 };
 use serde_json::{Value, json};
 
@@ -21,8 +17,7 @@ use crate::Handler;
 impl Handler {
     /// Puts the token on record, so that an alarm can end the wait, and tells people how to.
     pub(crate) async fn ask(&self, task: Task, token: &str) -> Result<Value, Error> {
-        let mut release: Release = state(task.state)?;
-        release.take_answers(task.now);
+        let (release, _) = task.state.in_flight()?.answered(task.now)?;
         let kind = task.asks.unwrap_or(AskedKind::Hold);
         let nonce = random()?;
         let asked = Asked::of(&release, kind, task.now, nonce.hash());

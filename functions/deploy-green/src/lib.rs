@@ -33,7 +33,7 @@ use crossfade::{
         migration::Migration,
         names::FunctionName,
         plan::{Plan, Step},
-        release::{DeploymentStatus, GoesBack, Hold, Position, Release, Target},
+        release::{DeploymentStatus, GoesBack, Hold, Release, Spec, Target},
         weight::Weight,
     },
     error::Error,
@@ -41,11 +41,12 @@ use crossfade::{
         notice::Notice,
         outcome::{FunctionOutcome, Outcome},
         request::ReleaseRequest,
+        state::State,
         task::{Task, task},
     },
 };
 use futures::future::try_join_all;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::green::{Prepared, Wanted};
 
@@ -97,8 +98,8 @@ impl Handler {
     }
 
     /// Makes green of a request: a [`Release`], or an [`Outcome`] when there is nothing to release.
-    pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
-        let mut task = task(payload)?;
+    pub async fn handle(&self, payload: Value) -> Result<State, Error> {
+        let mut task: Task<Value> = task(payload)?;
         let mut warnings = wired(&mut task.state);
         let requested = Box::pin(self.requested(&task)).await?;
         warnings.extend(requested.warnings);
@@ -145,47 +146,31 @@ impl Handler {
         let plan = plan(&request, &door, &functions);
         let mut analysis = request.analysis.clone();
         analysis.health_checks = of_green(&analysis.health_checks, &door);
-        let release = Release {
+        let evidence = Evidence {
+            override_freeze: by.cloned(),
+            accepted_reachable: again.accepted_reachable,
+            ..Evidence::default()
+        };
+        let spec = Spec {
             application: request.application.clone(),
             started_at: task.now,
-            functions,
             goes_back: back,
             left_out,
             slowest_seconds: slowest_seconds.unwrap_or_default(),
-            smoke_tested: Vec::new(),
             past,
             plan,
             traffic: door,
             idle_wait_seconds: again.idle_wait_seconds,
-            propagation: None,
             analysis,
             preexisting_alarms: again.preexisting_alarms,
             hold: hold(&request),
             approval: approval(&request),
             blue_hours: request.retention.blue_hours,
             keep_versions: request.retention.keep_versions,
-            warnings: few(warnings),
-            migration: request.migration.as_ref().map(Migration::from),
             hooks: request.hooks.clone(),
-            hook: None,
-            health: Vec::new(),
-            position: Position::default(),
-            steps: Vec::new(),
-            decision: None,
-            resume: None,
-            deployment_status: None,
-            reason: String::new(),
-            evidence: Evidence {
-                override_freeze: by.cloned(),
-                accepted_reachable: again.accepted_reachable,
-                ..Evidence::default()
-            },
-            answers: Vec::new(),
-            approval_answer: None,
-            unanswered: None,
-            hold_expired: None,
-            answer: None,
         };
+        let migration = request.migration.as_ref().map(Migration::from);
+        let release = Release::new(spec, functions, migration, few(warnings), evidence);
         self.ledger
             .launch(&task.execution, task.retries, &release)
             .await?;
@@ -193,12 +178,12 @@ impl Handler {
         self.notifier.mention(&begun).await;
         tracing::info!(
             deployment.id = task.execution,
-            application = %release.application,
-            functions = release.functions.len(),
-            steps = release.plan.steps().len(),
+            application = %release.spec.application,
+            functions = release.progress().functions.len(),
+            steps = release.spec.plan.steps().len(),
             "Made green."
         );
-        Ok(json!(release))
+        Ok(release.into())
     }
 
     /// Makes green of each function, in the request's order.
@@ -231,7 +216,7 @@ impl Handler {
     async fn admit(
         &self,
         request: &ReleaseRequest,
-        task: &Task,
+        task: &Task<Value>,
         back: Option<&GoesBack>,
     ) -> Result<(Admission, Seen), Error> {
         let limits = match back {
@@ -270,7 +255,7 @@ impl Handler {
     async fn admit_locked(
         &self,
         request: &ReleaseRequest,
-        task: &Task,
+        task: &Task<Value>,
         seen: Seen,
     ) -> Result<Locked, Error> {
         let seen = Seen {
@@ -343,11 +328,11 @@ impl Handler {
 
     async fn nothing_to_release(
         &self,
-        task: &Task,
+        task: &Task<Value>,
         request: &ReleaseRequest,
         same: &[Prepared],
         warnings: Vec<String>,
-    ) -> Result<Value, Error> {
+    ) -> Result<State, Error> {
         if let Some(record) = self.ledger.get(&task.execution).await? {
             self.ledger
                 .end(&record, Status::Unchanged, task.now, None)
@@ -375,7 +360,7 @@ impl Handler {
         };
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         self.notifier.tell(&ended).await?;
-        Ok(json!(outcome))
+        Ok(outcome.into())
     }
 }
 
@@ -487,6 +472,8 @@ fn first_release(plan: &Plan) -> Plan {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

@@ -20,6 +20,7 @@ use crossfade::{
         task::Task,
     },
 };
+use serde_json::Value;
 
 use crate::Handler;
 
@@ -35,7 +36,7 @@ impl Handler {
     /// [`Error::DeploymentInProgress`] when a holder is alive; it is not disturbed.
     pub(crate) async fn take_locks(
         &self,
-        task: &Task,
+        task: &Task<Value>,
         request: &ReleaseRequest,
         override_freeze: Option<&OverrideFreeze>,
         request_of: Option<&str>,
@@ -94,7 +95,7 @@ impl Handler {
         ))
     }
 
-    async fn clear_away(&self, holder: &Holder, task: &Task) -> Result<String, Error> {
+    async fn clear_away(&self, holder: &Holder, task: &Task<Value>) -> Result<String, Error> {
         let Holder {
             execution: holder,
             stands: Stands::Ended(status),

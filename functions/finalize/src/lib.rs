@@ -10,14 +10,15 @@ use crossfade::{
     },
     domain::{
         hook::{HookPoint, HookRun},
-        release::{DeploymentStatus, Release},
+        release::{DeploymentStatus, Event},
     },
     error::Error,
     rollback::{explain, told_or_owed},
     wire::{
         notice::Notice,
         outcome::Outcome,
-        task::{state, task},
+        state::State,
+        task::{Task, task},
     },
 };
 use serde_json::Value;
@@ -45,10 +46,10 @@ impl Handler {
     }
 
     /// Promotes all functions, gives back the locks, and tells how it ended.
-    pub async fn handle(&self, payload: Value) -> Result<Outcome, Error> {
-        let task = task(payload)?;
-        let mut release: Release = state(task.state)?;
-        release.take_answers(task.now);
+    pub async fn handle(&self, payload: Value) -> Result<State, Error> {
+        let task: Task = task(payload)?;
+        let (mut release, _) = task.state.in_flight()?.answered(task.now)?;
+        release.due_promotion()?;
 
         let from = release.weight();
         let known = match task.retries {
@@ -63,16 +64,14 @@ impl Handler {
                 return Err(explain(&self.ledger, &task.execution, task.retries, error).await);
             }
         };
-        release.functions = moved.functions;
-
-        if let Some(last) = release.steps.last_mut() {
-            last.ended_at.get_or_insert(task.now);
-        }
+        let functions = moved.functions;
+        release.apply(Event::Promoted { functions }, task.now)?;
         // Whole seconds: the state that waits until then reads it.
-        let until = task.now.trunc_subsecs(0) + TimeDelta::hours(i64::from(release.blue_hours));
+        let until =
+            task.now.trunc_subsecs(0) + TimeDelta::hours(i64::from(release.spec.blue_hours));
         let retention = Retention {
             until,
-            keep_versions: release.keep_versions,
+            keep_versions: release.spec.keep_versions,
         };
         let record = Record::of(&task.execution, &release);
         let ended = self
@@ -86,8 +85,8 @@ impl Handler {
         }
         ended?;
 
-        let mut reason = format!("green has all traffic; {}", release.reason);
-        if let Some(back) = &release.goes_back {
+        let mut reason = format!("green has all traffic; {}", release.progress().reason);
+        if let Some(back) = &release.spec.goes_back {
             reason = format!("{}; {reason}", back.told);
         }
         let mut outcome = Outcome::of(&release, DeploymentStatus::Successful, reason);
@@ -105,10 +104,10 @@ impl Handler {
             outcome.warnings.push(warning);
             told_or_owed(&self.ledger, &task.execution, Err(untold)).await?;
         }
-        let hook = release.hooks.after_promote.as_ref();
+        let hook = release.spec.hooks.after_promote.as_ref();
         let pace = release.pace();
         outcome.hook = hook.map(|hook| HookRun::due(HookPoint::AfterPromote, hook, &pace));
         tracing::info!(deployment.id = task.execution, retain_until = %until, "Promoted green.");
-        Ok(outcome)
+        Ok(outcome.into())
     }
 }

@@ -28,10 +28,10 @@ use crossfade::{
     wire::{
         notice::Notice,
         outcome::{FrontDoorOutcome, Outcome},
+        state::{State, Wiring},
         task::{Task, task},
     },
 };
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
@@ -57,44 +57,11 @@ pub struct Handler {
     notifier: Notifier,
 }
 
-/// What is handed from one phase to the next.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Progress {
-    /// The request, as it was given.
-    request: Value,
-    /// What was written so far.
-    written: Vec<String>,
-    /// What people should know.
-    warnings: Vec<String>,
-    /// Whether the locks are taken.
-    locked: bool,
-    /// How often it was looked at so far.
-    looks: u32,
-    /// How long to wait before the next look, seconds.
-    wait_seconds: u32,
-}
-
-impl Progress {
-    /// The progress that a state has, or the first of a request.
-    fn of(state: Value) -> Self {
-        let handed = state
-            .get("wiring")
-            .filter(|_| state.as_object().is_some_and(|o| o.len() == 1));
-        match handed.map(Self::deserialize) {
-            Some(Ok(progress)) => progress,
-            Some(Err(_)) | None => Self {
-                request: state,
-                ..Self::default()
-            },
-        }
-    }
-
-    fn warn(&mut self, notes: Vec<String>) {
-        for note in notes {
-            if !self.warnings.contains(&note) {
-                self.warnings.push(note);
-            }
+/// Adds what is not noted yet.
+fn warn(wiring: &mut Wiring, notes: Vec<String>) {
+    for note in notes {
+        if !wiring.warnings.contains(&note) {
+            wiring.warnings.push(note);
         }
     }
 }
@@ -114,11 +81,11 @@ impl Handler {
 
     /// Does the next phase. Answers with the progress while there is more to do; and then with the
     /// request where a release follows, or with an [`Outcome`].
-    pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
-        let task = task(payload)?;
-        let mut progress = Progress::of(task.state.clone());
+    pub async fn handle(&self, payload: Value) -> Result<State, Error> {
+        let task: Task = task(payload)?;
+        let mut progress = task.state.clone().wiring()?;
         let Some(order) = Order::parse(&progress.request)? else {
-            return Ok(progress.request);
+            return Ok(State::Requested(progress.request));
         };
         if let Some(release) = order.release() {
             freeze::check(task.now, release.override_freeze.as_ref())?;
@@ -147,7 +114,7 @@ impl Handler {
             );
             progress.written.push(write.to_string());
         }
-        progress.warn(plan.notes);
+        warn(&mut progress, plan.notes);
         let undone = plan.writes.last() == Some(&Write::Forget);
         if undone || plan.writes.is_empty() && plan.live {
             return self.done(&order, Some(&ask), &task, progress).await;
@@ -163,7 +130,7 @@ impl Handler {
             ).into()));
         }
         progress.wait_seconds = SETTLE_SECONDS;
-        Ok(json!({ "wiring": progress }))
+        Ok(State::Wiring(progress))
     }
 
     /// What is to be done next. None when nothing is on record of what is to be unwired, because this
@@ -247,8 +214,8 @@ impl Handler {
         order: &Order,
         ask: Option<&Ask>,
         task: &Task,
-        progress: Progress,
-    ) -> Result<Value, Error> {
+        progress: Wiring,
+    ) -> Result<State, Error> {
         if order.release().is_some() {
             let mut request = progress.request;
             let mut warnings = progress.warnings;
@@ -258,7 +225,7 @@ impl Handler {
             if !warnings.is_empty() {
                 request["frontDoorWarnings"] = json!(warnings);
             }
-            return Ok(request);
+            return Ok(State::Requested(request));
         }
         if let Some(record) = self.ledger.get(&task.execution).await?
             && record.status.is_open()
@@ -294,7 +261,7 @@ impl Handler {
         };
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         self.notifier.tell(&ended).await?;
-        Ok(json!(outcome))
+        Ok(outcome.into())
     }
 }
 
@@ -323,27 +290,5 @@ fn reason(order: &Order, ask: Option<&Ask>, changed: bool) -> String {
         (Verb::Unwire, _) => {
             format!("stage {stage} of API {api_id} is as it was before it was wired to {callee}")
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn progress_is_told_from_a_request() {
-        let request = json!({"action": "wire", "application": "chat"});
-        let first = Progress::of(request.clone());
-        assert_eq!((&first.request, first.looks), (&request, 0));
-        let later = Progress {
-            looks: 2,
-            wait_seconds: 15,
-            written: vec!["made alias live".into()],
-            ..first
-        };
-        assert_eq!(Progress::of(json!({ "wiring": later })), later);
-        // A request that has such a field is a request, and is refused for it.
-        let odd = json!({"action": "wire", "wiring": later});
-        assert_eq!(Progress::of(odd.clone()).request, odd);
     }
 }

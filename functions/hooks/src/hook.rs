@@ -9,51 +9,53 @@ use crossfade::{
         check::Evidence,
         hook::{Heard, HookPoint, HookRun, HookStatus, Said},
         migration::told_of,
-        release::{Release, Target},
+        release::{Event, Phase, Release, Target},
         retention::name_of,
         weight::Weight,
     },
     error::{Detail, Error},
-    wire::{
-        notice::Notice,
-        outcome::{Ending, Outcome},
-        task::{Task, state},
-    },
+    wire::{notice::Notice, outcome::Outcome, state::State, task::Task},
 };
 use serde_json::{Value, json};
 
 use crate::Handler;
 
 impl Handler {
-    /// Asks the hook that is due, and hands on what the state machine goes on with: the release, its
+    /// Runs the hook that is due, and hands on what the state machine goes on with: the release, its
     /// outcome, or how it ends.
     ///
     /// # Errors
     /// [`Error::ValidationFailed`] when a hook before or after a shift has failed.
-    pub(crate) async fn hook(&self, task: Task) -> Result<Value, Error> {
-        if task.state.get("askedFor").is_some() {
-            let mut ending: Ending = state(task.state)?;
-            ending.hook = self
-                .after(
-                    &task.execution,
-                    task.now,
-                    ending.hook.take(),
-                    &mut ending.outcome,
-                )
-                .await?;
-            ending.cause = ending.outcome.to_cause();
-            return Ok(json!(ending));
+    pub(crate) async fn hook(&self, task: Task) -> Result<State, Error> {
+        let (execution, now) = (&task.execution, task.now);
+        match task.state {
+            State::RollingBack(mut ending) => {
+                let hook = ending.hook.take();
+                ending.hook = self
+                    .after(execution, now, hook, &mut ending.outcome)
+                    .await?;
+                ending.cause = ending.outcome.to_cause();
+                Ok(State::RollingBack(ending))
+            }
+            State::Finished(mut outcome) => {
+                let hook = outcome.hook.take();
+                outcome.hook = self.after(execution, now, hook, &mut outcome).await?;
+                Ok(State::Finished(outcome))
+            }
+            state => {
+                let (release, _) = state.in_flight()?.answered(now)?;
+                self.gate(execution, now, release).await
+            }
         }
-        if task.state.get("plan").is_none() {
-            let mut outcome: Outcome = state(task.state)?;
-            let hook = outcome.hook.take();
-            outcome.hook = self
-                .after(&task.execution, task.now, hook, &mut outcome)
-                .await?;
-            return Ok(json!(outcome));
-        }
-        let mut release: Release = state(task.state)?;
-        release.take_answers(task.now);
+    }
+
+    /// Runs the hook before or after a shift.
+    async fn gate(
+        &self,
+        execution: &str,
+        now: Timestamp,
+        mut release: Release,
+    ) -> Result<State, Error> {
         let run = release.next_hook().ok_or_else(|| {
             Error::InvalidRequest("there is no hook to be asked at this point".into())
         })?;
@@ -63,31 +65,30 @@ impl Handler {
                 release.weight()
             }
         };
+        let progress = release.progress();
         let event = event(
-            &task.execution,
+            execution,
             &run,
-            &release.functions,
+            &progress.functions,
             json!({
-                "application": release.application,
-                "step": release.position.step,
+                "application": release.spec.application,
+                "step": progress.position.step,
                 "weight": weight,
             }),
         );
-        let (run, heard) = self.asked(run, &event, weight).await?;
-        release.hook = Some(run);
-        if let Some(heard) = heard {
-            let failed = (heard.status == HookStatus::Failed).then(|| heard.told());
-            release.evidence.hear(heard);
-            if let Some(reason) = failed {
-                let evidence = Evidence {
-                    hooks: release.evidence.hooks,
-                    ..Evidence::default()
-                };
-                return Err(Error::ValidationFailed(Detail::proven(reason, evidence)));
-            }
-            release.hook_has_passed();
+        let (run, report) = self.asked(run, &event, weight).await?;
+        let ran = Event::HookRan { run, report };
+        release.apply(ran, now)?;
+        let progress = release.progress();
+        if progress.phase == Phase::RollingBack {
+            let evidence = Evidence {
+                hooks: progress.evidence.hooks.clone(),
+                ..Evidence::default()
+            };
+            let detail = Detail::proven(progress.reason.clone(), evidence);
+            return Err(Error::ValidationFailed(detail));
         }
-        Ok(json!(release))
+        Ok(release.into())
     }
 
     /// Asks a hook of a release that has ended. It is still to be asked, or its answer is in the outcome.

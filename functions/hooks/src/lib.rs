@@ -13,11 +13,12 @@ use crossfade::{
     aws::{functions::Functions, ledger::Ledger, notify::Notifier},
     error::Error,
     wire::{
-        request::{ReleaseRequest, Request},
+        request::ReleaseRequest,
+        state::State,
         task::{Task, task},
     },
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// What the handler acts on.
 #[derive(Debug)]
@@ -38,13 +39,13 @@ impl Handler {
         }
     }
 
-    /// Tells the acts apart.
-    pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
+    /// Does what the state machine names in `act`.
+    pub async fn handle(&self, payload: Value) -> Result<State, Error> {
         let act = payload["act"].as_str().unwrap_or_default().to_owned();
-        let task = task(payload)?;
+        let task: Task = task(payload)?;
         match act.as_str() {
-            "migrate" => self.migrate(task).await.map(|release| json!(release)),
-            "undo" => self.undo(task).await.map(|ending| json!(ending)),
+            "migrate" => self.migrate(task).await,
+            "undo" => self.undo(task).await,
             "hook" => self.hook(task).await,
             other => Err(Error::InvalidRequest(
                 format!("there is no act {other:?}").into(),
@@ -53,20 +54,12 @@ impl Handler {
     }
 }
 
-/// The execution's input, which has to be a release's.
-fn asked(task: &Task) -> Result<Box<ReleaseRequest>, Error> {
+/// Reads the execution's input, which has to be a release's.
+fn asked(task: &Task) -> Result<ReleaseRequest, Error> {
     let request = task
         .request
         .as_ref()
         .ok_or_else(|| Error::InvalidRequest("the state hands no request over".into()))?;
-    match Request::parse(request) {
-        Ok(Request::Release(request)) => Ok(request),
-        Ok(
-            Request::Rollback { .. }
-            | Request::ToVersion(_)
-            | Request::Wire { .. }
-            | Request::Unwire { .. },
-        ) => Err(Error::InvalidRequest("not a release".into())),
-        Err(problems) => Err(Error::InvalidRequest(problems.to_string().into())),
-    }
+    serde_json::from_value(request.clone())
+        .map_err(|error| Error::InvalidRequest(error.to_string().into()))
 }

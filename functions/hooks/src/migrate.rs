@@ -13,16 +13,11 @@ use crossfade::{
         check::Evidence,
         migration::{Came, Direction, Ran, event, kept, told_of},
         names::Application,
-        release::Release,
+        release::Event,
     },
     error::{Detail, Error},
     rollback::{self, Settled},
-    wire::{
-        notice::Notice,
-        outcome::Ending,
-        request::MigrationRequest,
-        task::{Task, state},
-    },
+    wire::{notice::Notice, request::MigrationRequest, state::State, task::Task},
 };
 use serde_json::{Value, json};
 
@@ -49,18 +44,17 @@ impl Handler {
     ///
     /// # Errors
     /// [`Error::MigrationFailed`] when it failed, did not answer in time, or is not known to have run.
-    pub(crate) async fn migrate(&self, task: Task) -> Result<Release, Error> {
+    pub(crate) async fn migrate(&self, task: Task) -> Result<State, Error> {
         let request = asked(&task)?;
-        let mut release: Release = state(task.state)?;
         let Some(migration) = &request.migration else {
             return Err(Error::InvalidRequest("the request has no migration".into()));
         };
-        release.take_answers(task.now);
+        let (mut release, _) = task.state.in_flight()?.answered(task.now)?;
         self.ledger.leave(&task.execution).still().await?;
         let order = Order {
             execution: &task.execution,
-            application: &release.application,
-            functions: told_of(&release.functions),
+            application: &release.spec.application,
+            functions: told_of(&release.progress().functions),
             migration,
             direction: Direction::Up,
             now: task.now,
@@ -82,18 +76,15 @@ impl Handler {
             };
             return Err(Error::MigrationFailed(Detail::proven(ran.told(), evidence)));
         }
-        if let Some(migration) = &mut release.migration {
-            migration.ran = true;
-        }
-        release.evidence.migrations.push(ran);
-        Ok(release)
+        release.apply(Event::Migrated(ran), task.now)?;
+        Ok(release.into())
     }
 
     /// Runs the migration back, and then gives back the locks, which were kept for it. What goes wrong
     /// is told: the traffic is where it belongs.
-    pub(crate) async fn undo(&self, task: Task) -> Result<Ending, Error> {
+    pub(crate) async fn undo(&self, task: Task) -> Result<State, Error> {
         let request = asked(&task)?;
-        let mut ending: Ending = state(task.state)?;
+        let mut ending = task.state.rolling_back()?;
         let record = self.ledger.get(&task.execution).await?;
         let footprint = record.as_ref().and_then(|record| record.footprint.as_ref());
         if let (Some(migration), Some(footprint)) = (&request.migration, footprint) {
@@ -139,7 +130,7 @@ impl Handler {
             status = <&str>::from(ending.outcome.deployment_status),
             "Ran the migration back."
         );
-        Ok(ending)
+        Ok(ending.into())
     }
 
     /// Runs a migration, or finds out what came of it.

@@ -2,12 +2,13 @@
 
 use crossfade::{
     aws::{ledger::Ledger, notify::Notifier, traffic::Traffic},
-    domain::release::Release,
+    domain::release::Event,
     error::Error,
     rollback::explain,
     wire::{
         notice::Notice,
-        task::{state, task},
+        state::State,
+        task::{Task, task},
     },
 };
 use serde_json::Value;
@@ -32,12 +33,10 @@ impl Handler {
     }
 
     /// Shifts to the step that the position names.
-    pub async fn handle(&self, payload: Value) -> Result<Release, Error> {
-        let task = task(payload)?;
-        let release: Release = state(task.state)?;
-        let step = release.step().ok_or_else(|| {
-            Error::InvalidRequest("the plan has no step after its last one".into())
-        })?;
+    pub async fn handle(&self, payload: Value) -> Result<State, Error> {
+        let task: Task = task(payload)?;
+        let (release, _) = task.state.in_flight()?.answered(task.now)?;
+        let step = release.due_shift()?;
 
         let (from, to) = (release.weight(), step.weight);
         let known = match task.retries {
@@ -54,9 +53,11 @@ impl Handler {
         };
 
         let mut shifted = release;
-        shifted.take_answers(task.now);
-        shifted.functions = moved.functions;
-        shifted.shifted(moved.in_force, task.now);
+        let event = Event::Shifted {
+            functions: moved.functions,
+            effective: moved.in_force,
+        };
+        shifted.apply(event, task.now)?;
         let recorded = self.ledger.shifted(&task.execution, &shifted, to).await;
         if let Err(Error::DeploymentRolledBack(_)) = recorded {
             // An execution that was stopped has no next state to undo this, and whoever put its traffic
@@ -66,7 +67,7 @@ impl Handler {
         recorded?;
         tracing::info!(
             deployment.id = task.execution,
-            step = shifted.position.step,
+            step = shifted.progress().position.step,
             weight_percent = to.percent(),
             bake_seconds = step.bake_seconds,
             "Shifted traffic."
@@ -75,6 +76,6 @@ impl Handler {
         // unless the answer to this very call was lost.
         let told = Notice::shifted(&task.execution, task.now, &shifted);
         self.notifier.mention(&told).await;
-        Ok(shifted)
+        Ok(shifted.into())
     }
 }

@@ -284,7 +284,7 @@ impl Ledger {
             .expression_attribute_names("#token", "token")
             .expression_attribute_values(":held", s(Status::Held.word()))
             .expression_attribute_values(":weight", percent(weight))
-            .expression_attribute_values(":steps", json(&release.steps));
+            .expression_attribute_values(":steps", json(&release.progress().steps));
         self.moved(execution, release, update).await
     }
 
@@ -303,7 +303,7 @@ impl Ledger {
             .build()
             .expect("table, key and expression are given");
         let mut items = vec![TransactWriteItem::builder().update(update).build()];
-        items.extend(release.analysis.alarms.iter().map(|alarm| {
+        items.extend(release.spec.analysis.alarms.iter().map(|alarm| {
             write_put(
                 self.put(key(&watched(alarm), execution))
                     .item("footprint", footprint.clone()),

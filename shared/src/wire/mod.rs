@@ -7,4 +7,5 @@ pub mod outcome;
 pub mod request;
 pub mod retention;
 mod schema;
+pub mod state;
 pub mod task;

@@ -1,17 +1,18 @@
 //! What a state of the execution hands to its function.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::{
     domain::{Timestamp, approval::AskedKind},
     error::Error,
+    wire::state::{Caught, State},
 };
 
 /// The input of a Task: the execution's state, and what Step Functions' context object says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Task {
+pub struct Task<S = State> {
     /// The execution's ARN: the deployment's identity, and the owner of its locks.
     pub execution: String,
     /// When the state was entered, by Step Functions' clock.
@@ -29,14 +30,14 @@ pub struct Task {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Value>,
     /// The state's input.
-    pub state: Value,
+    pub state: S,
 }
 
 /// What a function is called with.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Call {
     /// By a state of the execution.
-    Task(Box<Task>),
+    Task(Box<Task<Caught>>),
     /// By an EventBridge rule.
     Event(Value),
 }
@@ -58,21 +59,10 @@ impl Call {
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] when the payload is not a Task's: someone called the function by hand.
-pub fn task(payload: Value) -> Result<Task, Error> {
+pub fn task<S: DeserializeOwned>(payload: Value) -> Result<Task<S>, Error> {
     serde_json::from_value(payload).map_err(|error| {
         Error::InvalidRequest(
             format!("not called by the state machine, nor by a rule of it: {error}").into(),
         )
-    })
-}
-
-/// Reads what a state before this one left.
-///
-/// # Errors
-/// [`Error::InvalidRequest`] when it is of another shape, as after an update of the stack in the
-/// middle of a deployment.
-pub fn state<T: serde::de::DeserializeOwned>(state: Value) -> Result<T, Error> {
-    serde_json::from_value(state).map_err(|error| {
-        Error::InvalidRequest(format!("the execution's state is not as expected: {error}").into())
     })
 }
