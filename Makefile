@@ -150,12 +150,18 @@ fmt: ## format the Rust code
 schema: ## write statemachine/request.schema.json and events.schema.json anew
 	@UPDATE_SCHEMA=1 cargo test --quiet --workspace --test request --test notices schema
 
+.PHONY: graph
+graph: setup ## write the state machines' definitions and pictures anew, from statemachine/definitions.yaml
+	@$(VENV)/bin/python statemachine/generate.py --definitions
+	@CROSSFADE_WRITE_DOCS=1 cargo test --quiet --workspace --test contract the_pictured_release
+	@$(VENV)/bin/python statemachine/generate.py
+
 .PHONY: golden
 golden: ## write what people and programs are told (shared/tests/golden) anew; look at the difference
 	@UPDATE_GOLDEN=1 cargo test --quiet --workspace --test notices what_is_told
 
 .PHONY: docs
-docs: ## write what README.md has from the schema and from events/ anew
+docs: ## write what docs/request.md has from the schema and from events/ anew
 	@CROSSFADE_WRITE_DOCS=1 cargo test --quiet --workspace --test docs
 
 .PHONY: clean

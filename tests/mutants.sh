@@ -41,17 +41,18 @@ for part in ${*:-judge check}; do
     crate "$part"
     case $part in
     judge)
-        mkdir -p "$work/judge/src/domain"
-        cp -r shared/src/domain/{counts.rs,verdict.rs,judge} "$work/judge/src/domain/"
+        mkdir -p "$work/judge/src/domain/analysis"
+        cp -r shared/src/domain/analysis/{counts.rs,verdict.rs,judge} "$work/judge/src/domain/analysis/"
         echo 'pub mod domain;' >"$work/judge/src/lib.rs"
-        printf 'pub mod %s;\n' counts judge verdict >"$work/judge/src/domain/mod.rs"
-        changes judge '' -f 'src/domain/judge/**'
+        echo 'pub mod analysis;' >"$work/judge/src/domain/mod.rs"
+        printf 'pub mod %s;\n' counts judge verdict >"$work/judge/src/domain/analysis/mod.rs"
+        changes judge '' -f 'src/domain/analysis/judge/**'
         ;;
     check)
-        cp -r shared/src/{domain,wire,error.rs} "$work/check/src/"
-        printf 'pub mod %s;\n' domain error wire >"$work/check/src/lib.rs"
-        changes check 'domain::check domain::routing domain::decision' \
-            -f src/domain/check.rs -f src/domain/routing.rs -f src/domain/decision.rs
+        cp -r shared/src/{domain,error.rs,parse,wire} "$work/check/src/"
+        printf 'pub mod %s;\n' domain error parse wire >"$work/check/src/lib.rs"
+        changes check 'domain::analysis::check domain::routing domain::decision' \
+            -f src/domain/analysis/check.rs -f src/domain/routing/alias.rs -f src/domain/decision.rs
         ;;
     *)
         echo "mutants: judge or check, not $part" >&2

@@ -5,14 +5,14 @@ use std::{path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::exit;
+use crate::exit_code;
 
 /// Blue-green and canary releases of AWS Lambda functions.
 ///
 /// Starts releases, watches them, answers them and takes them back. Credentials and Region are found
 /// as the AWS CLI finds them.
 #[derive(Debug, Parser)]
-#[command(name = "crossfade", version, after_help = exit::table(), max_term_width = 100)]
+#[command(name = "crossfade", version, after_help = exit_code::table(), max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) place: Place,
@@ -218,12 +218,17 @@ mod tests {
     /// Each command of ours that a document shows can be typed.
     #[test]
     fn what_documents_say_can_be_typed() {
+        let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let mut documents = vec![repository.join("README.md")];
+        for folder in ["docs", "docs/recipes", "docs/errors"] {
+            let entries = std::fs::read_dir(repository.join(folder)).expect("it is there");
+            let paths = entries.map(|entry| entry.expect("it can be read").path());
+            documents.extend(paths.filter(|path| path.extension().is_some_and(|it| it == "md")));
+        }
         let mut seen = 0;
-        for document in ["README.md", "docs/RUNBOOK.md", "docs/recipes/README.md"] {
-            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-                .join("..")
-                .join(document);
-            let text = std::fs::read_to_string(path).expect("it is there");
+        for document in documents {
+            let text = std::fs::read_to_string(&document).expect("it is there");
+            let document = document.display();
             for line in text.lines().filter(|line| line.starts_with("crossfade ")) {
                 let typed = line.split(" #").next().unwrap_or_default();
                 // A quoted text is one word.

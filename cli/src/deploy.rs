@@ -16,14 +16,14 @@ use serde_json::{Value, json};
 
 use crate::{
     args::{Pace, Words},
-    exit::Exit,
+    error::Trouble,
+    executions::Run,
+    exit_code::Exit,
     input,
-    place::Aws,
-    runs::Run,
-    screen::Screen,
-    trouble::Trouble,
+    output::Screen,
+    resolve::named,
+    stack::Aws,
     watch::{follow, now},
-    which::named,
 };
 
 /// A request as it was typed, and as it was read.

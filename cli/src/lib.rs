@@ -4,27 +4,27 @@
 //! - `input`, `name`: what a file and a name that somebody gives may be; pure.
 //! - `place`, `runs`, `which`: where Crossfade is, and its executions; thin.
 //! - `story`: an execution's history as what people want to know; pure. `screen` shows it.
-//! - `forecast`: what a request would do and cost; pure. `preflight` reads what is in its way.
+//! - `estimate`: what a request would do and cost; pure. `preflight` reads what is in its way.
 //! - the rest: a verb each.
 
 mod args;
+mod decide;
 mod deploy;
-mod exit;
-mod forecast;
+mod error;
+mod estimate;
+mod executions;
+mod exit_code;
 mod input;
 mod name;
-mod people;
-mod place;
+mod output;
 mod plan;
 mod preflight;
-mod runs;
+mod resolve;
 mod scaling;
-mod screen;
+mod stack;
 mod status;
-mod story;
-mod trouble;
+mod timeline;
 mod watch;
-mod which;
 
 use std::{
     io::{ErrorKind, Write as _, stdout},
@@ -37,25 +37,25 @@ use serde_json::json;
 
 use self::{
     args::{Answer, Cli, Place, Verb},
+    decide::Decided,
     deploy::{Asked, Back, Told},
-    exit::Exit,
-    people::Decided,
-    place::Aws,
-    screen::Screen,
-    trouble::Trouble,
+    error::Trouble,
+    exit_code::Exit,
+    output::Screen,
+    stack::Aws,
 };
 
 /// What an execution's history says, as `crossfade watch` shows it: each line for people, and the
 /// object for programs.
 #[must_use]
 pub fn told(history: &[HistoryEvent]) -> Vec<(String, serde_json::Value)> {
-    let mut story = story::Story::default();
+    let mut story = timeline::Story::default();
     history
         .iter()
-        .filter_map(|event| story.tell(runs::event(event)))
+        .filter_map(|event| story.tell(executions::event(event)))
         .map(|told| {
             let object = serde_json::to_value(&told).unwrap_or_default();
-            (screen::harmless(&told.line()).into_owned(), object)
+            (output::harmless(&told.line()).into_owned(), object)
         })
         .collect()
 }
@@ -124,7 +124,7 @@ async fn run(cli: Cli) -> Result<Exit, Trouble> {
         }
         Verb::Watch { which, pace } => {
             let aws = aws().await?;
-            let run = which::which(&aws, which.release.as_deref()).await?;
+            let run = resolve::resolve(&aws, which.release.as_deref()).await?;
             let screen = Screen::live(json, run.name());
             watch::follow(&aws, &run, false, pace, &screen).await
         }
@@ -167,5 +167,5 @@ async fn decide(
     said: &Answer,
     screen: &Screen,
 ) -> Result<Exit, Trouble> {
-    people::decide(&Aws::new(place).await?, decided, said, screen).await
+    decide::decide(&Aws::new(place).await?, decided, said, screen).await
 }

@@ -5,7 +5,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use crate::{exit::Exit, trouble::Trouble};
+use crate::{error::Trouble, exit_code::Exit};
 
 /// The longest name of an execution, characters (<https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html>).
 pub(crate) const MAX_NAME: usize = 80;

@@ -10,20 +10,20 @@ use crossfade::{
 use serde::Serialize;
 
 use crate::{
-    exit::Exit,
-    forecast::{Forecast, forecast},
-    place::Aws,
+    error::Trouble,
+    estimate::{Estimate, estimate},
+    exit_code::Exit,
+    output::Screen,
     preflight::Preflight,
-    screen::Screen,
-    story::seconds,
-    trouble::Trouble,
+    stack::Aws,
+    timeline::seconds,
 };
 
 /// What is said of a request.
 #[derive(Debug, Serialize)]
 struct Said<'a> {
     #[serde(flatten)]
-    forecast: &'a Forecast,
+    estimate: &'a Estimate,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     preflight: Option<&'a Preflight>,
 }
@@ -62,27 +62,27 @@ pub(crate) async fn plan(
         Some(aws) => Some(Box::pin(Preflight::of(aws, request, goes_back)).await),
         None => None,
     };
-    let forecast = forecast(request);
+    let estimate = estimate(request);
     if screen.is_json() {
         screen.object(&Said {
-            forecast: &forecast,
+            estimate: &estimate,
             preflight: preflight.as_ref(),
         });
     }
-    screen.say(&lines(request, &forecast));
+    screen.say(&lines(request, &estimate));
     if let Some(preflight) = &preflight {
         screen.say(&found(preflight));
     }
     Ok(preflight.map_or(Exit::Done, |preflight| preflight.exit()))
 }
 
-fn lines(request: &ReleaseRequest, forecast: &Forecast) -> String {
+fn lines(request: &ReleaseRequest, estimate: &Estimate) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING);
     table.set_header([
         "STEP", "ON GREEN", "BEGINS", "BAKES", "AT MOST", "LOOKS", "",
     ]);
-    for (index, step) in forecast.steps.iter().enumerate() {
+    for (index, step) in estimate.steps.iter().enumerate() {
         table.add_row([
             (index + 1).to_string(),
             step.on_green(),
@@ -93,13 +93,13 @@ fn lines(request: &ReleaseRequest, forecast: &Forecast) -> String {
             if step.approval { "after approval" } else { "" }.to_owned(),
         ]);
     }
-    let calls: u64 = forecast.calls.values().sum();
-    let each: Vec<_> = forecast
+    let calls: u64 = estimate.calls.values().sum();
+    let each: Vec<_> = estimate
         .calls
         .iter()
         .map(|(call, count)| format!("{call} {count}"))
         .collect();
-    let cost = &forecast.cost;
+    let cost = &estimate.cost;
     let checks = checks(request);
     format!(
         "{}: {} step{}, {} function{}, {} of bakes, {} at most\n\n{}\n\n\
@@ -108,17 +108,17 @@ fn lines(request: &ReleaseRequest, forecast: &Forecast) -> String {
          AWS calls       {calls}: {}\n\
          {checks}cost            ${:.4} (Step Functions {:.4}, Lambda {:.4}, CloudWatch {:.4}, DynamoDB {:.4}, SNS and EventBridge {:.4};\n\
          \u{20}               us-east-1's list prices, no free tier, where all goes well)",
-        forecast.application,
-        forecast.steps.len(),
-        plural(forecast.steps.len()),
+        estimate.application,
+        estimate.steps.len(),
+        plural(estimate.steps.len()),
         request.functions.len(),
         plural(request.functions.len()),
-        span(forecast.seconds),
-        span(forecast.longest_seconds),
+        span(estimate.seconds),
+        span(estimate.longest_seconds),
         table.trim_fmt(),
-        forecast.state_transitions,
-        forecast.retention_transitions,
-        grouped(forecast.events),
+        estimate.state_transitions,
+        estimate.retention_transitions,
+        grouped(estimate.events),
         grouped(MAX_EVENTS),
         each.join(", "),
         cost.total,
@@ -205,7 +205,7 @@ mod tests {
         let Ok(Request::Release(request)) = Request::parse(&request) else {
             panic!("it is a release");
         };
-        let shown = lines(&request, &forecast(&request));
+        let shown = lines(&request, &estimate(&request));
         let rows: Vec<Vec<_>> = shown
             .lines()
             .map(|line| {
@@ -232,9 +232,9 @@ mod tests {
                 "after approval"
             ]
         );
-        assert_eq!(rows[7], ["states entered", "74, and 7 of the retention"]);
+        assert_eq!(rows[7], ["states entered", "76, and 7 of the retention"]);
         assert!(shown.contains("cost            $0.00"), "{shown}");
-        assert!(shown.contains("\nevents: about 668 of 25,000, "), "{shown}");
+        assert!(shown.contains("\nevents: about 679 of 25,000, "), "{shown}");
     }
 
     #[test]
@@ -254,7 +254,7 @@ mod tests {
         let Ok(Request::Release(request)) = Request::parse(&request) else {
             panic!("it is a release");
         };
-        let shown = lines(&request, &forecast(&request));
+        let shown = lines(&request, &estimate(&request));
         let told = "\nhealth checks   https://blue.example.com/health of record \"blue\", abc of record \
                     \"green\"; a release asks those of the side that is green in it\n";
         assert!(shown.contains(told), "{shown}");

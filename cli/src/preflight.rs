@@ -4,38 +4,32 @@ use std::time::SystemTime;
 
 use aws_credential_types::provider::ProvideCredentials as _;
 use crossfade::{
-    admission,
+    admission::{
+        Admission, Holder, Kind, Limits, Place, Read, Seen, Unknown, Unread, decide, locks_of,
+        observe,
+    },
     aws::{
-        artifacts::Artifacts,
-        classify::chain,
-        executions::Executions,
-        functions::Functions,
-        ledger::Ledger,
-        metrics::Metrics,
-        traffic::{Serving, Traffic},
+        artifacts::Artifacts, classify::chain, executions::Executions, functions::Functions,
+        ledger::Ledger, metrics::Metrics, traffic::Traffic,
     },
     domain::{
         Timestamp,
-        admission::{
-            Admission, Holder, Kind, Limits, Place, Read, Seen, Unknown, Unread, decide, locks_of,
-        },
-        front_door::FrontDoor,
-        health::{Side, of_green},
+        health::{HealthCheck, Side, of_green},
+        moved::Serving,
+        traffic::FrontDoor,
     },
-    wire::request::{HealthCheck, ReleaseRequest},
+    wire::request::ReleaseRequest,
 };
 use futures::future::join_all;
 use serde::Serialize;
 
 use crate::{
-    exit::{Ended, Exit},
-    place::Aws,
+    error::Trouble,
+    exit_code::{Ended, Exit},
+    output::brief,
     scaling,
-    trouble::Trouble,
+    stack::Aws,
 };
-
-/// The most that is told of why something could not be read, characters.
-const REASON: usize = 200;
 
 /// What AWS says before a release.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -80,7 +74,7 @@ impl Preflight {
         let ledger = aws.ledger().await.map_err(|trouble| unread(&trouble));
         let names = request.functions.iter().map(|asked| &asked.function_name);
         let (world, splitter, bypasses, holders, limits, machine) = futures::join!(
-            Box::pin(admission::world(
+            Box::pin(observe::world(
                 &functions,
                 &artifacts,
                 &metrics,
@@ -88,7 +82,7 @@ impl Preflight {
                 request,
                 now
             )),
-            Box::pin(admission::splitter(&traffic, ledger.as_ref().ok(), request)),
+            Box::pin(observe::splitter(&traffic, ledger.as_ref().ok(), request)),
             join_all(names.map(|name| functions.bypasses(name))),
             holders(aws, ledger.as_ref(), request, now),
             limits(aws, goes_back),
@@ -111,8 +105,8 @@ impl Preflight {
         };
         if let Some(observed) = &splitter.observed {
             let serving = &observed.functions;
-            seen.blues = admission::blues(&functions, request, serving).await;
-            seen.capacity = admission::capacity(&functions, request, serving, &seen.blues).await;
+            seen.blues = observe::blues(&functions, request, serving).await;
+            seen.capacity = observe::capacity(&functions, request, serving, &seen.blues).await;
         }
         let scaled = scaling::warnings(config, request, &seen.capacity).await;
         let mut told = Self::from(decide(request, &seen, now));
@@ -225,7 +219,7 @@ async fn holders(
     let found = async {
         let holding = ledger.holding(&locks_of(request)).await?;
         let executions = Executions::new(aws.config());
-        admission::holders(ledger, &executions, holding, now).await
+        observe::holders(ledger, &executions, holding, now).await
     };
     found.await.into()
 }
@@ -235,15 +229,6 @@ fn unread(trouble: &Trouble) -> Unread {
         why: trouble.what.clone(),
         passes: false,
     }
-}
-
-/// A reason in one line.
-pub(crate) fn brief(why: &str) -> String {
-    let line = why.lines().next().unwrap_or_default();
-    if line.chars().count() <= REASON {
-        return line.to_owned();
-    }
-    line.chars().take(REASON).chain(['…']).collect()
 }
 
 fn serves(serving: &Serving) -> String {
@@ -257,7 +242,7 @@ fn serves(serving: &Serving) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crossfade::domain::admission::{Problem, Stage};
+    use crossfade::admission::{Problem, Stage};
 
     use super::*;
 

@@ -6,9 +6,9 @@ use aws_sdk_applicationautoscaling::{
     types::{ScalableDimension, ScalingPolicy, ServiceNamespace},
 };
 use crossfade::{
+    admission::Read,
     aws::classify::chain,
     domain::{
-        admission::Read,
         capacity::Capacity,
         names::{AliasName, FunctionName},
     },
@@ -16,7 +16,7 @@ use crossfade::{
 };
 use futures::future::join_all;
 
-use crate::preflight::brief;
+use crate::output::brief;
 
 /// What people should know of the scaling of aliases that have provisioned concurrency, a sentence each.
 pub(crate) async fn warnings(

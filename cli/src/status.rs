@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use comfy_table::{Table, presets::NOTHING};
 use crossfade::{
-    aws::ledger::{Ledger, Record, Status},
+    aws::ledger::Ledger,
     domain::{
         Timestamp,
         approval::{Asked, AskedKind, Wish},
         names::Application,
+        record::{Record, Status},
         release::StepTaken,
         weight::Weight,
     },
@@ -18,13 +19,13 @@ use futures::future::try_join_all;
 use serde::Serialize;
 
 use crate::{
-    exit::Exit,
-    place::Aws,
-    runs::Run,
-    screen::Screen,
-    story::{Kind, Story},
-    trouble::Trouble,
-    which::which,
+    error::Trouble,
+    executions::Run,
+    exit_code::Exit,
+    output::Screen,
+    resolve::resolve,
+    stack::Aws,
+    timeline::{Kind, Story},
 };
 
 /// How a release is.
@@ -227,7 +228,7 @@ pub(crate) async fn status(
             }
         }
         Some(what) => {
-            let run = which(aws, Some(what)).await?;
+            let run = resolve(aws, Some(what)).await?;
             let record = ledger.get(&run.arn).await?;
             match record {
                 Some(record) => {
@@ -312,7 +313,7 @@ pub(crate) async fn history(
     said: Option<&str>,
     screen: &Screen,
 ) -> Result<Exit, Trouble> {
-    let run = which(aws, said).await?;
+    let run = resolve(aws, said).await?;
     let mut story = Story::default();
     let events = aws.runs().since(&run, 0).await?;
     let happenings: Vec<_> = events

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use crossfade::{aws::ledger::Status, domain::Timestamp};
+use crossfade::domain::{Timestamp, record::Status};
 use serde_json::json;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -11,12 +11,12 @@ use tokio::{
 
 use crate::{
     args::Pace,
-    exit::{Ended, Exit},
-    place::Aws,
-    runs::Run,
-    screen::Screen,
-    story::Story,
-    trouble::Trouble,
+    error::Trouble,
+    executions::Run,
+    exit_code::{Ended, Exit},
+    output::Screen,
+    stack::Aws,
+    timeline::Story,
 };
 
 /// How often in a row AWS may not answer before nobody watches any more.

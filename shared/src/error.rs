@@ -9,7 +9,9 @@ use std::{error::Error as StdError, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{check::Evidence, release::IllegalEvent};
+use strum::VariantNames as _;
+
+use crate::domain::{analysis::check::Evidence, release::IllegalEvent};
 
 /// An error that a handler ends with.
 #[derive(Clone, Debug, PartialEq, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
@@ -87,6 +89,16 @@ impl Error {
         }
     }
 }
+
+/// Returns the path, in this repository, of the page that explains an error; `None` for a foreign one.
+#[must_use]
+pub fn page(error: &str) -> Option<String> {
+    let known = Error::VARIANTS.contains(&error) || OF_STATES.contains(&error);
+    known.then(|| format!("docs/errors/{error}.md"))
+}
+
+/// The errors that only a Fail state of a state machine has.
+const OF_STATES: [&str; 2] = ["DeploymentHeld", "RetentionFailed"];
 
 /// The reason for an error, in words, and the evidence for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,9 +4,9 @@
 use std::env;
 
 use crate::{
-    domain::{Timestamp, admission::outside_windows},
+    admission::outside_windows,
+    domain::{Timestamp, override_freeze::OverrideFreeze},
     error::Error,
-    wire::request::OverrideFreeze,
 };
 
 /// Says whether a release may begin at `now`, by the windows in the environment's `RELEASE_WINDOWS`: always,

@@ -4,7 +4,8 @@ use crate::{
     aws::{executions::Executions, ledger::Ledger},
     domain::retention::name_of,
     error::Error,
-    wire::request::{Problems, ReleaseRequest, Request, ToVersion, request_of, request_on_record},
+    parse::problem::Problems,
+    wire::request::{ReleaseRequest, Request, ToVersion, request_of, request_on_record},
 };
 
 /// The release, and where it comes from.

@@ -7,8 +7,10 @@
     reason = "generated counts are small enough or meant to be wild"
 )]
 
-use crossfade::domain::counts::{BluePast, Counts, FunctionSeries, Minute, PastShare};
-use crossfade::domain::judge::{Judgement, Judging, Tally, Verdict, Watch, conclude, judge};
+use crossfade::domain::analysis::counts::{BluePast, Counts, FunctionSeries, Minute, PastShare};
+use crossfade::domain::analysis::judge::{
+    Judgement, Judging, Tally, Verdict, Watch, conclude, judge,
+};
 use proptest::prelude::*;
 
 fn counts(most: u64) -> impl Strategy<Value = Counts> {

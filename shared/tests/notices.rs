@@ -12,14 +12,12 @@ use std::{
 use crossfade::{
     domain::{
         Timestamp,
-        approval::{Asked, AskedKind},
-        nonce::Nonce,
+        approval::{Asked, AskedKind, nonce::Nonce},
         release::{DeploymentStatus, Release},
     },
-    wire::{
-        notice::{Event, Kind, Notice, chat, event, mail},
-        outcome::Outcome,
-    },
+    error,
+    notice::{Event, Kind, Notice, chat, event, mail},
+    wire::outcome::Outcome,
 };
 use serde_json::{Value, json};
 use strum::VariantArray as _;
@@ -132,6 +130,13 @@ fn approved() -> Value {
 
 fn ended(outcome: &Outcome) -> Notice {
     Notice::ended(EXECUTION, at("09:21:30"), outcome)
+}
+
+fn failed(error: &str, outcome: &Outcome) -> Notice {
+    ended(&Outcome {
+        help: error::page(error),
+        ..outcome.clone()
+    })
 }
 
 type Named = Vec<(&'static str, Notice)>;
@@ -256,24 +261,33 @@ fn settled() -> Named {
         ("promoted", ended(&promoted)),
         (
             "rolled-back-by-the-test",
-            ended(&outcome(
-                DeploymentStatus::RolledBack,
-                "chat-assistant: 56 of 1234 requests on green failed, 12 of 11106 on blue",
-                &with(json!({"evidence": bad})),
-            )),
+            failed(
+                "DeploymentRolledBack",
+                &outcome(
+                    DeploymentStatus::RolledBack,
+                    "chat-assistant: 56 of 1234 requests on green failed, 12 of 11106 on blue",
+                    &with(json!({"evidence": bad})),
+                ),
+            ),
         ),
-        ("rolled-back-by-an-alarm", ended(&alarm)),
+        (
+            "rolled-back-by-an-alarm",
+            failed("DeploymentRolledBack", &alarm),
+        ),
         (
             "rolled-back-by-a-health-check",
-            ended(&outcome(
-                DeploymentStatus::RolledBack,
-                "health check https://chat.example.com/health failed 3 times in a row: status 503 instead of 200",
-                &with(
-                    json!({"evidence": {"decidedBy": "healthCheck", "healthChecks": [
+            failed(
+                "DeploymentRolledBack",
+                &outcome(
+                    DeploymentStatus::RolledBack,
+                    "health check https://chat.example.com/health failed 3 times in a row: status 503 instead of 200",
+                    &with(
+                        json!({"evidence": {"decidedBy": "healthCheck", "healthChecks": [
                     {"check": "https://chat.example.com/health", "failuresInARow": 3,
                         "said": "status 503 instead of 200"}]}}),
+                    ),
                 ),
-            )),
+            ),
         ),
     ]
 }
@@ -289,7 +303,7 @@ fn otherwise() -> Named {
     vec![
         (
             "rejected-before-any-traffic",
-            ended(&outcome(
+            failed("ValidationFailed", &outcome(
                 DeploymentStatus::Rejected,
                 "1 of 2 smoke tests failed: chat-assistant, health: statusCode is 500 instead of 200",
                 &json!({"steps": [], "evidence": {"validation": [{"functionName": "chat-assistant",
@@ -299,7 +313,7 @@ fn otherwise() -> Named {
         ),
         (
             "rejected-request",
-            ended(&nothing_begun(
+            failed("InvalidRequest", &nothing_begun(
                 "strategy.steps[2].weight: is 90 %, and this is the last step; the last step's weight must be 100",
             )),
         ),
@@ -314,7 +328,7 @@ fn otherwise() -> Named {
         ("wired", ended(&wired)),
         (
             "stuck-changed-outside",
-            ended(&outcome(
+            failed("ChangedOutside", &outcome(
                 DeploymentStatus::Held,
                 "alarm chat-5xx fired; not touched: chat-assistant:production is on version 40 now",
                 &with(json!({})),
@@ -322,7 +336,7 @@ fn otherwise() -> Named {
         ),
         (
             "stuck-not-put-back",
-            ended(&outcome(
+            failed("RollbackFailed", &outcome(
                 DeploymentStatus::Held,
                 "traffic could not be put back on blue, and is tried again every 5 minutes: UpdateAlias: AccessDeniedException: no",
                 &with(json!({})),

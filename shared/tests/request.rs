@@ -6,9 +6,13 @@ use std::sync::LazyLock;
 use std::{env, fs, thread};
 
 use crossfade::domain::weight::Weight;
-use crossfade::wire::request::{
-    Analysis, MAX_DEPTH, MAX_PAYLOAD_BYTES, MAX_REQUEST_BYTES, MOST_PROBLEMS, Problems,
-    ReleaseRequest, Request,
+use crossfade::{
+    domain::analysis::Analysis,
+    parse::{
+        problem::{MOST_PROBLEMS, Problems},
+        size::{MAX_DEPTH, MAX_REQUEST_BYTES},
+    },
+    wire::request::{MAX_PAYLOAD_BYTES, ReleaseRequest, Request},
 };
 use jsonschema::Validator;
 use proptest::prelude::*;
@@ -505,7 +509,7 @@ fn schema_and_program_agree_on_mutated_requests() {
 /// Common validators refuse a `format` that they do not know, and some know none by default.
 #[test]
 fn schemas_have_no_format() {
-    for schema in [Request::schema(), crossfade::wire::notice::Event::schema()] {
+    for schema in [Request::schema(), crossfade::notice::Event::schema()] {
         let text = schema.to_string();
         assert!(
             !text.contains("\"format\":"),

@@ -2,10 +2,8 @@
 
 use crossfade::{
     domain::release::Release,
-    wire::{
-        outcome::{MAX_CAUSE, Outcome},
-        request::MAX_REQUEST_BYTES,
-    },
+    parse::size::MAX_REQUEST_BYTES,
+    wire::outcome::{MAX_CAUSE, Outcome},
 };
 use serde_json::json;
 

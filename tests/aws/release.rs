@@ -210,7 +210,7 @@ fn behaviour(version: &str, error_rate_percent: f64) -> Behaviour {
     }
 }
 
-/// An alarm on the errors that users of the alias meet, as README has it.
+/// An alarm on the errors that users of the alias meet, as the guide has it.
 async fn make_alarm(stage: Stage<'_>, function: &str) -> Result<String, String> {
     let name = format!("{}-errors", stage.run.name);
     let tags: Vec<_> = stage.run.tags().into();

@@ -66,7 +66,9 @@ impl Cold {
         self.ours(stage, "approval", &page).await;
         let mut door = Release::begin(stage, &format!("{nth}-door"), false).await;
         door.state = stage.wire_request();
-        let wired = self.ours(stage, "front-door", &door.task()).await;
+        let wired = self
+            .ours(stage, "front-door", &door.task("WireStage"))
+            .await;
         settle(stage, &mut door, wired).await;
 
         self.promoted(stage, nth).await;
@@ -82,23 +84,32 @@ impl Cold {
 
     async fn promoted(&mut self, stage: &Stage, nth: usize) {
         let mut release = Release::begin(stage, &format!("{nth}-promoted"), true).await;
-        for name in ["deploy-green", "validate"] {
-            let answer = self.ours(stage, name, &release.task()).await;
+        for (name, state) in [
+            ("deploy-green", "DeployGreen"),
+            ("validate", "ValidateGreen"),
+        ] {
+            let answer = self.ours(stage, name, &release.task(state)).await;
             release.goes_on(&answer);
         }
         for step in 0..2 {
-            let answer = self.ours(stage, "hooks", &release.act("hook")).await;
+            let answer = self.ours(stage, "hooks", &release.task("RunHook")).await;
             release.goes_on(&answer);
-            let answer = self.ours(stage, "shift-traffic", &release.task()).await;
+            let answer = self
+                .ours(stage, "shift-traffic", &release.task("ShiftTraffic"))
+                .await;
             release.goes_on(&answer);
             release.bake();
-            let answer = self.ours(stage, "check-alarms", &release.task()).await;
+            let answer = self
+                .ours(stage, "check-alarms", &release.task("CheckAlarms"))
+                .await;
             let wanted = ["shift", "promote"][step];
             assert_eq!(answer["decision"], wanted, "{answer}");
             release.goes_on(&answer);
         }
-        let answer = self.ours(stage, "finalize", &release.task()).await;
-        assert_eq!(answer["deploymentStatus"], "SUCCESSFUL");
+        let answer = self
+            .ours(stage, "finalize", &release.task("FinalizeDeployment"))
+            .await;
+        assert_eq!(answer["outcome"]["deploymentStatus"], "SUCCESSFUL");
         release.goes_on(&answer);
         self.ours(stage, "prune", &release.retention()).await;
     }
@@ -106,11 +117,18 @@ impl Cold {
     async fn rolled_back(&mut self, stage: &Stage, nth: usize, wire: Wire) {
         let name = format!("{nth}-back-{wire:?}");
         let mut release = Release::begin(stage, &name, false).await;
-        let answer = self.ours(stage, "deploy-green", &release.task()).await;
+        let answer = self
+            .ours(stage, "deploy-green", &release.task("DeployGreen"))
+            .await;
         release.goes_on(&answer);
         let shift = stage.ours("shift-traffic", wire);
         let answer = self
-            .run(stage, ("shift-traffic", wire), &shift, &release.task())
+            .run(
+                stage,
+                ("shift-traffic", wire),
+                &shift,
+                &release.task("ShiftTraffic"),
+            )
             .await
             .answer;
         release.goes_on(&answer);
@@ -185,11 +203,13 @@ pub(crate) async fn bare(stage: &Stage) -> Value {
 async fn settle(stage: &Stage, door: &mut Release, mut answer: Value) {
     let mut emulator = Emulator::start(&stage.ours("front-door", Wire::Http)).await;
     for _ in 0..20 {
-        if answer.get("deploymentStatus").is_some() {
+        if answer["next"] == "done" {
             return;
         }
         door.goes_on(&answer);
-        answer = ask(&stage.world, &mut emulator, &door.task()).await.answer;
+        answer = ask(&stage.world, &mut emulator, &door.task("WireStage"))
+            .await
+            .answer;
     }
     panic!("the API is never wired: {answer}");
 }

@@ -269,19 +269,12 @@ impl Release {
         self.now += TimeDelta::seconds(BAKE_SECONDS.into());
     }
 
-    /// What the state machine hands to a function now.
-    pub(crate) fn task(&self) -> Value {
+    /// What a state hands to its function now.
+    pub(crate) fn task(&self, at: &str) -> Value {
         json!({
-            "execution": self.execution, "now": self.now.to_rfc3339(), "retries": 0,
+            "at": at, "execution": self.execution, "now": self.now.to_rfc3339(), "retries": 0,
             "request": self.request, "state": self.state,
         })
-    }
-
-    /// The same with which part of its work a function is to do.
-    pub(crate) fn act(&self, act: &str) -> Value {
-        let mut task = self.task();
-        task["act"] = json!(act);
-        task
     }
 
     /// Takes what a function answered for the next state's input.
@@ -289,14 +282,16 @@ impl Release {
         self.state = answer.clone();
     }
 
-    /// The same as a retention, of a release that was promoted.
+    /// What the retention of a release that was promoted begins with.
     pub(crate) fn retention(&self) -> Value {
-        let mut task = self.act("supersede");
-        task["state"] = json!({
-            "deployment": self.execution, "application": "bench",
-            "retainUntil": self.state["retainUntil"],
-        });
-        task
+        json!({
+            "act": "supersede",
+            "execution": self.execution, "now": self.now.to_rfc3339(), "retries": 0,
+            "state": {
+                "deployment": self.execution, "application": "bench",
+                "retainUntil": self.state["outcome"]["retainUntil"],
+            },
+        })
     }
 
     /// The event that this execution was stopped.

@@ -80,8 +80,11 @@ impl Warm {
     /// What an alarm does to a release in flight.
     async fn taken_back(&mut self, stage: &Stage, name: &str) -> Seen {
         let mut release = Release::begin(stage, name, false).await;
-        for emulator in [&mut self.deploy_green, &mut self.shift_traffic] {
-            let seen = ask(&stage.world, emulator, &release.task()).await;
+        for (emulator, state) in [
+            (&mut self.deploy_green, "DeployGreen"),
+            (&mut self.shift_traffic, "ShiftTraffic"),
+        ] {
+            let seen = ask(&stage.world, emulator, &release.task(state)).await;
             release.goes_on(&seen.answer);
         }
         let seen = ask(&stage.world, &mut self.restore_blue, &alarm_event()).await;

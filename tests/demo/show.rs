@@ -415,7 +415,10 @@ fn detail(visit: &Entered) -> String {
                 seconds * WAIT_SCALE
             )
         }
-        "Decide" => format!("{}: {}", text(&input["decision"]), text(&input["reason"])),
+        "Decide" => match (text(&input["next"]), text(&input["reason"])) {
+            (next, reason) if reason.is_empty() => next,
+            (next, reason) => format!("{next}: {reason}"),
+        },
         "RollbackDeployment" => {
             let cause = text(&input["failure"]["Cause"]);
             let cause: Value = serde_json::from_str(&cause).unwrap_or_default();

@@ -1,7 +1,11 @@
 //! Files that must agree: the state machine, the template, and the names in the code.
 
+#[path = "contract/before.rs"]
+mod before;
 #[path = "contract/budget.rs"]
 mod budget;
+#[path = "contract/graph.rs"]
+mod graph;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,13 +15,10 @@ use std::{
 };
 
 use crossfade::{
-    domain::{
-        decision::Decision,
-        release::{DeploymentStatus, Release},
-    },
+    domain::release::{DeploymentStatus, Release},
     error::Error,
     wire::{
-        outcome::{EndError, Ending, Outcome},
+        outcome::{EndError, Ending, Finished, Outcome},
         retention::Retention,
     },
 };
@@ -193,14 +194,11 @@ fn every_task_has_a_limit_a_retry_and_a_way_on() {
             "RollbackDeployment" => "RollbackFailed",
             // Green has all traffic by then, and keeps it.
             "StartRetention" => "RetentionNotStarted",
-            "RetentionNotStarted" => "DeploymentComplete",
+            "RetentionNotStarted" => "Done",
             // The older retentions end by themselves too, later.
             "SupersedeOlder" => "KeepBlue",
-            // What comes after an end changes nothing of it; the others roll back from there.
-            "RunHook" => "HookAnswered",
-            "UndoMigration" => "RollbackAskedFor",
-            "PlanCleanup" | "PruneVersions" => "TellOfFailure",
-            "TellOfFailure" => "RetentionFailed",
+            "PlanCleanup" | "PruneVersions" => "ReportFailure",
+            "ReportFailure" => "RetentionFailed",
             _ => "RollbackDeployment",
         };
         assert_eq!(last["Next"], home, "{name}");
@@ -417,226 +415,6 @@ fn holds(rule: &Value, input: &Value) -> bool {
         )
 }
 
-#[test]
-fn every_decision_is_handled() {
-    let decide = &states()["Decide"];
-    for word in Decision::VARIANTS {
-        let next = choose(decide, &checked(word));
-        let expected = match *word {
-            "bakeOn" => "Bake",
-            "awaitDns" => "AwaitDns",
-            "runHook" => "RunHook",
-            "shift" => "ShiftTraffic",
-            "ask" => "AwaitApproval",
-            "hold" => "Hold",
-            "promote" => "DeploymentSuccessful",
-            "rollBack" => "RollbackDeployment",
-            other => panic!("a new decision: {other}"),
-        };
-        assert_eq!(next, expected, "{word}");
-    }
-    let mut words = Vec::new();
-    collect(decide, "StringEquals", &mut words);
-    for word in words {
-        let word = word.as_str().expect("a word is text");
-        assert!(Decision::VARIANTS.contains(&word), "nobody decides {word}");
-    }
-    assert_eq!(
-        decide["Default"], "RollbackDeployment",
-        "any other word rolls back"
-    );
-}
-
-#[test]
-fn every_choice_finds_what_it_looks_at() {
-    let states = states();
-    let choose = |name: &str, input: Value| choose(&states[name], &input);
-    assert_eq!(choose("Route", json!({})), "DeployGreen");
-    assert_eq!(choose("Route", json!({"action": "release"})), "DeployGreen");
-    for action in [json!("rollback"), json!("pause"), json!(1), json!(null)] {
-        let next = choose("Route", json!({ "action": action }));
-        assert_eq!(next, "RollbackDeployment", "{action}");
-        let next = choose("Route", json!({ "action": action, "frontDoor": {} }));
-        assert_eq!(next, "RollbackDeployment", "{action}");
-    }
-    for version in [json!("3"), json!(3)] {
-        let back = json!({"action": "rollback", "toVersion": version});
-        assert_eq!(choose("Route", back), "DeployGreen");
-    }
-    for wired in [
-        json!({"action": "wire"}),
-        json!({"action": "unwire"}),
-        json!({"action": "release", "frontDoor": {}}),
-        json!({"frontDoor": {}}),
-    ] {
-        assert_eq!(choose("Route", wired.clone()), "WireFrontDoor", "{wired}");
-    }
-    let settling = json!({"wiring": {"waitSeconds": 15}});
-    assert_eq!(choose("FrontDoorReady", settling), "SettleFrontDoor");
-    let wired = json!({"deploymentStatus": "NO_CHANGE"});
-    assert_eq!(choose("FrontDoorReady", wired), "FrontDoorWired");
-    let release = json!({"application": "chat", "frontDoor": {}});
-    assert_eq!(choose("FrontDoorReady", release), "DeployGreen");
-    assert_eq!(
-        choose("AnythingToRelease", checked("bakeOn")),
-        "ValidateGreen"
-    );
-    let unchanged = json!({"deploymentStatus": "NO_CHANGE"});
-    assert_eq!(choose("AnythingToRelease", unchanged), "NothingToRelease");
-    let mut reached = checked("bakeOn");
-    reached["idleWaitSeconds"] = json!(120);
-    assert_eq!(choose("AnythingToRelease", reached), "AwaitIdle");
-
-    let mut promoted = checked("promote");
-    assert_eq!(
-        choose("DeploymentSuccessful", promoted.clone()),
-        "RollbackDeployment"
-    );
-    promoted["deploymentStatus"] = json!("SUCCESSFUL");
-    assert_eq!(
-        choose("DeploymentSuccessful", promoted),
-        "FinalizeDeployment"
-    );
-
-    for (answer, resume, next) in [
-        (
-            json!({"decision": "promote"}),
-            "shift",
-            "FinalizeDeployment",
-        ),
-        (
-            json!({"decision": "resume"}),
-            "promote",
-            "FinalizeDeployment",
-        ),
-        (json!({"decision": "resume"}), "shift", "BeforeShift"),
-        (
-            json!({"decision": "rollBack"}),
-            "shift",
-            "RollbackDeployment",
-        ),
-        (
-            json!({"decision": "perhaps"}),
-            "shift",
-            "RollbackDeployment",
-        ),
-        (json!({}), "shift", "RollbackDeployment"),
-    ] {
-        let mut held = checked("hold");
-        held["answer"] = answer.clone();
-        held["resume"] = json!(resume);
-        assert_eq!(choose("HoldAnswer", held), next, "{answer} {resume}");
-    }
-    assert_eq!(
-        choose("RollbackAskedFor", json!({"askedFor": true})),
-        "RollbackComplete"
-    );
-    assert_eq!(
-        choose("RollbackAskedFor", json!({"askedFor": false})),
-        "DeploymentRolledBack"
-    );
-    your_functions(&states);
-    // None is left out.
-    let choices = states
-        .values()
-        .filter(|state| state["Type"] == "Choice")
-        .count();
-    assert_eq!(choices, 13);
-}
-
-/// The choices about migrations and hooks.
-fn your_functions(states: &Map<String, Value>) {
-    let choose = |name: &str, input: &Value| choose(&states[name], input);
-    let with = |field: &str, value: Value| {
-        let mut state = checked("shift");
-        state[field] = value;
-        let release: Release = serde_json::from_value(state).expect("it is a release");
-        json!(release)
-    };
-    let migration = |ran| {
-        with(
-            "migration",
-            json!({"phase": "expand", "afterRollback": "freeze", "ran": ran}),
-        )
-    };
-    let before = with("hooks", json!({"beforeShift": {"functionName": "f"}}));
-    let after = with("hooks", json!({"afterShift": {"functionName": "f"}}));
-    for state in ["ApprovalFirst", "BeforeShift"] {
-        assert_eq!(choose(state, &checked("shift")), "ShiftTraffic");
-        assert_eq!(choose(state, &migration(false)), "RunMigrations");
-        assert_eq!(choose(state, &migration(true)), "ShiftTraffic");
-        assert_eq!(choose(state, &before), "RunHook");
-        assert_eq!(choose(state, &after), "ShiftTraffic");
-    }
-    assert_eq!(choose("Decide", &before), "RunHook");
-    assert_eq!(choose("Decide", &after), "ShiftTraffic");
-
-    let hook = |point: &str, status: &str| {
-        json!({"point": point, "functionName": "f", "timeoutSeconds": 60, "status": status, "asked": 1,
-            "waitedSeconds": 1, "waitSeconds": 30})
-    };
-    for (point, status, next) in [
-        ("beforeShift", "IN_PROGRESS", "AwaitHook"),
-        ("beforeShift", "SUCCEEDED", "ShiftTraffic"),
-        ("afterShift", "IN_PROGRESS", "AwaitHook"),
-        ("afterShift", "SUCCEEDED", "Bake"),
-        ("afterShift", "FAILED", "RollbackDeployment"),
-        ("afterShift", "DUE", "RollbackDeployment"),
-    ] {
-        let mut state = with("hook", hook(point, status));
-        assert_eq!(choose("HookAnswered", &state), next, "{point} {status}");
-        state["failure"] = json!({"Error": "ValidationFailed"});
-        assert_eq!(
-            choose("HookAnswered", &state),
-            "RollbackDeployment",
-            "{point} {status}"
-        );
-    }
-    let release: Release = serde_json::from_value(checked("promote")).expect("it is a release");
-    let outcome = Outcome::of(&release, DeploymentStatus::Successful, String::new());
-    let ending = Ending {
-        asked_for: false,
-        error: EndError::DeploymentRolledBack,
-        cause: String::new(),
-        outcome: outcome.clone(),
-        undo: false,
-        hook: None,
-    };
-    assert_eq!(
-        choose("AfterPromote", &json!(outcome)),
-        "DeploymentComplete"
-    );
-    for (ended, goes_on) in [
-        (json!(outcome), "DeploymentComplete"),
-        (json!(ending), "RollbackAskedFor"),
-    ] {
-        assert_eq!(choose("HookAnswered", &ended), goes_on, "it is over");
-        let mut asking = ended;
-        asking["hook"] = hook("afterPromote", "IN_PROGRESS");
-        assert_eq!(choose("HookAnswered", &asking), "AwaitHook");
-        asking["failure"] = json!({"Error": "States.Timeout"});
-        assert_eq!(
-            choose("HookAnswered", &asking),
-            goes_on,
-            "it has changed nothing"
-        );
-    }
-    let mut asking = json!(outcome);
-    asking["hook"] = hook("afterPromote", "DUE");
-    assert_eq!(choose("AfterPromote", &asking), "RunHook");
-
-    let mut ended = json!(ending);
-    ended["hook"] = hook("afterRollback", "DUE");
-    assert_eq!(choose("RollbackAskedFor", &ended), "RunHook");
-    ended["undo"] = json!(true);
-    assert_eq!(choose("RollbackAskedFor", &ended), "UndoMigration");
-    ended["failure"] = json!({"Error": "States.Timeout"});
-    assert_eq!(choose("RollbackAskedFor", &ended), "DeploymentRolledBack");
-    let mut held = json!(ending);
-    held["error"] = json!("DeploymentHeld");
-    assert_eq!(choose("RollbackAskedFor", &held), "DeploymentHeld");
-}
-
 /// A state's input with nothing in it that can be left out, through the types that write it: what a path reads that
 /// is not there fails the execution, and nothing catches that.
 fn smallest(state: &str) -> Value {
@@ -649,7 +427,7 @@ fn smallest(state: &str) -> Value {
     let release: Release = serde_json::from_value(release).expect("it is a release");
     let outcome = |status| Outcome::of(&release, status, String::new());
     match state {
-        "Bake" | "AwaitDns" | "AwaitApproval" | "Hold" => json!(release),
+        "Bake" | "AwaitApproval" | "Hold" => json!(release),
         // Led to only where there is something to wait for.
         "AwaitIdle" => {
             let mut release = release;
@@ -663,11 +441,18 @@ fn smallest(state: &str) -> Value {
             let release: Release = serde_json::from_value(state).expect("it is a release");
             json!(release)
         }
-        "StartRetention" => json!(Outcome {
-            retain_until: Some("2026-11-22T12:00:00Z".parse().expect("it is a time")),
-            ..outcome(DeploymentStatus::Successful)
+        "StartRetention" => json!(Finished {
+            outcome: Outcome {
+                retain_until: Some("2026-11-22T12:00:00Z".parse().expect("it is a time")),
+                ..outcome(DeploymentStatus::Successful)
+            },
+            hook: None,
         }),
-        "RollbackComplete" | "DeploymentRolledBack" | "DeploymentHeld" => json!(Ending {
+        "Done" => json!(Finished {
+            outcome: outcome(DeploymentStatus::NoChange),
+            hook: None,
+        }),
+        "DeploymentRolledBack" | "DeploymentHeld" => json!(Ending {
             asked_for: false,
             error: EndError::DeploymentRolledBack,
             cause: outcome(DeploymentStatus::RolledBack).to_cause(),
@@ -676,7 +461,7 @@ fn smallest(state: &str) -> Value {
             hook: None,
         }),
         "KeepBlue" => json!({"retainUntil": "2026-11-22T12:00:00Z"}),
-        "SettleFrontDoor" => json!({"wiring": {"waitSeconds": 15}}),
+        "AwaitStage" => json!({"wiring": {"waitSeconds": 15}}),
         // What a Catch leaves.
         "RollbackFailed" | "RetentionFailed" => json!({"failure": {"Error": "", "Cause": ""}}),
         other => panic!("{other} reads something of its input: say what that is at the least"),
@@ -717,7 +502,7 @@ fn every_path_that_is_read_is_always_written() {
             );
         }
     }
-    assert!(read > 30, "{read}");
+    assert!(read > 25, "{read}");
 }
 
 /// The values of all fields whose names say that they are paths.
@@ -746,7 +531,10 @@ fn the_retention_reads_what_is_written() {
     let release: Release = serde_json::from_value(checked("promote")).expect("it is a release");
     let mut outcome = Outcome::of(&release, DeploymentStatus::Successful, String::new());
     outcome.retain_until = Some("2026-11-22T12:00:00Z".parse().expect("it is a time"));
-    let outcome = json!(outcome);
+    let outcome = json!(Finished {
+        outcome,
+        hook: None
+    });
     let input = &states()["StartRetention"]["Parameters"]["Input"];
     let mut started = Map::new();
     for (name, path) in input.as_object().expect("it has fields") {
@@ -890,7 +678,7 @@ fn the_lint_sees_what_is_wrong() {
     wrong["States"]["Bake"]["Type"] = json!("Wiat");
     assert!(lint("wrong-type", &wrong).contains("Wiat"));
     let mut wrong = filled(&DEPLOYMENT);
-    wrong["States"]["DeploymentComplete"]["Next"] = json!("Bake");
+    wrong["States"]["DeploymentHeld"]["Next"] = json!("Bake");
     assert!(lint("wrong-field", &wrong).contains("Next"));
     let mut wrong = filled(&RETENTION);
     wrong["States"]["KeepBlue"]["Seconds"] = json!("soon");
@@ -928,7 +716,7 @@ const NAMES: [(&str, &str, usize); 6] = [
 /// Properties that end in `Name` and are made from no other name.
 const UNMADE: [&str; 2] = ["MetricName", "DisplayName"];
 
-/// How long a stack's name may be, which README's table of step 2 says.
+/// How long a stack's name may be, which the guide's table of step 2 says.
 const STACK_NAME: usize = 50;
 
 #[test]
@@ -964,11 +752,12 @@ fn every_name_fits_a_stack_name_of_the_stated_length() {
     }
     assert!(named > 20, "{named} names");
     assert_eq!(room, STACK_NAME, "the longest name of a stack");
-    let readme = fs::read_to_string(paths::repository().join("README.md")).expect("it is there");
-    let row = readme
+    let guide = paths::repository().join("docs/getting-started.md");
+    let guide = fs::read_to_string(guide).expect("it is there");
+    let row = guide
         .lines()
         .find(|line| line.starts_with("| Stack Name |"));
-    let row = row.expect("README says what the stack may be called");
+    let row = row.expect("the guide says what the stack may be called");
     assert!(
         row.contains(&format!("at most {STACK_NAME} characters")),
         "{row}"

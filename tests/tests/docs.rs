@@ -7,14 +7,16 @@ use std::{
 };
 
 use crossfade::{
-    domain::{release::DeploymentStatus, wiring::LATEST_ALIAS},
-    error::Error,
+    domain::{release::DeploymentStatus, stage_wiring::LATEST_ALIAS},
+    error::{self, Error},
     wire::{
         events::{Event, Home},
+        outcome::Outcome,
         request::Request,
     },
 };
 use crossfade_tests::{paths, yaml};
+use serde::Deserialize as _;
 use serde_json::{Map, Value};
 use strum::VariantNames;
 
@@ -24,14 +26,19 @@ const EXAMPLES: [&str; 3] = [
     "events/prod.json",
 ];
 
-const DOCUMENTS: [&str; 6] = [
-    "README.md",
-    "CHANGELOG.md",
-    "statemachine/README.md",
-    "docs/RUNBOOK.md",
-    "docs/MIGRATING.md",
-    "docs/recipes/README.md",
-];
+/// The book's page with the examples and every field, which `make docs` writes.
+const REQUEST: &str = "docs/request.md";
+
+/// The page with the steps of the first release.
+const FIRST: &str = "docs/getting-started.md";
+
+/// Returns the paths of all documents of the repository.
+fn documents() -> Vec<String> {
+    let names = texts().into_keys().filter(|name| is_of(name, &["md"]));
+    let documents: Vec<_> = names.collect();
+    assert!(documents.len() > 40, "{documents:?}");
+    documents
+}
 
 fn file(name: &str) -> PathBuf {
     paths::repository().join(name)
@@ -52,8 +59,8 @@ fn replaced(text: &str, begin: &str, end: &str, by: &str) -> String {
 }
 
 #[test]
-fn the_readme_has_every_field_and_the_examples_as_they_are() {
-    let is = read("README.md");
+fn the_request_s_page_has_every_field_and_the_examples_as_they_are() {
+    let is = read(REQUEST);
     let mut ought = replaced(
         &is,
         "<!-- fields -->\n",
@@ -65,12 +72,12 @@ fn the_readme_has_every_field_and_the_examples_as_they_are() {
         ought = replaced(&ought, &begin, "```\n", &read(example));
     }
     if std::env::var_os("CROSSFADE_WRITE_DOCS").is_some() {
-        fs::write(file("README.md"), ought).expect("README.md can be written");
+        fs::write(file(REQUEST), ought).expect("it can be written");
         return;
     }
     assert!(
         is == ought,
-        "README.md is not current; `make docs` writes it"
+        "{REQUEST} is not current; `make docs` writes it"
     );
 }
 
@@ -101,33 +108,334 @@ fn every_state_has_its_row() {
     }
 }
 
-/// What a document points to is there: the file, and the heading in it.
+/// Returns the targets of a document's links and pictures, those in code left out.
+fn links(text: &str) -> Vec<&str> {
+    let mut found = vec![];
+    for line in prose(text) {
+        // What stands in backquotes is code; a link's own text may be.
+        let parts = line.split("](").skip(1);
+        found.extend(parts.filter_map(|part| part.split(')').next()));
+        for attribute in ["src=\"", "srcset=\"", "href=\""] {
+            let parts = line.split(attribute).skip(1);
+            found.extend(parts.filter_map(|part| part.split('"').next()));
+        }
+    }
+    found
+}
+
+/// Returns the lines of a document that are in no block of code.
+fn prose(text: &str) -> impl Iterator<Item = &str> {
+    let mut code = false;
+    text.lines().filter(move |line| {
+        let fence = line.trim_start().starts_with("```");
+        code ^= fence;
+        !code && !fence
+    })
+}
+
+/// Resolves a relative link of a document to a path of the repository.
+fn resolved(document: &str, path: &str) -> String {
+    let mut parts: Vec<&str> = document.split('/').collect();
+    parts.pop();
+    for part in path.split('/') {
+        match part {
+            "." => {}
+            ".." => assert!(parts.pop().is_some(), "{document}: {path} is outside"),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// Returns what is wrong with a link: nothing where the file is there, and the heading in it.
+fn broken(document: &str, link: &str) -> Option<String> {
+    if link.starts_with("http://") || link.starts_with("https://") || link.starts_with("mailto:") {
+        return None;
+    }
+    let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+    let path = match path {
+        "" => document.to_owned(),
+        path => resolved(document, path),
+    };
+    if !file(&path).exists() {
+        return Some(format!("{document}: {link}: there is no {path}"));
+    }
+    if heading.is_empty() {
+        return None;
+    }
+    let text = read(&path);
+    let found = headings(&text).map(anchor).any(|one| one == heading);
+    (!found).then(|| format!("{document}: {link}: {path} has no such heading"))
+}
+
 #[test]
-fn links_lead_somewhere() {
-    for document in DOCUMENTS {
-        let folder = document.rsplit_once('/').map_or("", |(folder, _)| folder);
-        for part in read(document).split("](").skip(1) {
-            let link = part.split(')').next().unwrap_or_default();
-            if link.starts_with("http") {
-                continue;
-            }
-            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
-            let path = if path.is_empty() {
-                file(document)
-            } else {
-                file(folder).join(path)
-            };
-            assert!(path.exists(), "{document}: {link}");
-            if !heading.is_empty() {
-                let text = fs::read_to_string(&path).expect("what has headings is text");
-                let anchors: Vec<_> = headings(&text).map(anchor).collect();
-                assert!(
-                    anchors.iter().any(|one| one == heading),
-                    "{document}: {link}"
-                );
+fn every_link_leads_to_a_file_and_a_heading() {
+    let (mut seen, mut wrong) = (0, vec![]);
+    for document in documents() {
+        let text = read(&document);
+        for link in links(&text) {
+            seen += 1;
+            wrong.extend(broken(&document, link));
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
+    assert!(seen > 200, "{seen}");
+}
+
+#[test]
+fn finds_broken_links() {
+    let text = "[a](cli.md#nothing) `x`\n![b](gone.png)\n```text\n[c](code.html)\n```\n<img src=\"no.png\">";
+    assert_eq!(links(text), ["cli.md#nothing", "gone.png", "no.png"]);
+    let is_broken = |link| broken("docs/README.md", link).is_some();
+    for link in links(text) {
+        assert!(is_broken(link), "{link}");
+    }
+    for link in [
+        "cli.md#exit-codes",
+        "../README.md",
+        "https://example.com/x#y",
+    ] {
+        assert!(!is_broken(link), "{link}");
+    }
+}
+
+/// Returns the paths of this repository that a document names in its prose, as code.
+fn paths_named(text: &str) -> Vec<&str> {
+    const FOLDERS: [&str; 8] = [
+        "shared/",
+        "functions/",
+        "cli/",
+        "tests/",
+        "statemachine/",
+        "docs/",
+        "events/",
+        ".ci/",
+    ];
+    let spans = prose(text).flat_map(|line| line.split('`').skip(1).step_by(2));
+    let is_path = |span: &&str| {
+        FOLDERS.iter().any(|folder| span.starts_with(folder))
+            && !span.contains([' ', '*', '…', '<', '{'])
+    };
+    spans.filter(is_path).collect()
+}
+
+#[test]
+fn every_path_that_a_document_names_exists() {
+    let (mut seen, mut absent) = (0, vec![]);
+    let history = |name: &String| name != "CHANGELOG.md";
+    for document in documents().into_iter().filter(history) {
+        for path in paths_named(&read(&document)) {
+            seen += 1;
+            if !file(path).exists() {
+                absent.push(format!("{document}: {path}"));
             }
         }
     }
+    assert_eq!(absent, [""; 0]);
+    assert!(seen > 15, "{seen}");
+}
+
+/// The table of contents lists every page of the book once, and nothing else.
+#[test]
+fn the_summary_lists_every_page() {
+    let summary = read("docs/SUMMARY.md");
+    let listed: Vec<_> = links(&summary)
+        .into_iter()
+        .map(|link| resolved("docs/SUMMARY.md", link))
+        .collect();
+    let set: BTreeSet<_> = listed.iter().cloned().collect();
+    assert_eq!(set.len(), listed.len(), "a page is listed twice");
+    let pages: BTreeSet<_> = documents()
+        .into_iter()
+        .filter(|name| name.starts_with("docs/") && name != "docs/SUMMARY.md")
+        .collect();
+    assert_eq!(set, pages);
+    // A page's entry is called as its heading is.
+    for line in summary.lines().filter(|line| line.contains("](")) {
+        let (title, link) = line.split_once("](").expect("it is a link");
+        let title = title.trim_start_matches([' ', '-', '[']);
+        let page = read(&resolved("docs/SUMMARY.md", link.trim_end_matches(')')));
+        assert!(page.starts_with("# "), "{link} begins with its heading");
+        let first = headings(&page).next().unwrap_or_default();
+        assert!(
+            title == "Introduction" || first.contains(title) || title.contains(first),
+            "{title} is called {first}"
+        );
+    }
+}
+
+/// Each error has a page, whose path the outcome's `help` names, and each page is an error's.
+#[test]
+fn every_error_has_a_page() {
+    let mut errors: BTreeSet<String> = Error::VARIANTS
+        .iter()
+        .map(|&name| name.to_owned())
+        .collect();
+    for machine in ["deployment", "retention"] {
+        let definition = read(&format!("statemachine/{machine}.asl.json"));
+        let definition: Value = serde_json::from_str(&definition).unwrap();
+        let states = definition["States"].as_object().unwrap().values();
+        let named = states.filter(|state| state["Type"] == "Fail");
+        errors.extend(named.filter_map(|state| state["Error"].as_str().map(str::to_owned)));
+    }
+    let pages: BTreeSet<String> = documents()
+        .iter()
+        .filter_map(|name| name.strip_prefix("docs/errors/")?.strip_suffix(".md"))
+        .filter(|name| *name != "README")
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(pages, errors);
+    let overview = read("docs/errors/README.md");
+    for error in &errors {
+        let path = error::page(error).unwrap_or_else(|| panic!("{error} has no help"));
+        let page = read(&path);
+        assert!(page.starts_with(&format!("# {error}\n")), "{path}");
+        for part in [
+            "**What it means.**",
+            "**What serves now.**",
+            "**What to do.**",
+            "**Example.**",
+        ] {
+            assert_eq!(page.matches(part).count(), 1, "{path}: {part}");
+        }
+        assert!(
+            overview.contains(&format!("[{error}]({error}.md)")),
+            "{error}"
+        );
+        let example = page
+            .split("```json\n")
+            .nth(1)
+            .and_then(|rest| rest.split("```").next());
+        let example = example.unwrap_or_else(|| panic!("{path} has no example"));
+        let cause: Value = serde_json::from_str(example).expect("an example is JSON");
+        if cause.get("deploymentStatus").is_some() {
+            let cause = Outcome::deserialize(cause).expect("an example is an outcome");
+            let help = cause.help.expect("an outcome that failed names its page");
+            let begins = cause.reason.starts_with(&format!("{error}: "));
+            assert!(
+                help == path || begins && file(&help).exists(),
+                "{path}: {help}"
+            );
+        } else {
+            assert!(cause["errorMessage"].is_string(), "{path}: {cause}");
+        }
+    }
+    assert_eq!(error::page("States.Timeout"), None);
+}
+
+/// Words and phrases that technical English does not use so, each with what it uses instead.
+const PRIVATE_WORDS: [(&str, &str); 30] = [
+    ("told", "reported, published, shown"),
+    ("tell", "report, publish, show"),
+    ("tells", "reports, publishes, shows"),
+    ("telling", "reporting, publishing"),
+    ("untold", "undelivered"),
+    ("owed", "undelivered, pending"),
+    ("owe", "have pending"),
+    ("owes", "has pending"),
+    ("heard", "received"),
+    ("hears", "receives"),
+    (
+        "whoever",
+        "the noun that is meant: the caller, the operator",
+    ),
+    ("nobody", "the noun that is meant: no operator, no request"),
+    ("somebody", "another writer, an operator"),
+    ("people", "operators, users, readers"),
+    ("asked for", "requested, required"),
+    ("asks for", "requests, requires"),
+    ("goes back", "returns, rolls back"),
+    ("go back to blue", "return to blue, roll back"),
+    ("gone back", "returned, rolled back"),
+    ("put back", "restored, moved to blue"),
+    ("puts back", "restores, moves to blue"),
+    ("made whole", "moved to one version"),
+    ("make whole", "move to one version"),
+    ("makes whole", "moves to one version"),
+    (
+        "what goes",
+        "the noun that is meant: the traffic, the version",
+    ),
+    ("its own word", "its own value"),
+    ("a person's word", "an operator's decision"),
+    ("a word for it", "a field, a parameter"),
+    ("can be had", "is available"),
+    ("is had", "is available"),
+];
+
+/// Returns the private words in a document, each with the text around it. Code is no prose, nor is the
+/// table that is made from the schema.
+fn private_words(text: &str) -> Vec<String> {
+    let generated = text.contains("<!-- fields -->");
+    let text = if generated {
+        replaced(text, "<!-- fields -->", "<!-- /fields -->", "")
+    } else {
+        text.to_owned()
+    };
+    let prose = prose(&text).collect::<Vec<_>>().join(" ");
+    let spoken = prose.split('`').step_by(2).collect::<Vec<_>>().join(" x ");
+    let spoken = spoken.to_lowercase().replace('\n', " ");
+    let words: Vec<&str> = spoken
+        .split(|c: char| !c.is_alphanumeric() && c != '\'')
+        .filter(|word| !word.is_empty())
+        .collect();
+    let mut found = vec![];
+    for (phrase, instead) in PRIVATE_WORDS {
+        let phrase: Vec<&str> = phrase.split(' ').collect();
+        for (nth, window) in words.windows(phrase.len()).enumerate() {
+            if window == phrase {
+                let around = &words[nth.saturating_sub(4)..words.len().min(nth + 5)];
+                found.push(format!("\"{}\"; write {instead}", around.join(" ")));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn documents_use_plain_words() {
+    let mut found = vec![];
+    let pages = ["README.md", "CONTRIBUTING.md", "SECURITY.md"].map(str::to_owned);
+    let book = documents()
+        .into_iter()
+        .filter(|name| name.starts_with("docs/"));
+    for document in pages.into_iter().chain(book) {
+        let words = private_words(&read(&document));
+        found.extend(words.into_iter().map(|word| format!("{document}: {word}")));
+    }
+    assert_eq!(found, [""; 0]);
+}
+
+#[test]
+fn finds_private_words_in_prose_alone() {
+    let found = private_words("What is Asked\nfor, `told` and\n```\nnobody\n```\nowed");
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(private_words("The report is [told](#a).").len() == 1);
+    assert_eq!(private_words("It asks whether to go on; bold."), [""; 0]);
+}
+
+/// README is a page and a half; what is longer is in the book.
+#[test]
+fn readme_is_short_and_has_the_steps_of_the_guide() {
+    let readme = read("README.md");
+    assert!(readme.len() <= 12_000, "{} bytes", readme.len());
+    let steps = |text: &str| -> Vec<String> {
+        let (_, after) = text
+            .split_once("\n## The first release on AWS\n")
+            .expect("it has this heading");
+        let section = after.split("\n## ").next().unwrap_or_default();
+        let blocks = section.split("```sh\n").skip(1);
+        blocks
+            .filter_map(|block| Some(block.split("```").next()?.to_owned()))
+            .collect()
+    };
+    let guide = steps(&read(FIRST));
+    assert!(guide.len() > 4, "{guide:?}");
+    assert_eq!(
+        steps(&readme),
+        guide,
+        "the end-to-end suite runs the guide's"
+    );
 }
 
 fn headings(text: &str) -> impl Iterator<Item = &str> {
@@ -210,8 +518,8 @@ fn what_documents_name_of_the_stack_is_in_the_template() {
     let resources: BTreeSet<String> = resources(&template).into_keys().collect();
     let text = template.to_string();
     let mut seen = 0;
-    for document in DOCUMENTS {
-        let content = read(document);
+    for document in documents() {
+        let content = read(&document);
         for word in content.split('`').filter(|word| is_name(word)) {
             if ["Prefix", "Bucket", "Arn", "Arns", "TableName"]
                 .iter()
@@ -236,7 +544,10 @@ fn what_documents_name_of_the_stack_is_in_the_template() {
                 }
             }
         }
-        for part in content.split("crossfade-").skip(1) {
+        // These name packages of this repository, and runs of `make aws`.
+        let foreign = document.starts_with("tests/")
+            || ["CONTRIBUTING.md", "docs/AWS-RUN.md"].contains(&document.as_str());
+        for part in content.split("crossfade-").skip(1).filter(|_| !foreign) {
             let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '-');
             let name = &part[..end.unwrap_or(part.len())];
             if !name.is_empty() && !LATEST_ALIAS.ends_with(name) {
@@ -250,11 +561,11 @@ fn what_documents_name_of_the_stack_is_in_the_template() {
 }
 
 /// `sam deploy --guided` asks for every parameter in the template's order, and about every function URL
-/// without authentication: README's table has them all. The end-to-end suite runs that command.
+/// without authentication: the guide's table has them all. The end-to-end suite runs that command.
 #[test]
-fn readme_answers_each_question_about_the_stack() {
-    let readme = read("README.md");
-    let asked: Vec<_> = readme
+fn the_guide_answers_each_question_about_the_stack() {
+    let guide = read(FIRST);
+    let asked: Vec<_> = guide
         .lines()
         .filter_map(|line| line.strip_prefix("| Parameter "))
         .filter_map(|row| row.split(" | ").next())
@@ -268,18 +579,18 @@ fn readme_answers_each_question_about_the_stack() {
         .filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'))
         .filter(|name| is_name(name))
         .collect();
-    assert_eq!(asked, parameters, "README's table, and the template");
+    assert_eq!(asked, parameters, "the guide's table, and the template");
     let resources = &yaml::read("template.yaml")["Resources"];
     let open = resources.as_object().expect("it has some").iter();
     let open = open.filter(|(_, one)| one["Properties"]["FunctionUrlConfig"]["AuthType"] == "NONE");
     for (name, _) in open {
         let question =
             format!("| {name} Function Url has no authentication. Is this okay? | `y` |");
-        assert!(readme.contains(&question), "README has no {question}");
+        assert!(guide.contains(&question), "{FIRST} has no {question}");
     }
-    let (before, _) = readme
+    let (before, _) = guide
         .split_once("aws sns subscribe")
-        .expect("README subscribes");
+        .expect("the guide subscribes");
     let (_, step) = before.rsplit_once("\n**").expect("it is in a step");
     assert!(
         step.contains("confirmed"),
@@ -477,21 +788,24 @@ for path in sys.argv[1:]:
 print(json.dumps({"wrong": wrong, "checked": checked}))
 "#;
     let scripts = ["docs/recipes/release.sh", "docs/recipes/github-actions.yml"];
-    let files: Vec<_> = DOCUMENTS
+    let documents = documents();
+    let files: Vec<_> = documents
         .iter()
-        .chain(&scripts)
-        .map(|name| file(name))
+        .map(String::as_str)
+        .chain(scripts)
+        .map(file)
         .collect();
     let said = yaml::python(SCRIPT, &files);
     assert_eq!(said["wrong"], serde_json::json!([]));
     assert!(said["checked"].as_u64() > Some(35), "{said}");
 }
 
-/// A row for each field of the schema.
+/// Returns a list of the fields of the schema: a part for each kind of request, and in it a part for each field
+/// that has fields of its own.
 fn fields(schema: &Value) -> String {
-    let mut rows = Rows {
+    let mut list = Fields {
         definitions: schema["$defs"].as_object().expect("it has some"),
-        text: "| Field | | What it is |\n|---|---|---|\n".to_owned(),
+        text: String::new(),
     };
     let mut kinds = vec![];
     let mut rest = schema;
@@ -499,101 +813,138 @@ fn fields(schema: &Value) -> String {
         kinds.push(&rest["then"]);
         rest = &rest["else"];
     }
-    rows.all("", rest);
     let titles = [
-        "A rollback by hand:",
-        "A front door to wire, without a release:",
-        "A front door to put back to how it was:",
+        "A release",
+        "A rollback by hand",
+        "Wiring an API Gateway stage, without a release",
+        "Unwiring an API Gateway stage",
     ];
     assert_eq!(
-        kinds.len(),
+        1 + kinds.len(),
         titles.len(),
         "each kind of request has a title"
     );
-    for (title, kind) in titles.into_iter().zip(kinds) {
-        for part in ["\n", title, "\n\n| Field | | What it is |\n|---|---|---|\n"] {
-            rows.text.push_str(part);
-        }
-        rows.all("", kind);
+    for (title, kind) in titles.into_iter().zip([rest].into_iter().chain(kinds)) {
+        list.line(0, &format!("### {title}\n"));
+        list.request(kind);
     }
-    rows.text
+    list.text
 }
 
-struct Rows<'a> {
+struct Fields<'a> {
     definitions: &'a Map<String, Value>,
     text: String,
 }
 
-impl<'a> Rows<'a> {
-    /// Every field below `prefix`, in the order of the schema, what is required first.
-    fn all(&mut self, prefix: &str, schema: &'a Value) {
-        let schema = self.resolved(schema);
-        for kind in ["anyOf", "oneOf"] {
-            for one in schema[kind].as_array().into_iter().flatten() {
-                let resolved = self.resolved(one);
-                let tag = resolved["properties"]["type"]["const"].as_str();
-                // One of several kinds: its fields are those that follow.
-                if resolved["properties"].is_object() {
-                    let path = prefix.trim_end_matches('.');
-                    let kind = tag.map_or_else(
-                        || format!("either `{path}`"),
-                        |tag| format!("either `{path}` with `\"type\": \"{tag}\"`"),
-                    );
-                    self.row(&kind, "", &described(resolved), false);
-                }
-                self.all(prefix, one);
-            }
+impl<'a> Fields<'a> {
+    fn line(&mut self, depth: usize, line: &str) {
+        self.text.push_str(&"  ".repeat(depth));
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    /// Lists a request's plain fields, and then each of those that have fields of their own.
+    fn request(&mut self, schema: &'a Value) {
+        let (parts, plain): (Vec<_>, Vec<_>) = self
+            .properties(schema)
+            .into_iter()
+            .partition(|(_, property, _)| self.has_fields(property));
+        for (name, property, required) in plain {
+            let line = self.described_field(name, property, required);
+            self.line(0, &format!("- {line}"));
         }
-        let Some(properties) = schema["properties"].as_object() else {
-            return;
-        };
-        let required = |name: &String| {
-            schema["required"]
-                .as_array()
-                .is_some_and(|names| names.iter().any(|one| one == name))
-        };
-        let (first, then): (Vec<_>, Vec<_>) =
-            properties.iter().partition(|(name, _)| required(name));
-        for (name, property) in first.into_iter().chain(then) {
-            if name == "type" {
-                continue;
-            }
-            let path = format!("{prefix}{name}");
-            let target = self.resolved(property);
-            let mut what = described(property);
-            if what.is_empty() {
-                what = described(target);
-            }
-            if let Some(only) = property["const"].as_str() {
-                what.push_str(" Always `");
-                what.push_str(only);
-                what.push_str("`.");
-            }
-            what.push_str(&Self::words(target));
-            let default = property.get("default").filter(|value| !value.is_object());
-            let must = match (required(name), default) {
-                (true, _) => "required".to_owned(),
-                (false, Some(value)) => format!("`{value}`"),
-                (false, None) => String::new(),
-            };
-            self.row(&path, &must, &what, true);
-            self.all(&format!("{path}."), property);
-            if let Some(items) = target.get("items") {
-                self.all(&format!("{path}[]."), items);
-            }
+        for (name, property, required) in parts {
+            let line = self.described_field(name, property, required);
+            let what = line.split_once(": ").map_or("", |(_, what)| what);
+            let must = if required { " (required)" } else { "" };
+            self.line(0, &format!("\n#### `{name}`{must}\n\n{what}\n"));
+            self.below(name, property, 0);
+        }
+        self.text.push('\n');
+    }
+
+    /// Lists what is in a field: its own fields, those of each of its kinds, or those of its items.
+    fn below(&mut self, path: &str, property: &'a Value, depth: usize) {
+        self.all(&format!("{path}."), property, depth);
+        if let Some(items) = self.resolved(property).get("items") {
+            self.all(&format!("{path}[]."), items, depth);
         }
     }
 
-    fn row(&mut self, field: &str, must: &str, what: &str, code: bool) {
-        let field = if code {
-            format!("`{field}`")
-        } else {
-            field.to_owned()
-        };
-        let what = what.replace('|', "\\|");
-        for part in ["| ", &field, " | ", must, " | ", &what, " |\n"] {
-            self.text.push_str(part);
+    /// Lists every field below `prefix`, in the order of the schema, what is required first.
+    fn all(&mut self, prefix: &str, schema: &'a Value, depth: usize) {
+        let schema = self.resolved(schema);
+        for one in ["anyOf", "oneOf"]
+            .into_iter()
+            .flat_map(|kind| schema[kind].as_array().into_iter().flatten())
+        {
+            let resolved = self.resolved(one);
+            let path = prefix.trim_end_matches('.');
+            if resolved["properties"].is_object() {
+                let tag = resolved["properties"]["type"]["const"].as_str();
+                let tag = tag.map(|tag| format!(" with `\"type\": \"{tag}\"`"));
+                let what = described(resolved);
+                let line = format!("- either `{path}`{}: {what}", tag.unwrap_or_default());
+                self.line(depth, &line);
+            }
+            let deeper = usize::from(resolved["properties"].is_object());
+            self.all(prefix, one, depth + deeper);
         }
+        for (name, property, required) in self.properties(schema) {
+            let path = format!("{prefix}{name}");
+            let line = self.described_field(&path, property, required);
+            self.line(depth, &format!("- {line}"));
+            self.below(&path, property, depth + 1);
+        }
+    }
+
+    /// Returns the fields of an object, what is required first, each with whether it is.
+    fn properties(&self, schema: &'a Value) -> Vec<(&'a str, &'a Value, bool)> {
+        let schema = self.resolved(schema);
+        let required = |name: &str| {
+            let names = schema["required"].as_array();
+            names.is_some_and(|names| names.iter().any(|one| one == name))
+        };
+        let properties = schema["properties"].as_object().into_iter().flatten();
+        let mut all: Vec<_> = properties
+            .filter(|(name, _)| *name != "type")
+            .map(|(name, property)| (name.as_str(), property, required(name)))
+            .collect();
+        all.sort_by_key(|(_, _, required)| !required);
+        all
+    }
+
+    /// Whether a field, one of its kinds or its items have fields.
+    fn has_fields(&self, property: &'a Value) -> bool {
+        let target = self.resolved(property);
+        let kinds = ["anyOf", "oneOf"]
+            .into_iter()
+            .flat_map(|kind| target[kind].as_array().into_iter().flatten());
+        target["properties"].is_object()
+            || target
+                .get("items")
+                .is_some_and(|items| self.has_fields(items))
+            || kinds.into_iter().any(|kind| self.has_fields(kind))
+    }
+
+    /// Returns a field's line: its path, whether it must be there, its default, and what it is.
+    fn described_field(&self, path: &str, property: &'a Value, required: bool) -> String {
+        let target = self.resolved(property);
+        let mut what = described(property);
+        if what.is_empty() {
+            what = described(target);
+        }
+        if let Some(only) = property["const"].as_str() {
+            what = format!("{what} Always `{only}`.");
+        }
+        what.push_str(&Self::words(target));
+        let default = property.get("default").filter(|value| !value.is_object());
+        let must = match (required, default) {
+            (true, _) => " (required)".to_owned(),
+            (false, Some(value)) => format!(" (default `{value}`)"),
+            (false, None) => String::new(),
+        };
+        format!("`{path}`{must}: {what}")
     }
 
     /// The words that a field may be, each with its meaning; names are told elsewhere.

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crossfade::{
-    emf::{Metric, NAMESPACE},
-    wire::notice::{Kind, SOURCE},
+    metrics::{Metric, NAMESPACE},
+    notice::{Kind, SOURCE},
 };
 use crossfade_tests::yaml;
 use serde_json::Value;

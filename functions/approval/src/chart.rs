@@ -10,8 +10,8 @@ use crossfade::domain::{Timestamp, weight::Weight};
 use maud::{Markup, html};
 
 use crate::{
+    format,
     history::{Both, History, error_percent},
-    shown,
 };
 
 /// What the axis of error rates may end at, percent.
@@ -158,7 +158,7 @@ impl Plots<'_> {
     /// A time on the axis, with its day where there is more than one.
     fn hour(&self, at: Timestamp) -> String {
         if self.history.from.date_naive() == self.history.to.date_naive() {
-            shown::time(at)
+            format::time(at)
         } else {
             at.format("%-d %b %H:%M").to_string()
         }
@@ -168,11 +168,11 @@ impl Plots<'_> {
     fn in_words(&self) -> String {
         let steps = self.history.weights.iter();
         let steps: Vec<_> = steps
-            .map(|(since, weight)| format!("{weight} from {}", shown::time(*since)))
+            .map(|(since, weight)| format!("{weight} from {}", format::time(*since)))
             .collect();
         let mut words = format!("Green's share of the traffic was {}.", steps.join(", "));
         if let Some(all) = self.history.counts {
-            let rate = |rate: Option<f64>| rate.map_or("no requests".to_owned(), shown::percent);
+            let rate = |rate: Option<f64>| rate.map_or("no requests".to_owned(), format::percent);
             let _ = write!(
                 words,
                 " Requests that failed on blue: {}; on green: {}. A table with all numbers follows.",
@@ -188,7 +188,7 @@ impl Plots<'_> {
 mod tests {
     use chrono::TimeDelta;
     use crossfade::domain::{
-        counts::{Counts, Minute},
+        analysis::counts::{Counts, Minute},
         release::StepTaken,
     };
 

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use crossfade::domain::{
     Timestamp,
-    counts::{Counts, Minute},
+    analysis::counts::{Counts, Minute},
     release::StepTaken,
     weight::Weight,
 };

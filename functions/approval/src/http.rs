@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use crossfade::domain::nonce::Nonce;
+use crossfade::domain::approval::nonce::Nonce;
 use maud::Markup;
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
-use crate::{form::Form, page};
+use crate::{form::Form, link::Link, style};
 
 /// The most bytes of a query, or of a form, that are read: what its longest fields can take, each
 /// byte of them as `%xx`.
@@ -63,15 +63,6 @@ pub struct Response {
     /// The page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
-}
-
-/// What a link names: a release, and the nonce that lets its bearer answer.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Link {
-    /// The execution's name.
-    pub release: String,
-    /// The secret.
-    pub nonce: Nonce,
 }
 
 /// What somebody wants. Looking decides nothing: programs that scan mail follow links.
@@ -190,7 +181,7 @@ pub(crate) fn answer(status: u16, page: Markup, head: bool) -> Response {
 fn headers() -> BTreeMap<&'static str, String> {
     let policy = format!(
         "default-src 'none'; style-src '{}'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-        page::style_hash()
+        style::hash()
     );
     let plain = [
         ("content-type", "text/html; charset=utf-8"),

@@ -7,30 +7,34 @@
 //! Nothing of what is sent here is logged.
 
 mod chart;
+#[cfg(any(test, feature = "sample"))]
+pub mod fixtures;
 mod form;
+mod format;
 mod history;
 mod http;
+mod link;
 mod page;
-#[cfg(any(test, feature = "sample"))]
-pub mod sample;
-mod shown;
+mod route;
+mod style;
 mod view;
-mod visit;
 
-pub use crate::{
-    http::{Link, Response},
-    visit::rehearse,
-};
+pub use crate::{http::Response, link::Link, route::rehearse};
 
 use std::time::Duration;
 
 use crossfade::{
     aws::{
         executions::{Answering, Executions},
-        ledger::{Ledger, Record},
+        ledger::Ledger,
         metrics::Metrics,
     },
-    domain::{Timestamp, counts::Minute, judge::Watch, release::Target},
+    domain::{
+        Timestamp,
+        analysis::{counts::Minute, judge::Watch},
+        record::Record,
+        release::Target,
+    },
     error::Error,
 };
 use maud::Markup;
@@ -38,8 +42,8 @@ use serde_json::Value;
 
 use crate::{
     http::answer,
+    route::{Decided, Taken, Visit},
     view::standing,
-    visit::{Decided, Taken, Visit},
 };
 
 /// How long CloudWatch may take. A person waits, and can decide without.

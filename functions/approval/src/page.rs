@@ -1,38 +1,25 @@
 //! The pages, as HTML. Everything that comes from outside is escaped by the macro; nothing is asked of
 //! the browser but HTML and CSS.
 
-use std::sync::LazyLock;
-
-use base64::{Engine, engine::general_purpose::STANDARD};
 use crossfade::domain::{
     Timestamp,
+    analysis::{counts::Counts, judge::in_words},
     approval::{Answer, AskedKind, MAX_NAME, MAX_REASON},
-    counts::Counts,
-    judge::in_words,
     weight::Weight,
 };
 use maud::{DOCTYPE, Markup, PreEscaped, html};
-use sha2::{Digest, Sha256};
 
 use crate::{
     chart::chart,
     form::{Form, Mistakes},
+    format,
     history::{Slice, error_percent},
-    shown,
+    style,
     view::{self, View},
 };
 
-const STYLE: &str = include_str!("style.css");
-
 /// Two circles, one fading into the other.
 const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Ccircle cx='12' cy='16' r='11' fill='%232f6bd8'/%3E%3Ccircle cx='20' cy='16' r='11' fill='%2317915a' fill-opacity='.85'/%3E%3C/svg%3E";
-
-/// The style's hash, as a Content-Security-Policy names it: nothing else on the page is a style.
-pub(crate) fn style_hash() -> &'static str {
-    static HASH: LazyLock<String> =
-        LazyLock::new(|| format!("sha256-{}", STANDARD.encode(Sha256::digest(STYLE))));
-    &HASH
-}
 
 /// What every page has.
 fn frame(title: &str, note: &str, main: &Markup) -> Markup {
@@ -46,7 +33,7 @@ fn frame(title: &str, note: &str, main: &Markup) -> Markup {
                 meta name="robots" content="noindex";
                 title { (title) }
                 link rel="icon" href=(ICON);
-                style { (PreEscaped(STYLE)) }
+                style { (PreEscaped(style::STYLE)) }
             }
             body {
                 header {
@@ -84,7 +71,7 @@ pub(crate) fn ask(view: &View, form: &Form, mistakes: Option<&Mistakes>) -> Mark
                     "Traffic stays as it is meanwhile, and an alarm still rolls it back. "
                     strong {
                         "Answer within " span.whole { (view.left) } ", by "
-                        time.whole datetime=(shown::exact(view.until)) { (shown::day_and_time(view.until)) } "."
+                        time.whole datetime=(format::exact(view.until)) { (format::day_and_time(view.until)) } "."
                     }
                     " Without an answer " (view.on_silence) "."
                 }
@@ -107,7 +94,7 @@ pub(crate) fn ask(view: &View, form: &Form, mistakes: Option<&Mistakes>) -> Mark
         }
         footer {
             "Release " (view.release) " of " (view.application) ", asked "
-            time datetime=(shown::exact(view.asked_at)) { (shown::day_and_time(view.asked_at)) }
+            time datetime=(format::exact(view.asked_at)) { (format::day_and_time(view.asked_at)) }
             ". All times are UTC. Opening this page decides nothing; the link works until someone has answered."
         }
     };
@@ -142,8 +129,8 @@ fn colours(view: &View) -> Markup {
                 h3 { (name) @if let Some(version) = version { " " span { "version " (version) } } }
                 @match error_percent(counts) {
                     Some(rate) => {
-                        p.big { (shown::percent(rate)) }
-                        p.few { (shown::count(counts.errors)) " of " (shown::counted(counts.invocations, "request", "requests")) }
+                        p.big { (format::percent(rate)) }
+                        p.few { (format::count(counts.errors)) " of " (format::counted(counts.invocations, "request", "requests")) }
                     },
                     None => {
                         p.big { "–" }
@@ -173,13 +160,13 @@ fn colours(view: &View) -> Markup {
 /// The chart as a table.
 fn numbers(slices: &[Slice], minutes: i64) -> Markup {
     let rate =
-        |counts: Counts| error_percent(counts).map_or_else(|| "–".to_owned(), shown::percent);
+        |counts: Counts| error_percent(counts).map_or_else(|| "–".to_owned(), format::percent);
     html! {
         details {
             summary { "The chart as a table" }
             div.scroll tabindex="0" role="region" aria-label="The chart as a table" {
                 table {
-                    caption { "In steps of " (shown::counted(minutes.unsigned_abs(), "minute", "minutes")) ", UTC" }
+                    caption { "In steps of " (format::counted(minutes.unsigned_abs(), "minute", "minutes")) ", UTC" }
                     thead {
                         tr {
                             th scope="col" { "From" }
@@ -194,14 +181,14 @@ fn numbers(slices: &[Slice], minutes: i64) -> Markup {
                         @for slice in slices {
                             tr {
                                 th scope="row" {
-                                    time datetime=(shown::exact(slice.start)) { (shown::time(slice.start)) }
+                                    time datetime=(format::exact(slice.start)) { (format::time(slice.start)) }
                                 }
                                 td { (slice.weight) }
                                 @match slice.counts {
                                     Some(both) => {
-                                        td { (shown::count(both.blue.invocations)) }
+                                        td { (format::count(both.blue.invocations)) }
                                         td { (rate(both.blue)) }
-                                        td { (shown::count(both.green.invocations)) }
+                                        td { (format::count(both.green.invocations)) }
                                         td { (rate(both.green)) }
                                     },
                                     None => td colspan="4" { "not known" },
@@ -293,7 +280,7 @@ fn evidence(view: &View) -> Markup {
         html! { tr { th scope="row" { (name) } td { (blue) } td { (green) } } }
     };
     let rate =
-        |counts: Counts| error_percent(counts).map_or_else(|| "–".to_owned(), shown::percent);
+        |counts: Counts| error_percent(counts).map_or_else(|| "–".to_owned(), format::percent);
     html! {
         @for sentence in &view.against { p.note { (sentence) } }
         @match &view.judged {
@@ -307,26 +294,26 @@ fn evidence(view: &View) -> Markup {
                     }
                     thead { tr { th scope="col" { span.skip { "Number" } } th scope="col" { "Blue" } th scope="col" { "Green" } } }
                     tbody {
-                        (row("Requests", shown::count(blue.invocations), shown::count(green.invocations)))
-                        (row("Failed", shown::count(blue.errors), shown::count(green.errors)))
+                        (row("Requests", format::count(blue.invocations), format::count(green.invocations)))
+                        (row("Failed", format::count(blue.errors), format::count(green.errors)))
                         (row("Error rate", rate(blue), rate(green)))
                         @if blue.slow + green.slow > 0 {
-                            (row("Slow", shown::count(blue.slow), shown::count(green.slow)))
+                            (row("Slow", format::count(blue.slow), format::count(green.slow)))
                         }
                         @if blue.throttles + green.throttles > 0 {
-                            (row("Throttled", shown::count(blue.throttles), shown::count(green.throttles)))
+                            (row("Throttled", format::count(blue.throttles), format::count(green.throttles)))
                         }
                     }
                 }
                 p.fine {
-                    "E-value " (in_words(judged.e_value, 2)) " of the " (shown::count(threshold(judged.threshold)))
+                    "E-value " (in_words(judged.e_value, 2)) " of the " (format::count(threshold(judged.threshold)))
                     " that would show green to be worse."
                 }
             },
             None => p { "Green's requests have not been judged yet." },
         }
         @if let Some((passed, tests)) = view.smoke_tests {
-            p { (passed) " of " (shown::counted(tests as u64, "smoke test", "smoke tests")) " passed before any traffic." }
+            p { (passed) " of " (format::counted(tests as u64, "smoke test", "smoke tests")) " passed before any traffic." }
         }
         @if !view.rows.is_empty() {
             h3 { "Functions" }
@@ -393,11 +380,11 @@ pub(crate) fn taken(
 ) -> Markup {
     let title = format!("{}: {application}", view::done(answer.decision));
     let more = html! {
-        p { (shown::sentence(means)) }
+        p { (format::sentence(means)) }
         dl {
             dt { "By" } dd { (answer.by.as_deref().unwrap_or("a person")) }
             @if let Some(reason) = &answer.reason { dt { "Reason" } dd { (reason) } }
-            dt { "At" } dd { time datetime=(shown::exact(at)) { (shown::day_and_time(at)) } }
+            dt { "At" } dd { time datetime=(format::exact(at)) { (format::day_and_time(at)) } }
             dt { "Release" } dd { (release) }
         }
         p.fine { "It is on record. The link works no more; you can close this page." }
@@ -448,24 +435,27 @@ pub(crate) fn trouble() -> Markup {
 mod tests {
     use crossfade::domain::approval::{Asked, Word};
 
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    use sha2::{Digest, Sha256};
+
     use super::*;
-    use crate::sample;
+    use crate::fixtures;
 
     fn page_of(asked: &Asked, form: &Form, mistakes: Option<&Mistakes>) -> String {
-        let record = sample::record(asked.clone());
-        let series = sample::series();
+        let record = fixtures::record(asked.clone());
+        let series = fixtures::series();
         let view = View::of(
             &record,
             asked,
-            &sample::link(),
+            &fixtures::link(),
             Some(&series),
-            sample::now(),
+            fixtures::now(),
         );
         ask(&view, form, mistakes).into_string()
     }
 
     fn asked_page(kind: AskedKind) -> String {
-        page_of(&sample::asked(kind), &Form::default(), None)
+        page_of(&fixtures::asked(kind), &Form::default(), None)
     }
 
     fn all() -> Vec<String> {
@@ -478,8 +468,12 @@ mod tests {
         vec![
             asked_page(AskedKind::Approval),
             asked_page(AskedKind::Hold),
-            page_of(&sample::asked(AskedKind::Approval), &form, Some(&mistakes)),
-            taken("chat", "chat-42", &answer, "goes on", sample::now()).into_string(),
+            page_of(
+                &fixtures::asked(AskedKind::Approval),
+                &form,
+                Some(&mistakes),
+            ),
+            taken("chat", "chat-42", &answer, "goes on", fixtures::now()).into_string(),
             too_late("chat", "chat-42", "it goes on").into_string(),
             gone().into_string(),
             trouble().into_string(),
@@ -535,9 +529,9 @@ mod tests {
 
     #[test]
     fn without_counts_a_person_can_decide_all_the_same() {
-        let asked = sample::asked(AskedKind::Approval);
-        let record = sample::record(asked.clone());
-        let view = View::of(&record, &asked, &sample::link(), None, sample::now());
+        let asked = fixtures::asked(AskedKind::Approval);
+        let record = fixtures::record(asked.clone());
+        let view = View::of(&record, &asked, &fixtures::link(), None, fixtures::now());
         let page = ask(&view, &Form::default(), None).into_string();
         assert!(page.contains("could not be read just now"));
         assert!(page.contains("value=\"approve\"") && page.contains("Traffic on green"));
@@ -548,7 +542,7 @@ mod tests {
     fn what_others_wrote_is_text() {
         const HOSTILE: &str =
             "\"><script>alert(1)</script><img src=x onerror=alert(1)>' & {{7*7}}</textarea>";
-        let mut asked = sample::asked(AskedKind::Approval);
+        let mut asked = fixtures::asked(AskedKind::Approval);
         asked.reason = HOSTILE.to_owned();
         asked.on_silence = HOSTILE.to_owned();
         let form = Form {
@@ -560,7 +554,7 @@ mod tests {
         let answer = Answer::new(Word::Approve).by(HOSTILE).because(HOSTILE);
         for page in [
             page_of(&asked, &form, Some(&mistakes)),
-            taken("chat", HOSTILE, &answer, HOSTILE, sample::now()).into_string(),
+            taken("chat", HOSTILE, &answer, HOSTILE, fixtures::now()).into_string(),
             too_late("chat", HOSTILE, HOSTILE).into_string(),
         ] {
             assert!(page.contains("&lt;script&gt;"), "it is shown");
@@ -629,7 +623,11 @@ mod tests {
             reason: String::new(),
         };
         let mistakes = form.check(AskedKind::Approval).unwrap_err();
-        let page = page_of(&sample::asked(AskedKind::Approval), &form, Some(&mistakes));
+        let page = page_of(
+            &fixtures::asked(AskedKind::Approval),
+            &form,
+            Some(&mistakes),
+        );
         assert!(page.contains("<title>Please check: "));
         assert!(page.contains("role=\"alert\""));
         assert!(page.contains("aria-describedby=\"by-hint by-mistake\" aria-invalid=\"true\""));
@@ -653,6 +651,6 @@ mod tests {
             .next()
             .unwrap();
         let hash = format!("sha256-{}", STANDARD.encode(Sha256::digest(style)));
-        assert_eq!(style_hash(), hash);
+        assert_eq!(style::hash(), hash);
     }
 }

@@ -1,45 +1,21 @@
 //! What the page shows: made of the ledger's row and of what CloudWatch counted, with nothing left to
 //! decide for who draws it.
 
-use crossfade::{
-    aws::ledger::{Record, Status},
-    domain::{
-        Timestamp,
-        approval::{Asked, AskedKind, Word},
-        counts::{Counts, Minute},
-        decision::Decision,
-        release::Target,
-        weight::Weight,
-    },
+use crossfade::domain::{
+    Timestamp,
+    analysis::counts::{Counts, Minute},
+    approval::{Asked, AskedKind, Word},
+    decision::Decision,
+    record::{Record, Status},
+    release::Target,
+    weight::Weight,
 };
 
 use crate::{
+    format,
     history::{Both, History},
-    http::Link,
-    shown,
+    link::Link,
 };
-
-/// What a row says to the bearer of a link.
-pub(crate) struct Open<'a> {
-    /// What is asked.
-    pub(crate) asked: &'a Asked,
-    /// What ends the wait.
-    pub(crate) token: &'a str,
-}
-
-/// What `link` opens at `now`; none when it opens nothing: there is no such release, it asks nothing,
-/// the time is over, or the nonce is not the one. Which of them is nobody's to know.
-pub(crate) fn open<'a>(
-    record: Option<&'a Record>,
-    link: &Link,
-    now: Timestamp,
-) -> Option<Open<'a>> {
-    let record = record.filter(|record| record.status == Status::Held)?;
-    let asked = record.asked.as_deref()?;
-    let token = record.token.as_deref()?;
-    let hash = asked.nonce_hash.as_ref()?;
-    (link.nonce.matches(hash) && now < asked.until).then_some(Open { asked, token })
-}
 
 /// A word that can be chosen.
 pub(crate) struct Choice {
@@ -129,7 +105,7 @@ impl View {
         let checks = evidence
             .health_checks
             .iter()
-            .map(|found| shown::sentence(&found.reason()));
+            .map(|found| format::sentence(&found.reason()));
         let failed = evidence
             .validation
             .iter()
@@ -144,10 +120,10 @@ impl View {
             title,
             weight: asked.weight,
             next_weight: shown_weight,
-            reason: shown::sentence(&asked.reason),
+            reason: format::sentence(&asked.reason),
             asked_at: asked.at,
             until: asked.until,
-            left: shown::duration(asked.until - now),
+            left: format::duration(asked.until - now),
             on_silence: asked.on_silence.clone(),
             choices: asked
                 .kind
@@ -202,7 +178,7 @@ fn choice(asked: &Asked, word: Word) -> Choice {
     Choice {
         word,
         name,
-        means: shown::sentence(&asked.meaning(word)),
+        means: format::sentence(&asked.meaning(word)),
         stops,
     }
 }
@@ -248,10 +224,11 @@ pub(crate) fn standing(status: Status) -> &'static str {
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use crossfade::domain::nonce::Nonce;
+    use crossfade::domain::approval::nonce::Nonce;
 
     use super::*;
-    use crate::sample::{asked, link, now, record};
+    use crate::fixtures::{asked, link, now, record};
+    use crate::link::open;
 
     #[test]
     fn a_link_opens_what_it_was_made_for_and_nothing_else() {

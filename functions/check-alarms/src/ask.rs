@@ -2,13 +2,13 @@
 
 use crossfade::{
     domain::{
-        approval::{Asked, AskedKind},
-        nonce::Nonce,
+        approval::{Asked, nonce::Nonce},
         release::DeploymentStatus,
         retention::name_of,
     },
     error::Error,
-    wire::{notice::Notice, outcome::Outcome, task::Task},
+    notice::Notice,
+    wire::{outcome::Outcome, task::Task},
 };
 use serde_json::{Value, json};
 
@@ -17,8 +17,8 @@ use crate::Handler;
 impl Handler {
     /// Puts the token on record, so that an alarm can end the wait, and tells people how to.
     pub(crate) async fn ask(&self, task: Task, token: &str) -> Result<Value, Error> {
+        let kind = task.question();
         let (release, _) = task.state.in_flight()?.answered(task.now)?;
-        let kind = task.asks.unwrap_or(AskedKind::Hold);
         let nonce = random()?;
         let asked = Asked::of(&release, kind, task.now, nonce.hash());
         self.ledger.ask(&task.execution, token, &asked).await?;

@@ -25,7 +25,12 @@ impl Handler {
         let decides = release.has_baked()
             || release.spec.analysis.early_proceed
             || release.is_looked_at_rarely();
-        let mut places = due(&release.spec.analysis, &mut health, waited, decides);
+        let mut places = due(
+            &release.spec.analysis.health_checks,
+            &mut health,
+            waited,
+            decides,
+        );
         for turn in 0..FAILURES {
             if turn > 0 && !places.is_empty() {
                 tokio::time::sleep(PAUSE).await;

@@ -1,32 +1,33 @@
 //! Judges green, and asks people, as states of the execution:
 //!
 //! - alarms, health checks and metrics of the bake so far -> verdict -> decision;
+//! - what an operator answered -> what follows;
 //! - where a state waits for a person: puts the token on record, and asks.
 
+mod answer;
 mod ask;
-mod emf;
 mod health;
+mod metrics;
 
 use crossfade::{
     aws::{
-        health::HealthChecks,
-        ledger::{Ledger, Record, Status},
-        metrics::Metrics,
-        notify::Notifier,
-        traffic::Traffic,
+        health::HealthChecks, ledger::Ledger, metrics::Metrics, notify::Notifier, traffic::Traffic,
     },
     domain::{
         Timestamp,
+        analysis::{
+            check::{Look, Window, check},
+            counts::FunctionSeries,
+            judge::Watch,
+        },
         approval::Wish,
-        check::{Look, Window, check},
-        counts::FunctionSeries,
-        judge::Watch,
+        record::{Record, Status},
         release::{Event, IN_SYNC_USUAL_SECONDS, Propagation, Release},
         weight::Weight,
     },
     error::Error,
     wire::{
-        state::State,
+        graph::{Next, Output},
         task::{Task, task},
     },
 };
@@ -61,15 +62,20 @@ impl Handler {
         }
     }
 
-    /// Looks, or asks a person where the state waits for one.
+    /// Looks, takes in an answer, or asks an operator where the state waits for one.
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
         let task: Task = task(payload)?;
-        match task.token.clone() {
-            Some(token) => self.ask(task, &token).await,
-            None => Box::pin(self.look(task))
-                .await
-                .map(|release| json!(State::from(release))),
+        if let Some(token) = task.token.clone() {
+            return self.ask(task, &token).await;
         }
+        // The definition of version 0.1 chooses by the answer itself.
+        let has_waited = task.at.is_some() && answer::has_waited(&task);
+        let release = if has_waited {
+            self.answered(task).await?
+        } else {
+            Box::pin(self.look(task)).await?
+        };
+        Ok(json!(Output::of(release, Next::of)))
     }
 
     /// One look at the step that bakes.
@@ -140,7 +146,7 @@ impl Handler {
             routes_each_request: release.spec.traffic.routes_each_request(),
         };
         let found = check(&release.spec.analysis, &look);
-        emf::verdict(&release, step.weight, &found, task.now).write();
+        metrics::verdict(&release, step.weight, &found, task.now).write();
         let (verdict, index) = (found.verdict, release.progress().position.step);
         let looked = Event::Looked {
             finding: found,

@@ -3,18 +3,16 @@
 use std::time::Duration;
 
 use crossfade::{
-    aws::{
-        functions::{Configuration, Readiness, UPDATED},
-        traffic::Serving,
-    },
+    admission::{Settings, fit},
+    aws::functions::{Configuration, Readiness, UPDATED},
     domain::{
         Timestamp,
-        admission::{Settings, fit},
         capacity::Capacity,
-        front_door::{Colour, FrontDoor},
+        moved::Serving,
         names::Version,
         release::{CalledAs, Target},
-        routing::{Alias, Primary},
+        routing::alias::{Alias, Primary},
+        traffic::{Colour, FrontDoor},
     },
     error::Error,
     wire::request::{Code, FunctionRequest},

@@ -11,42 +11,40 @@ mod requested;
 use std::{collections::BTreeMap, env};
 
 use crossfade::{
-    admission::{self, Splitter},
+    admission::{
+        Admission, Found, Limits, Place, Read, Seen, Settings, decide,
+        observe::{self, Splitter},
+    },
     aws::{
-        artifacts::Artifacts,
-        executions::Executions,
-        functions::Functions,
-        ledger::{Ledger, Status},
-        metrics::Metrics,
-        notify::Notifier,
-        traffic::{Observed, Serving, Traffic},
+        artifacts::Artifacts, executions::Executions, functions::Functions, ledger::Ledger,
+        metrics::Metrics, notify::Notifier, traffic::Traffic,
     },
     domain::{
         Timestamp,
-        admission::{Admission, Found, Limits, Place, Read, Seen, Settings, decide},
+        analysis::{check::Evidence, counts::BluePast},
         approval::Approval,
         capacity::Capacity,
-        check::Evidence,
-        counts::BluePast,
-        front_door::FrontDoor,
         health::of_green,
         migration::Migration,
+        moved::{Observed, Serving},
         names::FunctionName,
         plan::{Plan, Step},
+        record::Status,
         release::{DeploymentStatus, GoesBack, Hold, Release, Spec, Target},
+        traffic::FrontDoor,
         weight::Weight,
     },
     error::Error,
+    notice::Notice,
     wire::{
-        notice::Notice,
+        graph::{End, Next, Output},
         outcome::{FunctionOutcome, Outcome},
         request::ReleaseRequest,
-        state::State,
         task::{Task, task},
     },
 };
 use futures::future::try_join_all;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::green::{Prepared, Wanted};
 
@@ -98,7 +96,7 @@ impl Handler {
     }
 
     /// Makes green of a request: a [`Release`], or an [`Outcome`] when there is nothing to release.
-    pub async fn handle(&self, payload: Value) -> Result<State, Error> {
+    pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
         let mut task: Task<Value> = task(payload)?;
         let mut warnings = wired(&mut task.state);
         let requested = Box::pin(self.requested(&task)).await?;
@@ -183,7 +181,7 @@ impl Handler {
             steps = release.spec.plan.steps().len(),
             "Made green."
         );
-        Ok(release.into())
+        Ok(json!(Output::of(release, Next::deployed)))
     }
 
     /// Makes green of each function, in the request's order.
@@ -231,7 +229,7 @@ impl Handler {
             ..Seen::default()
         };
         decide(request, &stack, task.now).admit()?;
-        let world = admission::world(
+        let world = observe::world(
             &self.functions,
             &self.artifacts,
             &self.metrics,
@@ -265,10 +263,10 @@ impl Handler {
             callees: BTreeMap::new(),
             ..seen
         };
-        let world = admission::world_again(&self.metrics, &self.ledger, request, task.now, seen);
+        let world = observe::world_again(&self.metrics, &self.ledger, request, task.now, seen);
         let (mut seen, splitter) = futures::join!(
             Box::pin(world),
-            Box::pin(admission::splitter(
+            Box::pin(observe::splitter(
                 &self.traffic,
                 Some(&self.ledger),
                 request
@@ -284,8 +282,8 @@ impl Handler {
         seen.ways = ways;
         if let Some(observed) = &observed {
             let serving = &observed.functions;
-            seen.blues = admission::blues(&self.functions, request, serving).await;
-            let capacity = admission::capacity(&self.functions, request, serving, &seen.blues);
+            seen.blues = observe::blues(&self.functions, request, serving).await;
+            let capacity = observe::capacity(&self.functions, request, serving, &seen.blues);
             seen.capacity = capacity.await;
         }
         let mut admitted = decide(request, &seen, task.now);
@@ -332,7 +330,7 @@ impl Handler {
         request: &ReleaseRequest,
         same: &[Prepared],
         warnings: Vec<String>,
-    ) -> Result<State, Error> {
+    ) -> Result<Value, Error> {
         if let Some(record) = self.ledger.get(&task.execution).await? {
             self.ledger
                 .end(&record, Status::Unchanged, task.now, None)
@@ -357,10 +355,11 @@ impl Handler {
             retain_until: None,
             front_door: None,
             hook: None,
+            help: None,
         };
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         self.notifier.tell(&ended).await?;
-        Ok(outcome.into())
+        Ok(json!(End::of(task, outcome, None)))
     }
 }
 
@@ -388,17 +387,24 @@ fn moving(
     (functions, left_out)
 }
 
-/// Takes out of a request what the state that wired its front door has to say. Only behind that state
-/// may it be there: anywhere else it is a field that is not known.
+/// Takes out of a request what `WireStage` has added to it: the word that led here, and warnings. Only behind that
+/// state may they be there: anywhere else they are unknown fields.
 fn wired(request: &mut Value) -> Vec<String> {
-    if request.get("frontDoor").is_none_or(Value::is_null) {
+    let Some(fields) = request.as_object_mut() else {
         return Vec::new();
+    };
+    match fields.get("frontDoor") {
+        None => Vec::new(),
+        Some(door) => {
+            let is_wired = !door.is_null();
+            fields.remove("next");
+            let warnings = is_wired.then(|| fields.remove("frontDoorWarnings"));
+            let warnings = warnings.flatten();
+            warnings
+                .and_then(|warnings| serde_json::from_value(warnings).ok())
+                .unwrap_or_default()
+        }
     }
-    request
-        .as_object_mut()
-        .and_then(|fields| fields.remove("frontDoorWarnings"))
-        .and_then(|warnings| serde_json::from_value(warnings).ok())
-        .unwrap_or_default()
 }
 
 /// Returns what holding means for a release.
@@ -472,17 +478,20 @@ fn first_release(plan: &Plan) -> Plan {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn what_the_front_door_says_is_taken_only_behind_it() {
-        let mut request = json!({"frontDoor": {}, "frontDoorWarnings": ["wired"]});
+        let mut request =
+            json!({"frontDoor": {}, "frontDoorWarnings": ["wired"], "next": "deploy"});
         assert_eq!(wired(&mut request), ["wired"]);
         assert_eq!(request, json!({"frontDoor": {}}));
+        let mut request = json!({"frontDoor": null, "next": "deploy"});
+        assert!(wired(&mut request).is_empty());
+        assert_eq!(request, json!({"frontDoor": null}));
         for mut request in [
             json!({"frontDoorWarnings": ["wired"]}),
+            json!({"next": "deploy"}),
             json!({"frontDoor": null, "frontDoorWarnings": ["wired"]}),
         ] {
             let before = request.clone();

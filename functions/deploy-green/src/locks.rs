@@ -1,32 +1,20 @@
 //! Taking the locks, from the dead too.
 
 use crossfade::{
-    admission,
-    aws::{
-        ledger::{Began, Begin, Status, Why},
-        traffic::Late,
-    },
-    domain::{
-        admission::{Holder, Read, Seen, Stands, decide},
-        check::Evidence,
-        names::FunctionName,
-        weight::Weight,
-    },
+    admission::{Holder, Read, Seen, Stands, decide, observe},
+    domain::{names::FunctionName, override_freeze::OverrideFreeze},
     error::Error,
-    rollback,
-    wire::{
-        notice::Notice,
-        request::{OverrideFreeze, ReleaseRequest},
-        task::Task,
+    notice::Notice,
+    protocol::{
+        ledger::Begin,
+        release::{DeadHolder, take_locks},
+        rollback::Settled,
     },
+    wire::{request::ReleaseRequest, task::Task},
 };
 use serde_json::Value;
 
 use crate::Handler;
-
-/// How many dead holders are cleared away before the locks are called busy: each function may have
-/// one.
-const TURNS: usize = 60;
 
 impl Handler {
     /// Takes all locks of the release, or none. A holder whose execution no longer runs is cleared
@@ -58,66 +46,36 @@ impl Handler {
             request_of,
             now: task.now,
         };
+        let admit = async |holders| {
+            let found = observe::holders(&self.ledger, &self.executions, holders, task.now);
+            let holders = found.await?;
+            let seen = Seen {
+                holders: Read::Seen(holders.clone()),
+                ..Seen::default()
+            };
+            decide(request, &seen, task.now).admit()?;
+            holders.into_iter().map(dead).collect()
+        };
         let mut warnings = Vec::new();
-        for _ in 0..TURNS {
-            match self.ledger.begin(&begin).await? {
-                Began::Taken => return Ok(warnings),
-                Began::HeldBy(holders) => {
-                    let found =
-                        admission::holders(&self.ledger, &self.executions, holders, task.now);
-                    let holders = found.await?;
-                    let seen = Seen {
-                        holders: Read::Seen(holders.clone()),
-                        ..Seen::default()
-                    };
-                    decide(request, &seen, task.now).admit()?;
-                    for holder in holders {
-                        warnings.push(self.clear_away(&holder, task).await?);
-                    }
-                }
-                // Our own launch, whose answer was lost: no traffic has moved yet.
-                Began::Before(record)
-                    if record.status == Status::InFlight
-                        && record.weight == Weight::ZERO
-                        && record.steps.is_empty() =>
-                {
-                    return Ok(warnings);
-                }
-                Began::Before(_) => {
-                    return Err(Error::DeploymentRolledBack(
-                        "this execution's deployment has gone further already; start a new execution".into(),
-                    ));
-                }
-            }
-        }
-        Err(Error::DeploymentInProgress(
-            "the locks pass from one deployment to the next without end".into(),
-        ))
+        let report = async |holder: &DeadHolder, settled: Option<&Settled>| {
+            warnings.push(self.taken_over(holder, settled, task).await?);
+            Ok(())
+        };
+        take_locks(&self.traffic, &self.ledger, &begin, admit, report).await?;
+        Ok(warnings)
     }
 
-    async fn clear_away(&self, holder: &Holder, task: &Task<Value>) -> Result<String, Error> {
-        let Holder {
+    /// Reports a holder that was cleared away. Returns a sentence for the release's warnings.
+    async fn taken_over(
+        &self,
+        DeadHolder {
             execution: holder,
-            stands: Stands::Ended(status),
-            ..
-        } = holder
-        else {
-            return Err(Error::DeploymentInProgress(
-                format!("{} holds a lock", holder.execution).into(),
-            ));
-        };
-        let why = Why {
-            reason: format!("its execution ended {status}"),
-            evidence: Evidence::default(),
-            at: task.now,
-        };
-        let mut shifted = false;
-        if let Some(restored) =
-            rollback::restore(&self.traffic, &self.ledger, holder, &why, Late::Possible).await?
-        {
-            shifted = restored.record.has_shifted();
-            let settled = restored.settle(&self.traffic).await?;
-            rollback::close(&self.ledger, &settled, task.now).await?;
+            status,
+        }: &DeadHolder,
+        settled: Option<&Settled>,
+        task: &Task<Value>,
+    ) -> Result<String, Error> {
+        if let Some(settled) = settled {
             let outcome = settled.outcome(settled.status());
             let ended = Notice::ended(holder, task.now, &outcome);
             self.notifier.tell(&ended).await?;
@@ -128,7 +86,7 @@ impl Handler {
             status,
             "Took over a dead holder's locks."
         );
-        let traffic = if shifted {
+        let traffic = if settled.is_some_and(|settled| settled.record.has_shifted()) {
             "its traffic was put back first"
         } else {
             "it had moved no traffic"
@@ -136,5 +94,21 @@ impl Handler {
         Ok(format!(
             "took over the locks of {holder}, which ended {status}; {traffic}"
         ))
+    }
+}
+
+/// Returns a holder that may be cleared away.
+///
+/// # Errors
+/// [`Error::DeploymentInProgress`] where it is alive.
+fn dead(holder: Holder) -> Result<DeadHolder, Error> {
+    match holder.stands {
+        Stands::Ended(status) => Ok(DeadHolder {
+            execution: holder.execution,
+            status,
+        }),
+        Stands::Alive | Stands::LeftHeld => Err(Error::DeploymentInProgress(
+            format!("{} holds a lock", holder.execution).into(),
+        )),
     }
 }

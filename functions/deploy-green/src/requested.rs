@@ -1,12 +1,12 @@
 //! What is to be released: the request, or what a rollback to a version makes of an earlier one.
 
 use crossfade::{
-    aws::traffic::Serving,
     domain::{
         Timestamp,
-        alarm::AlarmState,
+        analysis::alarm::AlarmState,
+        moved::Serving,
         release::GoesBack,
-        routing::{Alias, Primary},
+        routing::alias::{Alias, Primary},
     },
     error::Error,
     to_version,

@@ -3,21 +3,21 @@
 
 use chrono::{SubsecRound, TimeDelta};
 use crossfade::{
-    aws::{
-        ledger::{Ledger, Record, Retention, Status},
-        notify::Notifier,
-        traffic::Traffic,
-    },
+    aws::{ledger::Ledger, notify::Notifier, traffic::Traffic},
     domain::{
         hook::{HookPoint, HookRun},
         release::{DeploymentStatus, Event},
     },
     error::Error,
-    rollback::{explain, told_or_owed},
+    notice::Notice,
+    protocol::{
+        ledger::Retention,
+        release::{Attempt, promote},
+        rollback::told_or_owed,
+    },
     wire::{
-        notice::Notice,
+        graph::End,
         outcome::Outcome,
-        state::State,
         task::{Task, task},
     },
 };
@@ -46,26 +46,11 @@ impl Handler {
     }
 
     /// Promotes all functions, gives back the locks, and tells how it ended.
-    pub async fn handle(&self, payload: Value) -> Result<State, Error> {
+    pub async fn handle(&self, payload: Value) -> Result<End, Error> {
         let task: Task = task(payload)?;
-        let (mut release, _) = task.state.in_flight()?.answered(task.now)?;
-        release.due_promotion()?;
+        let (mut release, _) = task.state.clone().in_flight()?.answered(task.now)?;
+        release.apply(Event::Promoted, task.now)?;
 
-        let from = release.weight();
-        let known = match task.retries {
-            0 => release.footprint(),
-            // What an earlier try has written is seen by reading: a write that fails costs as much.
-            _ => release.footprint().unread(),
-        };
-        let leave = self.ledger.leave(&task.execution);
-        let moved = match Box::pin(self.traffic.promote(leave, &known, from)).await {
-            Ok(moved) => moved,
-            Err(error) => {
-                return Err(explain(&self.ledger, &task.execution, task.retries, error).await);
-            }
-        };
-        let functions = moved.functions;
-        release.apply(Event::Promoted { functions }, task.now)?;
         // Whole seconds: the state that waits until then reads it.
         let until =
             task.now.trunc_subsecs(0) + TimeDelta::hours(i64::from(release.spec.blue_hours));
@@ -73,17 +58,13 @@ impl Handler {
             until,
             keep_versions: release.spec.keep_versions,
         };
-        let record = Record::of(&task.execution, &release);
-        let ended = self
-            .ledger
-            .end(&record, Status::Promoted, task.now, Some(retention))
-            .await;
-        if let Err(Error::DeploymentRolledBack(_)) = ended {
-            // An execution that was stopped has no next state to undo this, and whoever put its traffic
-            // back may have looked before we wrote.
-            self.traffic.restore_at_once(&release.footprint()).await;
-        }
-        ended?;
+        let attempt = Attempt {
+            execution: &task.execution,
+            retries: task.retries,
+            now: task.now,
+        };
+        let (traffic, ledger) = (&self.traffic, &self.ledger);
+        let moved = promote(traffic, ledger, attempt, &mut release, retention).await?;
 
         let mut reason = format!("green has all traffic; {}", release.progress().reason);
         if let Some(back) = &release.spec.goes_back {
@@ -106,8 +87,8 @@ impl Handler {
         }
         let hook = release.spec.hooks.after_promote.as_ref();
         let pace = release.pace();
-        outcome.hook = hook.map(|hook| HookRun::due(HookPoint::AfterPromote, hook, &pace));
+        let hook = hook.map(|hook| HookRun::due(HookPoint::AfterPromote, hook, &pace));
         tracing::info!(deployment.id = task.execution, retain_until = %until, "Promoted green.");
-        Ok(outcome.into())
+        Ok(End::of(&task, outcome, hook))
     }
 }

@@ -6,8 +6,8 @@ use crossfade::{
     aws::functions::Readiness,
     domain::{
         names::{AliasName, derived::deployment_description},
-        routing::Primary,
-        wiring::{Ask, Kind, LATEST_ALIAS, Write},
+        routing::alias::Primary,
+        stage_wiring::{Ask, Kind, LATEST_ALIAS, Write},
     },
     error::Error,
 };

@@ -5,7 +5,10 @@ mod http;
 mod rest;
 
 use crossfade::{
-    domain::wiring::{Api, ApiId, Kind, SiteKind},
+    domain::{
+        names::api::ApiId,
+        stage_wiring::{Api, Kind, SiteKind},
+    },
     error::Error,
 };
 

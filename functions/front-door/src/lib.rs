@@ -1,4 +1,4 @@
-//! Has a stage of an API Gateway API call an alias, and undoes it; see [`crossfade::domain::wiring`]
+//! Has a stage of an API Gateway API call an alias, and undoes it; see [`crossfade::domain::stage_wiring`]
 //! for what is written and why.
 //!
 //! One invocation is one phase. Until all is done and in force, it answers with what it has done so
@@ -11,22 +11,20 @@ mod observe;
 mod order;
 
 use crossfade::{
-    aws::{
-        aliases::Aliases,
-        functions::Functions,
-        ledger::{Began, Begin, Ledger, Status},
-        notify::Notifier,
-    },
+    aws::{aliases::Aliases, functions::Functions, ledger::Ledger, notify::Notifier},
     domain::{
-        analysis::OnHoldTimeout,
-        check::Evidence,
+        analysis::check::Evidence,
+        approval::OnHoldTimeout,
+        record::Status,
         release::DeploymentStatus,
-        wiring::{Ask, Kind, Plan, Refusal, Write, plan_unwiring, plan_wiring},
+        stage_wiring::{Ask, Kind, Plan, Refusal, Write, plan_unwiring, plan_wiring},
     },
     error::Error,
     freeze,
+    notice::Notice,
+    protocol::ledger::{Began, Begin},
     wire::{
-        notice::Notice,
+        graph::{End, Next, Output},
         outcome::{FrontDoorOutcome, Outcome},
         state::{State, Wiring},
         task::{Task, task},
@@ -81,11 +79,11 @@ impl Handler {
 
     /// Does the next phase. Answers with the progress while there is more to do; and then with the
     /// request where a release follows, or with an [`Outcome`].
-    pub async fn handle(&self, payload: Value) -> Result<State, Error> {
+    pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
         let task: Task = task(payload)?;
         let mut progress = task.state.clone().wiring()?;
         let Some(order) = Order::parse(&progress.request)? else {
-            return Ok(State::Requested(progress.request));
+            return Ok(requested(progress.request));
         };
         if let Some(release) = order.release() {
             freeze::check(task.now, release.override_freeze.as_ref())?;
@@ -95,7 +93,7 @@ impl Handler {
             return self.done(&order, None, &task, progress).await;
         };
         if !plan.writes.is_empty() && !progress.locked {
-            self.lock(&order, &ask, &task).await?;
+            Box::pin(self.lock(&order, &ask, &task)).await?;
             progress.locked = true;
             // Somebody may have written between our look and our lock.
             let Some(again) = self.plan(&order, &task).await? else {
@@ -104,7 +102,7 @@ impl Handler {
             (ask, kind, plan) = again;
         }
         for write in &plan.writes {
-            self.carry_out(&ask, kind, write).await?;
+            Box::pin(self.carry_out(&ask, kind, write)).await?;
             tracing::info!(
                 deployment.id = task.execution,
                 api = %ask.api_id,
@@ -130,7 +128,7 @@ impl Handler {
             ).into()));
         }
         progress.wait_seconds = SETTLE_SECONDS;
-        Ok(State::Wiring(progress))
+        Ok(json!(Output::of(progress, |_| Next::AwaitStage)))
     }
 
     /// What is to be done next. None when nothing is on record of what is to be unwired, because this
@@ -215,7 +213,7 @@ impl Handler {
         ask: Option<&Ask>,
         task: &Task,
         progress: Wiring,
-    ) -> Result<State, Error> {
+    ) -> Result<Value, Error> {
         if order.release().is_some() {
             let mut request = progress.request;
             let mut warnings = progress.warnings;
@@ -225,7 +223,7 @@ impl Handler {
             if !warnings.is_empty() {
                 request["frontDoorWarnings"] = json!(warnings);
             }
-            return Ok(State::Requested(request));
+            return Ok(requested(request));
         }
         if let Some(record) = self.ledger.get(&task.execution).await?
             && record.status.is_open()
@@ -258,10 +256,11 @@ impl Handler {
                 written: progress.written,
             }),
             hook: None,
+            help: None,
         };
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         self.notifier.tell(&ended).await?;
-        Ok(outcome.into())
+        Ok(json!(End::of(task, outcome, None)))
     }
 }
 
@@ -291,4 +290,9 @@ fn reason(order: &Order, ask: Option<&Ask>, changed: bool) -> String {
             format!("stage {stage} of API {api_id} is as it was before it was wired to {callee}")
         }
     }
+}
+
+/// Hands the request on to the state that makes green.
+fn requested(request: Value) -> Value {
+    json!(Output::of(State::Requested(request), |_| Next::Deploy))
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use crossfade::{
-    aws::ledger::Status,
     domain::{
         Timestamp,
         names::{AliasName, FunctionName},
-        routing::Primary,
-        wiring::{Api, Ask, LATEST_ALIAS, Seen, Wiring},
+        record::Status,
+        routing::alias::Primary,
+        stage_wiring::{Api, Ask, LATEST_ALIAS, Seen, Wiring},
     },
     error::Error,
 };

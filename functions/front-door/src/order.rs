@@ -1,9 +1,9 @@
 //! What is asked for, whichever kind of request says it.
 
 use crossfade::{
-    domain::{
-        names::{AliasName, Application, FunctionName},
-        wiring::{ApiId, StageName},
+    domain::names::{
+        AliasName, Application, FunctionName,
+        api::{ApiId, StageName},
     },
     error::Error,
     wire::request::{FrontDoorRequest, ReleaseRequest, Request},

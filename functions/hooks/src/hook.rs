@@ -6,7 +6,7 @@ use crossfade::{
     aws::functions::Called,
     domain::{
         Timestamp,
-        check::Evidence,
+        analysis::check::Evidence,
         hook::{Heard, HookPoint, HookRun, HookStatus, Said},
         migration::told_of,
         release::{Event, Phase, Release, Target},
@@ -14,7 +14,13 @@ use crossfade::{
         weight::Weight,
     },
     error::{Detail, Error},
-    wire::{notice::Notice, outcome::Outcome, state::State, task::Task},
+    notice::Notice,
+    wire::{
+        graph::{Next, Output},
+        outcome::Outcome,
+        state::State,
+        task::Task,
+    },
 };
 use serde_json::{Value, json};
 
@@ -26,7 +32,7 @@ impl Handler {
     ///
     /// # Errors
     /// [`Error::ValidationFailed`] when a hook before or after a shift has failed.
-    pub(crate) async fn hook(&self, task: Task) -> Result<State, Error> {
+    pub(crate) async fn hook(&self, task: Task) -> Result<Value, Error> {
         let (execution, now) = (&task.execution, task.now);
         match task.state {
             State::RollingBack(mut ending) => {
@@ -35,16 +41,24 @@ impl Handler {
                     .after(execution, now, hook, &mut ending.outcome)
                     .await?;
                 ending.cause = ending.outcome.to_cause();
-                Ok(State::RollingBack(ending))
+                Ok(json!(Output::of(*ending, Next::rolled_back)))
             }
-            State::Finished(mut outcome) => {
+            State::Finished(mut finished) => {
+                let hook = finished.hook.take();
+                finished.hook = self
+                    .after(execution, now, hook, &mut finished.outcome)
+                    .await?;
+                Ok(json!(Output::of(*finished, Next::finished)))
+            }
+            State::Outcome(mut outcome) => {
                 let hook = outcome.hook.take();
                 outcome.hook = self.after(execution, now, hook, &mut outcome).await?;
-                Ok(State::Finished(outcome))
+                Ok(json!(outcome))
             }
             state => {
                 let (release, _) = state.in_flight()?.answered(now)?;
-                self.gate(execution, now, release).await
+                let release = self.gate(execution, now, release).await?;
+                Ok(json!(Output::of(release, Next::of)))
             }
         }
     }
@@ -55,7 +69,7 @@ impl Handler {
         execution: &str,
         now: Timestamp,
         mut release: Release,
-    ) -> Result<State, Error> {
+    ) -> Result<Release, Error> {
         let run = release.next_hook().ok_or_else(|| {
             Error::InvalidRequest("there is no hook to be asked at this point".into())
         })?;
@@ -88,7 +102,7 @@ impl Handler {
             let detail = Detail::proven(progress.reason.clone(), evidence);
             return Err(Error::ValidationFailed(detail));
         }
-        Ok(release.into())
+        Ok(release)
     }
 
     /// Asks a hook of a release that has ended. It is still to be asked, or its answer is in the outcome.

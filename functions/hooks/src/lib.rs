@@ -1,10 +1,9 @@
-//! Calls the user's own functions: the migration of a release, and its hooks. A state says which, by
-//! `act`:
+//! Calls the user's own functions: the migration of a release, and its hooks.
 //!
-//! - `migrate`: runs the migration towards green, before green gets any traffic;
-//! - `undo`: runs it back, once all traffic is on blue again;
-//! - `hook`: asks the hook that is due. One that is in progress is asked again by the state machine,
-//!   which waits meanwhile: nothing sleeps here.
+//! - `RunMigration` runs the migration towards green, before green gets any traffic; once a rollback has put all
+//!   traffic on blue, it runs it back.
+//! - `RunHook` calls the hook that is due. One that is in progress is called again by the state machine, which waits
+//!   meanwhile: nothing sleeps here.
 
 mod hook;
 mod migrate;
@@ -13,6 +12,7 @@ use crossfade::{
     aws::{functions::Functions, ledger::Ledger, notify::Notifier},
     error::Error,
     wire::{
+        graph::StateName,
         request::ReleaseRequest,
         state::State,
         task::{Task, task},
@@ -39,16 +39,19 @@ impl Handler {
         }
     }
 
-    /// Does what the state machine names in `act`.
-    pub async fn handle(&self, payload: Value) -> Result<State, Error> {
+    /// Calls what the state is for.
+    pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
         let act = payload["act"].as_str().unwrap_or_default().to_owned();
         let task: Task = task(payload)?;
-        match act.as_str() {
-            "migrate" => self.migrate(task).await,
-            "undo" => self.undo(task).await,
-            "hook" => self.hook(task).await,
-            other => Err(Error::InvalidRequest(
-                format!("there is no act {other:?}").into(),
+        let has_ended = matches!(&task.state, State::RollingBack(_));
+        match (task.at, act.as_str()) {
+            (Some(StateName::RunMigration), _) if has_ended => self.undo(task).await,
+            // An execution that began with the definition of version 0.1 names an act in place of a state.
+            (None, "undo") => self.undo(task).await,
+            (Some(StateName::RunMigration), _) | (None, "migrate") => self.migrate(task).await,
+            (Some(StateName::RunHook), _) | (None, "hook") => self.hook(task).await,
+            (at, act) => Err(Error::InvalidRequest(
+                format!("unexpected call for state {at:?} (act {act:?}); expected RunMigration or RunHook").into(),
             )),
         }
     }

@@ -7,17 +7,24 @@
 use std::time::{Duration, Instant};
 
 use crossfade::{
-    aws::{functions::Called, ledger::Claim},
+    aws::functions::Called,
     domain::{
         Timestamp,
-        check::Evidence,
-        migration::{Came, Direction, Ran, event, kept, told_of},
+        analysis::check::Evidence,
+        migration::{Came, Direction, MigrationRequest, Ran, event, kept, told_of},
         names::Application,
         release::Event,
     },
     error::{Detail, Error},
-    rollback::{self, Settled},
-    wire::{notice::Notice, request::MigrationRequest, state::State, task::Task},
+    notice::Notice,
+    protocol::{
+        ledger::Claim,
+        rollback::{self, Settled},
+    },
+    wire::{
+        graph::{Next, Output},
+        task::Task,
+    },
 };
 use serde_json::{Value, json};
 
@@ -44,13 +51,13 @@ impl Handler {
     ///
     /// # Errors
     /// [`Error::MigrationFailed`] when it failed, did not answer in time, or is not known to have run.
-    pub(crate) async fn migrate(&self, task: Task) -> Result<State, Error> {
+    pub(crate) async fn migrate(&self, task: Task) -> Result<Value, Error> {
         let request = asked(&task)?;
         let Some(migration) = &request.migration else {
             return Err(Error::InvalidRequest("the request has no migration".into()));
         };
         let (mut release, _) = task.state.in_flight()?.answered(task.now)?;
-        self.ledger.leave(&task.execution).still().await?;
+        self.ledger.lease(&task.execution).check().await?;
         let order = Order {
             execution: &task.execution,
             application: &release.spec.application,
@@ -77,12 +84,12 @@ impl Handler {
             return Err(Error::MigrationFailed(Detail::proven(ran.told(), evidence)));
         }
         release.apply(Event::Migrated(ran), task.now)?;
-        Ok(release.into())
+        Ok(json!(Output::of(release, Next::of)))
     }
 
     /// Runs the migration back, and then gives back the locks, which were kept for it. What goes wrong
     /// is told: the traffic is where it belongs.
-    pub(crate) async fn undo(&self, task: Task) -> Result<State, Error> {
+    pub(crate) async fn undo(&self, task: Task) -> Result<Value, Error> {
         let request = asked(&task)?;
         let mut ending = task.state.rolling_back()?;
         let record = self.ledger.get(&task.execution).await?;
@@ -130,7 +137,7 @@ impl Handler {
             status = <&str>::from(ending.outcome.deployment_status),
             "Ran the migration back."
         );
-        Ok(ending.into())
+        Ok(json!(Output::of(ending, Next::rolled_back)))
     }
 
     /// Runs a migration, or finds out what came of it.

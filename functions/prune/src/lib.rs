@@ -9,26 +9,25 @@
 
 mod observe;
 mod prune;
-mod standing;
+mod retention_status;
 
 use crossfade::{
-    aws::{
-        ledger::{Ledger, Record},
-        notify::Notifier,
-        versions::Versions,
+    aws::{ledger::Ledger, notify::Notifier, versions::Versions},
+    domain::{
+        names::{Application, FunctionName},
+        record::Record,
     },
-    domain::names::{Application, FunctionName},
     error::Error,
+    notice::Notice,
     wire::{
         failure::Failure,
-        notice::Notice,
         retention::Retention,
         task::{Task, task},
     },
 };
 use serde_json::{Value, json};
 
-use crate::standing::Found;
+use crate::retention_status::Found;
 
 /// What the handler acts on.
 #[derive(Debug)]
@@ -86,7 +85,7 @@ impl Handler {
             self.ledger.get(&retention.deployment),
             self.ledger.promoted_last(&retention.application),
         )?;
-        standing::of(record, last.as_deref())
+        retention_status::of(record, last.as_deref())
     }
 
     /// A retention failed: a person has to look.
@@ -119,19 +118,26 @@ impl Handler {
             "no retention was started, so its versions will not be cleaned up: {}",
             cause(&state)
         );
+        if let Some(fields) = state.as_object_mut() {
+            fields.remove("failure");
+        }
+        // The definition of version 0.1 hands on the outcome alone.
+        let outcome = match state.get("outcome") {
+            Some(_) => &mut state["outcome"],
+            None => &mut state,
+        };
         self.notifier
             .tell(&Notice::retention_failed(
                 &task.execution,
                 task.now,
-                application(&state),
+                application(outcome),
                 what.clone(),
             ))
             .await?;
-        if let Some(fields) = state.as_object_mut() {
-            fields.remove("failure");
-            if let Some(warnings) = fields.entry("warnings").or_insert(json!([])).as_array_mut() {
-                warnings.push(json!(what));
-            }
+        if let Some(fields) = outcome.as_object_mut()
+            && let Some(warnings) = fields.entry("warnings").or_insert(json!([])).as_array_mut()
+        {
+            warnings.push(json!(what));
         }
         Ok(state)
     }

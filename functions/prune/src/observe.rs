@@ -3,12 +3,12 @@
 use std::num::NonZeroU32;
 
 use crossfade::{
-    aws::ledger::Holder,
     domain::{
         names::FunctionName,
         retention::{Because, Hold, Promise, keep_versions, name_of},
     },
     error::Error,
+    protocol::ledger::Holder,
 };
 
 use crate::Handler;
@@ -129,7 +129,8 @@ mod tests {
             record: None,
         };
         assert_eq!(held(&in_flight(&function, &holder)), ["any"]);
-        let mut record = crate::standing::tests::record(crossfade::aws::ledger::Status::Preparing);
+        let mut record =
+            crate::retention_status::tests::record(crossfade::domain::record::Status::Preparing);
         holder.record = Some(record.clone());
         assert_eq!(held(&in_flight(&function, &holder)), ["any"]);
         record.footprint = Some(footprint);

@@ -3,26 +3,22 @@
 //! A function of its own, so that its concurrency can be reserved and nothing else waits in the same queue.
 
 use crossfade::{
-    aws::{
-        executions::Executions,
-        ledger::{Ledger, Status, Watch, Why},
-        notify::Notifier,
-        traffic::Traffic,
-    },
+    aws::{executions::Executions, ledger::Ledger, notify::Notifier, traffic::Traffic},
     domain::{
         Timestamp,
-        alarm::{AlarmState, Reading},
-        check::Evidence,
+        analysis::{
+            alarm::{AlarmState, Reading},
+            check::Evidence,
+        },
         names::AlarmName,
+        record::{Status, Watch, Why},
         release::{DeploymentStatus, FROZEN},
     },
-    emf,
-    error::Error,
-    rollback::{self, Reverted},
-    wire::{
-        events::{self, Event, Home},
-        notice::Notice,
-    },
+    error::{self, Error},
+    metrics,
+    notice::Notice,
+    protocol::rollback::{self, Reverted},
+    wire::events::{self, Event, Home},
 };
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -114,7 +110,7 @@ impl Handler {
             )
             .await?;
             if let Some(restored) = restored {
-                emf::time_to_blue(&restored.record.application, why.at);
+                metrics::time_to_blue(&restored.record.application, why.at);
                 // The execution finds the rest at its next state; a hold has none until it is ended.
                 if let Some(token) = &restored.record.token {
                     let told = Error::DeploymentRolledBack(why.reason.clone().into());
@@ -125,8 +121,9 @@ impl Handler {
         }
         match rollback::revert(&self.traffic, &self.ledger, &watch.execution, why).await {
             Ok(Reverted::Done(restored)) => {
-                emf::time_to_blue(&restored.record.application, why.at);
-                let outcome = restored.outcome(restored.status());
+                metrics::time_to_blue(&restored.record.application, why.at);
+                let mut outcome = restored.outcome(restored.status());
+                outcome.help = error::page("DeploymentRolledBack");
                 let ended = Notice::ended(&watch.execution, why.at, &outcome);
                 let told = self.notifier.tell(&ended).await;
                 rollback::told_or_owed(&self.ledger, &watch.execution, told).await?;

@@ -1,15 +1,16 @@
 //! Rollbacks that an operator requests, by `{"action": "rollback"}`.
 
 use crossfade::{
-    aws::{
-        ledger::{Record, Why},
-        traffic::Late,
+    domain::{
+        analysis::check::Evidence,
+        moved::Late,
+        names::Application,
+        record::{Record, Why},
     },
-    domain::{check::Evidence, names::Application},
-    error::Error,
-    rollback::{self, Reverted},
+    error::{self, Error},
+    notice::Notice,
+    protocol::rollback::{self, Reverted},
     wire::{
-        notice::Notice,
         outcome::{EndError, Ending, Outcome},
         request::Request,
         state::{Caught, State},
@@ -84,7 +85,8 @@ impl Handler {
 
     /// Ends an execution whose request cannot be carried out.
     async fn rejected(&self, task: &Task<Caught>, why: &Why) -> Result<Ending, Error> {
-        let outcome = nothing_begun(task.state.state.application(), why);
+        let mut outcome = nothing_begun(task.state.state.application(), why);
+        outcome.help = error::page(EndError::InvalidRequest.into());
         let ended = Notice::ended(&task.execution, task.now, &outcome);
         self.notifier.tell(&ended).await?;
         Ok(Ending::new(EndError::InvalidRequest, outcome))

@@ -3,22 +3,19 @@
 //! What failed is classified, traffic is restored, the end is decided from what is then on record, and it is reported.
 
 use crossfade::{
-    aws::{
-        ledger::{Record, Status, Why},
-        traffic::Late,
-    },
     domain::{
-        analysis::OnHoldTimeout,
-        approval::{OnDenied, Word},
+        approval::{OnDenied, OnHoldTimeout, Word},
         hook::{HookPoint, HookRun},
+        moved::Late,
+        record::{Record, Status, Why},
         release::{DeploymentStatus, FROZEN, Release},
     },
-    emf,
-    error::Error,
-    rollback::{self, Reverted, Settled},
+    error::{self, Error},
+    metrics,
+    notice::Notice,
+    protocol::rollback::{self, Reverted, Settled},
     wire::{
         failure::Failure,
-        notice::Notice,
         outcome::{EndError, Ending, Outcome},
         state::{Caught, State},
         task::Task,
@@ -65,9 +62,11 @@ impl<'a> Failed<'a> {
         let Caught { state, failure } = &task.state;
         let in_flight = match state {
             State::InFlight(in_flight) => Some(in_flight),
-            State::Requested(_) | State::Wiring(_) | State::Finished(_) | State::RollingBack(_) => {
-                None
-            }
+            State::Requested(_)
+            | State::Wiring(_)
+            | State::Finished(_)
+            | State::Outcome(_)
+            | State::RollingBack(_) => None,
         };
         // Whatever the state machine has put there, traffic goes back.
         let release = in_flight.map(|it| {
@@ -149,7 +148,7 @@ impl Handler {
         if let Restored::Done(settled) = &restored {
             // What came first is what traffic was restored for, and perhaps by.
             if settled.record.why.as_ref() == Some(&failed.why) {
-                emf::time_to_blue(&settled.record.application, task.now);
+                metrics::time_to_blue(&settled.record.application, task.now);
             }
             // The migration is undone under the locks: no other may run meanwhile.
             if !undo {
@@ -183,6 +182,7 @@ impl Handler {
         }
         let mut outcome = Outcome::of(release, DeploymentStatus::Held, reason);
         outcome.evidence = failed.why.evidence.clone().beside(outcome.evidence);
+        outcome.help = error::page(EndError::DeploymentHeld.into());
         // The execution's end reports it, as of each that is left held.
         tracing::warn!(deployment.id = execution, "Traffic stays as it is.");
         Ok(Some(Ending::new(EndError::DeploymentHeld, outcome)))
@@ -252,6 +252,7 @@ impl Handler {
                 (error, nothing_begun(task.state.state.application(), why))
             }
         };
+        outcome.help = error::page(error.into());
         if let Some(release) = &failed.release {
             let progress = release.progress();
             outcome.steps.clone_from(&progress.steps);

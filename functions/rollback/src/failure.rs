@@ -1,15 +1,15 @@
 //! What failed, from what the Catch left in the state.
 
 use crossfade::{
-    aws::ledger::{Record, Why},
     domain::{
         Timestamp,
+        analysis::check::Evidence,
         approval::Answered,
-        check::Evidence,
+        record::{Record, Why},
         release::{DeploymentStatus, Release},
     },
     error::Detail,
-    rollback,
+    protocol::rollback,
     wire::{failure::Failure, outcome::EndError, state::InFlight},
 };
 
@@ -36,12 +36,7 @@ pub(crate) fn why_decided(
         let seconds = release.spec.hold.timeout_seconds;
         Some(format!("nobody answered the hold within {seconds} s"))
     } else {
-        let known = progress.answers.last().map(Answered::told);
-        known.or_else(|| {
-            let shown: String = in_flight.unknown_answer()?.to_string();
-            let shown: String = shown.chars().take(200).collect();
-            Some(format!("a person answered {shown}, which is no answer"))
-        })
+        progress.answers.last().map(Answered::told)
     };
     Why {
         reason: match led_by {

@@ -9,21 +9,18 @@
 mod by_hand;
 mod failed;
 mod failure;
-mod janitor;
+mod sweep;
 
 use crossfade::{
-    aws::{
-        executions::Executions,
-        ledger::{Ledger, Why},
-        notify::Notifier,
-        traffic::Traffic,
-    },
-    domain::{names::Application, release::DeploymentStatus},
+    aws::{executions::Executions, ledger::Ledger, notify::Notifier, traffic::Traffic},
+    domain::{names::Application, record::Why, release::DeploymentStatus},
     error::Error,
     wire::{
         events::{self, Event, Home},
-        outcome::Outcome,
-        state::State,
+        failure::Failure,
+        graph::{Next, Output},
+        outcome::{Ending, Finished, Outcome},
+        state::{Caught, State},
         task::Call,
     },
 };
@@ -85,14 +82,51 @@ impl Handler {
                 Event::AlarmFired { .. } | Event::Other => Ok(json!({})),
             },
             Call::Task(task) => {
+                if let Some(ended) = ended(&task.execution, &task.state) {
+                    return Ok(json!(ended));
+                }
                 let ending = match by_hand::requested(&task.state) {
                     Some(request) => Box::pin(self.by_hand(&task, request)).await?,
                     None => Box::pin(self.failed(&task)).await?,
                 };
-                Ok(json!(State::from(ending)))
+                Ok(json!(Output::of(ending, Next::rolled_back)))
             }
         }
     }
+}
+
+/// Ends a release that has ended already: what came after its end has failed, and changes nothing of it. None where
+/// there is something to roll back.
+fn ended(execution: &str, caught: &Caught) -> Option<Output> {
+    let ended = match &caught.state {
+        State::Finished(finished) => Output::of(
+            Finished {
+                hook: None,
+                ..(**finished).clone()
+            },
+            Next::finished,
+        ),
+        State::RollingBack(ending) => Output::of(
+            Ending {
+                undo: false,
+                hook: None,
+                ..(**ending).clone()
+            },
+            Next::rolled_back,
+        ),
+        State::Requested(_) | State::Wiring(_) | State::InFlight(_) | State::Outcome(_) => {
+            return None;
+        }
+    };
+    tracing::warn!(
+        deployment.id = execution,
+        error.name = caught
+            .failure
+            .as_ref()
+            .map(|failure: &Failure| &failure.error),
+        "Ended a release whose last state has failed."
+    );
+    Some(ended)
 }
 
 /// Returns the outcome of an execution that took no locks.
@@ -110,5 +144,44 @@ fn nothing_begun(application: Option<Application>, why: &Why) -> Outcome {
         retain_until: None,
         front_door: None,
         hook: None,
+        help: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_what_has_ended_as_it_was() {
+        let ended = |state: &Value| {
+            let caught: Caught = serde_json::from_value(state.clone()).unwrap();
+            ended("e", &caught).map(|output| json!(output))
+        };
+        let hook = json!({"point": "afterPromote", "functionName": "f", "timeoutSeconds": 60,
+            "status": "IN_PROGRESS", "asked": 1, "waitedSeconds": 1, "waitSeconds": 30});
+        let outcome =
+            json!({"deploymentStatus": "SUCCESSFUL", "application": "chat", "reason": "fine"});
+        let failure = json!({"Error": "States.Timeout", "Cause": ""});
+        let kept = json!({"phase": "finished", "next": "hook", "outcome": outcome, "hook": hook,
+            "failure": failure});
+        let end = ended(&kept).unwrap();
+        assert_eq!((&end["next"], end.get("hook")), (&json!("done"), None));
+        assert_eq!(end["outcome"]["deploymentStatus"], "SUCCESSFUL");
+        for (error, asked_for, next) in [
+            ("DeploymentRolledBack", false, "rolledBack"),
+            ("DeploymentHeld", false, "held"),
+            ("DeploymentRolledBack", true, "done"),
+        ] {
+            let back = json!({"phase": "rollingBack", "next": "migrate", "askedFor": asked_for,
+                "error": error, "cause": "{}", "outcome": outcome, "undo": true, "hook": hook,
+                "failure": failure});
+            let end = ended(&back).unwrap();
+            assert_eq!((&end["next"], &end["error"]), (&json!(next), &json!(error)));
+            assert!(end.get("undo").is_none() && end.get("hook").is_none());
+        }
+        for request in [json!({"outcome": outcome}), json!({"next": "done"})] {
+            assert_eq!(ended(&request), None);
+        }
     }
 }

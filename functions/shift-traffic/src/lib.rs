@@ -2,11 +2,11 @@
 
 use crossfade::{
     aws::{ledger::Ledger, notify::Notifier, traffic::Traffic},
-    domain::release::Event,
+    domain::{moved::Moved, release::Event},
     error::Error,
-    rollback::explain,
+    notice::Notice,
+    protocol::release::{Attempt, shift},
     wire::{
-        notice::Notice,
         state::State,
         task::{Task, task},
     },
@@ -38,33 +38,24 @@ impl Handler {
         let (release, _) = task.state.in_flight()?.answered(task.now)?;
         let step = release.due_shift()?;
 
-        let (from, to) = (release.weight(), step.weight);
-        let known = match task.retries {
-            0 => release.footprint(),
-            // What an earlier try has written is seen by reading: a write that fails costs as much.
-            _ => release.footprint().unread(),
+        let to = step.weight;
+        let attempt = Attempt {
+            execution: &task.execution,
+            retries: task.retries,
+            now: task.now,
         };
-        let leave = self.ledger.leave(&task.execution);
-        let moved = match Box::pin(self.traffic.shift(leave, &known, from, to)).await {
-            Ok(moved) => moved,
-            Err(error) => {
-                return Err(explain(&self.ledger, &task.execution, task.retries, error).await);
-            }
+        let (traffic, ledger) = (&self.traffic, &self.ledger);
+        let after = |moved: Moved| {
+            let mut shifted = release.clone();
+            let event = Event::Shifted {
+                functions: moved.functions,
+                effective: moved.in_force,
+            };
+            let applied = shifted.apply(event, task.now);
+            applied.expect("the shift is due, as it was a moment ago");
+            shifted
         };
-
-        let mut shifted = release;
-        let event = Event::Shifted {
-            functions: moved.functions,
-            effective: moved.in_force,
-        };
-        shifted.apply(event, task.now)?;
-        let recorded = self.ledger.shifted(&task.execution, &shifted, to).await;
-        if let Err(Error::DeploymentRolledBack(_)) = recorded {
-            // An execution that was stopped has no next state to undo this, and whoever put its traffic
-            // back may have looked before we wrote.
-            self.traffic.restore_at_once(&shifted.footprint()).await;
-        }
-        recorded?;
+        let shifted = shift(traffic, ledger, attempt, &release, to, after).await?;
         tracing::info!(
             deployment.id = task.execution,
             step = shifted.progress().position.step,

@@ -12,7 +12,7 @@ use crossfade::{
 use futures::future::join_all;
 use tokio::time::Instant;
 
-use crate::{Handler, Proof, report::Report, room::Rooms, warm::PATIENCE};
+use crate::{Handler, Proof, lambda_report::Report, room::Rooms, warm::PATIENCE};
 
 /// How many invocations are sent at the same time, round after round, until one of them starts cold.
 const ROUNDS: [u32; 4] = [2, 4, 8, 16];

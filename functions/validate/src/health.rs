@@ -5,8 +5,7 @@ use std::time::Duration;
 use crate::{Handler, Proof, evidence};
 use crossfade::{
     domain::{
-        analysis::Analysis,
-        check::Evidence,
+        analysis::{Analysis, check::Evidence},
         health::{FAILURES, Health, due, found},
     },
     error::{Detail, Error},
@@ -28,7 +27,7 @@ impl Handler {
         proofs: &[Proof],
     ) -> Result<Vec<Health>, Error> {
         let mut health = Vec::new();
-        let mut places = due(analysis, &mut health, 0, true);
+        let mut places = due(&analysis.health_checks, &mut health, 0, true);
         for turn in 0..FAILURES {
             if turn > 0 && !places.is_empty() {
                 tokio::time::sleep(PAUSE).await;
@@ -41,7 +40,8 @@ impl Handler {
             }
             places.retain(|place| !health[*place].is_healthy());
         }
-        let (_, failed): (Vec<_>, Vec<_>) = found(analysis, &health).into_iter().unzip();
+        let (_, failed): (Vec<_>, Vec<_>) =
+            found(&analysis.health_checks, &health).into_iter().unzip();
         let Some(first) = failed.first() else {
             return Ok(health);
         };

@@ -1,10 +1,10 @@
 //! Proves green before it gets any weight: smoke tests against the version itself, its cold start, its
 //! health checks, and warm environments for its first users.
 
+mod assertions;
 mod cold;
-mod expect;
 mod health;
-mod report;
+mod lambda_report;
 mod room;
 mod smoke;
 mod warm;
@@ -20,13 +20,13 @@ use crossfade::{
         traffic::Traffic,
     },
     domain::{
-        check::Evidence,
+        analysis::check::Evidence,
         release::{Event, Release, Target},
     },
     error::{Detail, Error},
     wire::{
+        graph::{Next, Output},
         request::{FunctionRequest, MAX_VALIDATION_SECONDS, ReleaseRequest},
-        state::State,
         task::{Task, task},
     },
 };
@@ -96,7 +96,7 @@ impl Handler {
     /// # Errors
     /// [`Error::ValidationFailed`] with every test's result when one failed, or with the health checks
     /// that did not pass.
-    pub async fn handle(&self, payload: Value) -> Result<State, Error> {
+    pub async fn handle(&self, payload: Value) -> Result<Output, Error> {
         let task: Task = task(payload)?;
         let (mut release, _) = task.state.in_flight()?.answered(task.now)?;
         let request = task
@@ -140,7 +140,7 @@ impl Handler {
             )));
         }
         // Only what has passed may be reached: by sticky clients, other rules and late resolvers too.
-        let leave = self.ledger.leave(&task.execution);
+        let leave = self.ledger.lease(&task.execution);
         self.traffic.stage(leave, &release.footprint()).await?;
         let health = self.healthy(&release.spec.analysis, &proofs).await?;
         let warmed = pairs.map(|(target, asked)| self.prewarm(target, asked, &rooms, begun + END));
@@ -160,7 +160,7 @@ impl Handler {
             evidence: evidence(&proofs),
         };
         release.apply(event, task.now)?;
-        Ok(release.into())
+        Ok(Output::of(release, Next::of))
     }
 
     /// Reads how green runs; none where nothing is to be proven of it.

@@ -10,7 +10,7 @@ use crossfade::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::{Handler, Proof, TESTS, expect, report::Report};
+use crate::{Handler, Proof, TESTS, assertions, lambda_report::Report};
 
 /// What a cold environment may take beside the handler: it counts in the answer's time and not in the
 /// handler's duration.
@@ -40,7 +40,7 @@ impl Handler {
                 Ok((Tried::Answered(answer), round_trip)) => {
                     report = Report::of(&answer.log_tail);
                     took_ms = report.duration_ms.unwrap_or(round_trip.as_secs_f64() * 1e3);
-                    expect::failures(&test.expect, &answer, took_ms)
+                    assertions::failures(&test.expect, &answer, took_ms)
                 }
                 Ok((Tried::TimedOut, waited)) => {
                     took_ms = waited.as_secs_f64() * 1e3;
@@ -160,7 +160,7 @@ mod tests {
         if let Some(tenant) = tenant_id {
             test["tenantId"] = json!(tenant);
         }
-        deserr::deserialize::<_, _, crossfade::wire::request::Problems>(test)
+        deserr::deserialize::<_, _, crossfade::parse::problem::Problems>(test)
             .expect("it is a smoke test")
     }
 

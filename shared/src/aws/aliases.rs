@@ -14,8 +14,8 @@ use crate::{
     domain::{
         names::{AliasName, FunctionName},
         policy::{Allowed, allowed},
-        routing::{Alias, Primary, Revision},
-        wiring::{Permit, Statement},
+        routing::alias::{Alias, Primary, Revision},
+        stage_wiring::{Permit, Statement},
     },
     error::Error,
 };

@@ -28,7 +28,7 @@ use serde_json::{Value, json};
 
 use super::classify::{chain, names_key_parameter, obstacle};
 use crate::{
-    domain::admission::Artifact,
+    admission::Artifact,
     error::{CallError, Error},
     wire::request::{Code, ImageUri},
 };

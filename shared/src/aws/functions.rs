@@ -28,10 +28,8 @@ use super::{
     pace,
 };
 use crate::{
-    domain::{
-        admission::{Found, Package, Settings},
-        names::{Callee, FunctionName, Version},
-    },
+    admission::{Found, Package, Settings},
+    domain::names::{Callee, FunctionName, Version},
     error::Error,
     wire::request::Code,
 };

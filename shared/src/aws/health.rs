@@ -21,9 +21,8 @@ use aws_smithy_runtime_api::client::{
 use aws_smithy_types::{body::SdkBody, error::display::DisplayErrorContext};
 
 use super::classify::{classify, is};
-use crate::domain::{
-    analysis::HealthCheck,
-    health::{AllowedHosts, HealthCheckId, HealthUrl, Sample, is_public, of_checkers},
+use crate::domain::health::{
+    AllowedHosts, HealthCheck, HealthCheckId, HealthUrl, Sample, is_public, of_checkers,
 };
 
 /// How long a URL may take to answer.

@@ -19,9 +19,11 @@ use super::{
 use crate::{
     domain::{
         Timestamp,
-        counts::{BluePast, Minute, PastShare},
-        front_door::{Counted, Publisher},
-        judge::Watch,
+        analysis::{
+            counts::{BluePast, Minute, PastShare},
+            judge::Watch,
+            series::{Counted, Publisher},
+        },
     },
     error::Error,
 };
@@ -436,7 +438,7 @@ fn whole(mut minute: Minute) -> Minute {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::counts::Counts;
+    use crate::domain::analysis::counts::Counts;
 
     #[test]
     fn an_id_says_what_was_asked() {

@@ -1,6 +1,8 @@
 //! The only place that names AWS's SDKs: thin effects that make no choice. (API Gateway's are in
 //! `functions/front-door`, which alone needs them.)
 
+mod alb;
+mod alias_api;
 pub mod aliases;
 pub mod artifacts;
 mod capacity;
@@ -13,6 +15,8 @@ pub mod ledger;
 pub mod metrics;
 pub mod notify;
 pub mod pace;
+mod reachable;
+mod route53;
 pub mod traffic;
 pub mod versions;
 

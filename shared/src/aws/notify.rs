@@ -1,5 +1,5 @@
 //! Telling: people by mail and people in a channel through SNS, and programs through EventBridge. What
-//! is told is [`crate::wire::notice`]'s to say.
+//! is told is [`crate::notice`]'s to say.
 
 use std::{env, time::Duration};
 
@@ -13,9 +13,9 @@ use super::{
     lazy::{Lazy, lazy},
 };
 use crate::{
-    emf::{Line, Metric},
     error::Error,
-    wire::notice::{Facts, Mail, Notice, SOURCE, chat, event, mail},
+    metrics::{Line, Metric},
+    notice::{Facts, Mail, Notice, SOURCE, chat, event, mail},
 };
 
 /// How long is waited for what may fail: no shift is late for a message. SNS and EventBridge answer

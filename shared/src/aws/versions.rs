@@ -17,7 +17,7 @@ use crate::{
         names::{AliasName, FunctionName, Version},
         policy::allowed,
         retention::{Because, Hold},
-        routing::Primary,
+        routing::alias::Primary,
     },
     error::Error,
 };

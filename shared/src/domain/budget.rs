@@ -6,7 +6,7 @@
 
 use super::{
     analysis::Analysis,
-    hook::{HookRequest, Hooks},
+    hook::request::{HookRequest, Hooks},
     plan::Plan,
     release::sync_turns,
 };
@@ -29,14 +29,14 @@ pub const LONGEST_INVOCATION_SECONDS: u32 = 900;
 
 /// A state with a task has five events, a wait or a choice two, a wait for a person six.
 ///
-/// The states outside of all loops: up to `ApprovalFirst` 19, a migration there and back 14, an approval that leads
-/// to a hold 20, a promotion 22 and a rollback 11.
-const ONCE: u32 = 19 + 14 + 20 + 22 + 11;
+/// The states outside of all loops: from the start to the `Decide` after `ValidateGreen` 19, a migration there and
+/// back 14, an approval that leads to a hold 26, a promotion 22 and a rollback 16.
+const ONCE: u32 = 19 + 14 + 26 + 22 + 16;
 /// `ShiftTraffic`.
 const SHIFT: u32 = 5;
-/// `Bake` or `AwaitDns`, `CheckAlarms`, `Decide`; or `RunHook`, `HookAnswered`, `AwaitHook`.
+/// `Bake`, `CheckAlarms`, `Decide`; or `RunHook`, `Decide`, `AwaitHook`.
 const TURN: u32 = 9;
-/// A front door: 40 turns of `WireFrontDoor`, `FrontDoorReady` and `SettleFrontDoor`, and the first two once more.
+/// A stage that is wired: 40 turns of `WireStage`, `Decide` and `AwaitStage`, and the first two once more.
 const FRONT_DOOR: u32 = 40 * TURN + 7;
 
 /// What decides how many events a release takes.
@@ -295,7 +295,7 @@ pub(crate) mod tests {
         assert_eq!(every("dev", 300), 1);
         assert_eq!(every("dev", 86_400), 68);
         assert_eq!(every("Linear10PercentEvery1Minute", 300), 3);
-        assert_eq!(every("Linear10PercentEvery1Minute", 86_400), 686);
+        assert_eq!(every("Linear10PercentEvery1Minute", 86_400), 692);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{analysis::OnInconclusive, verdict::Verdict};
+use super::analysis::OnInconclusive;
+use crate::domain::analysis::verdict::Verdict;
 
 /// What to do about a verdict. The name is the word that the state machine's `Decide` matches.
 #[derive(

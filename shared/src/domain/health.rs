@@ -8,6 +8,7 @@
 //! time.
 
 mod address;
+mod check;
 mod url;
 
 use std::fmt;
@@ -17,15 +18,17 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     address::is_public,
+    check::HealthCheck,
     url::{AllowedHosts, HealthUrl},
 };
-use super::{
-    analysis::{Analysis, HealthCheck},
-    bounds::quoted,
-    front_door::FrontDoor,
-    names::{NameError, ensure, name},
-    resources::{SetIdentifier, TargetGroupArn},
-    verdict::Verdict,
+use super::names::{NameError, ensure, name};
+use crate::{
+    domain::{
+        analysis::verdict::Verdict,
+        names::resources::{SetIdentifier, TargetGroupArn},
+        traffic::FrontDoor,
+    },
+    parse::bounds::quoted,
 };
 
 /// How many failures in a row are a verdict.
@@ -110,9 +113,9 @@ pub fn of_green(checks: &[HealthCheck], door: &FrontDoor) -> Vec<HealthCheck> {
 
 /// Says that all checks passed, and of what; none where there are none.
 #[must_use]
-pub fn passed(analysis: &Analysis, health: &[Health]) -> Option<String> {
+pub fn passed(checks: &[HealthCheck], health: &[Health]) -> Option<String> {
     let count = health.len();
-    let side = analysis.health_checks.iter().find_map(HealthCheck::side);
+    let side = checks.iter().find_map(HealthCheck::side);
     let of = side.map_or_else(String::new, |side| format!(" of {side}"));
     let plural = if count == 1 { "" } else { "s" };
     (count > 0).then(|| format!("{count} health check{plural}{of} passed"))
@@ -205,12 +208,11 @@ impl Health {
 /// asked, and those whose interval is over. Before a decision it is all of them: what was found before
 /// the last shift says nothing of green at its new weight.
 pub fn due(
-    analysis: &Analysis,
+    checks: &[HealthCheck],
     health: &mut Vec<Health>,
     waited_seconds: u32,
     decides: bool,
 ) -> Vec<usize> {
-    let checks = &analysis.health_checks;
     health.resize(checks.len(), Health::default());
     for one in health.iter_mut() {
         one.asked_seconds_ago = one
@@ -248,8 +250,8 @@ pub struct Found {
 
 /// What the checks that are not known to be healthy were found to be, with the verdict on each.
 #[must_use]
-pub fn found(analysis: &Analysis, health: &[Health]) -> Vec<(Verdict, Found)> {
-    let all = analysis.health_checks.iter().zip(health);
+pub fn found(checks: &[HealthCheck], health: &[Health]) -> Vec<(Verdict, Found)> {
+    let all = checks.iter().zip(health);
     all.map(|(check, health)| {
         let (set_identifier, target_group_arn) = match check.side() {
             Some(Side::Record(identifier)) => (Some(identifier), None),
@@ -296,6 +298,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::domain::analysis::Analysis;
 
     fn analysis() -> Analysis {
         serde_json::from_value(json!({"healthChecks": [
@@ -325,7 +328,7 @@ mod tests {
             failed(),
         ] {
             health[0].take(sample);
-            let found = found(&analysis, &health);
+            let found = found(&analysis.health_checks, &health);
             verdicts.push(
                 found
                     .first()
@@ -345,7 +348,7 @@ mod tests {
                 failing(Verdict::Unhealthy, 4),
             ]
         );
-        let reason = found(&analysis, &health)[0].1.reason();
+        let reason = found(&analysis.health_checks, &health)[0].1.reason();
         assert_eq!(
             reason,
             "health check https://example.com/health failed 4 times in a row: status 503 instead of 200"
@@ -394,7 +397,7 @@ mod tests {
         .unwrap();
         let mut health = vec![Health::default(), Health::default()];
         health[0].take(failed());
-        let found: Vec<_> = found(&analysis, &health)
+        let found: Vec<_> = found(&analysis.health_checks, &health)
             .into_iter()
             .map(|(_, it)| it)
             .collect();
@@ -415,12 +418,12 @@ mod tests {
             json!(serde_json::from_value::<Found>(former.clone()).unwrap()),
             former
         );
-        let told = passed(&analysis, &health[..1]);
+        let told = passed(&analysis.health_checks, &health[..1]);
         assert_eq!(
             told.as_deref(),
             Some("1 health check of record \"next\" passed")
         );
-        assert_eq!(passed(&analysis, &[]), None);
+        assert_eq!(passed(&analysis.health_checks, &[]), None);
     }
 
     #[test]
@@ -450,7 +453,7 @@ mod tests {
         let (analysis, mut health) = (analysis(), Vec::new());
         let mut asked = Vec::new();
         for waited in [0, 10, 10, 5, 5, 10] {
-            let now = due(&analysis, &mut health, waited, false);
+            let now = due(&analysis.health_checks, &mut health, waited, false);
             for place in &now {
                 health[*place].take(Sample::Passed);
             }
@@ -460,8 +463,11 @@ mod tests {
             asked,
             [vec![0, 1], vec![0], vec![0], vec![], vec![0, 1], vec![0]]
         );
-        assert_eq!(due(&analysis, &mut health, 0, false), Vec::<usize>::new());
-        assert_eq!(due(&analysis, &mut health, 0, true), [0, 1]);
+        assert_eq!(
+            due(&analysis.health_checks, &mut health, 0, false),
+            Vec::<usize>::new()
+        );
+        assert_eq!(due(&analysis.health_checks, &mut health, 0, true), [0, 1]);
     }
 
     #[test]

@@ -5,8 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::bounds::Whole;
 use super::weight::Weight;
+use crate::parse::bounds::Whole;
 
 /// The longest bake of one step, in seconds: a day.
 pub const MAX_BAKE_SECONDS: u32 = 86_400;

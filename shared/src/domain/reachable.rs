@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Timestamp,
-    bounds::quoted,
     names::{NameError, ensure, name},
-    resources::{ListenerArn, RuleArn},
+};
+use crate::{
+    domain::names::resources::{ListenerArn, RuleArn},
+    parse::bounds::quoted,
 };
 
 /// How much longer than a record's TTL some resolvers keep its answer, seconds: also what Route 53 takes

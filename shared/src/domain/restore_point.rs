@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{front_door::FrontDoor, plan::Plan, target::Target};
+use super::{plan::Plan, target::Target, traffic::FrontDoor};
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde wants a reference.
 fn is_false(flag: &bool) -> bool {

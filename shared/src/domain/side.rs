@@ -7,7 +7,8 @@
 //!
 //! All decisions are made here, from what was read and what was recorded when the release began.
 
-use super::{names::Version, routing::Revision};
+use super::names::Version;
+use crate::domain::routing::alias::Revision;
 
 /// What is registered on a side: ids of targets, or the one version of an alias. Empty for nothing.
 pub type Content = Vec<String>;

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Timestamp, verdict::Verdict, weight::Weight};
+use super::{Timestamp, analysis::verdict::Verdict, weight::Weight};
 
 /// A step that was taken, for the record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,13 +1,18 @@
 //! Strategies: the short ways to say a plan.
 
-use deserr::{DeserializeError, Deserr, ErrorKind, IntoValue, Map, Value, ValuePointerRef};
-use deserr::{MergeWithError, take_cf_content};
+use deserr::{
+    DeserializeError, Deserr, ErrorKind, IntoValue, MergeWithError, Value, ValuePointerRef,
+    take_cf_content,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::bounds::{List, Whole, quoted, unexpected};
 use super::plan::{MAX_STEPS, Plan, PlanError, PlanErrors, Step};
 use super::weight::{self, Weight};
+use crate::parse::{
+    bounds::{List, Whole, quoted, unexpected},
+    tagged::tagged,
+};
 
 /// How traffic goes from blue to green.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -361,7 +366,7 @@ impl<E: DeserializeError> Deserr<E> for Planned {
             })?,
             Value::Map(_) => Strategy::deserialize_from_value(value, location)?,
             other => {
-                let shown = super::bounds::shown(&other);
+                let shown = crate::parse::bounds::shown(&other);
                 let message = format!("must be a name such as \"prod\" or an object, not {shown}");
                 return Err(unexpected(&message, location));
             }
@@ -415,41 +420,6 @@ impl<E: DeserializeError + MergeWithError<E>> Deserr<E> for Strategy {
                 location,
             )),
         }
-    }
-}
-
-/// Takes the field `tag` out of an object: which of `accepted` it is, and the other fields.
-pub(crate) fn tagged<'a, E: DeserializeError, V: IntoValue>(
-    value: Value<V>,
-    tag: &'static str,
-    accepted: &[&'a str],
-    location: ValuePointerRef,
-) -> Result<(&'a str, V::Map), E> {
-    let error = |kind: ErrorKind<V>, location| take_cf_content(E::error::<V>(None, kind, location));
-    let Value::Map(mut fields) = value else {
-        let accepted = &[deserr::ValueKind::Map];
-        return Err(error(
-            ErrorKind::IncorrectValueKind {
-                actual: value,
-                accepted,
-            },
-            location,
-        ));
-    };
-    let Some(found) = fields.remove(tag) else {
-        return Err(error(ErrorKind::MissingField { field: tag }, location));
-    };
-    let location = location.push_key(tag);
-    let found = String::deserialize_from_value(found.into_value(), location)?;
-    match accepted.iter().find(|one| **one == found) {
-        Some(one) => Ok((one, fields)),
-        None => Err(error(
-            ErrorKind::UnknownValue {
-                value: &found,
-                accepted,
-            },
-            location,
-        )),
     }
 }
 

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    front_door::{Counted, Dimensions, Publisher},
+    analysis::series::{Counted, Dimensions, Publisher},
     names::{AliasName, FunctionName, Version},
     plan::Plan,
-    routing::{Alias, Revision, Routing},
+    routing::alias::{Alias, Revision, Routing},
     weight::Weight,
 };
 

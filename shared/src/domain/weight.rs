@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
-use super::bounds::{shown, unexpected};
+use crate::parse::bounds::{shown, unexpected};
 
 /// Percent of traffic on green, 0 to 100 in steps of 0.1. The rest is on blue.
 ///

@@ -121,7 +121,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::domain::check::Evidence;
+    use crate::domain::analysis::check::Evidence;
 
     /// Passes an error through Lambda and a Catch.
     fn caught(error: &Error) -> Failure {

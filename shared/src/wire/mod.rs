@@ -2,10 +2,9 @@
 
 pub mod events;
 pub mod failure;
-pub mod notice;
+pub mod graph;
 pub mod outcome;
 pub mod request;
 pub mod retention;
-mod schema;
 pub mod state;
 pub mod task;

@@ -7,12 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     Timestamp,
+    analysis::check::Evidence,
     approval::Answered,
-    check::Evidence,
     hook::HookRun,
-    names::{AliasName, Application, FunctionName, Version},
+    names::{
+        AliasName, Application, FunctionName, Version,
+        api::{ApiId, StageName},
+    },
     release::{DeploymentStatus, Release, StepTaken, Target},
-    wiring::{ApiId, StageName},
 };
 
 /// The most that a Fail state's Cause can be, characters: Step Functions' model.
@@ -84,6 +86,20 @@ pub struct Outcome {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub front_door: Option<FrontDoorOutcome>,
     /// The hook that is still to be asked; none at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<HookRun>,
+    /// The page that explains the execution's error, where it fails with one: see [`page`](crate::error::page).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+/// How an execution ends that has kept green, or that had nothing to move.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finished {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The hook that is still to be called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hook: Option<HookRun>,
 }
@@ -197,6 +213,7 @@ impl Outcome {
             retain_until: None,
             front_door: None,
             hook: None,
+            help: None,
         }
     }
 

@@ -4,16 +4,10 @@
 //! field's path and what would be right, before anything is touched. Types, ranges and names are
 //! checked where a field is read (`deserr` gathers those); rules between fields are in `rules`.
 
-mod analysis;
 mod code;
 mod front_door;
-mod health_check;
-mod migration;
-mod override_freeze;
-mod problem;
 mod release;
 mod rules;
-mod size;
 mod smoke_test;
 mod to_version;
 mod traffic;
@@ -23,29 +17,22 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value, json};
 
-pub use self::analysis::{
-    Analysis, MAX_EXTENDED_BAKE_SECONDS, MinEffect, OnInconclusive, PreexistingAlarms,
-};
+pub(crate) use self::code::Repository;
 pub use self::code::{Code, ImageUri, S3Bucket, S3Key, S3ObjectVersion};
 pub use self::front_door::FrontDoorRequest;
-pub use self::health_check::HealthCheck;
-pub use self::migration::{
-    AfterRollback, HookRequest, Hooks, MAX_CALL_SECONDS, MAX_HOOK_SECONDS, MigrationRequest, Phase,
-};
-pub use self::override_freeze::OverrideFreeze;
-pub use self::problem::{MOST_PROBLEMS, Problem, Problems};
 pub use self::release::{
-    FunctionRequest, MAX_FUNCTIONS, MAX_HOLD_SECONDS, MAX_KEEP_VERSIONS, OnApprovalTimeout,
-    OnDenied, OnHoldTimeout, ReleaseRequest, Retention,
+    FunctionRequest, MAX_FUNCTIONS, MAX_HOLD_SECONDS, MAX_KEEP_VERSIONS, ReleaseRequest, Retention,
 };
-pub use self::size::{MAX_DEPTH, MAX_REQUEST_BYTES};
 pub use self::smoke_test::{
     Expect, MAX_PAYLOAD_BYTES, MAX_POINTERS, MAX_VALIDATION_SECONDS, SmokeTest,
 };
 pub use self::to_version::{ToVersion, request_of, request_on_record};
 pub use self::traffic::{Alb, Behind, HttpApi, RestApi, Route53, Traffic};
-use crate::domain::bounds::{shown, text};
 use crate::domain::names::{Application, FunctionName, NameError, Version, ensure};
+use crate::parse::bounds::{shown, text};
+use crate::parse::carried;
+use crate::parse::problem::{self, Problem, Problems};
+use crate::parse::size;
 
 /// What is asked for, by the field `action`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -257,7 +244,7 @@ impl Request {
     /// schema can: rules between fields are left to [`Request::parse`].
     #[must_use]
     pub fn schema() -> Value {
-        super::schema::of::<Self>()
+        crate::parse::schema::of::<Self>()
     }
 }
 
@@ -340,30 +327,11 @@ impl<'de> Deserialize<'de> for ReleaseRequest {
     }
 }
 
-/// Lets parts of a request be carried in JSON between states, read by the same checks. (Rules
-/// between fields of the whole request were checked when it was parsed.)
-macro_rules! carried {
-    ($($part:ty),+ $(,)?) => {$(
-        impl<'de> Deserialize<'de> for $part {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let input = Value::deserialize(deserializer)?;
-                deserr::deserialize::<_, _, Problems>(input).map_err(serde::de::Error::custom)
-            }
-        }
-    )+};
-}
 carried!(
-    Analysis,
     Code,
     Expect,
     FrontDoorRequest,
     FunctionRequest,
-    HealthCheck,
-    HookRequest,
-    Hooks,
-    MigrationRequest,
-    MinEffect,
-    OverrideFreeze,
     Retention,
     SmokeTest,
     Traffic

@@ -1,14 +1,13 @@
 //! What passes between two states of the execution: one enum, whose tag is the field `phase`.
 //!
-//! The request and the outcome are the contract's own JSON, which has no tag: users write the one and read the other.
-//! They are told apart by `deploymentStatus`, which an outcome always has and a request cannot have.
+//! The request is the contract's own JSON, which has no tag.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use super::{
     failure::Failure,
-    outcome::{Ending, Outcome},
+    outcome::{Ending, Finished, Outcome},
 };
 use crate::{
     domain::{
@@ -19,6 +18,9 @@ use crate::{
     },
     error::Error,
 };
+
+/// The most characters of an answer that is none which are shown.
+const SHOWN: usize = 200;
 
 /// The tag's field.
 const TAG: &str = "phase";
@@ -33,8 +35,10 @@ pub enum State {
     Wiring(Wiring),
     /// A release is under way.
     InFlight(Box<InFlight>),
-    /// The execution is about to succeed.
-    Finished(Box<Outcome>),
+    /// Green is kept, or there was nothing to move: the execution is about to succeed.
+    Finished(Box<Finished>),
+    /// The same, by the definition of version 0.1, which hands on the outcome alone.
+    Outcome(Box<Outcome>),
     /// Traffic is whole again, or was left held: the execution is about to end.
     RollingBack(Box<Ending>),
 }
@@ -48,7 +52,8 @@ impl State {
             Self::Requested(request) => named(request),
             Self::Wiring(wiring) => named(&wiring.request),
             Self::InFlight(in_flight) => Some(in_flight.release.spec.application.clone()),
-            Self::Finished(outcome) => outcome.application.clone(),
+            Self::Finished(finished) => finished.outcome.application.clone(),
+            Self::Outcome(outcome) => outcome.application.clone(),
             Self::RollingBack(ending) => ending.outcome.application.clone(),
         }
     }
@@ -103,13 +108,22 @@ pub struct InFlight {
 #[serde(rename_all = "camelCase", default)]
 struct Replies {
     /// The answer to an approval.
+    #[serde(deserialize_with = "present")]
     approval_answer: Option<Value>,
     /// That none came in time.
+    #[serde(deserialize_with = "present")]
     unanswered: Option<Value>,
     /// The answer to a hold.
+    #[serde(deserialize_with = "present")]
     answer: Option<Value>,
     /// That none came in time.
+    #[serde(deserialize_with = "present")]
     hold_expired: Option<Value>,
+}
+
+/// Reads a field that is there: `null` is an answer, too.
+fn present<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(field).map(Some)
 }
 
 impl InFlight {
@@ -123,12 +137,18 @@ impl InFlight {
             mut release,
             replies,
         } = self;
-        let silence = replies.unanswered.map(|_| Answer::new(Word::Silence));
-        let approval = replies.approval_answer.and_then(Answer::read);
-        let hold = replies.answer.and_then(Answer::read);
+        let silence = replies
+            .unanswered
+            .map(|_| Event::Answered(Answer::new(Word::Silence)));
+        let event = |given: Value| match Answer::read(&given) {
+            Some(answer) => Event::Answered(answer),
+            None => Event::Misanswered(given.to_string().chars().take(SHOWN).collect()),
+        };
+        let approval = replies.approval_answer.map(event);
+        let hold = replies.answer.map(event);
         let mut waited = false;
         for answer in [approval, silence, hold].into_iter().flatten() {
-            release.apply(Event::Answered(answer), now)?;
+            release.apply(answer, now)?;
             waited = true;
         }
         Ok((release, waited))
@@ -146,14 +166,18 @@ impl InFlight {
         self.replies.hold_expired.is_some()
     }
 
-    /// Returns what an operator answered that is no answer, where one did.
+    /// Whether the wait for an operator has just ended.
     #[must_use]
-    pub fn unknown_answer(&self) -> Option<&Value> {
-        let given = [&self.replies.answer, &self.replies.approval_answer];
-        given
+    pub fn has_waited(&self) -> bool {
+        let Replies {
+            approval_answer,
+            unanswered,
+            answer,
+            hold_expired: _,
+        } = &self.replies;
+        [approval_answer, unanswered, answer]
             .into_iter()
-            .flatten()
-            .find(|given| Answer::read((*given).clone()).is_none())
+            .any(Option::is_some)
     }
 }
 
@@ -178,6 +202,9 @@ impl State {
         let read = match tag {
             Some("wiring") => Wiring::deserialize(&state["wiring"]).map(Self::Wiring),
             Some("inFlight") => InFlight::read(&state).map(|it| Self::InFlight(Box::new(it))),
+            Some("finished") => {
+                Finished::deserialize(&state).map(|it| Self::Finished(Box::new(it)))
+            }
             Some("rollingBack") => {
                 Ending::deserialize(&state).map(|it| Self::RollingBack(Box::new(it)))
             }
@@ -196,7 +223,7 @@ impl State {
         } else if has("startedAt") {
             InFlight::read(&state).map(|it| Self::InFlight(Box::new(it)))
         } else if has("deploymentStatus") {
-            Outcome::deserialize(&state).map(|it| Self::Finished(Box::new(it)))
+            Outcome::deserialize(&state).map(|it| Self::Outcome(Box::new(it)))
         } else if has("wiring") {
             Wiring::deserialize(&state["wiring"]).map(Self::Wiring)
         } else {
@@ -278,7 +305,12 @@ impl Serialize for State {
         let phase: &str = self.into();
         match self {
             Self::Requested(request) => request.serialize(serializer),
-            Self::Finished(outcome) => outcome.serialize(serializer),
+            Self::Outcome(outcome) => outcome.serialize(serializer),
+            Self::Finished(finished) => Tagged {
+                phase,
+                content: finished,
+            }
+            .serialize(serializer),
             Self::Wiring(wiring) => Tagged {
                 phase,
                 content: Wired { wiring },
@@ -307,9 +339,15 @@ impl From<Release> for State {
     }
 }
 
-impl From<Outcome> for State {
-    fn from(outcome: Outcome) -> Self {
-        Self::Finished(Box::new(outcome))
+impl From<Finished> for State {
+    fn from(finished: Finished) -> Self {
+        Self::Finished(Box::new(finished))
+    }
+}
+
+impl From<Wiring> for State {
+    fn from(wiring: Wiring) -> Self {
+        Self::Wiring(wiring)
     }
 }
 
@@ -367,7 +405,10 @@ mod tests {
             (json!({"application": "chat", "functions": []}), "requested"),
             (tagged("wiring", wiring()), "wiring"),
             (tagged("inFlight", release()), "inFlight"),
-            (outcome(), "finished"),
+            (
+                tagged("finished", json!({"outcome": outcome()})),
+                "finished",
+            ),
             (tagged("rollingBack", ending()), "rollingBack"),
         ] {
             let one = read(&state);
@@ -391,7 +432,7 @@ mod tests {
             ),
             (with(release(), failure.clone()), "inFlight"),
             (ending(), "rollingBack"),
-            (with(outcome(), failure), "finished"),
+            (with(outcome(), failure), "outcome"),
         ] {
             assert_eq!(<&str>::from(&read(&state)), name, "{state}");
         }
@@ -410,6 +451,7 @@ mod tests {
             ),
             json!({"phase": 7}),
             json!({"phase": "finished", "deploymentStatus": "SUCCESSFUL"}),
+            json!({"outcome": outcome(), "next": "done"}),
             json!({"startedAt": "soon"}),
             json!("text"),
             json!(null),
@@ -420,7 +462,7 @@ mod tests {
         assert!(wrong.to_string().contains("missing field"), "{wrong}");
         let other = read(&outcome()).in_flight().unwrap_err();
         assert!(
-            other.to_string().contains("finished, not inFlight"),
+            other.to_string().contains("outcome, not inFlight"),
             "{other}"
         );
     }
@@ -449,12 +491,18 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_none_is_known() {
-        let asked = json!({"decision": "hold", "resume": "shift", "answer": {"decision": "yes"}});
+    fn an_answer_that_is_none_goes_back_and_is_shown() {
+        let asked = json!({"decision": "hold", "resume": "shift", "reason": "no data",
+            "answer": {"decision": "yes"}});
         let in_flight = read(&with(release(), asked)).in_flight().unwrap();
+        let (release, waited) = in_flight
+            .answered("2026-11-20T12:01:00Z".parse().unwrap())
+            .unwrap();
+        assert!(waited && release.progress().answers.is_empty());
+        assert_eq!(release.progress().phase, Phase::RollingBack);
         assert_eq!(
-            in_flight.unknown_answer(),
-            Some(&json!({"decision": "yes"}))
+            release.progress().reason,
+            "a person answered {\"decision\":\"yes\"}, which is no answer; no data"
         );
     }
 }

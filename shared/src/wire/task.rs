@@ -3,16 +3,22 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+use super::{
+    graph::StateName,
+    state::{Caught, State},
+};
 use crate::{
     domain::{Timestamp, approval::AskedKind},
     error::Error,
-    wire::state::{Caught, State},
 };
 
 /// The input of a Task: the execution's state, and what Step Functions' context object says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Task<S = State> {
+    /// The state that it is for; none in an execution that began with the definition of version 0.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<StateName>,
     /// The execution's ARN: the deployment's identity, and the owner of its locks.
     pub execution: String,
     /// When the state was entered, by Step Functions' clock.
@@ -23,7 +29,7 @@ pub struct Task<S = State> {
     /// The token that ends the wait, where the state waits for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// What a person is asked, where the state waits for one.
+    /// What a person is asked, by the definition of version 0.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asks: Option<AskedKind>,
     /// The execution's input, where the state needs what is not carried on.
@@ -31,6 +37,17 @@ pub struct Task<S = State> {
     pub request: Option<Value>,
     /// The state's input.
     pub state: S,
+}
+
+impl<S> Task<S> {
+    /// Returns what an operator is asked by the state that waits for an answer.
+    #[must_use]
+    pub fn question(&self) -> AskedKind {
+        match self.at {
+            Some(StateName::AwaitApproval) => AskedKind::Approval,
+            _ => self.asks.unwrap_or(AskedKind::Hold),
+        }
+    }
 }
 
 /// What a function is called with.

@@ -235,7 +235,7 @@ pub(crate) static GROUPS: &[Group] = &[
     Group {
         questions: &[Question {
             name: "guided",
-            asks: "Does `sam deploy --guided` ask what README lists, in its order?",
+            asks: "Does `sam deploy --guided` ask what docs/getting-started.md lists, in its order?",
             expected: "yes",
             depends: "the first deployment does",
         }],
@@ -245,7 +245,7 @@ pub(crate) static GROUPS: &[Group] = &[
             never(
                 probe,
                 "guided",
-                "not run: it asks a person; follow README once by hand",
+                "not run: it needs a person's answers; follow docs/getting-started.md once by hand",
             )
         },
     },

@@ -8,7 +8,7 @@ use aws_sdk_cloudwatch::{
 };
 use crossfade::{
     aws::metrics::{minutes_of, past_of},
-    domain::front_door::{Counted, Publisher},
+    domain::analysis::series::{Counted, Publisher},
 };
 
 const MINUTE: i64 = 60;
@@ -123,9 +123,9 @@ pub fn metrics(bytes: &[u8]) {
 }
 
 /// What was counted survives being carried between states.
-fn judged(minute: crossfade::domain::counts::Minute) {
+fn judged(minute: crossfade::domain::analysis::counts::Minute) {
     let written = serde_json::to_value(minute).expect("it can be written");
-    let read: crossfade::domain::counts::Minute =
+    let read: crossfade::domain::analysis::counts::Minute =
         serde_json::from_value(written).expect("it can be read");
     assert_eq!(read, minute);
 }

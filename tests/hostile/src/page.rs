@@ -2,21 +2,18 @@
 
 use std::sync::LazyLock;
 
-use approval::{Response, rehearse, sample};
-use crossfade::{
-    aws::ledger::Record,
-    domain::{approval::AskedKind, counts::Minute},
-};
+use approval::{Response, fixtures, rehearse};
+use crossfade::domain::{analysis::counts::Minute, approval::AskedKind, record::Record};
 use serde_json::{Value, json};
 
-static SERIES: LazyLock<Vec<Vec<Minute>>> = LazyLock::new(sample::series);
+static SERIES: LazyLock<Vec<Vec<Minute>>> = LazyLock::new(fixtures::series);
 static RECORDS: LazyLock<[Record; 2]> = LazyLock::new(|| {
-    [AskedKind::Approval, AskedKind::Hold].map(|kind| sample::record(sample::asked(kind)))
+    [AskedKind::Approval, AskedKind::Hold].map(|kind| fixtures::record(fixtures::asked(kind)))
 });
 
 /// What a link's fields are in the sample.
 fn link() -> String {
-    let link = sample::link();
+    let link = fixtures::link();
     format!("release={}&nonce={}", link.release, link.nonce.shown())
 }
 
@@ -101,7 +98,7 @@ fn answered(how: u8, sent: &str) -> Response {
         "version": "2.0", "rawPath": "/", "rawQueryString": query,
         "headers": {"content-type": kind},
         "requestContext": {
-            "timeEpoch": sample::now().timestamp_millis(),
+            "timeEpoch": fixtures::now().timestamp_millis(),
             "http": {"method": method, "path": "/"},
         },
         "body": body,

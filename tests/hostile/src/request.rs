@@ -1,9 +1,6 @@
 //! What a user gives to `StartExecution`.
 
-use crossfade::{
-    domain::weight::Weight,
-    wire::request::{MOST_PROBLEMS, Request},
-};
+use crossfade::{domain::weight::Weight, parse::problem::MOST_PROBLEMS, wire::request::Request};
 use serde_json::Value;
 
 /// The most characters of one problem: requests may be quoted, and are not repeated.

@@ -1,7 +1,7 @@
 //! The functions at work: each is a list of AWS calls, and between any two of them anything can happen.
 //! What a function decides is decided at once with the call that it is decided on.
 
-use crossfade::aws::ledger::Status;
+use crossfade::domain::record::Status;
 
 use crate::{
     Model,
@@ -51,9 +51,9 @@ pub enum At {
     Record,
     /// `Aliases::restore_at_once` of what was written without leave.
     Undo,
-    /// `rollback::restore_at_once`: `Ledger::tell_back`, and the hands at the same time.
+    /// `rollback::restore_at_once`: `Ledger::request_rollback`, and the hands at the same time.
     AtOnce,
-    /// `Ledger::tell_back`.
+    /// `Ledger::request_rollback`.
     Tell,
     /// `Aliases::restore`.
     Restore,
@@ -474,7 +474,7 @@ impl Call {
                 };
             }
             At::AtOnce => {
-                let row = state.tell_back(self.rel);
+                let row = state.request_rollback(self.rel);
                 self.told = Some(row.is_some());
                 self.token = row.is_some_and(|row| row.token);
                 if let Some(row) = row {
@@ -482,7 +482,7 @@ impl Call {
                 }
             }
             At::Tell => {
-                return match state.tell_back(self.rel) {
+                return match state.request_rollback(self.rel) {
                     Some(row) => {
                         self.told = (self.job == Job::Alarm).then_some(true);
                         self.put_back(model, &row)

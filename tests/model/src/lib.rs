@@ -24,10 +24,7 @@ pub mod world;
 #[cfg(test)]
 mod tests;
 
-use crossfade::{
-    aws::ledger::Status,
-    domain::{decision::Decision, verdict::Verdict},
-};
+use crossfade::domain::{analysis::verdict::Verdict, decision::Decision, record::Status};
 use stateright::{Checker, HasDiscoveries, Model as _, Property};
 
 use crate::{

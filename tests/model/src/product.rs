@@ -4,13 +4,12 @@
 use std::collections::HashMap;
 
 use crossfade::domain::{
-    analysis::OnInconclusive,
+    analysis::{OnInconclusive, verdict::Verdict},
     decision::{Bake, Decision, Next, decide},
     names::Version,
     plan::{Plan, Step},
     release::Target,
-    routing::{Alias, Primary, Revision, Routing, reconcile},
-    verdict::Verdict,
+    routing::alias::{Alias, Primary, Revision, Routing, reconcile},
     weight::Weight,
 };
 

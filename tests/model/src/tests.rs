@@ -95,9 +95,14 @@ fn what_is_late_at_a_first_release_is_not_survived() {
 /// The conditions that `world` mirrors, as the product has them.
 #[test]
 fn the_ledger_asks_what_the_model_asks() {
-    const LEDGER: &str = include_str!("../../../shared/src/aws/ledger.rs");
-    const PEOPLE: &str = include_str!("../../../shared/src/aws/ledger/people.rs");
-    const RETENTION: &str = include_str!("../../../shared/src/aws/ledger/retention.rs");
+    const LEDGER: &str = concat!(
+        include_str!("../../../shared/src/protocol/ledger/locks.rs"),
+        include_str!("../../../shared/src/protocol/ledger/progress.rs"),
+        include_str!("../../../shared/src/protocol/ledger/close.rs"),
+        include_str!("../../../shared/src/protocol/ledger/lease.rs"),
+    );
+    const PEOPLE: &str = include_str!("../../../shared/src/protocol/ledger/questions.rs");
+    const RETENTION: &str = include_str!("../../../shared/src/protocol/ledger/retention.rs");
     let squeezed = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     for (who, text, asks) in [
         (
@@ -117,7 +122,7 @@ fn the_ledger_asks_what_the_model_asks() {
         ),
         ("shifted", LEDGER, "\"#status IN (:inFlight, :held)\""),
         (
-            "tell_back",
+            "request_rollback",
             LEDGER,
             "#status IN (:preparing, :inFlight, :held, :rollingBack)",
         ),
@@ -130,7 +135,7 @@ fn the_ledger_asks_what_the_model_asks() {
         (
             "end of a promotion",
             LEDGER,
-            "if status == Status::Promoted { // A deployment that was told to go back meanwhile is not promoted any more. update = update .condition_expression(\"#status IN (:inFlight, :held)\")",
+            "if status == Status::Promoted { // A release whose rollback was requested meanwhile is not promoted any more. row = row .condition(\"#status IN (:inFlight, :held)\")",
         ),
         (
             "leave",

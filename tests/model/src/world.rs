@@ -3,7 +3,7 @@
 
 use std::hash::{Hash, Hasher};
 
-use crossfade::aws::ledger::Status;
+use crossfade::domain::record::Status;
 
 use crate::{
     Model,
@@ -421,8 +421,8 @@ impl State {
         may
     }
 
-    /// `Ledger::tell_back`.
-    pub fn tell_back(&mut self, rel: Rel) -> Option<Row> {
+    /// `Ledger::request_rollback`.
+    pub fn request_rollback(&mut self, rel: Rel) -> Option<Row> {
         let may = self.is(
             rel,
             &[

@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use crossfade::domain::counts::{BluePast, Counts, FunctionSeries, Minute, PastShare};
-use crossfade::domain::judge::{Judging, Tally, Watch, conclude, judge};
+use crossfade::domain::analysis::counts::{BluePast, Counts, FunctionSeries, Minute, PastShare};
+use crossfade::domain::analysis::judge::{Judging, Tally, Watch, conclude, judge};
 use rand::SeedableRng;
 use rand_distr::{Binomial, Distribution};
 use rand_xoshiro::Xoshiro256PlusPlus;

@@ -28,7 +28,7 @@ mod world;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crossfade::domain::judge::{Judging, Overdispersion};
+use crossfade::domain::analysis::judge::{Judging, Overdispersion};
 use play::{RULES, Tried, play};
 use rules::PEERS;
 use world::{Cell, Kind};

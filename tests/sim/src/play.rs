@@ -1,7 +1,7 @@
 //! Plays one cell many times and adds up what each rule did.
 
-use crossfade::domain::counts::Minute;
-use crossfade::domain::judge::{Judging, Tally, Verdict, Watch, conclude};
+use crossfade::domain::analysis::counts::Minute;
+use crossfade::domain::analysis::judge::{Judging, Tally, Verdict, Watch, conclude};
 
 use super::rules::PEERS;
 use super::world::{Cell, Kind, MINUTES, World, weight};

@@ -1,6 +1,6 @@
 //! The peers' rules, as their sources state them.
 
-use crossfade::domain::counts::{Counts, Minute};
+use crossfade::domain::analysis::counts::{Counts, Minute};
 
 use super::world::STEP_ENDS;
 

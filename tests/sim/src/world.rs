@@ -1,6 +1,6 @@
 //! The worlds that releases happen in: what every minute's traffic and errors were.
 
-use crossfade::domain::counts::{BluePast, Counts, Minute, PastShare};
+use crossfade::domain::analysis::counts::{BluePast, Counts, Minute, PastShare};
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Binomial, Distribution, Poisson};
 use rand_xoshiro::Xoshiro256PlusPlus;

@@ -1,18 +1,25 @@
 //! Walks releases through the state machine's own definition, and counts the events that an execution then has.
 
+use std::{env, fs};
+
 use crossfade::{
     domain::{
         Timestamp,
-        check::{Evidence, Finding},
+        analysis::{
+            check::{Evidence, Finding},
+            verdict::Verdict,
+        },
         hook::{HookPoint, HookRun, Said},
         release::{DeploymentStatus, Effective, Event, Release},
-        verdict::Verdict,
+        weight::Weight,
     },
     wire::{
-        outcome::Outcome,
+        graph::{Next, Output},
+        outcome::{Finished, Outcome},
         request::{ReleaseRequest, Request},
     },
 };
+use crossfade_tests::paths;
 use serde_json::{Map, Value, json};
 
 use super::{choose, states};
@@ -28,6 +35,8 @@ struct Walk {
     baked: Vec<u32>,
     synced_looks: usize,
     looks: usize,
+    /// The states that were entered, each with green's weight once it is over.
+    visits: Vec<(String, Weight)>,
 }
 
 fn now() -> Timestamp {
@@ -78,6 +87,7 @@ impl Walk {
             baked: vec![0; request.plan().len()],
             synced_looks: 0,
             looks: 0,
+            visits: Vec::new(),
         };
         let (mut name, mut state) = ("Route".to_owned(), json!({"application": "chat"}));
         loop {
@@ -95,7 +105,11 @@ impl Walk {
                 _ => 2,
             };
             let next = match definition["Type"].as_str() {
-                Some("Succeed" | "Fail") => return (name, walk),
+                _ if definition["End"] == true => {
+                    walk.visits.push((name.clone(), walk.release.weight()));
+                    return (name, walk);
+                }
+                Some("Fail") => return (name, walk),
                 Some("Choice") => choose(definition, &state),
                 Some("Task") => {
                     state = walk.task(&name, state);
@@ -106,8 +120,8 @@ impl Walk {
                 }
                 _ => {
                     if name == "Bake" && walk.release.propagation().is_none() {
-                        let position = walk.release.progress().position;
-                        walk.baked[position.step] += position.wait_seconds;
+                        walk.baked[walk.release.progress().position.step] +=
+                            walk.release.progress().position.wait_seconds;
                     }
                     definition["Next"]
                         .as_str()
@@ -115,19 +129,23 @@ impl Walk {
                         .to_owned()
                 }
             };
+            walk.visits.push((name, walk.release.weight()));
             name = next;
         }
     }
 
     fn task(&mut self, name: &str, state: Value) -> Value {
         match name {
-            "DeployGreen" => {}
-            "ValidateGreen" => self.apply(Event::Validated {
-                smoke_tested: Vec::new(),
-                health: Vec::new(),
-                warnings: Vec::new(),
-                evidence: Evidence::default(),
-            }),
+            "DeployGreen" => return self.handed_on(Next::deployed),
+            "ValidateGreen" => {
+                self.apply(Event::Validated {
+                    smoke_tested: Vec::new(),
+                    health: Vec::new(),
+                    warnings: Vec::new(),
+                    evidence: Evidence::default(),
+                });
+                return self.handed_on(Next::of);
+            }
             "ShiftTraffic" => {
                 self.synced_looks = 0;
                 let effective = if json!(self.release.spec.traffic)["type"] == "route53" {
@@ -141,27 +159,36 @@ impl Walk {
                     effective,
                 });
             }
-            "CheckAlarms" => self.look(),
+            "CheckAlarms" => {
+                self.look();
+                return self.handed_on(Next::of);
+            }
             "RunHook" if state.get("plan").is_none() => return Self::hook_of_outcome(state),
             "RunHook" => {
                 let mut run = self.release.next_hook().expect("there is a hook");
                 Self::call(&mut run);
                 self.apply(Event::HookRan { run, report: None });
+                return self.handed_on(Next::of);
             }
             "FinalizeDeployment" => {
-                let mut outcome =
+                let outcome =
                     Outcome::of(&self.release, DeploymentStatus::Successful, String::new());
                 let (hook, pace) = (
                     self.release.spec.hooks.after_promote.as_ref(),
                     self.release.pace(),
                 );
-                outcome.hook = hook.map(|hook| HookRun::due(HookPoint::AfterPromote, hook, &pace));
-                return json!(outcome);
+                let hook = hook.map(|hook| HookRun::due(HookPoint::AfterPromote, hook, &pace));
+                return json!(Output::of(Finished { outcome, hook }, Next::finished));
             }
             "StartRetention" => return state,
             other => panic!("nobody walks through {other}"),
         }
         json!(self.release)
+    }
+
+    /// The release, as the handler of a state hands it on.
+    fn handed_on(&self, next: fn(&Release) -> Next) -> Value {
+        json!(Output::of(self.release.clone(), next))
     }
 
     /// A hook that wants to be called each second, and succeeds when its time is nearly up.
@@ -179,10 +206,10 @@ impl Walk {
     }
 
     fn hook_of_outcome(state: Value) -> Value {
-        let mut outcome: Outcome = serde_json::from_value(state).expect("it is an outcome");
-        let mut run = outcome.hook.take().expect("there is a hook");
-        outcome.hook = (!Self::call(&mut run)).then_some(run);
-        json!(outcome)
+        let mut finished: Finished = serde_json::from_value(state).expect("it has ended");
+        let mut run = finished.hook.take().expect("there is a hook");
+        finished.hook = (!Self::call(&mut run)).then_some(run);
+        json!(Output::of(finished, Next::finished))
     }
 
     fn look(&mut self) {
@@ -294,7 +321,7 @@ fn no_release_takes_more_events_than_are_planned() {
                 "{what}: {} events of {planned} planned, {} looks",
                 walk.events, walk.looks
             );
-            assert_eq!(end, "DeploymentComplete", "{what}");
+            assert_eq!(end, "Done", "{what}");
             assert!(
                 walk.events <= planned && planned < 24_000,
                 "{what}: {} of {planned}",
@@ -318,7 +345,7 @@ fn a_healthy_bake_ends_when_it_is_planned_to() {
     for (what, more) in long_ones() {
         let request = request(&more);
         let (end, walk) = Walk::through(&states, &request, Verdict::Healthy, 0);
-        assert_eq!(end, "DeploymentComplete", "{what}");
+        assert_eq!(end, "Done", "{what}");
         let planned = request
             .plan()
             .steps()
@@ -341,4 +368,38 @@ fn the_longest_way_takes_most_of_what_is_planned() {
         "{} of {planned}",
         walk.events
     );
+}
+
+/// The picture shows the sample, where every look finds green healthy.
+#[test]
+fn the_pictured_release_goes_this_way() {
+    let path = paths::repository().join("docs/pictures/release.json");
+    let sample = paths::repository().join("events/canary.json");
+    let sample = fs::read_to_string(sample).expect("the sample is there");
+    let sample: Value = serde_json::from_str(&sample).expect("it is JSON");
+    let request = request(&json!({"strategy": sample["strategy"], "analysis": sample["analysis"]}));
+    let (_, walk) = Walk::through(&states(), &request, Verdict::Healthy, 0);
+    let steps = request.plan().len();
+    let looks = walk.looks;
+    println!(
+        "walk: {} states for {steps} steps and {looks} looks",
+        walk.visits.len()
+    );
+    assert_eq!(
+        walk.visits.len(),
+        steps + 3 * looks + 10,
+        "{:?}",
+        walk.visits
+    );
+    let visits: Vec<_> = walk
+        .visits
+        .iter()
+        .map(|(state, weight)| format!("  {}", json!({"state": state, "weight": weight})))
+        .collect();
+    let walked = format!("[\n{}\n]\n", visits.join(",\n"));
+    if env::var_os("CROSSFADE_WRITE_DOCS").is_some() {
+        fs::write(&path, &walked).expect("it can be written");
+    }
+    let pictured = fs::read_to_string(&path).expect("it is there");
+    assert!(pictured == walked, "run `make graph`:\n{walked}");
 }

@@ -110,8 +110,8 @@ async fn there_and_back(case: Case, kind: Kind) {
     let written_by_it = ended.output["frontDoor"]["written"].as_array();
     assert!(written_by_it.is_some_and(|all| all.len() >= 7), "{ended:?}");
     let states = execution.states_entered().await;
-    assert_eq!(states.last().map(String::as_str), Some("FrontDoorWired"));
-    assert!(states.contains(&"SettleFrontDoor".to_owned()), "{states:?}");
+    assert_eq!(states.last().map(String::as_str), Some("Done"));
+    assert!(states.contains(&"AwaitStage".to_owned()), "{states:?}");
     let alias = target.look(ALIAS).await.expect("it was made");
     assert_eq!(alias.settled(), Some("1"));
     assert_eq!(says(&api, PRODUCTION).await.0, "1");
@@ -208,15 +208,8 @@ async fn release(case: Case, kind: Kind) {
         .collect();
     assert!(lambda.is_empty(), "{lambda:?}");
     let states = execution.states_entered().await;
-    assert_eq!(
-        states[1..3],
-        ["WireFrontDoor", "FrontDoorReady"],
-        "{states:?}"
-    );
-    assert!(
-        !states.contains(&"SettleFrontDoor".to_owned()),
-        "{states:?}"
-    );
+    assert_eq!(states[1..3], ["WireStage", "Decide"], "{states:?}");
+    assert!(!states.contains(&"AwaitStage".to_owned()), "{states:?}");
 }
 
 /// An authorizer that lets everybody in, by either form of answer.
@@ -420,7 +413,7 @@ async fn resumed(case: Case) {
     let api = api(&case, Kind::Rest, &target).await;
     let users = [api.users(PRODUCTION, 10.0), api.users(STAGING, 5.0)];
     let first = case.start(&order(&case, &api, "wire")).await;
-    first.wait_for_state("SettleFrontDoor", 1).await;
+    first.wait_for_state("AwaitStage", 1).await;
     first.stop().await;
     assert_eq!(first.wait().await.status, "ABORTED");
     case.ledger_says(&first, "REJECTED").await;
@@ -429,7 +422,7 @@ async fn resumed(case: Case) {
     assert_eq!(says(&api, PRODUCTION).await.0, "1");
 
     let half = case.start(&order(&case, &api, "unwire")).await;
-    half.wait_for_state("SettleFrontDoor", 1).await;
+    half.wait_for_state("AwaitStage", 1).await;
     half.stop().await;
     case.ledger_says(&half, "REJECTED").await;
     let (_, ended) = case.release(&order(&case, &api, "unwire")).await;

@@ -81,12 +81,7 @@ async fn by_hand_in_flight(case: Case) {
     );
     assert_eq!(
         by_hand.states_entered().await,
-        [
-            "Route",
-            "RollbackDeployment",
-            "RollbackAskedFor",
-            "RollbackComplete"
-        ]
+        ["Route", "RollbackDeployment", "Decide", "Done"]
     );
     let ended = execution.wait().await;
     drop(users);

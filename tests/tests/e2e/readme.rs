@@ -1,5 +1,5 @@
-//! README's first release, followed to the letter: its table answers `sam deploy --guided`, and its
-//! commands are run as they are written.
+//! The guide's first release, followed to the letter: its table answers `sam deploy --guided`, and its
+//! commands, which are README's too, are run as they are written.
 
 use std::{
     fs,
@@ -23,12 +23,13 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![test("readme_leads_to_a_first_release", first_release)]
 }
 
-/// The part of README that is followed.
+/// Returns the part of the guide that is followed.
 fn section() -> String {
-    let readme = fs::read_to_string(paths::repository().join("README.md")).expect("it is there");
-    let (_, after) = readme
+    let guide = paths::repository().join("docs/getting-started.md");
+    let guide = fs::read_to_string(guide).expect("it is there");
+    let (_, after) = guide
         .split_once("\n## The first release on AWS\n")
-        .expect("README has this heading");
+        .expect("the guide has this heading");
     after.split("\n## ").next().unwrap_or_default().to_owned()
 }
 
@@ -45,7 +46,7 @@ fn answers(section: &str) -> Vec<(String, String)> {
     let table = section
         .split("| It asks | Answer | |\n|---|---|---|\n")
         .nth(1);
-    let rows = table.expect("README has the table of questions").lines();
+    let rows = table.expect("the guide has the table of questions").lines();
     rows.take_while(|line| line.starts_with('|'))
         .map(|row| {
             let cells: Vec<_> = row.split(" | ").collect();
@@ -133,7 +134,7 @@ fn surroundings(local: &LocalAws, here: &Path) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Runs a command of README in a terminal and answers its questions by README's table.
+/// Runs a command of the guide in a terminal and answers its questions by the guide's table.
 async fn guided(local: &LocalAws, here: &Path, command: &str, answers: &[(String, String)]) {
     let (mut pty, pts) = pty_process::open().expect("there are pseudo-terminals");
     pty.resize(pty_process::Size::new(50, 400))
@@ -160,11 +161,11 @@ async fn guided(local: &LocalAws, here: &Path, command: &str, answers: &[(String
             drawn.clear();
             let next = expected.next();
             let (question, answer) = next.unwrap_or_else(|| {
-                panic!("`{command}` asks {asked:?}; README has no answer to it")
+                panic!("`{command}` asks {asked:?}; the guide has no answer to it")
             });
             assert_eq!(
                 &asked, question,
-                "what `{command}` asks, and README's next row"
+                "what `{command}` asks, and the guide's next row"
             );
             let line = format!("{answer}\n");
             pty.write_all(line.as_bytes())
@@ -180,11 +181,11 @@ async fn guided(local: &LocalAws, here: &Path, command: &str, answers: &[(String
     let left: Vec<_> = expected.map(|(question, _)| question).collect();
     assert!(
         left.is_empty(),
-        "README answers what `{command}` does not ask: {left:?}"
+        "the guide answers what `{command}` does not ask: {left:?}"
     );
 }
 
-/// The function that README speaks of, with an alias, and its next version's code where the request
+/// The function that the guide speaks of, with an alias, and its next version's code where the request
 /// has it. Returns the request.
 async fn names(local: &LocalAws) -> (Target, Value) {
     let mut request: Value = {
@@ -218,7 +219,7 @@ async fn first_release(_: Case) {
     let section = section();
     let commands = commands(&section);
     let [build, deploy, rest @ ..] = &commands[..] else {
-        panic!("README builds and deploys first: {commands:?}");
+        panic!("the guide builds and deploys first: {commands:?}");
     };
     // Building takes minutes: `make build` has run this command, for this machine.
     let built = fs::read_to_string(paths::repository().join("Makefile")).expect("it is there");
@@ -251,7 +252,7 @@ async fn first_release(_: Case) {
         .kill_on_drop(true)
         .output();
     let told = tokio::time::timeout(Duration::from_mins(4), told).await;
-    let told = told.expect("README's commands end").expect("bash runs");
+    let told = told.expect("the guide's commands end").expect("bash runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let said = text(&told.stdout) + &text(&told.stderr);
     assert!(told.status.success(), "{said}");

@@ -345,8 +345,10 @@ async fn stopped_early(case: Case, kind: Kind) {
         stopped_at(&case, &door, state, entered).await;
     }
     door.target().update(Behaviour::healthy("third")).await;
-    for state in ["ValidateGreen", "ApprovalFirst", "ShiftTraffic"] {
+    // The second `Decide` follows what validated green.
+    for (state, earlier) in [("ValidateGreen", 0), ("Decide", 1), ("ShiftTraffic", 0)] {
         let entered = Fault::new("stop").on("states", "EnterState").about(state);
+        let entered = entered.after(earlier);
         stopped_at(&case, &door, &format!("{state} of a healthy one"), entered).await;
     }
     let (service, action) = match kind {

@@ -115,11 +115,7 @@ async fn alarm_during_a_bake(case: Case) {
     let states = execution.states_entered().await;
     assert_eq!(
         states[states.len() - 3..],
-        [
-            "RollbackDeployment",
-            "RollbackAskedFor",
-            "DeploymentRolledBack"
-        ]
+        ["RollbackDeployment", "Decide", "DeploymentRolledBack"]
     );
     println!("alarm to blue: {} ms", took.as_millis());
 }

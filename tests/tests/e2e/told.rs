@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Mutex};
 
-use crossfade::wire::notice::Event;
+use crossfade::notice::Event;
 use crossfade_tests::{
     Behaviour, Execution, Target, listener::Listener, release::until, world::Fault,
 };

@@ -2,7 +2,7 @@
 //! has in it.
 
 use crossfade::{
-    domain::wiring::{Operations, authorizer_label},
+    domain::stage_wiring::{Operations, authorizer_label},
     error::Error,
 };
 use serde_json::{Map, Value};

@@ -11,7 +11,11 @@ use crossfade::{
         classify::{classify, is},
         lazy::{Lazy, lazy},
     },
-    domain::wiring::{Api, ApiId, CallSite, Kind, Operations, SiteKind, Stage, authorizer_label},
+    domain::{
+        names::api::ApiId,
+        stage_wiring::Stage,
+        stage_wiring::{Api, CallSite, Kind, Operations, SiteKind, authorizer_label},
+    },
     error::Error,
 };
 use futures::future::try_join_all;

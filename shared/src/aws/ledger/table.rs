@@ -10,7 +10,7 @@ use aws_smithy_runtime_api::client::{
     orchestrator::{HttpRequest, HttpResponse},
 };
 use aws_smithy_types::body::SdkBody;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Ledger;
 
@@ -43,11 +43,6 @@ impl HttpConnector for Table {
     }
 }
 
-/// Returns a ledger on a table that takes everything.
-pub(super) fn ledger() -> (Ledger, Table) {
-    ledger_on([(200, json!({}))])
-}
-
 /// Returns a ledger on a table that answers so.
 pub(super) fn ledger_on(answers: impl Into<Arc<[(u16, Value)]>>) -> (Ledger, Table) {
     let table = Table {
@@ -63,9 +58,6 @@ pub(super) fn ledger_on(answers: impl Into<Arc<[(u16, Value)]>>) -> (Ledger, Tab
         .http_client(http_client_fn(move |_, _| connector.clone()))
         .sleep_impl(TokioSleep::new())
         .build();
-    let ledger = Ledger {
-        client: crate::aws::lazy::lazy(&config, aws_sdk_dynamodb::Client::new),
-        table: "ledger".into(),
-    };
+    let ledger = Ledger::at(&config, "ledger".into());
     (ledger, table)
 }

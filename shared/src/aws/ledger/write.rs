@@ -72,14 +72,12 @@ pub(super) const PASSING: [&str; 3] = [
 mod tests {
     use serde_json::{Value, json};
 
-    use super::super::{
-        Begin, Why,
-        table::{Table, ledger_on},
-    };
+    use super::super::table::{Table, ledger_on};
     use super::*;
     use crate::{
-        domain::{analysis::OnHoldTimeout, check::Evidence},
+        domain::{analysis::check::Evidence, approval::OnHoldTimeout, record::Why},
         error::Error,
+        protocol::ledger::Begin,
     };
 
     fn refusal(code: &str) -> (u16, Value) {
@@ -96,15 +94,15 @@ mod tests {
         (status, body)
     }
 
-    /// Tells a release to go back on a table that answers so: an `UpdateItem`.
-    async fn tell_back(answers: Vec<(u16, Value)>) -> (Result<(), Error>, Table) {
+    /// Requests a rollback on a table that answers so: an `UpdateItem`.
+    async fn request_rollback(answers: Vec<(u16, Value)>) -> (Result<(), Error>, Table) {
         let (ledger, table) = ledger_on(answers);
         let why = Why {
             reason: "an alarm fired".into(),
             evidence: Evidence::default(),
             at: "2026-11-20T12:00:00Z".parse().unwrap(),
         };
-        let told = ledger.tell_back("arn:x:42", &why).await;
+        let told = ledger.request_rollback("arn:x:42", &why).await;
         (told.map(drop), table)
     }
 
@@ -131,7 +129,7 @@ mod tests {
     async fn repeats_a_write_that_a_transaction_refuses() {
         let conflict = refusal("TransactionConflictException");
         let gone = refusal("ConditionalCheckFailedException");
-        let (told, table) = tell_back(vec![conflict.clone(), conflict, gone]).await;
+        let (told, table) = request_rollback(vec![conflict.clone(), conflict, gone]).await;
         assert_eq!(told, Ok(()));
         let asked = table.asked();
         assert_eq!(asked.len(), 3);
@@ -151,7 +149,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn reports_a_refusal_that_does_not_pass_as_transient() {
-        let (told, table) = tell_back(vec![refusal("TransactionConflictException")]).await;
+        let (told, table) = request_rollback(vec![refusal("TransactionConflictException")]).await;
         assert!(matches!(told, Err(Error::Transient(_))), "{told:?}");
         assert_eq!(table.asked().len(), PAUSES.len() + 1);
         for reason in PASSING {
@@ -165,7 +163,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn does_not_repeat_a_refusal_that_stays() {
-        let (told, table) = tell_back(vec![refusal("AccessDeniedException")]).await;
+        let (told, table) = request_rollback(vec![refusal("AccessDeniedException")]).await;
         assert!(matches!(told, Err(Error::Refused(_))), "{told:?}");
         assert_eq!(table.asked().len(), 1);
         let (_, table) = begin(vec![cancelled(&[

@@ -16,7 +16,7 @@ use crate::{
     aws::classify::classify,
     domain::{
         Timestamp,
-        alarm::{AlarmState, Described, Kind, Reading, WarmUp},
+        analysis::alarm::{AlarmState, Described, Kind, Reading, WarmUp},
         names::AlarmName,
     },
     error::Error,

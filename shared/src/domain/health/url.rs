@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use super::address::is_nobodys;
-use crate::domain::{
-    bounds::quoted,
-    names::{NameError, ensure, name},
+use crate::{
+    domain::names::{NameError, ensure, name},
+    parse::bounds::quoted,
 };
 
 /// An HTTPS URL with a host: at most 512 characters, without user, password and fragment.

@@ -12,8 +12,10 @@ use sha2::{Digest, Sha256};
 use super::{AlarmName, AliasName, Application, FunctionName, NameError};
 use crate::domain::{
     Timestamp,
-    resources::{SetIdentifier, TargetGroupArn},
-    wiring::{ApiId, StageName},
+    names::{
+        api::{ApiId, StageName},
+        resources::{SetIdentifier, TargetGroupArn},
+    },
 };
 
 /// The longest key of a stage variable (API Gateway's quotas).

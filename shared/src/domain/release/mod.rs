@@ -18,17 +18,15 @@ pub use self::{
 };
 use super::{
     Timestamp,
-    analysis::{Analysis, OnHoldTimeout},
-    approval::Approval,
+    analysis::{Analysis, check::Evidence, counts::BluePast},
+    approval::{Approval, OnHoldTimeout},
     budget::{Load, Pace},
-    check::Evidence,
-    counts::BluePast,
     decision::{Bake, Next},
-    front_door::FrontDoor,
     hook::{HookPoint, HookRun, Hooks},
     migration::{AfterRollback, Migration},
     names::{AlarmName, Application, FunctionName},
     plan::{Plan, Step},
+    traffic::FrontDoor,
     weight::Weight,
 };
 pub use super::{
@@ -175,6 +173,11 @@ impl Release {
         &self.progress
     }
 
+    /// Takes in the revisions of the functions' aliases after a write.
+    pub fn moved(&mut self, functions: Vec<Target>) {
+        self.progress.functions = functions;
+    }
+
     /// Returns all functions that it has to itself while it lasts.
     pub fn locked(&self) -> impl Iterator<Item = &FunctionName> {
         let moving = self.progress.functions.iter();
@@ -227,6 +230,10 @@ impl Release {
         match &self.progress.phase {
             Phase::AwaitingHook(run) => Some(run.clone()),
             Phase::Ready => {
+                let passed = self.progress.passed_hook.as_ref();
+                if passed.is_some_and(|run| run.point == HookPoint::BeforeShift) {
+                    return None;
+                }
                 let hook = self.spec.hooks.before_shift.as_ref()?;
                 Some(HookRun::due(HookPoint::BeforeShift, hook, &self.pace()))
             }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize, Serializer, de::IgnoredAny};
 
 use super::{Release, Spec};
 use crate::domain::{
+    analysis::check::Evidence,
     approval::Answered,
-    check::Evidence,
     decision::Decision,
     health::Health,
     hook::{HookPoint, HookRun},
@@ -206,6 +206,7 @@ impl PhaseFields {
             _ if self.deployment_status == Some(DeploymentStatus::Successful) => Phase::Promoting,
             (_, Some(run), _) if run.point == HookPoint::BeforeShift => Phase::AwaitingHook(run),
             (Some(Decision::RollBack), ..) => Phase::RollingBack,
+            (Some(Decision::Promote), ..) => Phase::Promoting,
             (Some(Decision::Ask), ..) if is_answered => Phase::Ready,
             (Some(Decision::Ask), ..) => Phase::AwaitingApproval,
             (Some(Decision::Hold), _, propagation) => {

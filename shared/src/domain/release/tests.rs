@@ -3,12 +3,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::{
+    analysis::{check::Finding, verdict::Verdict},
     approval::{Answer, Verb, Wish, Word},
-    check::Finding,
     decision::Decision,
     hook::Said,
     migration,
-    verdict::Verdict,
 };
 
 fn written(analysis: &Value) -> Value {
@@ -630,7 +629,7 @@ impl Kind {
                 Event::Answered(Answer::new(words[usize::from(index)]))
             }
             Self::Requested(hold) => wish(if hold { Verb::Hold } else { Verb::Promote }),
-            Self::Promoted => Event::Promoted { functions },
+            Self::Promoted => Event::Promoted,
         }
     }
 }

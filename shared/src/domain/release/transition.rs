@@ -3,10 +3,12 @@
 use super::{FROZEN, Phase, Position, Release, Resume};
 use crate::domain::{
     Timestamp,
+    analysis::{
+        check::{Evidence, Finding},
+        verdict::Verdict,
+    },
     approval::{Answer, Answered, OnApprovalTimeout, OnDenied, Verb, Wish, Word},
-    check::{Evidence, Finding},
     decision::{Decision, Next, decide},
-    front_door::FrontDoor,
     health::Health,
     hook::{Heard, HookPoint, HookRun, HookStatus},
     migration::{self, Ran},
@@ -15,7 +17,7 @@ use crate::domain::{
     propagation::{Effective, IN_SYNC_LIMIT_SECONDS, Propagation, next_sync_check},
     step_record::StepRecord,
     target::Target,
-    verdict::Verdict,
+    traffic::FrontDoor,
 };
 
 /// Something that has happened to a release.
@@ -66,14 +68,13 @@ pub enum Event {
     },
     /// An operator has answered, or has not in time ([`Word::Silence`]).
     Answered(Answer),
+    /// What ended the wait for an operator is no answer: this, as it is shown.
+    Misanswered(String),
     /// An operator wants something of a release that waits for none. It comes with a look, and what goes back on that
     /// look goes first.
     Requested(Wish),
-    /// Green has become what serves.
-    Promoted {
-        /// The functions with their new revisions.
-        functions: Vec<Target>,
-    },
+    /// Green is made what serves: the last step is over.
+    Promoted,
 }
 
 /// An event that cannot happen in the phase that a release is in.
@@ -172,9 +173,14 @@ impl Release {
                 self.answered(answer, now);
                 self.enter(next);
             }
+            (Phase::AwaitingApproval | Phase::Held(_), Event::Misanswered(shown)) => {
+                let reason = &self.progress.reason;
+                self.progress.reason =
+                    format!("a person answered {shown}, which is no answer; {reason}");
+                self.enter(Phase::RollingBack);
+            }
             (phase, Event::Requested(wish)) => self.requested(&phase, &wish),
-            (Phase::Promoting, Event::Promoted { functions }) => {
-                self.progress.functions = functions;
+            (Phase::Promoting, Event::Promoted) => {
                 if let Some(last) = self.progress.steps.last_mut() {
                     last.ended_at.get_or_insert(now);
                 }
@@ -193,17 +199,6 @@ impl Release {
             .step()
             .filter(|_| self.progress.phase == Phase::Ready && !self.is_migration_due());
         step.ok_or_else(|| self.refuses("Shifted"))
-    }
-
-    /// Returns whether green is to be kept.
-    ///
-    /// # Errors
-    /// [`IllegalEvent`] where it is not: the release would refuse [`Event::Promoted`].
-    pub fn due_promotion(&self) -> Result<(), IllegalEvent> {
-        match self.progress.phase {
-            Phase::Promoting => Ok(()),
-            _ => Err(self.refuses("Promoted")),
-        }
     }
 
     fn refuses(&self, event: &'static str) -> IllegalEvent {

@@ -4,10 +4,17 @@ use deserr::{Deserr, IntoValue, Value as Input, ValuePointerRef};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::problem::Problems;
-use crate::domain::admission::Repository;
-use crate::domain::bounds::{quoted, unexpected};
 use crate::domain::names::{NameError, Version, ensure, name};
+use crate::parse::bounds::{quoted, unexpected};
+use crate::parse::problem::Problems;
+
+/// Names a repository of ECR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Repository<'a> {
+    pub(crate) account: &'a str,
+    pub(crate) region: &'a str,
+    pub(crate) name: &'a str,
+}
 
 /// Where green's code comes from. Its fields say which kind it is: exactly one kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]

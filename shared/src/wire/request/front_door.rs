@@ -4,10 +4,10 @@ use deserr::{Deserr, IntoValue, Value as Input, ValuePointerRef};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::problem::Problems;
+use crate::domain::names::api::{ApiId, StageName};
 use crate::domain::names::{AliasName, FunctionName};
-use crate::domain::strategy::tagged;
-use crate::domain::wiring::{ApiId, StageName};
+use crate::parse::problem::Problems;
+use crate::parse::tagged::tagged;
 
 /// What stands before the function, and is made to call its alias where it calls the function itself
 /// until now: once, and never again where it does so already.

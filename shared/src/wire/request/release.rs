@@ -4,21 +4,25 @@ use std::num::NonZeroU32;
 
 use deserr::Deserr;
 use schemars::{JsonSchema, Schema, json_schema};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::analysis::Analysis;
 use super::code::Code;
 use super::front_door::FrontDoorRequest;
-use super::migration::{AfterRollback, Hooks, MigrationRequest};
-use super::override_freeze::OverrideFreeze;
-use super::problem::Problems;
 use super::smoke_test::SmokeTest;
 use super::traffic::Traffic;
-use crate::domain::bounds::{List, Whole};
+use crate::domain::analysis::Analysis;
+use crate::domain::approval::{OnApprovalTimeout, OnDenied, OnHoldTimeout};
 use crate::domain::budget::{LONGEST_INVOCATION_SECONDS, Load, Pace};
 use crate::domain::names::{AliasName, Application, FunctionName};
+use crate::domain::override_freeze::OverrideFreeze;
 use crate::domain::plan::Plan;
 use crate::domain::strategy::Planned;
+use crate::domain::{
+    hook::Hooks,
+    migration::{AfterRollback, MigrationRequest},
+};
+use crate::parse::bounds::{List, Whole};
+use crate::parse::problem::Problems;
 
 /// The most functions in one release. An account's control plane takes about 15 Lambda writes a
 /// second, and every step writes once for each function.
@@ -282,48 +286,4 @@ impl Default for Retention {
             keep_versions: None,
         }
     }
-}
-
-/// What happens when nobody answers a hold in time.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Deserr,
-)]
-#[serde(rename_all = "camelCase")]
-#[deserr(rename_all = camelCase)]
-pub enum OnHoldTimeout {
-    /// All traffic goes back to blue.
-    #[default]
-    RollBack,
-    /// Traffic stays split as it is, and the locks stay taken.
-    Leave,
-}
-
-/// What happens when nobody answers an approval in time.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Deserr,
-)]
-#[serde(rename_all = "camelCase")]
-#[deserr(rename_all = camelCase)]
-pub enum OnApprovalTimeout {
-    /// Traffic is held as it is, and a person is called again.
-    #[default]
-    Hold,
-    /// All traffic goes back to blue.
-    RollBack,
-    /// It goes on as if it had been approved.
-    Proceed,
-}
-
-/// What happens when a person rejects what the strategy asks approval for.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Deserr,
-)]
-#[serde(rename_all = "camelCase")]
-#[deserr(rename_all = camelCase)]
-pub enum OnDenied {
-    /// Traffic is held as it is until a person resumes, promotes or rolls back.
-    #[default]
-    Hold,
-    /// All traffic goes back to blue.
-    RollBack,
 }

@@ -8,21 +8,21 @@ use std::collections::BTreeMap;
 use deserr::Deserr;
 use serde_json::Value;
 
-use super::analysis::{Analysis, MAX_EXTENDED_BAKE_SECONDS};
-use super::migration::Hooks;
-use super::problem::{Problem, Problems};
 use super::smoke_test::MAX_VALIDATION_SECONDS;
 use super::traffic::Behind;
-use crate::domain::bounds::quoted;
+use crate::domain::analysis::{Analysis, MAX_EXTENDED_BAKE_SECONDS};
 use crate::domain::budget::{
     LONGEST_INVOCATION_SECONDS, LONGEST_PAUSE_SECONDS, Load, MAX_EVENTS, MOST_BAKING_SECONDS, Pace,
     most,
 };
 use crate::domain::health::HealthUrl;
+use crate::domain::hook::Hooks;
+use crate::domain::names::resources::{RecordName, SetIdentifier, TargetGroupArn};
 use crate::domain::names::{AliasName, derived::ALIAS};
-use crate::domain::resources::{RecordName, SetIdentifier, TargetGroupArn};
+use crate::domain::stage_wiring::LATEST_ALIAS;
 use crate::domain::strategy::Planned;
-use crate::domain::wiring::LATEST_ALIAS;
+use crate::parse::bounds::quoted;
+use crate::parse::problem::{Problem, Problems};
 
 /// Every rule that the release breaks.
 pub(super) fn broken(request: &Value) -> Vec<Problem> {

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::parse::payload::Payload;
 use deserr::{Deserr, IntoValue, Map as _, Value as Input, ValuePointerRef};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::problem::Problems;
-use crate::domain::bounds::{Whole, quoted, shown, text, unexpected};
 use crate::domain::names::{NameError, ensure};
+use crate::parse::bounds::{Whole, quoted, shown, text, unexpected};
+use crate::parse::problem::Problems;
 
 /// The largest payload of a smoke test, in bytes of JSON.
 pub const MAX_PAYLOAD_BYTES: usize = 100_000;
@@ -93,37 +94,6 @@ fn default_payload() -> Value {
 /// The reader has the same bounds, all of which fit.
 fn to_status(code: Option<Whole<100, 599>>) -> Option<u16> {
     code.and_then(|code| u16::try_from(u32::from(code)).ok())
-}
-
-/// JSON of at most `MOST` bytes, which is carried and not looked into.
-pub(super) struct Payload<const MOST: usize>(Value);
-
-impl<const MOST: usize> Payload<MOST> {
-    pub(super) fn optional(this: Option<Self>) -> Option<Value> {
-        this.map(Value::from)
-    }
-}
-
-impl<const MOST: usize> From<Payload<MOST>> for Value {
-    fn from(payload: Payload<MOST>) -> Self {
-        payload.0
-    }
-}
-
-impl<const MOST: usize> Deserr<Problems> for Payload<MOST> {
-    fn deserialize_from_value<V: IntoValue>(
-        value: Input<V>,
-        location: ValuePointerRef,
-    ) -> Result<Self, Problems> {
-        // Goes as deep as the JSON does; `Request::parse` has bounded that.
-        let payload = Value::from(value);
-        let bytes = super::size::bytes(&payload);
-        if bytes > MOST {
-            let message = format!("is {bytes} bytes of JSON; at most {MOST} are accepted");
-            return Err(unexpected(&message, location));
-        }
-        Ok(Self(payload))
-    }
 }
 
 struct TestName(String);

@@ -7,17 +7,19 @@
 use serde::Serialize;
 use serde_json::json;
 
-use super::{
-    code::Code,
-    problem::Problems,
-    release::{OnHoldTimeout, ReleaseRequest},
-    {OnInconclusive, PreexistingAlarms, Request},
-};
+use super::{Request, code::Code, release::ReleaseRequest};
 use crate::domain::{
-    front_door::{ForwardAt, FrontDoor},
     names::{Application, FunctionName, Version},
     release::Footprint,
     strategy::{AllAtOnce, Planned, Strategy},
+    traffic::{ForwardAt, FrontDoor},
+};
+use crate::{
+    domain::{
+        analysis::{OnInconclusive, PreexistingAlarms},
+        approval::OnHoldTimeout,
+    },
+    parse::problem::Problems,
 };
 
 /// What a rollback to a version asks for.

@@ -4,15 +4,15 @@ use deserr::{Deserr, IntoValue, Value as Input, ValuePointerRef};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::problem::Problems;
-use crate::domain::bounds::{List, Whole, unexpected};
-use crate::domain::front_door::{ForwardAt, Layer, record_lock};
-use crate::domain::reachable::WayName;
-use crate::domain::resources::{
+use crate::domain::names::resources::{
     HostedZoneId, ListenerArn, RecordName, RecordType, RuleArn, SetIdentifier, TargetGroupArn,
 };
-use crate::domain::shares::Scale;
-use crate::domain::strategy::tagged;
+use crate::domain::reachable::WayName;
+use crate::domain::routing::weighted::Scale;
+use crate::domain::traffic::{ForwardAt, Layer, record_lock};
+use crate::parse::bounds::{List, Whole, unexpected};
+use crate::parse::problem::Problems;
+use crate::parse::tagged::tagged;
 
 /// What stands before the functions and splits the traffic.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]

@@ -3,7 +3,7 @@
 use proptest::{prelude::*, sample::select};
 
 use super::*;
-use crate::domain::front_door::{ForwardAt, record_lock};
+use crate::domain::traffic::{ForwardAt, record_lock};
 
 /// Parts that names are made of.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,7 +142,7 @@ fn all(parts: &Parts) -> Vec<Derived> {
     let record = record_lock(
         &"Z0123456789ABCDEFGHIJ".parse().unwrap(),
         &parts.record.parse().unwrap(),
-        crate::domain::resources::RecordType::A,
+        crate::domain::names::resources::RecordType::A,
     );
     let rule = ForwardAt::Rule(parts.rule.parse().unwrap()).lock();
     let mut all: Vec<(_, _, _, _, Allowed)> = vec![

@@ -1,0 +1,315 @@
+//! What a person decides about a release: answers to what it asks, and wishes where it asks nothing.
+
+use crossfade::{
+    aws::executions::{Answering, Executions},
+    domain::{
+        approval::{Answer, Asked, AskedKind, Verb, Wish, Word},
+        record::{Record, Status},
+    },
+};
+use serde_json::json;
+
+use crate::{
+    args::{self, Words},
+    error::Trouble,
+    executions::Run,
+    exit_code::Exit,
+    output::Screen,
+    resolve::resolve,
+    stack::Aws,
+    timeline::{Kind, Story},
+    watch::now,
+};
+
+/// What was typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "camelCase")]
+pub(crate) enum Decided {
+    Approve,
+    Reject,
+    Hold,
+    Resume,
+    Promote,
+}
+
+/// What is done about it.
+#[derive(Clone, Debug, PartialEq)]
+enum Act {
+    /// The wait is ended with a word.
+    Answer {
+        token: String,
+        asked: Box<Asked>,
+        word: Word,
+    },
+    /// A wish is left for the next look.
+    Wish(Verb),
+}
+
+/// What a decision means for a release as the ledger has it.
+fn act(decided: Decided, record: &Record) -> Result<Act, Trouble> {
+    let refuse = |what: String, next: &str| Err(Trouble::new(Exit::Rejected, what).next(next));
+    let name = Run {
+        arn: record.execution.clone(),
+    };
+    let name = name.name();
+    let application = &record.application;
+    let waits = record.token.clone().zip(record.asked.clone());
+    match (record.status, waits) {
+        (Status::Held, Some((token, asked))) => {
+            let word = match (decided, asked.kind) {
+                (Decided::Approve, AskedKind::Approval) => Word::Approve,
+                (Decided::Reject, AskedKind::Approval) => Word::Reject,
+                (Decided::Resume, AskedKind::Hold) => Word::Resume,
+                (Decided::Promote, _) => Word::Promote,
+                (Decided::Hold, _) => {
+                    return refuse(
+                        format!(
+                            "{name} waits for a person already, with {} on green",
+                            asked.weight
+                        ),
+                        "`crossfade status` says what it asks",
+                    );
+                }
+                (Decided::Resume, AskedKind::Approval) => {
+                    return refuse(
+                        format!("{name} asks for approval, and is not held"),
+                        "`crossfade approve` or `crossfade reject`",
+                    );
+                }
+                (Decided::Approve | Decided::Reject, AskedKind::Hold) => {
+                    return refuse(
+                        format!("{name} is held, and asks for no approval"),
+                        "`crossfade resume`, `crossfade promote` or `crossfade rollback`",
+                    );
+                }
+            };
+            Ok(Act::Answer { token, asked, word })
+        }
+        (Status::InFlight, _) => match decided {
+            Decided::Hold => Ok(Act::Wish(Verb::Hold)),
+            Decided::Promote => Ok(Act::Wish(Verb::Promote)),
+            Decided::Approve | Decided::Reject | Decided::Resume => refuse(
+                format!(
+                    "{name} is in flight with {} on green, and asks nothing",
+                    record.weight
+                ),
+                "`crossfade hold` stops it, `crossfade promote` skips the rest",
+            ),
+        },
+        (Status::Held, None) => refuse(
+            format!("{name} is held, and its execution no longer waits for an answer"),
+            &format!("`crossfade rollback {application}` puts traffic on blue"),
+        ),
+        (Status::Preparing, _) => refuse(
+            format!("{name} is still making green: there is nothing to decide yet"),
+            "wait until it has shifted",
+        ),
+        (Status::RollingBack, _) => refuse(
+            format!("{name} is going back to blue already"),
+            &format!("`crossfade watch {name}`"),
+        ),
+        (
+            status @ (Status::RolledBack | Status::Promoted | Status::Rejected | Status::Unchanged),
+            _,
+        ) => {
+            let status: &str = status.into();
+            refuse(
+                format!("{name} has ended: {status}"),
+                &format!("`crossfade history {name}` says how"),
+            )
+        }
+    }
+}
+
+/// Does what a person decided.
+pub(crate) async fn decide(
+    aws: &Aws,
+    decided: Decided,
+    said: &args::Answer,
+    screen: &Screen,
+) -> Result<Exit, Trouble> {
+    let run = resolve(aws, said.which.release.as_deref()).await?;
+    let ledger = aws.ledger().await?;
+    let record = ledger.get(&run.arn).await?.ok_or_else(|| {
+        Trouble::new(
+            Exit::Rejected,
+            format!("the ledger has nothing of {}: it took no locks", run.name()),
+        )
+        .next(format!(
+            "`crossfade history {}` says how it ended",
+            run.name()
+        ))
+    })?;
+    let verb: &str = decided.into();
+    let (effect, told) = match act(decided, &record)? {
+        Act::Answer { token, asked, word } => {
+            let executions = Executions::new(aws.config());
+            let answer = answer(word, &said.words);
+            if executions.answer(&token, &answer).await? == Answering::TooLate {
+                return Err(too_late(aws, &run).await);
+            }
+            // Makes the link in the mail useless. The answer counts all the same: it took the token.
+            if let Err(error) = ledger.answered(&run.arn, &asked).await {
+                screen.aside(&format!("taken, but its link was not taken back: {error}"));
+            }
+            let meaning = asked.meaning(word);
+            ("answered", format!("{}: {meaning}", run.name()))
+        }
+        Act::Wish(wished) => {
+            let by = said.words.by.as_deref().unwrap_or_default();
+            let wish = Wish::new(wished, by, said.words.reason.as_deref(), now());
+            if !ledger.wish(&run.arn, &wish).await? {
+                return Err(too_late(aws, &run).await);
+            }
+            let what = match wished {
+                Verb::Hold => "stops at its present weight",
+                Verb::Promote => "puts all traffic on green",
+            };
+            ("wished", format!("{}: {what} at its next look", run.name()))
+        }
+    };
+    if screen.is_json() {
+        screen.object(&json!({
+            "execution": run.arn, "name": run.name(), "application": record.application,
+            "verb": verb, "done": effect, "text": told,
+        }));
+    }
+    screen.say(&told);
+    Ok(Exit::Done)
+}
+
+fn answer(word: Word, words: &Words) -> Answer {
+    let answer = Answer::new(word);
+    let answer = match &words.by {
+        Some(by) => answer.by(by),
+        None => answer,
+    };
+    match &words.reason {
+        Some(reason) => answer.because(reason),
+        None => answer,
+    }
+}
+
+/// Somebody was first, or the wait is over: who, as far as the history says.
+async fn too_late(aws: &Aws, run: &Run) -> Trouble {
+    let mut story = Story::default();
+    let events = aws.runs().since(run, 0).await.unwrap_or_default();
+    let first = events
+        .into_iter()
+        .filter_map(|event| story.tell(event))
+        .filter(|told| {
+            matches!(
+                told.event,
+                Kind::Answered
+                    | Kind::Unanswered
+                    | Kind::RollingBack
+                    | Kind::Rejected
+                    | Kind::Promoted
+            )
+        })
+        .last();
+    let what = first.map_or_else(
+        || "the wait is over".to_owned(),
+        |told| format!("at {} {}", told.at.format("%H:%M:%SZ"), told.text),
+    );
+    Trouble::new(Exit::Rejected, format!("too late: {what}"))
+        .next(format!("`crossfade history {}` has all of it", run.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(kind: &str) -> Box<Asked> {
+        let asked = json!({"kind": kind, "at": "2026-11-20T12:00:00Z", "until": "2026-11-21T12:00:00Z",
+            "weight": 50, "next": "shift", "nextWeight": 100, "onSilence": "all traffic goes back to blue",
+            "reason": "approval is asked for"});
+        serde_json::from_value(asked).unwrap()
+    }
+
+    fn record(status: Status, kind: Option<&str>) -> Record {
+        let release: crossfade::domain::release::Release = serde_json::from_value(json!({
+            "application": "chat", "startedAt": "2026-11-20T12:00:00Z",
+            "functions": [{"functionName": "f", "alias": "live", "blueVersion": "1", "greenVersion": "2", "revisionId": "r"}],
+            "plan": {"steps": [{"weight": 50, "bakeSeconds": 300}, {"weight": 100, "bakeSeconds": 0}]},
+            "analysis": {}, "hold": {"timeoutSeconds": 60, "onTimeout": "rollBack"}, "blueHours": 24,
+            "position": {"step": 0, "waitedSeconds": 0, "waitSeconds": 60},
+            "steps": [{"weight": 50, "startedAt": "2026-11-20T12:00:00Z"}]}))
+        .unwrap();
+        let mut record = Record::of("arn:aws:states:r:1:execution:m:chat-1", &release);
+        record.status = status;
+        record.asked = kind.map(asked);
+        record.token = kind.map(|_| "token".to_owned());
+        record
+    }
+
+    fn word(decided: Decided, record: &Record) -> Result<Word, String> {
+        match act(decided, record) {
+            Ok(Act::Answer { word, token, .. }) => {
+                assert_eq!(token, "token");
+                Ok(word)
+            }
+            Ok(Act::Wish(verb)) => Err(format!("{verb:?}")),
+            Err(trouble) => {
+                assert_eq!(trouble.exit, Exit::Rejected);
+                assert!(trouble.next.is_some(), "it says what to do next");
+                Err(trouble.what)
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_words_that_fit_are_answers() {
+        let approval = record(Status::Held, Some("approval"));
+        let hold = record(Status::Held, Some("hold"));
+        assert_eq!(word(Decided::Approve, &approval), Ok(Word::Approve));
+        assert_eq!(word(Decided::Reject, &approval), Ok(Word::Reject));
+        assert_eq!(word(Decided::Promote, &approval), Ok(Word::Promote));
+        assert_eq!(word(Decided::Resume, &hold), Ok(Word::Resume));
+        assert_eq!(word(Decided::Promote, &hold), Ok(Word::Promote));
+        for (decided, record) in [
+            (Decided::Resume, &approval),
+            (Decided::Hold, &approval),
+            (Decided::Approve, &hold),
+            (Decided::Reject, &hold),
+            (Decided::Hold, &hold),
+        ] {
+            assert!(word(decided, record).is_err(), "{decided:?}");
+        }
+    }
+
+    #[test]
+    fn in_flight_there_are_two_wishes_and_nothing_to_answer() {
+        let record = record(Status::InFlight, None);
+        assert_eq!(word(Decided::Hold, &record), Err("Hold".into()));
+        assert_eq!(word(Decided::Promote, &record), Err("Promote".into()));
+        for decided in [Decided::Approve, Decided::Reject, Decided::Resume] {
+            let refused = word(decided, &record).unwrap_err();
+            assert!(refused.contains("in flight with 50 %"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_has_ended_or_goes_back_takes_nothing() {
+        for status in [
+            Status::Preparing,
+            Status::RollingBack,
+            Status::RolledBack,
+            Status::Promoted,
+            Status::Rejected,
+            Status::Unchanged,
+            // Left held: its execution has ended, and with it the token.
+            Status::Held,
+        ] {
+            for decided in [
+                Decided::Approve,
+                Decided::Reject,
+                Decided::Hold,
+                Decided::Resume,
+                Decided::Promote,
+            ] {
+                assert!(word(decided, &record(status, None)).is_err(), "{status:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Which release is meant.
+
+use crossfade::{aws::ledger::Ledger, domain::names::Application};
+
+use crate::{error::Trouble, executions::Run, exit_code::Exit, name::is_valid, stack::Aws};
+
+/// The release that `said` names: an ARN, an execution's name, or an application, whose release in flight
+/// it is, or else the one that was promoted last. Without a word, the only one in flight.
+pub(crate) async fn resolve(aws: &Aws, said: Option<&str>) -> Result<Run, Trouble> {
+    let Some(said) = said else {
+        return only(&aws.ledger().await?).await;
+    };
+    if let Some(run) = named(aws, said).await? {
+        return Ok(run);
+    }
+    let latest = match Application::try_from(said.to_owned()) {
+        Ok(application) => aws.ledger().await?.latest(&application).await?,
+        Err(_) => None,
+    };
+    latest.map(|arn| Run { arn }).ok_or_else(|| {
+        Trouble::new(
+            Exit::Usage,
+            format!("{said} is neither a release nor an application that has one"),
+        )
+        .next("`crossfade status` has those in flight")
+    })
+}
+
+/// The execution that has this name or ARN; none where there is none of this name.
+///
+/// # Errors
+/// With [`Exit::Usage`], an ARN of something else.
+pub(crate) async fn named(aws: &Aws, said: &str) -> Result<Option<Run>, Trouble> {
+    if said.starts_with("arn:") {
+        return run_of(said).map(Some);
+    }
+    if !is_valid(said) {
+        return Ok(None);
+    }
+    let run = Run::of(&aws.machine().await?, said);
+    Ok(aws.runs().exists(&run).await?.then_some(run))
+}
+
+/// The execution whose ARN this is.
+fn run_of(arn: &str) -> Result<Run, Trouble> {
+    let parts: Vec<_> = arn.split(':').collect();
+    match parts.as_slice() {
+        [
+            "arn",
+            _,
+            "states",
+            region,
+            account,
+            "execution",
+            machine,
+            name,
+        ] if [region, account, machine]
+            .iter()
+            .all(|part| !part.is_empty())
+            && is_valid(name) =>
+        {
+            Ok(Run {
+                arn: arn.to_owned(),
+            })
+        }
+        _ => Err(Trouble::new(
+            Exit::Usage,
+            format!(
+                "{arn} is not the ARN of an execution, which is \
+                 arn:aws:states:REGION:ACCOUNT:execution:STATE-MACHINE:NAME"
+            ),
+        )
+        .next("`crossfade status` has those in flight")),
+    }
+}
+
+/// The only release in flight.
+async fn only(ledger: &Ledger) -> Result<Run, Trouble> {
+    choose(ledger.running().await?)
+}
+
+fn choose(mut running: Vec<String>) -> Result<Run, Trouble> {
+    match (running.pop(), running.len()) {
+        (Some(arn), 0) => Ok(Run { arn }),
+        (None, _) => Err(Trouble::new(Exit::Usage, "no release is in flight")
+            .next("name one: its execution's name or ARN, or its application")),
+        (Some(last), _) => {
+            running.push(last);
+            running.sort();
+            let names: Vec<_> = running
+                .into_iter()
+                .map(|arn| Run { arn }.name().to_owned())
+                .collect();
+            Err(Trouble::new(
+                Exit::Usage,
+                format!(
+                    "{} releases are in flight: {}",
+                    names.len(),
+                    names.join(", ")
+                ),
+            )
+            .next("name one of them"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refuses_the_arn_of_something_else() {
+        let arn = "arn:aws:states:eu-west-1:123456789012:execution:crossfade-deployment:chat-1";
+        assert_eq!(run_of(arn).unwrap().name(), "chat-1");
+        for wrong in [
+            "arn:",
+            "arn:aws:states:eu-west-1:123456789012:stateMachine:crossfade-deployment",
+            "arn:aws:states:eu-west-1:123456789012:execution:crossfade-deployment",
+            "arn:aws:states:eu-west-1:123456789012:execution:crossfade-deployment:a b",
+            "arn:aws:lambda:eu-west-1:123456789012:function:chat:1",
+        ] {
+            assert_eq!(run_of(wrong).unwrap_err().exit, Exit::Usage, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_release_is_left_unnamed_only_where_there_is_one() {
+        let arn = |name: &str| format!("arn:aws:states:r:1:execution:m:{name}");
+        assert_eq!(choose(vec![arn("a")]).unwrap().name(), "a");
+        assert_eq!(choose(vec![]).unwrap_err().exit, Exit::Usage);
+        let two = choose(vec![arn("b"), arn("a")]).unwrap_err();
+        assert_eq!(two.what, "2 releases are in flight: a, b");
+    }
+}

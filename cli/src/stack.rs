@@ -1,0 +1,227 @@
+//! Where Crossfade is: its stack's outputs, asked for only when something needs them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+use crossfade::aws::{
+    classify::{classify, is},
+    ledger::Ledger,
+};
+use tokio::sync::OnceCell;
+
+use crate::{args::Place, error::Trouble, executions::Runs, exit_code::Exit};
+
+/// An account and Region with Crossfade in it.
+#[derive(Debug)]
+pub(crate) struct Aws {
+    place: Place,
+    config: SdkConfig,
+    stack: OnceCell<Stack>,
+}
+
+/// Checks the names that say where Crossfade is, before anything is asked of AWS.
+fn check(place: &Place) -> Result<(), Trouble> {
+    let of = |text: &str, more: &str| {
+        let mut all = text.chars();
+        all.all(|c| c.is_ascii_alphanumeric() || more.contains(c))
+    };
+    let is_arn = |text: &str, service: &str| {
+        text.starts_with("arn:") && text.split(':').nth(2) == Some(service)
+    };
+    let wrong = |option: &str, text: &str, right: &str| {
+        let what = format!("{option} {text:?} is not {right}");
+        Err(Trouble::new(Exit::Usage, what))
+    };
+    let stack = &place.stack;
+    let is_name = stack.starts_with(|c: char| c.is_ascii_alphabetic())
+        && stack.len() <= 128
+        && of(stack, "-");
+    if !is_name && !is_arn(stack, "cloudformation") {
+        let right =
+            "a stack's name: a letter, and then letters, digits and hyphens, 128 at the most";
+        return wrong("--stack", stack, right);
+    }
+    if let Some(machine) = &place.state_machine
+        && !(is_arn(machine, "states") && machine.contains(":stateMachine:"))
+    {
+        let right = "a state machine's ARN: arn:aws:states:REGION:ACCOUNT:stateMachine:NAME";
+        return wrong("--state-machine", machine, right);
+    }
+    if let Some(table) = &place.ledger
+        && !((3..=255).contains(&table.len()) && of(table, "_.-") || is_arn(table, "dynamodb"))
+    {
+        let right = "a table's name: 3 to 255 letters, digits, _ . and -";
+        return wrong("--ledger", table, right);
+    }
+    if let Some(region) = &place.region
+        && (region.is_empty() || !of(region, "-"))
+    {
+        return wrong("--region", region, "a Region's name, such as eu-west-1");
+    }
+    Ok(())
+}
+
+/// What CloudFormation says of the stack.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Stack {
+    outputs: BTreeMap<String, String>,
+    /// What it was deployed with.
+    pub(crate) parameters: BTreeMap<String, String>,
+}
+
+impl Aws {
+    /// With credentials and Region from where the AWS CLI has them.
+    pub(crate) async fn new(place: &Place) -> Result<Self, Trouble> {
+        check(place)?;
+        let client = Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build_https();
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .read_timeout(Duration::from_secs(20))
+            .build();
+        let mut loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(client)
+            .retry_config(RetryConfig::standard().with_max_attempts(4))
+            .timeout_config(timeouts);
+        if let Some(region) = &place.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(profile) = &place.profile {
+            loader = loader.profile_name(profile);
+        }
+        let config = loader.load().await;
+        if config.region().is_none() {
+            return Err(Trouble::new(Exit::Usage, "no AWS Region is named anywhere")
+                .next("give --region, or set AWS_REGION, or name it in the profile"));
+        }
+        Ok(Self {
+            place: place.clone(),
+            config,
+            stack: OnceCell::new(),
+        })
+    }
+
+    /// What clients are made of.
+    pub(crate) fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    /// Executions.
+    pub(crate) fn runs(&self) -> Runs {
+        Runs::new(&self.config)
+    }
+
+    /// The state machine of releases.
+    pub(crate) async fn machine(&self) -> Result<String, Trouble> {
+        match &self.place.state_machine {
+            Some(arn) => Ok(arn.clone()),
+            None => self.output("DeploymentStateMachineArn").await,
+        }
+    }
+
+    /// The ledger.
+    pub(crate) async fn ledger(&self) -> Result<Ledger, Trouble> {
+        let table = match &self.place.ledger {
+            Some(table) => table.clone(),
+            None => self.output("LedgerTableName").await?,
+        };
+        Ok(Ledger::at(&self.config, table))
+    }
+
+    async fn output(&self, name: &str) -> Result<String, Trouble> {
+        let stack = self.stack().await?;
+        stack.outputs.get(name).cloned().ok_or_else(|| {
+            Trouble::new(
+                Exit::Failed,
+                format!("the stack {} has no output {name}", self.place.stack),
+            )
+            .next("is it Crossfade's? name the right one with --stack")
+        })
+    }
+
+    /// The stack.
+    pub(crate) async fn stack(&self) -> Result<&Stack, Trouble> {
+        self.stack.get_or_try_init(|| self.describe()).await
+    }
+
+    async fn describe(&self) -> Result<Stack, Trouble> {
+        let name = &self.place.stack;
+        let region = self.config.region().map_or("", AsRef::as_ref);
+        let missing = || {
+            Trouble::new(
+                Exit::Failed,
+                format!("there is no stack {name} in {region}"),
+            )
+            .next("name it with --stack, or another --region, or give --state-machine and --ledger")
+        };
+        let described = aws_sdk_cloudformation::Client::new(&self.config)
+            .describe_stacks()
+            .stack_name(name)
+            .send()
+            .await;
+        let described = match described {
+            Ok(described) => described,
+            // Its word for a stack that does not exist.
+            Err(error) if is(&error, "ValidationError") => return Err(missing()),
+            Err(error) => return Err(classify("DescribeStacks", &error).into()),
+        };
+        let stack = described.stacks().first().ok_or_else(missing)?;
+        let outputs = stack
+            .outputs()
+            .iter()
+            .filter_map(|output| Some((output.output_key.clone()?, output.output_value.clone()?)));
+        let parameters = stack
+            .parameters()
+            .iter()
+            .filter_map(|one| Some((one.parameter_key.clone()?, one.parameter_value.clone()?)));
+        Ok(Stack {
+            outputs: outputs.collect(),
+            parameters: parameters.collect(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::Cli;
+
+    fn typed(more: &[&str]) -> Result<(), Trouble> {
+        let typed = ["crossfade", "status"].iter().chain(more);
+        check(&Cli::parse_from(typed).place)
+    }
+
+    #[test]
+    fn refuses_names_that_aws_would_refuse() {
+        for right in [
+            &[][..],
+            &["--stack", "crossfade-2"],
+            &[
+                "--state-machine",
+                "arn:aws:states:eu-west-1:123456789012:stateMachine:crossfade-deployment",
+            ],
+            &["--ledger", "crossfade_Ledger.1-A"],
+            &["--region", "eu-west-1"],
+        ] {
+            assert_eq!(typed(right), Ok(()), "{right:?}");
+        }
+        for wrong in [
+            ["--stack", "my stack"],
+            ["--stack", "2nd"],
+            ["--state-machine", "crossfade-deployment"],
+            ["--ledger", "a b"],
+            ["--region", "eu west"],
+        ] {
+            let trouble = typed(&wrong).unwrap_err();
+            assert_eq!(trouble.exit, Exit::Usage, "{wrong:?}");
+            assert!(trouble.what.contains(wrong[1]), "{}", trouble.what);
+        }
+    }
+}

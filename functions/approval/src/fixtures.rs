@@ -1,0 +1,135 @@
+//! A release that asks, for tests and for programs that try the page.
+
+use chrono::TimeDelta;
+use crossfade::domain::{
+    Timestamp,
+    analysis::counts::{Counts, Minute},
+    approval::{Asked, AskedKind, OnHoldTimeout, nonce::Nonce},
+    decision::Decision,
+    record::{Record, Status},
+    release::StepTaken,
+    weight::Weight,
+};
+use serde_json::json;
+
+use crate::link::Link;
+
+/// The moment of all of it.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn now() -> Timestamp {
+    "2026-11-21T03:12:40Z".parse().unwrap()
+}
+
+/// The link that opens it.
+#[must_use]
+pub fn link() -> Link {
+    Link {
+        release: "chat-2026-11-21-42".to_owned(),
+        nonce: Nonce::from_random([7; 32]),
+    }
+}
+
+/// What is asked.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn asked(kind: AskedKind) -> Asked {
+    let evidence = json!({
+        "judge": {
+            "decidedBy": "enoughSeen", "reason": "", "minutes": 14,
+            "blue": {"invocations": 41_210, "errors": 37}, "green": {"invocations": 9_816, "errors": 8},
+            "blueErrorPercent": 0.09, "greenErrorPercent": 0.08, "eValue": 0.14, "threshold": 100.0,
+            "functions": 1, "own": {"eValue": 0.14, "routing": 0.1, "past": 0.2},
+            "pastRequests": 0, "pastHits": 0, "scaledBy": 1.0,
+        },
+        "validation": [{"functionName": "chat-assistant", "test": "health", "passed": true, "durationMs": 12.0}],
+    });
+    Asked {
+        kind,
+        at: now() - TimeDelta::seconds(40),
+        until: now() + TimeDelta::hours(23) + TimeDelta::minutes(59),
+        weight: Weight::try_from(50).unwrap(),
+        next: Decision::Shift,
+        next_weight: Some(Weight::FULL),
+        on_silence: "traffic is held as it is, and a person is called again".to_owned(),
+        reason: "approval is asked for with 50 % on green; 8 of 9816 requests failed on green, 37 of 41210 on blue; 2 alarms watched, none newly in ALARM".to_owned(),
+        evidence: serde_json::from_value(evidence).unwrap(),
+        nonce_hash: Some(link().nonce.hash()),
+    }
+}
+
+/// The release's row.
+///
+/// # Panics
+/// Never.
+#[must_use]
+pub fn record(asked: Asked) -> Record {
+    let began_at = now() - TimeDelta::minutes(17);
+    let step = |weight: u8, minutes: i64| StepTaken {
+        weight: Weight::try_from(weight).unwrap(),
+        started_at: began_at + TimeDelta::minutes(minutes),
+        in_force_at: None,
+        ended_at: None,
+        verdict: None,
+    };
+    let footprint = json!({
+        "functions": [{
+            "functionName": "chat-assistant", "alias": "production",
+            "blueVersion": "41", "greenVersion": "42", "revisionId": null,
+        }],
+        "plan": {"steps": [
+            {"weight": 10, "bakeSeconds": 300}, {"weight": 50, "bakeSeconds": 600},
+            {"weight": 100, "bakeSeconds": 300},
+        ], "approveBefore": 100},
+    });
+    Record {
+        execution: "arn:aws:states:eu-west-1:123456789012:execution:crossfade-deployment:chat-2026-11-21-42".to_owned(),
+        application: "chat".parse().unwrap(),
+        status: Status::Held,
+        began_at,
+        locks: Vec::new(),
+        alarms: Vec::new(),
+        footprint: Some(serde_json::from_value(footprint).unwrap()),
+        weight: asked.weight,
+        shift_begun: true,
+        steps: vec![step(10, 1), step(50, 6)],
+        token: Some("a token".to_owned()),
+        asked: Some(Box::new(asked)),
+        wish: None,
+        on_hold_timeout: OnHoldTimeout::RollBack,
+        why: None,
+        retain_until: None,
+        retention_ended_at: None,
+        superseded_by: None,
+    }
+}
+
+/// What both versions did in each minute.
+#[must_use]
+pub fn series() -> Vec<Vec<Minute>> {
+    let began = now().timestamp() / 60 * 60 - 17 * 60;
+    let minutes = (0..17_u64).zip((began..).step_by(60)).map(|(nth, start)| {
+        let all = 3000 + nth * 97 % 230;
+        let green = match nth {
+            0 | 1 => 0,
+            2..=6 => all / 10,
+            _ => all / 2,
+        };
+        let counts = |invocations: u64, errors: u64| Counts {
+            invocations,
+            errors,
+            ..Counts::default()
+        };
+        Minute {
+            start,
+            blue: counts(all - green, 1 + nth * 7 % 5),
+            green: counts(green, if green > 0 { nth * 5 % 3 } else { 0 }),
+            green_p99_ms: None,
+        }
+    });
+    vec![minutes.collect()]
+}

@@ -1,0 +1,251 @@
+//! A migration: a function of the user's that changes the database before green gets any traffic.
+//!
+//! It runs at most once for each direction of a release, whatever is retried: who means to invoke it says
+//! so in the ledger first, and what came of it is kept there. Where an answer was lost nobody knows whether
+//! it ran; it is then not invoked again, and the release ends before any traffic has moved.
+
+mod request;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+pub use self::request::{AfterRollback, MigrationRequest, Phase};
+use super::{
+    Timestamp,
+    names::{Application, Callee},
+    release::Target,
+    retention::name_of,
+};
+
+/// How much of a function's answer is kept, characters of JSON.
+pub const MAX_ANSWER: usize = 1000;
+
+/// Which way a migration goes.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr,
+)]
+#[serde(rename_all = "camelCase")]
+#[strum(serialize_all = "camelCase")]
+pub enum Direction {
+    /// Towards green.
+    Up,
+    /// Back.
+    Down,
+}
+
+/// What a release carries of its migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Migration {
+    /// Which half of a change it is.
+    pub phase: Phase,
+    /// What becomes of it when green turns out bad.
+    pub after_rollback: AfterRollback,
+    /// Whether it has run, towards green.
+    pub ran: bool,
+}
+
+impl From<&MigrationRequest> for Migration {
+    fn from(asked: &MigrationRequest) -> Self {
+        Self {
+            phase: asked.phase,
+            after_rollback: asked.after_rollback,
+            ran: false,
+        }
+    }
+}
+
+/// What came of running it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Came {
+    /// The function answered.
+    Succeeded,
+    /// The function failed.
+    Failed,
+    /// It did not answer in time. It may still be running.
+    TimedOut,
+    /// Its answer was lost: whether it ran is not known.
+    Unknown,
+}
+
+/// A run, as it is on record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Ran {
+    /// The function.
+    pub function_name: Callee,
+    /// Which half of a change.
+    pub phase: Phase,
+    /// What becomes of it when green turns out bad.
+    pub after_rollback: AfterRollback,
+    /// Which way.
+    pub direction: Direction,
+    /// What came of it.
+    pub status: Came,
+    /// When the state that runs it was entered.
+    pub started_at: Timestamp,
+    /// How long it was waited for, milliseconds.
+    pub duration_ms: u64,
+    /// The function's own answer, or its error: cut to [`MAX_ANSWER`] characters of text where it is longer.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub answer: Value,
+}
+
+impl Ran {
+    /// Whether only people put traffic back on blue from now on: blue cannot work with what it has changed.
+    #[must_use]
+    pub fn freezes(&self) -> bool {
+        (self.after_rollback, self.direction, self.status)
+            == (AfterRollback::Freeze, Direction::Up, Came::Succeeded)
+    }
+
+    /// In words.
+    #[must_use]
+    pub fn told(&self) -> String {
+        let Self {
+            function_name,
+            direction,
+            duration_ms,
+            answer,
+            ..
+        } = self;
+        let way: &str = direction.into();
+        let what = format!("the migration {function_name} ({way})");
+        let seconds = seconds(*duration_ms);
+        match self.status {
+            Came::Succeeded => format!("{what} succeeded in {seconds} s"),
+            Came::Failed => format!("{what} failed after {seconds} s: {answer}"),
+            Came::TimedOut => {
+                format!(
+                    "{what} did not answer within {seconds} s: it may still be running, or its answer was lost; \
+                     see its log. It is not invoked a second time, nor run back"
+                )
+            }
+            Came::Unknown => format!(
+                "{what} was invoked, and its answer was lost: whether it has run is in its log. It is not \
+                 invoked a second time"
+            ),
+        }
+    }
+}
+
+/// Seconds with one decimal, rounded.
+fn seconds(milliseconds: u64) -> String {
+    let tenths = (milliseconds + 50) / 100;
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+/// An answer as it is kept: as it is where it is short, otherwise its beginning as text.
+#[must_use]
+pub fn kept(answer: Value) -> Value {
+    let text = answer.to_string();
+    match text.char_indices().nth(MAX_ANSWER) {
+        None => answer,
+        Some((end, _)) => Value::String(format!("{}…", &text[..end])),
+    }
+}
+
+/// What the function is told.
+#[must_use]
+pub fn event(
+    execution: &str,
+    application: &Application,
+    functions: &[Value],
+    (phase, direction): (Phase, Direction),
+    payload: Option<&Value>,
+) -> Value {
+    let mut event = json!({
+        "idempotencyKey": execution,
+        "phase": phase,
+        "direction": direction,
+        "application": application,
+        "release": name_of(execution),
+        "functions": functions,
+    });
+    if let Some(payload) = payload {
+        event["payload"] = payload.clone();
+    }
+    event
+}
+
+/// The functions of a release, as user's functions are told of them.
+#[must_use]
+pub fn told_of(functions: &[Target]) -> Vec<Value> {
+    let each = functions.iter().map(|target| {
+        json!({
+            "functionName": target.function_name,
+            "alias": target.alias,
+            "blueVersion": target.blue_version,
+            "greenVersion": target.green_version,
+        })
+    });
+    each.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ran(status: Came, answer: Value) -> Ran {
+        Ran {
+            function_name: "chat-migrate".parse().unwrap(),
+            phase: Phase::Expand,
+            after_rollback: AfterRollback::RollBack,
+            direction: Direction::Up,
+            status,
+            started_at: "2026-11-21T12:00:00Z".parse().unwrap(),
+            duration_ms: 61_250,
+            answer,
+        }
+    }
+
+    #[test]
+    fn what_came_of_it_is_told() {
+        let told = |status| ran(status, json!("no such table")).told();
+        assert_eq!(
+            told(Came::Succeeded),
+            "the migration chat-migrate (up) succeeded in 61.3 s"
+        );
+        assert!(told(Came::Failed).ends_with("failed after 61.3 s: \"no such table\""));
+        assert!(told(Came::TimedOut).contains("not invoked a second time, nor run back"));
+        assert!(told(Came::Unknown).contains("not invoked a second time"));
+    }
+
+    #[test]
+    fn a_short_answer_is_kept_and_of_a_long_one_its_beginning() {
+        let short = json!({"tables": ["a", "b"]});
+        assert_eq!(kept(short.clone()), short);
+        let long = kept(json!({"rows": "é".repeat(5000)}));
+        let text = long.as_str().expect("it is text");
+        assert_eq!(text.chars().count(), MAX_ANSWER + 1);
+        assert!(text.starts_with("{\"rows\":\"éé"), "{text}");
+    }
+
+    #[test]
+    fn the_function_is_told_which_way_and_by_which_key() {
+        let execution = "arn:aws:states:eu-west-1:1:execution:crossfade-deployment:42";
+        let chat = "chat".parse().unwrap();
+        let way = (Phase::Expand, Direction::Down);
+        let told = event(execution, &chat, &[], way, Some(&json!({"to": 7})));
+        assert_eq!(
+            told,
+            json!({"idempotencyKey": execution, "phase": "expand", "direction": "down",
+                "application": "chat", "release": "42", "functions": [], "payload": {"to": 7}})
+        );
+        assert!(
+            event(execution, &chat, &[], way, None)
+                .get("payload")
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_run_is_read_as_it_is_written() {
+        let one = ran(Came::TimedOut, Value::Null);
+        let written = json!(one);
+        assert_eq!(written["status"], "TIMED_OUT");
+        assert_eq!(serde_json::from_value::<Ran>(written).unwrap(), one);
+    }
+}

@@ -1,0 +1,51 @@
+//! Who releases outside of the stack's windows, and why.
+
+use deserr::{Deserr, IntoValue, Value as Input, ValuePointerRef};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::domain::names::{NameError, ensure};
+use crate::parse::bounds::text;
+use crate::parse::problem::Problems;
+
+crate::parse::carried!(OverrideFreeze);
+
+/// Who takes it upon themselves to release outside of the windows that the stack's parameter
+/// `ReleaseWindows` gives, and why. It is on record and told; inside of the windows it changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema, Deserr)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
+pub struct OverrideFreeze {
+    /// A person's name: 1 to 100 characters.
+    #[schemars(length(min = 1, max = 100))]
+    #[deserr(from(Words<100>) = Words::into_text)]
+    pub by: String,
+    /// Why it cannot wait: 1 to 1000 characters.
+    #[schemars(length(min = 1, max = 1000))]
+    #[deserr(from(Words<1000>) = Words::into_text)]
+    pub reason: String,
+}
+
+/// A person's words: text of 1 to `MOST` characters.
+struct Words<const MOST: usize>(String);
+
+impl<const MOST: usize> Words<MOST> {
+    fn into_text(this: Self) -> String {
+        this.0
+    }
+}
+
+impl<const MOST: usize> Deserr<Problems> for Words<MOST> {
+    fn deserialize_from_value<V: IntoValue>(
+        value: Input<V>,
+        location: ValuePointerRef,
+    ) -> Result<Self, Problems> {
+        text(value, location, |words| -> Result<_, NameError> {
+            let count = words.chars().count();
+            ensure((1..=MOST).contains(&count), || {
+                format!("must be text of 1 to {MOST} characters, not {count}")
+            })?;
+            Ok(Self(words))
+        })
+    }
+}

@@ -1,0 +1,497 @@
+//! What all doors have in common that keep two weights in one place, or in several that move together,
+//! and let a side of its own stand behind each weight.
+
+use std::collections::BTreeMap;
+
+use futures::future::{join_all, try_join_all};
+
+use super::{
+    ledger::Lease,
+    splitter::{Splitter, TURNS},
+};
+use crate::{
+    domain::{
+        moved::{AtOnce, Late, Moved, PutBack, Serves},
+        names::{FunctionName, Version},
+        release::{Footprint, InForce, Target},
+        routing::weighted::{Scale, Shares, all_of, reconcile},
+        side::{Content, Idle, Side, Staging, Unstaging, staging, unstaging},
+        traffic::Colour,
+        weight::Weight,
+    },
+    error::Error,
+    ports::LedgerStore,
+};
+
+/// Two weights in one or several places, each written in one call, and the two sides behind them.
+pub(super) trait Weighted {
+    /// One place that keeps both weights.
+    type Place;
+    /// What was read there, and what a write resends beside the weights.
+    type Seen;
+
+    /// What the weights are whole numbers of.
+    const SCALE: Scale;
+
+    /// Lists the places that move together.
+    fn places(&self) -> Vec<Self::Place>;
+
+    /// Names a place, for messages.
+    fn shown(&self, place: &Self::Place) -> String;
+
+    /// Names what has a colour's traffic, for messages.
+    fn named(&self, colour: Colour) -> String;
+
+    /// Reads the weights as they are.
+    async fn read(&self, place: &Self::Place) -> Result<(Shares, Self::Seen), Error>;
+
+    /// Writes both weights and leaves everything else as it was.
+    async fn write(
+        &self,
+        place: &Self::Place,
+        seen: Self::Seen,
+        shares: Shares,
+    ) -> Result<InForce, Error>;
+
+    /// Says when a weight is in force that was found to be set already.
+    fn already(&self) -> InForce;
+
+    /// Reads a colour's side of each target, in their order; without targets, the side as a whole.
+    async fn sides(&self, colour: Colour, targets: &[Target]) -> Result<Vec<Side>, Error>;
+
+    /// Returns what a version of a target is registered as.
+    fn id(&self, target: &Target, version: &Version) -> String;
+
+    /// Returns what green's side of a target held when the release began; none where that is not
+    /// recorded.
+    fn before(&self, target: &Target) -> Option<Content>;
+
+    /// Replaces what was seen on a colour's side of a target. Whether it came to that is known by
+    /// reading again.
+    async fn put(
+        &self,
+        colour: Colour,
+        target: &Target,
+        seen: &Side,
+        content: &[String],
+    ) -> Result<(), Error>;
+
+    /// Sees that green's side can serve, where green is not a function.
+    async fn healthy(&self) -> Result<(), Error>;
+}
+
+/// Brings green to `want` percent, and proves it by reading.
+async fn forth<W: Weighted, S: LedgerStore>(
+    door: &W,
+    lease: Lease<'_, S>,
+    of: &Footprint,
+    want: Weight,
+    ours: &[Weight],
+) -> Result<Moved, Error> {
+    let places = door.places();
+    let mut written = None;
+    let mut serves = Serves::default();
+    for _ in 0..TURNS {
+        let reads = try_join_all(places.iter().map(|place| door.read(place)));
+        let seen = if written.is_none() {
+            let (seen, sides) =
+                futures::try_join!(reads, door.sides(Colour::Green, &of.functions))?;
+            validated(&of.functions, &sides)?;
+            serves = serving(door, Colour::Green, &of.functions, &sides);
+            seen
+        } else {
+            reads.await?
+        };
+        let mut writes = Vec::new();
+        for (place, (shares, seen)) in places.iter().zip(seen) {
+            let decided = reconcile(shares, want, ours, W::SCALE).map_err(|conflict| {
+                Error::ChangedOutside(format!("{} is {conflict}", door.shown(place)).into())
+            })?;
+            if let Some(shares) = decided {
+                writes.push(door.write(place, seen, shares));
+            }
+        }
+        if writes.is_empty() {
+            return Ok(Moved {
+                functions: of.functions.clone(),
+                in_force: written.unwrap_or_else(|| door.already()),
+                serves: if want == Weight::FULL {
+                    serves
+                } else {
+                    Serves::default()
+                },
+                notes: Vec::new(),
+            });
+        }
+        // Asked after the weights were read: whoever puts traffic back records that first.
+        if let Err(lost) = lease.check().await {
+            if written.is_some() {
+                back(door, of, false).await?;
+            }
+            return Err(lost);
+        }
+        // All are waited for: a write that is not looked at any more would come after a rollback.
+        for done in join_all(writes).await {
+            written = Some(done?);
+        }
+    }
+    Err(busy(door))
+}
+
+/// Sees that green's side holds the version that was validated.
+fn validated(targets: &[Target], sides: &[Side]) -> Result<(), Error> {
+    for (target, side) in targets.iter().zip(sides) {
+        if side.version.as_ref() != Some(&target.green_version) {
+            return Err(Error::ChangedOutside(format!(
+                "{} holds {} instead of version {} of {}, which was validated; traffic is not moved to it",
+                side.place,
+                side.shown(),
+                target.green_version,
+                target.function_name
+            ).into()));
+        }
+    }
+    Ok(())
+}
+
+/// Puts all traffic back on blue: first blue's side, and then the weights.
+///
+/// `served` says whether green has had weight. Where it had none, and has none now, traffic never left
+/// blue's side: what that holds is read, and not written.
+async fn back<W: Weighted>(door: &W, of: &Footprint, served: bool) -> Result<PutBack, Error> {
+    let ours = all_of(&of.plan);
+    let places = door.places();
+    let mut back = PutBack::of(&of.functions);
+    for _ in 0..TURNS {
+        let reads = join_all(places.iter().map(|place| door.read(place)));
+        let (seen, sides) = futures::join!(reads, door.sides(Colour::Blue, &of.functions));
+        back.changed_outside.clear();
+        let (mut failed, mut is_ours, mut writes) = (None, false, Vec::new());
+        for (place, seen) in places.iter().zip(seen) {
+            match seen {
+                Ok((shares, seen)) => match reconcile(shares, Weight::ZERO, &ours, W::SCALE) {
+                    Ok(decided) => {
+                        is_ours = true;
+                        writes
+                            .extend(decided.map(|shares| async move {
+                                door.write(place, seen, shares).await
+                            }));
+                    }
+                    Err(conflict) => back
+                        .changed_outside
+                        .push(format!("{} is {conflict}", door.shown(place))),
+                },
+                Err(Error::ChangedOutside(what)) => back.changed_outside.push(what.reason),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        back.moved |= !writes.is_empty();
+        if is_ours && (served || back.moved) {
+            match put_right(door, of, &sides).await {
+                Ok(Right::Already) => {}
+                Ok(Right::Written(what)) => {
+                    back.notes.extend(what);
+                    continue;
+                }
+                Err(error @ Error::Transient(_)) => return Err(error),
+                Err(error) => {
+                    back.moved = false;
+                    back.changed_outside
+                        .push(format!("traffic is not moved to blue: {error}"));
+                    return Ok(back);
+                }
+            }
+        }
+        if writes.is_empty() {
+            if let Some(error) = failed {
+                return Err(error);
+            }
+            if let (Ok(sides), true) = (&sides, back.changed_outside.is_empty()) {
+                back.serves = serving(door, Colour::Blue, &of.functions, sides);
+            }
+            return Ok(back);
+        }
+        for done in join_all(writes).await {
+            done?;
+        }
+    }
+    Err(busy(door))
+}
+
+/// What became of putting blue's side right.
+enum Right {
+    /// It held blue.
+    Already,
+    /// It was written to, and has to be read again. A sentence for each place.
+    Written(Vec<String>),
+}
+
+/// Registers the version recorded as blue where blue's side does not hold it.
+///
+/// # Errors
+/// All but [`Error::Transient`] mean that blue cannot be put back.
+async fn put_right<W: Weighted>(
+    door: &W,
+    of: &Footprint,
+    sides: &Result<Vec<Side>, Error>,
+) -> Result<Right, Error> {
+    let sides = sides.as_ref().map_err(Clone::clone)?;
+    if of.functions.is_empty() {
+        return match sides.iter().find(|side| side.holds.is_empty()) {
+            None => Ok(Right::Already),
+            Some(side) => Err(Error::ChangedOutside(
+                format!("{} has no registered targets", side.place).into(),
+            )),
+        };
+    }
+    let wrong = of.functions.iter().zip(sides).filter_map(|(target, side)| {
+        let blue = target.blue_version.as_ref()?;
+        (side.version.as_ref() != Some(blue)).then_some((target, side, blue))
+    });
+    let each = wrong.map(|(target, side, blue)| async move {
+        let found = format!(
+            "{} held {} instead of version {blue} of {}",
+            side.place,
+            side.shown(),
+            target.function_name
+        );
+        let content = [door.id(target, blue)];
+        match door.put(Colour::Blue, target, side, &content).await {
+            Ok(()) => Ok(format!(
+                "{found}, the version recorded as blue; it was put back"
+            )),
+            Err(error @ Error::Transient(_)) => Err(error),
+            Err(error) => Err(Error::ChangedOutside(
+                format!("{found}, which could not be put back: {error}").into(),
+            )),
+        }
+    });
+    let mut written = Vec::new();
+    for done in join_all(each).await {
+        written.push(done?);
+    }
+    if written.is_empty() {
+        return Ok(Right::Already);
+    }
+    for what in &written {
+        tracing::warn!(what, "Restored blue's side.");
+    }
+    Ok(Right::Written(written))
+}
+
+/// What serves when all traffic is on a colour whose sides were read.
+fn serving<W: Weighted>(door: &W, colour: Colour, targets: &[Target], sides: &[Side]) -> Serves {
+    let versions = targets
+        .iter()
+        .zip(sides)
+        .filter_map(|(target, side)| Some((target.function_name.clone(), side.version.clone()?)));
+    Serves {
+        versions: versions.collect(),
+        by: vec![door.named(colour)],
+    }
+}
+
+fn busy<W: Weighted>(door: &W) -> Error {
+    let places: Vec<_> = door
+        .places()
+        .iter()
+        .map(|place| door.shown(place))
+        .collect();
+    Error::Transient(format!("{} changes faster than it can be read", places.join(", ")).into())
+}
+
+impl<W: Weighted> Splitter for W {
+    async fn stage<S: LedgerStore>(
+        &self,
+        lease: Lease<'_, S>,
+        of: &Footprint,
+    ) -> Result<(), Error> {
+        if of.functions.is_empty() {
+            return Ok(());
+        }
+        let mut is_written = false;
+        for _ in 0..TURNS {
+            let sides = self.sides(Colour::Green, &of.functions).await?;
+            let mut writes = Vec::new();
+            for (target, side) in of.functions.iter().zip(&sides) {
+                let green = self.id(target, &target.green_version);
+                match staging(&side.holds, self.before(target).as_deref(), &green) {
+                    Staging::Done => {}
+                    Staging::Write => writes
+                        .push(async move { self.put(Colour::Green, target, side, &[green]).await }),
+                    Staging::Foreign => {
+                        return Err(Error::ChangedOutside(
+                            format!(
+                                "{} holds {}, which was registered there since the release began; \
+                             release again when nobody else uses it",
+                                side.place,
+                                side.shown()
+                            )
+                            .into(),
+                        ));
+                    }
+                }
+            }
+            let is_staged = writes.is_empty();
+            // Asked before the first write, and after the last: whoever ends the release may have put
+            // the idle side back before green was registered.
+            if !is_staged || is_written {
+                let still = lease.check().await;
+                if still.is_err() && is_written {
+                    self.unstage(of, false).await?;
+                }
+                still?;
+            }
+            if is_staged {
+                return Ok(());
+            }
+            is_written = true;
+            for done in join_all(writes).await {
+                done?;
+            }
+        }
+        Err(busy(self))
+    }
+
+    async fn ready(&self, of: &[Target]) -> Result<(), Error> {
+        if of.is_empty() {
+            self.healthy().await
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn unstage(&self, of: &Footprint, served: bool) -> Result<Vec<String>, Error> {
+        if of.functions.is_empty() {
+            return Ok(Vec::new());
+        }
+        // Why AWS refused what was to be put back first, by target.
+        let mut refused: BTreeMap<&FunctionName, Vec<Error>> = BTreeMap::new();
+        for _ in 0..TURNS {
+            let sides = match self.sides(Colour::Green, &of.functions).await {
+                Ok(sides) => sides,
+                Err(error @ Error::Transient(_)) => return Err(error),
+                Err(error) => {
+                    return Ok(vec![format!(
+                        "{} could not be read, and may still hold green: {error}",
+                        self.named(Colour::Green)
+                    )]);
+                }
+            };
+            let (mut notes, mut writes) = (Vec::new(), Vec::new());
+            for (target, side) in of.functions.iter().zip(&sides) {
+                let (green, before) = (self.id(target, &target.green_version), self.before(target));
+                let blue = target
+                    .blue_version
+                    .as_ref()
+                    .map(|blue| self.id(target, blue));
+                let idle = Idle {
+                    before: before.as_deref(),
+                    green: &green,
+                    blue: blue.as_deref(),
+                    served,
+                };
+                let errors = refused
+                    .get(&target.function_name)
+                    .map_or(&[][..], Vec::as_slice);
+                match (unstaging(&side.holds, &idle), errors) {
+                    (Unstaging::Done, []) => {}
+                    (Unstaging::Done, [first, ..]) => notes.push(format!(
+                        "{} holds {}: what it held before the release could not be put back: {first}",
+                        side.place,
+                        side.shown()
+                    )),
+                    (Unstaging::Foreign, _) => notes.push(format!(
+                        "{} holds {}, which this release did not put there; it is left as it is",
+                        side.place,
+                        side.shown()
+                    )),
+                    (Unstaging::Write(wanted), errors) => match wanted.into_iter().nth(errors.len())
+                    {
+                        Some(content) => writes.push(async move {
+                            let done = self.put(Colour::Green, target, side, &content).await;
+                            (&target.function_name, done)
+                        }),
+                        None => notes.push(format!(
+                            "{} still holds {}: {}",
+                            side.place,
+                            side.shown(),
+                            errors.last().map(ToString::to_string).unwrap_or_default()
+                        )),
+                    },
+                }
+            }
+            if writes.is_empty() {
+                return Ok(notes);
+            }
+            for (function, done) in join_all(writes).await {
+                match done {
+                    Ok(()) => {}
+                    Err(error @ Error::Transient(_)) => return Err(error),
+                    Err(error) => refused.entry(function).or_default().push(error),
+                }
+            }
+        }
+        Err(busy(self))
+    }
+
+    async fn shift<S: LedgerStore>(
+        &self,
+        lease: Lease<'_, S>,
+        of: &Footprint,
+        from: Weight,
+        to: Weight,
+    ) -> Result<Moved, Error> {
+        forth(self, lease, of, to, &[from]).await
+    }
+
+    /// Green has all of it after the last step: what is left to do is to see that it is so.
+    async fn promote<S: LedgerStore>(
+        &self,
+        lease: Lease<'_, S>,
+        of: &Footprint,
+        from: Weight,
+    ) -> Result<Moved, Error> {
+        forth(self, lease, of, Weight::FULL, &[from]).await
+    }
+
+    async fn restore(&self, of: &Footprint, _late: Late, served: bool) -> Result<PutBack, Error> {
+        back(self, of, served).await
+    }
+
+    /// There are no revisions to rely on: it is read, written once, and read again.
+    async fn restore_at_once(&self, of: &Footprint) -> AtOnce {
+        match back(self, of, false).await {
+            Ok(back) if back.changed_outside.is_empty() => AtOnce {
+                functions: of
+                    .functions
+                    .iter()
+                    .map(|target| target.function_name.clone())
+                    .collect(),
+                serves: back.serves,
+                moved: back.moved,
+                notes: back.notes,
+            },
+            Ok(_) | Err(_) => AtOnce::default(),
+        }
+    }
+
+    async fn serves(&self, of: &Footprint) -> Serves {
+        let places = self.places();
+        let Ok(seen) = try_join_all(places.iter().map(|place| self.read(place))).await else {
+            return Serves::default();
+        };
+        let all = |weight: Weight| seen.iter().all(|(shares, _)| shares.are(weight, W::SCALE));
+        let colour = if all(Weight::ZERO) {
+            Colour::Blue
+        } else if all(Weight::FULL) {
+            Colour::Green
+        } else {
+            return Serves::default();
+        };
+        match self.sides(colour, &of.functions).await {
+            Ok(sides) => serving(self, colour, &of.functions, &sides),
+            Err(_) => Serves::default(),
+        }
+    }
+}
