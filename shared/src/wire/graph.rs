@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     outcome::{EndError, Ending, Finished, Outcome},
+    state::State,
     state_name::StateName,
     task::Task,
 };
 use crate::domain::{
-    approval::{AskedKind, OnApprovalTimeout, OnDenied, Word},
     decision::Decision,
-    hook::{HookPoint, HookRun, HookStatus},
-    release::Release,
+    hook::{HookRun, HookStatus},
+    release::{Phase, Release},
 };
 
 /// The word that `Decide` follows: what a handler wants to happen next.
@@ -94,87 +94,40 @@ impl Next {
     /// Returns what follows once green is made.
     #[must_use]
     pub fn deployed(release: &Release) -> Self {
-        if release.idle_wait_seconds > 0 {
+        if release.spec.idle_wait_seconds > 0 {
             Self::AwaitIdle
         } else {
             Self::Validate
         }
     }
 
-    /// Returns what follows once green is validated: green's first weight may need an operator.
+    /// Returns what follows for a release whose green is validated, by its phase.
     #[must_use]
-    pub fn validated(release: &Release) -> Self {
-        match release.decision {
-            Some(Decision::Ask) => Self::Ask,
-            _ => Self::shift(release),
+    pub fn of(release: &Release) -> Self {
+        let progress = release.progress();
+        match &progress.phase {
+            Phase::Ready => Self::shift(release),
+            Phase::AwaitingHook(run) if run.status == HookStatus::InProgress => Self::AwaitHook,
+            // It is looked at once before the hook after a shift.
+            Phase::AwaitingHook(_) if progress.decision == Some(Decision::RunHook) => Self::Hook,
+            Phase::AwaitingHook(_) | Phase::Propagating(_) | Phase::Baking => Self::Bake,
+            Phase::AwaitingApproval => Self::Ask,
+            Phase::Held(_) => Self::Hold,
+            Phase::Promoting => Self::Finalize,
+            Phase::RollingBack => Self::RollBack,
         }
     }
 
     /// Returns what comes first where green is to get its next weight: the migration, the hook before the shift, or
     /// the shift itself.
-    #[must_use]
-    pub fn shift(release: &Release) -> Self {
-        if release.migration.is_some_and(|migration| !migration.ran) {
+    fn shift(release: &Release) -> Self {
+        let progress = release.progress();
+        if progress.migration.is_some_and(|migration| !migration.ran) {
             Self::Migrate
-        } else if release.hooks.before_shift.is_some() {
+        } else if release.next_hook().is_some() {
             Self::Hook
         } else {
             Self::Shift
-        }
-    }
-
-    /// Returns what follows a look, by the decision on it.
-    #[must_use]
-    pub fn looked(release: &Release) -> Self {
-        match release.decision {
-            Some(Decision::BakeOn | Decision::AwaitDns) => Self::Bake,
-            Some(Decision::RunHook) => Self::Hook,
-            Some(Decision::Shift) => Self::shift(release),
-            Some(Decision::Ask) => Self::Ask,
-            Some(Decision::Hold) => Self::Hold,
-            Some(Decision::Promote) => Self::Finalize,
-            Some(Decision::RollBack) | None => Self::RollBack,
-        }
-    }
-
-    /// Returns what follows an operator's answer to a question of this kind; no word is an answer that is none.
-    #[must_use]
-    pub fn answered(release: &Release, kind: AskedKind, word: Option<Word>) -> Self {
-        let promote = || match Self::shift(release) {
-            // It has to run while all traffic is on blue.
-            Self::Migrate => Self::Migrate,
-            _ => Self::Finalize,
-        };
-        match (kind, word) {
-            (_, Some(Word::Promote)) => promote(),
-            (AskedKind::Approval, Some(Word::Approve)) => Self::shift(release),
-            (AskedKind::Approval, Some(Word::Reject)) => match release.approval.on_denied {
-                OnDenied::Hold => Self::Hold,
-                OnDenied::RollBack => Self::RollBack,
-            },
-            (AskedKind::Approval, Some(Word::Silence)) => match release.approval.on_timeout {
-                OnApprovalTimeout::Hold => Self::Hold,
-                OnApprovalTimeout::Proceed => Self::shift(release),
-                OnApprovalTimeout::RollBack => Self::RollBack,
-            },
-            (AskedKind::Hold, Some(Word::Resume)) => match release.resume {
-                Some(Decision::Promote) => Self::Finalize,
-                Some(Decision::Shift) => Self::shift(release),
-                Some(Decision::BakeOn) => Self::Bake,
-                _ => Self::RollBack,
-            },
-            _ => Self::RollBack,
-        }
-    }
-
-    /// Returns what follows a call of a hook before or after a shift.
-    #[must_use]
-    pub fn called(release: &Release) -> Self {
-        match release.hook.as_ref().map(|run| (run.status, run.point)) {
-            Some((HookStatus::InProgress, _)) => Self::AwaitHook,
-            Some((HookStatus::Succeeded, HookPoint::BeforeShift)) => Self::Shift,
-            Some((HookStatus::Succeeded, HookPoint::AfterShift)) => Self::Bake,
-            _ => Self::RollBack,
         }
     }
 
@@ -210,20 +163,20 @@ impl Next {
 
 /// What a handler answers: the next state's input, with the word that `Decide` follows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Output<T> {
+pub struct Output {
     /// The word.
     pub next: Next,
     /// The input.
     #[serde(flatten)]
-    pub state: T,
+    pub state: State,
 }
 
-impl<T> Output<T> {
-    /// Returns `state` with the word that `next` computes of it.
-    pub fn of(state: T, next: impl FnOnce(&T) -> Next) -> Self {
+impl Output {
+    /// Returns `content` as a state, with the word that `next` computes of it.
+    pub fn of<T: Into<State>>(content: T, next: impl FnOnce(&T) -> Next) -> Self {
         Self {
-            next: next(&state),
-            state,
+            next: next(&content),
+            state: content.into(),
         }
     }
 }
@@ -236,18 +189,18 @@ impl<T> Output<T> {
 #[serde(untagged)]
 pub enum End {
     /// For this definition.
-    Finished(Output<Finished>),
+    Finished(Output),
     /// For the one of version 0.1, which is in flight no longer than 30 days after the update.
-    Outcome(Outcome),
+    Outcome(Box<Outcome>),
 }
 
 impl End {
     /// Returns the end of `task`'s execution with `outcome`, and with the hook that is still to be called.
     #[must_use]
-    pub fn of(task: &Task, outcome: Outcome, hook: Option<HookRun>) -> Self {
+    pub fn of<S>(task: &Task<S>, outcome: Outcome, hook: Option<HookRun>) -> Self {
         match task.at {
             Some(_) => Self::Finished(Output::of(Finished { outcome, hook }, Next::finished)),
-            None => Self::Outcome(Outcome { hook, ..outcome }),
+            None => Self::Outcome(Box::new(Outcome { hook, ..outcome })),
         }
     }
 }
