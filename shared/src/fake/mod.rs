@@ -15,5 +15,5 @@ mod world;
 pub use self::{
     actor::{Actor, drive},
     client::Client,
-    world::{AliasState, Call, Failure, RecordState, Reply, Rules, Transaction, World},
+    world::{AliasState, Call, Failure, Heeds, RecordState, Reply, Rules, Transaction, World},
 };

@@ -1,6 +1,6 @@
 //! What AWS's services hold, and their rules.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use super::{expression, jobs::Id};
 use crate::{
@@ -215,27 +215,38 @@ pub enum Reply {
     Transacted(Transaction),
 }
 
+/// Whether the condition of a write is heeded, by the row that it is about.
+pub type Heeds<'a> = &'a dyn Fn(&RowWrite, Option<&Item>) -> bool;
+
 /// Which rules the services keep to. A test takes one away to see that it is missed.
-#[derive(Clone, Copy, Debug)]
-pub struct Rules {
+#[derive(Clone, Copy)]
+pub struct Rules<'a> {
     /// Whether a write to an alias with a former revision is refused.
     pub revisions: bool,
     /// Whether the condition of a write to a row is heeded.
-    pub heeds: fn(&RowWrite) -> bool,
+    pub heeds: Heeds<'a>,
 }
 
-impl Default for Rules {
+impl fmt::Debug for Rules<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Rules");
+        shown.field("revisions", &self.revisions);
+        shown.finish_non_exhaustive()
+    }
+}
+
+impl Default for Rules<'_> {
     fn default() -> Self {
         Self {
             revisions: true,
-            heeds: |_| true,
+            heeds: &|_, _| true,
         }
     }
 }
 
 impl World {
     /// Applies a call, and answers it.
-    pub fn apply(&mut self, call: &Call, rules: &Rules) -> Reply {
+    pub fn apply(&mut self, call: &Call, rules: &Rules<'_>) -> Reply {
         match call {
             Call::Alias(function, alias) => {
                 let key = (function.clone(), alias.clone());
@@ -340,7 +351,7 @@ impl World {
         function: &FunctionName,
         alias: &AliasName,
         write: &AliasWrite,
-        rules: &Rules,
+        rules: &Rules<'_>,
     ) -> Reply {
         let key = (function.clone(), alias.clone());
         let Some(now) = self.aliases.get(&key) else {
@@ -404,12 +415,12 @@ impl World {
         Reply::Done
     }
 
-    fn allows(&self, write: &RowWrite, rules: &Rules) -> bool {
+    fn allows(&self, write: &RowWrite, rules: &Rules<'_>) -> bool {
         let row = self.rows.get(&write.key).map(AsRef::as_ref);
-        expression::holds(write, row) || !(rules.heeds)(write)
+        expression::holds(write, row) || !(rules.heeds)(write, row)
     }
 
-    fn transact(&mut self, writes: &[RowWrite], rules: &Rules) -> Transaction {
+    fn transact(&mut self, writes: &[RowWrite], rules: &Rules<'_>) -> Transaction {
         let refused: Vec<_> = writes
             .iter()
             .enumerate()

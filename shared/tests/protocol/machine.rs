@@ -8,7 +8,7 @@ use crossfade::{
         Actor, Call, Failure, Reply, Rules, Transaction, World,
         jobs::{Carried, Cause, Id, Job, Outcome, Setting, release, version},
     },
-    ports::{Key, RowWrite, Value},
+    ports::{Item, Key, RowWrite, Value},
 };
 
 use crate::splitters::{self, STRANGER, Splitter};
@@ -79,14 +79,14 @@ pub(crate) struct Plan {
 }
 
 /// Whether the condition of a write is heeded.
-type Heeds = fn(&RowWrite) -> bool;
+type Heeds = fn(&RowWrite, Option<&Item>) -> bool;
 
 /// The conditions without which a promise of one release is broken.
 pub(crate) const CONDITIONS: &[(&str, Heeds)] = &[
-    ("shifted: in flight", |write| {
+    ("shifted: in flight", |write, _| {
         !(is_of(write, "#status IN (:inFlight, :held)") && write.values.contains_key(":steps"))
     }),
-    ("promoted: in flight", |write| {
+    ("promoted: in flight", |write, _| {
         !(is_of(write, "#status IN (:inFlight, :held)") && write.values.contains_key(":retain"))
     }),
 ];
@@ -117,7 +117,7 @@ struct Running {
 pub(crate) struct Machine<'a> {
     setting: &'a Setting,
     plan: &'a Plan,
-    rules: Rules,
+    rules: Rules<'a>,
     world: World,
     random: u64,
     stage: Stage,
@@ -136,7 +136,7 @@ pub(crate) struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    pub(crate) fn new(splitter: &'a Splitter, plan: &'a Plan, rules: Rules) -> Self {
+    pub(crate) fn new(splitter: &'a Splitter, plan: &'a Plan, rules: Rules<'a>) -> Self {
         let mut machine = Self {
             setting: &splitter.setting,
             plan,

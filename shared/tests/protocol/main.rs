@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Runs a case, and returns how many calls it made.
-fn run(splitter: &Splitter, plan: &Plan, rules: Rules) -> Result<usize, String> {
+fn run(splitter: &Splitter, plan: &Plan, rules: Rules<'_>) -> Result<usize, String> {
     let mut machine = Machine::new(splitter, plan, rules);
     machine.run();
     machine.check(splitter).map_err(|broken| {
@@ -111,7 +111,7 @@ fn target_groups_keep_every_promise_under_every_fault() {
 }
 
 /// Returns how many cases are broken without a rule.
-fn broken_without(splitter: &Splitter, rules: Rules) -> usize {
+fn broken_without(splitter: &Splitter, rules: Rules<'_>) -> usize {
     let cases = cases(splitter);
     let broken = cases
         .iter()
@@ -129,7 +129,7 @@ fn misses_each_condition_that_is_ignored() {
     assert!(broken_without(alias, without_revisions) > 0, "revisions");
     for (name, heeds) in machine::CONDITIONS {
         let rules = Rules {
-            heeds: *heeds,
+            heeds,
             ..Rules::default()
         };
         assert!(broken_without(alias, rules) > 0, "{name}");

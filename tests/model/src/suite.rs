@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use crate::{
     Found, Model, Settings,
-    world::{Left, MOST},
+    state::{Left, MOST},
 };
 
 /// Nothing comes from outside and nothing goes wrong.
 pub const CALM: Left = Left {
     faults: 0,
     alarms: 0,
-    people: 0,
+    operators: 0,
     strangers: 0,
 };
 
@@ -31,6 +31,113 @@ pub const TWO: Settings = Settings {
 /// All that is checked, by name.
 pub const ALL: &[(&str, Settings)] = &[
     ("calm", TWO),
+    (
+        "a fault",
+        Settings {
+            weights: &[100],
+            left: Left { faults: 1, ..CALM },
+            ..TWO
+        },
+    ),
+    (
+        "an alarm",
+        Settings {
+            weights: &[100],
+            left: Left { alarms: 1, ..CALM },
+            ..TWO
+        },
+    ),
+    (
+        "an alarm and a fault",
+        Settings {
+            weights: &[100],
+            both: false,
+            left: Left {
+                faults: 1,
+                alarms: 1,
+                ..CALM
+            },
+            ..TWO
+        },
+    ),
+    (
+        "an operator and a fault",
+        Settings {
+            weights: &[100],
+            both: false,
+            left: Left {
+                faults: 1,
+                operators: 1,
+                ..CALM
+            },
+            ..TWO
+        },
+    ),
+    (
+        "a stranger and a fault",
+        Settings {
+            weights: &[100],
+            both: false,
+            left: Left {
+                faults: 1,
+                strangers: 1,
+                ..CALM
+            },
+            ..TWO
+        },
+    ),
+    (
+        "a hold and an alarm",
+        Settings {
+            asks: true,
+            leaves: true,
+            both: false,
+            left: Left { alarms: 1, ..CALM },
+            ..TWO
+        },
+    ),
+    (
+        "two functions",
+        Settings {
+            functions: MOST,
+            weights: &[100],
+            both: false,
+            ..TWO
+        },
+    ),
+    ("a first release, an alarm and a fault", FIRST),
+];
+
+/// The first release of a function. AWS has no condition for making or deleting an alias, as it has for
+/// writing one: nobody else may release it meanwhile, and nothing may be late.
+pub const FIRST: Settings = Settings {
+    weights: &[100],
+    first: true,
+    late: false,
+    both: false,
+    left: Left {
+        faults: 1,
+        alarms: 1,
+        ..CALM
+    },
+    ..TWO
+};
+
+/// What takes minutes, by name.
+pub const DEEP: &[(&str, Settings)] = &[
+    (
+        "two functions and an operator",
+        Settings {
+            functions: MOST,
+            weights: &[100],
+            both: false,
+            left: Left {
+                operators: 1,
+                ..CALM
+            },
+            ..TWO
+        },
+    ),
     (
         "two faults",
         Settings {
@@ -52,12 +159,12 @@ pub const ALL: &[(&str, Settings)] = &[
         },
     ),
     (
-        "a person and a fault",
+        "an operator and a fault",
         Settings {
             weights: &[100],
             left: Left {
                 faults: 1,
-                people: 1,
+                operators: 1,
                 ..CALM
             },
             ..TWO
@@ -84,7 +191,7 @@ pub const ALL: &[(&str, Settings)] = &[
             left: Left {
                 faults: 1,
                 alarms: 1,
-                people: 1,
+                operators: 1,
                 ..CALM
             },
             ..TWO
@@ -108,82 +215,6 @@ pub const ALL: &[(&str, Settings)] = &[
             left: Left {
                 faults: 1,
                 alarms: 1,
-                ..CALM
-            },
-            ..TWO
-        },
-    ),
-    ("a first release, an alarm and two faults", FIRST),
-];
-
-/// The first release of a function. AWS has no condition for making or deleting an alias, as it has for
-/// writing one: nobody else may release it meanwhile, and nothing may be late.
-pub const FIRST: Settings = Settings {
-    weights: &[100],
-    first: true,
-    late: false,
-    both: false,
-    left: Left {
-        faults: 2,
-        alarms: 1,
-        ..CALM
-    },
-    ..TWO
-};
-
-/// What takes minutes, by name.
-pub const DEEP: &[(&str, Settings)] = &[
-    (
-        "two steps, an alarm and a fault",
-        Settings {
-            left: Left {
-                faults: 1,
-                alarms: 1,
-                ..CALM
-            },
-            ..TWO
-        },
-    ),
-    (
-        "three faults",
-        Settings {
-            weights: &[100],
-            left: Left { faults: 3, ..CALM },
-            ..TWO
-        },
-    ),
-    (
-        "two alarms and a fault",
-        Settings {
-            weights: &[100],
-            left: Left {
-                faults: 1,
-                alarms: 2,
-                ..CALM
-            },
-            ..TWO
-        },
-    ),
-    (
-        "an alarm and two faults",
-        Settings {
-            weights: &[100],
-            left: Left {
-                faults: 2,
-                alarms: 1,
-                ..CALM
-            },
-            ..TWO
-        },
-    ),
-    (
-        "a stranger, an alarm and a fault",
-        Settings {
-            weights: &[100],
-            left: Left {
-                faults: 1,
-                alarms: 1,
-                strangers: 1,
                 ..CALM
             },
             ..TWO
