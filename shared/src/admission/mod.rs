@@ -18,7 +18,7 @@ pub use self::{
     limits::{Limits, Place, outside_windows},
     locks::{Holder, Stands, locks_of},
 };
-pub use crate::admission::observe::world::{Artifact, Found, Package, Promise, Settings, fit};
+pub use self::world::{Artifact, Found, Package, Promise, Settings, fit};
 use crate::domain::analysis::alarm::Reading;
 use crate::domain::{
     Timestamp,
