@@ -123,6 +123,9 @@ fn every_decision_is_handled() {
         if *word == "runHook" {
             state["hook"] = hook("afterShift", "DUE");
         }
+        if *word == "promote" {
+            state["deploymentStatus"] = json!("SUCCESSFUL");
+        }
         let release: Release = serde_json::from_value(state).expect("it is a release");
         let expected = match *word {
             "bakeOn" | "awaitDns" => "Bake",

@@ -205,8 +205,8 @@ impl PhaseFields {
         progress.phase = match (progress.decision, open, propagation) {
             _ if self.deployment_status == Some(DeploymentStatus::Successful) => Phase::Promoting,
             (_, Some(run), _) if run.point == HookPoint::BeforeShift => Phase::AwaitingHook(run),
-            (Some(Decision::RollBack), ..) => Phase::RollingBack,
-            (Some(Decision::Promote), ..) => Phase::Promoting,
+            // Green is kept for the status alone.
+            (Some(Decision::RollBack | Decision::Promote), ..) => Phase::RollingBack,
             (Some(Decision::Ask), ..) if is_answered => Phase::Ready,
             (Some(Decision::Ask), ..) => Phase::AwaitingApproval,
             (Some(Decision::Hold), _, propagation) => {
