@@ -332,3 +332,137 @@ fn every_end_is_reached() {
     );
     assert_eq!(ending("DeploymentHeld", json!({})), "DeploymentHeld");
 }
+
+/// The words that the handler of a state may answer with, before and after the end of a release.
+fn words(state: StateName, has_ended: bool) -> &'static [Next] {
+    use Next::{
+        Ask, AwaitHook, AwaitIdle, AwaitStage, Bake, Deploy, Done, Finalize, Held, Hold, Hook,
+        Migrate, RollBack, RolledBack, Shift, Validate,
+    };
+    match (state, has_ended) {
+        (StateName::WireStage, false) => &[AwaitStage, Deploy, Done],
+        (StateName::DeployGreen, false) => &[AwaitIdle, Validate, Done],
+        (StateName::ValidateGreen, false) => &[Ask, Migrate, Hook, Shift],
+        (StateName::CheckAlarms, false) => {
+            &[Bake, Hook, Migrate, Shift, Ask, Hold, Finalize, RollBack]
+        }
+        (StateName::RunMigration, false) => &[Hook, Shift],
+        (StateName::RunHook, false) => &[AwaitHook, Shift, Bake, RollBack],
+        (StateName::StartRetention | StateName::RetentionNotStarted, true) => &[Hook, Done],
+        (StateName::RollbackDeployment, true) => &[Migrate, Hook, Done, Held, RolledBack],
+        (StateName::RunMigration | StateName::RunHook, true) => {
+            &[Hook, AwaitHook, Done, Held, RolledBack]
+        }
+        _ => &[],
+    }
+}
+
+/// All states that an execution may come to that never enters `without`.
+fn reached(without: Option<StateName>) -> BTreeSet<StateName> {
+    let states = states();
+    let mut seen = BTreeSet::new();
+    let mut ahead = vec![(StateName::Route, false, StateName::Route)];
+    while let Some((state, ended, last)) = ahead.pop() {
+        if Some(state) == without || !seen.insert((state, ended, last)) {
+            continue;
+        }
+        let is_end = matches!(
+            state,
+            StateName::RollbackDeployment | StateName::FinalizeDeployment
+        );
+        let definition = &states[&state.to_string()];
+        if state == StateName::Decide {
+            let answered = words(last, ended).iter();
+            ahead.extend(answered.map(|word| (word.state(), ended, state)));
+            continue;
+        }
+        let mut plain = definition.clone();
+        plain["Catch"] = json!(null);
+        for (part, ended) in [
+            (&plain, ended || is_end),
+            (&json!({"Catch": definition["Catch"]}), ended),
+        ] {
+            let mut next = Vec::new();
+            collect(part, "Next", &mut next);
+            next.extend(part.get("Default"));
+            let names = next
+                .into_iter()
+                .filter_map(|name| name.as_str()?.parse().ok());
+            ahead.extend(names.map(|next: StateName| (next, ended, state)));
+        }
+    }
+    seen.into_iter().map(|(state, ..)| state).collect()
+}
+
+#[test]
+fn no_way_to_traffic_leads_past_validation() {
+    let all: BTreeSet<StateName> = StateName::VARIANTS.iter().copied().collect();
+    assert_eq!(reached(None), all);
+    let unproven = reached(Some(StateName::ValidateGreen));
+    for state in [
+        StateName::ShiftTraffic,
+        StateName::Bake,
+        StateName::AwaitApproval,
+        StateName::FinalizeDeployment,
+    ] {
+        assert!(!unproven.contains(&state), "{state}: {unproven:?}");
+    }
+    // The ways back are open all the same.
+    assert!(unproven.contains(&StateName::DeploymentRolledBack));
+}
+
+/// The words that handlers compute, over all releases that they tell apart.
+#[test]
+fn no_handler_answers_with_another_word() {
+    let mut answers: Vec<(StateName, Next)> = Vec::new();
+    let decisions = Decision::VARIANTS
+        .iter()
+        .map(|word| json!({ "decision": word }));
+    let nothing = json!({});
+    for migration in [nothing.clone(), migration(false), migration(true)] {
+        for hooks in [nothing.clone(), hooks("beforeShift")] {
+            for idle in [json!({}), json!({"idleWaitSeconds": 60})] {
+                for decision in decisions.clone() {
+                    let mut more = decision;
+                    for part in [&migration, &hooks, &idle] {
+                        for (field, value) in part.as_object().into_iter().flatten() {
+                            more[field] = value.clone();
+                        }
+                    }
+                    let mut release = release(&more);
+                    answers.push((StateName::DeployGreen, Next::deployed(&release)));
+                    answers.push((StateName::CheckAlarms, Next::looked(&release)));
+                    if more["decision"] == "ask" || more["decision"] == "bakeOn" {
+                        answers.push((StateName::ValidateGreen, Next::validated(&release)));
+                    }
+                    if let Some(migration) = &mut release.migration {
+                        migration.ran = true;
+                    }
+                    answers.push((StateName::RunMigration, Next::shift(&release)));
+                }
+            }
+        }
+    }
+    for point in ["beforeShift", "afterShift"] {
+        for status in ["IN_PROGRESS", "SUCCEEDED", "FAILED"] {
+            let release = release(&json!({"hook": hook(point, status)}));
+            answers.push((StateName::RunHook, Next::called(&release)));
+        }
+    }
+    for state in StateName::VARIANTS {
+        let given: BTreeSet<&str> = answers
+            .iter()
+            .filter(|(at, _)| at == state)
+            .map(|(_, word)| word.into())
+            .collect();
+        let listed: BTreeSet<&str> = words(*state, false).iter().map(Into::into).collect();
+        let asked = !given.is_empty();
+        // `Done` is an end without a release: it is another type.
+        let more: Vec<_> = listed
+            .difference(&given)
+            .filter(|word| **word != "done")
+            .collect();
+        assert!(given.is_subset(&listed), "{state}: {given:?}, {listed:?}");
+        assert!(!asked || more.is_empty(), "{state} never answers {more:?}");
+    }
+}
