@@ -17,8 +17,8 @@ use crossfade::{
         weight::Weight,
     },
     wire::{
-        graph::StateName,
         request::{Code, ReleaseRequest, Traffic},
+        state_name::StateName,
     },
 };
 use serde::Serialize;

@@ -8,7 +8,7 @@ use crossfade::{
         release::{DeploymentStatus, Release, Target},
         weight::Weight,
     },
-    wire::{failure::Failure, graph::StateName, request::Request},
+    wire::{failure::Failure, request::Request, state_name::StateName},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -304,14 +304,14 @@ impl Story {
 
     fn happening(&self, at: Timestamp, event: Kind, text: impl Into<String>) -> Happening {
         let release = self.release.as_deref();
-        let shifted = release.filter(|release| !release.steps.is_empty());
+        let shifted = release.filter(|release| !release.progress().steps.is_empty());
         Happening {
             at,
             event,
             text: text.into(),
             weight: release.map(Release::weight),
-            step: shifted.map(|release| release.steps.len()),
-            steps: release.map(|release| release.plan.len()),
+            step: shifted.map(|release| release.progress().steps.len()),
+            steps: release.map(|release| release.spec.plan.len()),
             verdict: None,
             decision: None,
             rates: None,
@@ -396,7 +396,10 @@ impl Story {
                     reason.unwrap_or_default()
                 );
                 let mut told = self.happening(at, Kind::Asked, text);
-                told.rates = self.release.as_ref().and_then(|it| Rates::of(&it.evidence));
+                told.rates = self
+                    .release
+                    .as_ref()
+                    .and_then(|it| Rates::of(&it.progress().evidence));
                 Some(told)
             }
             // What came after the end has failed, and has just been told.
@@ -461,12 +464,12 @@ impl Story {
         let release = self.release.as_deref();
         match (name, release) {
             (Some(StateName::DeployGreen), Some(release)) => {
-                let made: Vec<_> = release.functions.iter().map(versions).collect();
+                let made: Vec<_> = release.progress().functions.iter().map(versions).collect();
                 let text = format!("green is made: {}", made.join(", "));
                 Some(self.happening(at, Kind::GreenMade, text))
             }
             (Some(StateName::ValidateGreen), Some(release)) => {
-                let evidence = &release.evidence;
+                let evidence = &release.progress().evidence;
                 let tests = evidence.validation.len() + evidence.validation_left_out;
                 let text = match tests {
                     0 => "green is ready; it has no smoke tests".to_owned(),
@@ -479,8 +482,8 @@ impl Story {
                 let text = format!(
                     "{} on green, step {} of {}, to bake for {}",
                     release.weight(),
-                    release.steps.len(),
-                    release.plan.len(),
+                    release.progress().steps.len(),
+                    release.spec.plan.len(),
                     seconds(bake)
                 );
                 Some(self.happening(at, Kind::Shifted, text))
@@ -544,9 +547,13 @@ impl Story {
     }
 
     fn looked(&self, at: Timestamp, release: &Release) -> Happening {
-        let verdict = release.steps.last().and_then(|step| step.verdict);
-        let rates = Rates::of(&release.evidence);
-        let decided = match release.decision {
+        let verdict = release
+            .progress()
+            .steps
+            .last()
+            .and_then(|step| step.verdict);
+        let rates = Rates::of(&release.progress().evidence);
+        let decided = match release.progress().decision {
             Some(Decision::AwaitDns) => "waits for DNS",
             Some(Decision::BakeOn) => "bakes on",
             Some(Decision::RunHook) => "asks a hook",
@@ -567,12 +574,12 @@ impl Story {
         // The reason has the same numbers where all is well.
         let reason = match verdict {
             Some(Verdict::Healthy) if numbers.is_some() => String::new(),
-            _ => format!(": {}", release.reason),
+            _ => format!(": {}", release.progress().reason),
         };
         let text = format!("{word}, {decided}{reason}{}", numbers.unwrap_or_default());
         let mut told = self.happening(at, Kind::Looked, text);
         told.verdict = verdict;
-        told.decision = release.decision;
+        told.decision = release.progress().decision;
         told.rates = rates;
         told
     }
@@ -620,16 +627,20 @@ impl Story {
             Some(StateName::DeploymentSuccessful | StateName::FinalizeDeployment) => {
                 "promoting".to_owned()
             }
-            Some(StateName::Decide) if release.is_none_or(|known| known.steps.is_empty()) => {
+            Some(StateName::Decide)
+                if release.is_none_or(|known| known.progress().steps.is_empty()) =>
+            {
                 "making green".to_owned()
             }
-            Some(StateName::Bake) if release.is_some_and(Release::is_following) => {
+            Some(StateName::Bake)
+                if release.is_some_and(|release| release.propagation().is_some()) =>
+            {
                 "waits for DNS".to_owned()
             }
             _ => match release.and_then(|release| release.step().map(|step| (release, step))) {
-                Some((release, step)) if !release.steps.is_empty() => {
-                    let waited = i64::from(release.position.waited_seconds);
-                    let waits = i64::from(release.position.wait_seconds);
+                Some((release, step)) if !release.progress().steps.is_empty() => {
+                    let waited = i64::from(release.progress().position.waited_seconds);
+                    let waits = i64::from(release.progress().position.wait_seconds);
                     let waiting = match state {
                         Some(state) if state.state == Some(StateName::Bake) => {
                             (at - state.since).num_seconds().clamp(0, waits)
@@ -644,11 +655,11 @@ impl Story {
         let step = release.map(|release| {
             format!(
                 "step {} of {}, ",
-                release.steps.len().max(1),
-                release.plan.len()
+                release.progress().steps.len().max(1),
+                release.spec.plan.len()
             )
         });
-        let rates = release.and_then(|release| Rates::of(&release.evidence));
+        let rates = release.and_then(|release| Rates::of(&release.progress().evidence));
         let rates = rates.map(|rates| format!("; {}", rates.told()));
         Now {
             weight,

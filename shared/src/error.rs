@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use strum::VariantNames as _;
 
-use crate::domain::analysis::check::Evidence;
+use crate::domain::{analysis::check::Evidence, release::IllegalEvent};
 
 /// An error that a handler ends with.
 #[derive(Clone, Debug, PartialEq, thiserror::Error, strum::IntoStaticStr, strum::VariantNames)]
@@ -161,6 +161,13 @@ impl StdError for Detail {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         let source = self.source.as_deref()?;
         Some(source)
+    }
+}
+
+/// The state is not one that leads to what the handler does.
+impl From<IllegalEvent> for Error {
+    fn from(illegal: IllegalEvent) -> Self {
+        Self::InvalidRequest(illegal.to_string().into())
     }
 }
 

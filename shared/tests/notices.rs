@@ -214,7 +214,7 @@ fn asking() -> Named {
             asked(
                 AskedKind::Hold,
                 &with(
-                    json!({"decision": "ask", "resume": "shift", "evidence": good,
+                    json!({"phase": "inFlight", "decision": "hold", "resume": "shift", "evidence": good,
                     "answers": [{"decision": "reject", "by": "Ada", "reason": "not on a Friday",
                         "at": "2026-11-21T09:16:30Z", "weight": 50}],
                     "reason": "2 of 1234 requests on green failed"}),

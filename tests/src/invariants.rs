@@ -1040,6 +1040,11 @@ async fn told(world: &World, run: &Run, broken: &mut Vec<Broken>) {
         return;
     };
     let outcome = run.ended.outcome()["deploymentStatus"].as_str();
+    let (error, cause) = (&run.ended.error, &run.ended.cause);
+    let page = format!("docs/errors/{error}.md");
+    if cause["deploymentStatus"].is_string() && cause["help"] != page {
+        fail(format!("{error} names the page {}", cause["help"]));
+    }
     // What is taken back after its promotion is told a second time.
     let said: Vec<&str> = told
         .iter()

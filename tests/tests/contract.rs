@@ -429,17 +429,17 @@ fn smallest(state: &str) -> Value {
     match state {
         "Bake" | "AwaitApproval" | "Hold" => json!(release),
         // Led to only where there is something to wait for.
-        "AwaitIdle" => json!(Release {
-            idle_wait_seconds: 60,
-            ..release
-        }),
+        "AwaitIdle" => {
+            let mut release = release;
+            release.spec.idle_wait_seconds = 60;
+            json!(release)
+        }
         "AwaitHook" => {
-            let hook = json!({"point": "afterShift", "functionName": "f", "timeoutSeconds": 60,
+            let mut state = json!(release);
+            state["hook"] = json!({"point": "afterShift", "functionName": "f", "timeoutSeconds": 60,
                 "status": "IN_PROGRESS", "asked": 1, "waitedSeconds": 1, "waitSeconds": 30});
-            json!(Release {
-                hook: serde_json::from_value(hook).expect("it is a hook"),
-                ..release
-            })
+            let release: Release = serde_json::from_value(state).expect("it is a release");
+            json!(release)
         }
         "StartRetention" => json!(Finished {
             outcome: Outcome {

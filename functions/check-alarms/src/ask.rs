@@ -3,15 +3,12 @@
 use crossfade::{
     domain::{
         approval::{Asked, nonce::Nonce},
-        release::{DeploymentStatus, Release},
+        release::DeploymentStatus,
         retention::name_of,
     },
     error::Error,
     notice::Notice,
-    wire::{
-        outcome::Outcome,
-        task::{Task, state},
-    },
+    wire::{outcome::Outcome, task::Task},
 };
 use serde_json::{Value, json};
 
@@ -21,8 +18,7 @@ impl Handler {
     /// Puts the token on record, so that an alarm can end the wait, and tells people how to.
     pub(crate) async fn ask(&self, task: Task, token: &str) -> Result<Value, Error> {
         let kind = task.question();
-        let mut release: Release = state(task.state)?;
-        release.take_answers(task.now);
+        let (release, _) = task.state.in_flight()?.answered(task.now)?;
         let nonce = random()?;
         let asked = Asked::of(&release, kind, task.now, nonce.hash());
         self.ledger.ask(&task.execution, token, &asked).await?;

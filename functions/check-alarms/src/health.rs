@@ -18,14 +18,15 @@ impl Handler {
     /// with this look, or the next one is far off, all are sampled, and one that fails is sampled again at once
     /// until it is known to be healthy or not.
     pub(crate) async fn health_now(&self, release: &Release) -> Vec<Health> {
-        let checks = &release.analysis.health_checks;
-        let mut health = release.health.clone();
-        let waited = release.position.wait_seconds;
+        let checks = &release.spec.analysis.health_checks;
+        let mut health = release.progress().health.clone();
+        let waited = release.progress().position.wait_seconds;
         // A bake may also end early, at any look; and where looks are rare, the next one is far off.
-        let decides =
-            release.has_baked() || release.analysis.early_proceed || release.is_looked_at_rarely();
+        let decides = release.has_baked()
+            || release.spec.analysis.early_proceed
+            || release.is_looked_at_rarely();
         let mut places = due(
-            &release.analysis.health_checks,
+            &release.spec.analysis.health_checks,
             &mut health,
             waited,
             decides,

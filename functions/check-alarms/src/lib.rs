@@ -22,18 +22,16 @@ use crossfade::{
         },
         approval::Wish,
         record::{Record, Status},
-        release::{IN_SYNC_USUAL_SECONDS, Release},
+        release::{Event, IN_SYNC_USUAL_SECONDS, Propagation, Release},
         weight::Weight,
     },
     error::Error,
     wire::{
         graph::{Next, Output},
-        task::{Task, state, task},
+        task::{Task, task},
     },
 };
 use serde_json::{Value, json};
-
-use crate::answer::Waited;
 
 /// What the handler acts on.
 #[derive(Debug)]
@@ -66,34 +64,41 @@ impl Handler {
 
     /// Looks, takes in an answer, or asks an operator where the state waits for one.
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
-        let task = task(payload)?;
+        let task: Task = task(payload)?;
         if let Some(token) = task.token.clone() {
             return self.ask(task, &token).await;
         }
-        let output = match Waited::of(&task) {
-            Some(waited) => self.answered(task, &waited).await?,
-            None => Output::of(Box::pin(self.look(task)).await?, Next::looked),
+        // The definition of version 0.1 chooses by the answer itself.
+        let has_waited = task.at.is_some() && answer::has_waited(&task);
+        let release = if has_waited {
+            self.answered(task).await?
+        } else {
+            Box::pin(self.look(task)).await?
         };
-        Ok(json!(output))
+        Ok(json!(Output::of(release, Next::of)))
     }
 
     /// One look at the step that bakes.
     async fn look(&self, task: Task) -> Result<Release, Error> {
-        let mut release: Release = state(task.state)?;
-        if release.take_answers(task.now) {
+        let (mut release, waited) = task.state.in_flight()?.answered(task.now)?;
+        if waited {
             // A person has resumed the bake that was held.
             self.ledger.resumed(&task.execution).await?;
         }
-        if release.is_following() {
+        if release.propagation().is_some() {
             return Box::pin(self.follow(task.execution, task.now, release)).await;
         }
-        let window = Window::at(task.now, &release.steps, release.analysis.settle_seconds);
+        let window = Window::at(
+            task.now,
+            &release.progress().steps,
+            release.spec.analysis.settle_seconds,
+        );
         let (Some(step), Some(window)) = (release.step(), window) else {
             return Err(Error::InvalidRequest("there is no step that bakes".into()));
         };
         // A step without weight or without a bake says nothing of green's traffic.
         let judged = if step.weight > Weight::ZERO && step.bake_seconds > 0 {
-            release.traffic.counted(&release.functions)
+            release.spec.traffic.counted(&release.progress().functions)
         } else {
             Vec::new()
         };
@@ -103,24 +108,23 @@ impl Handler {
             through: window.watch.through,
         };
         let (readings, minutes, record, health) = futures::try_join!(
-            self.metrics.alarms(&release.analysis.alarms, task.now),
+            self.metrics.alarms(&release.spec.analysis.alarms, task.now),
             self.metrics
-                .minutes(&judged, release.analysis.slower_than_ms, read),
+                .minutes(&judged, release.spec.analysis.slower_than_ms, read),
             self.ledger.get(&task.execution),
             async { Ok(self.health_now(&release).await) },
         )?;
         let wish = still_in_flight(record)?;
-        release.health = health;
 
         // Behind the functions there is what splits the traffic, where that is counted too.
-        let each = release.functions.iter().map(|target| {
-            let past = release.past.get(&target.function_name).copied();
+        let each = release.progress().functions.iter().map(|target| {
+            let past = release.spec.past.get(&target.function_name).copied();
             (target.is_new(), past)
         });
         let series: Vec<_> = judged
             .into_iter()
             .zip(minutes)
-            .zip(each.chain([(false, release.traffic.past())]))
+            .zip(each.chain([(false, release.spec.traffic.past())]))
             .map(|((counted, minutes), (is_new, past))| FunctionSeries {
                 function: counted.name,
                 minutes: minutes
@@ -133,31 +137,31 @@ impl Handler {
             .collect();
         let look = Look {
             readings: &readings,
-            preexisting: &release.preexisting_alarms,
-            started_at: release.started_at,
-            health: &release.health,
+            preexisting: &release.spec.preexisting_alarms,
+            started_at: release.spec.started_at,
+            health: &health,
             series: &series,
             watch: window.watch,
-            smoke_tested: &release.smoke_tested,
-            routes_each_request: release.traffic.routes_each_request(),
+            smoke_tested: &release.progress().smoke_tested,
+            routes_each_request: release.spec.traffic.routes_each_request(),
         };
-        let found = check(&release.analysis, &look);
+        let found = check(&release.spec.analysis, &look);
         metrics::verdict(&release, step.weight, &found, task.now).write();
-        let (verdict, index) = (found.verdict, release.position.step);
-        if release.is_hook_due() {
-            release.take_in_before_hook(found, task.now);
-        } else {
-            release.take_in(found, task.now);
-        }
+        let (verdict, index) = (found.verdict, release.progress().position.step);
+        let looked = Event::Looked {
+            finding: found,
+            health,
+        };
+        release.apply(looked, task.now)?;
         if let Some(wish) = wish {
-            release.wished(&wish);
+            release.apply(Event::Requested(wish), task.now)?;
         }
         tracing::info!(
             deployment.id = task.execution,
             step = index,
             weight_percent = step.weight.percent(),
             verdict = ?verdict,
-            decision = ?release.decision,
+            decision = ?release.progress().decision,
             "Checked alarms."
         );
         Ok(release)
@@ -172,41 +176,48 @@ impl Handler {
         mut release: Release,
     ) -> Result<Release, Error> {
         let in_sync = async {
-            match &release.propagation {
-                None => Ok(true),
-                Some(propagation) => match &propagation.change_id {
-                    Some(change) => self.traffic.in_sync(change).await,
-                    None => Ok(propagation.waited_seconds >= IN_SYNC_USUAL_SECONDS),
-                },
+            match release.propagation() {
+                None | Some(Propagation::Expiring { .. }) => Ok(true),
+                Some(Propagation::Pending {
+                    change_id: Some(change),
+                    ..
+                }) => self.traffic.in_sync(change).await,
+                Some(Propagation::Pending { waited_seconds, .. }) => {
+                    Ok(*waited_seconds >= IN_SYNC_USUAL_SECONDS)
+                }
             }
         };
         let (readings, in_sync, record, health) = futures::try_join!(
-            self.metrics.alarms(&release.analysis.alarms, now),
+            self.metrics.alarms(&release.spec.analysis.alarms, now),
             in_sync,
             self.ledger.get(&execution),
             async { Ok(self.health_now(&release).await) },
         )?;
         still_in_flight(record)?;
-        release.health = health;
         let look = Look {
             readings: &readings,
-            preexisting: &release.preexisting_alarms,
-            started_at: release.started_at,
-            health: &release.health,
+            preexisting: &release.spec.preexisting_alarms,
+            started_at: release.spec.started_at,
+            health: &health,
             series: &[],
             watch: Watch {
                 from: 0,
                 through: 0,
             },
             smoke_tested: &[],
-            routes_each_request: release.traffic.routes_each_request(),
+            routes_each_request: release.spec.traffic.routes_each_request(),
         };
-        let found = check(&release.analysis, &look);
-        release.followed(in_sync, found, now);
+        let finding = check(&release.spec.analysis, &look);
+        let followed = Event::Followed {
+            in_sync,
+            finding,
+            health,
+        };
+        release.apply(followed, now)?;
         tracing::info!(
             deployment.id = execution,
             in_sync,
-            decision = ?release.decision,
+            decision = ?release.progress().decision,
             "Looked whether DNS follows."
         );
         Ok(release)

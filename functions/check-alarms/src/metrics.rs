@@ -15,7 +15,7 @@ use serde_json::json;
 pub(crate) fn verdict(release: &Release, weight: Weight, found: &Finding, now: Timestamp) -> Line {
     let unhealthy = found.verdict == Verdict::Unhealthy;
     let line = Line::new(now)
-        .with("Application", json!(release.application))
+        .with("Application", json!(release.spec.application))
         .with("Verdict", json!(found.verdict))
         .with("Reason", json!(found.reason))
         .measure(Metric::GreenWeight, weight.percent())
@@ -35,7 +35,7 @@ pub(crate) fn verdict(release: &Release, weight: Weight, found: &Finding, now: T
         .measure(Metric::GreenInvocations, number(judge.green.invocations))
         .measure(Metric::BlueInvocations, number(judge.blue.invocations))
         .measure(Metric::EValue, judge.e_value);
-    if release.analysis.slower_than_ms.is_none() {
+    if release.spec.analysis.slower_than_ms.is_none() {
         return line;
     }
     line.measure(Metric::GreenSlowShare, slow(&judge.green))

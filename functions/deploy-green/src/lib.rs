@@ -30,7 +30,7 @@ use crossfade::{
         names::FunctionName,
         plan::{Plan, Step},
         record::Status,
-        release::{DeploymentStatus, GoesBack, Hold, Position, Release, Target},
+        release::{DeploymentStatus, GoesBack, Hold, Release, Spec, Target},
         traffic::FrontDoor,
         weight::Weight,
     },
@@ -97,7 +97,7 @@ impl Handler {
 
     /// Makes green of a request: a [`Release`], or an [`Outcome`] when there is nothing to release.
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
-        let mut task = task(payload)?;
+        let mut task: Task<Value> = task(payload)?;
         let mut warnings = wired(&mut task.state);
         let requested = Box::pin(self.requested(&task)).await?;
         warnings.extend(requested.warnings);
@@ -144,47 +144,31 @@ impl Handler {
         let plan = plan(&request, &door, &functions);
         let mut analysis = request.analysis.clone();
         analysis.health_checks = of_green(&analysis.health_checks, &door);
-        let release = Release {
+        let evidence = Evidence {
+            override_freeze: by.cloned(),
+            accepted_reachable: again.accepted_reachable,
+            ..Evidence::default()
+        };
+        let spec = Spec {
             application: request.application.clone(),
             started_at: task.now,
-            functions,
             goes_back: back,
             left_out,
             slowest_seconds: slowest_seconds.unwrap_or_default(),
-            smoke_tested: Vec::new(),
             past,
             plan,
             traffic: door,
             idle_wait_seconds: again.idle_wait_seconds,
-            propagation: None,
             analysis,
             preexisting_alarms: again.preexisting_alarms,
             hold: hold(&request),
             approval: approval(&request),
             blue_hours: request.retention.blue_hours,
             keep_versions: request.retention.keep_versions,
-            warnings: few(warnings),
-            migration: request.migration.as_ref().map(Migration::from),
             hooks: request.hooks.clone(),
-            hook: None,
-            health: Vec::new(),
-            position: Position::default(),
-            steps: Vec::new(),
-            decision: None,
-            resume: None,
-            deployment_status: None,
-            reason: String::new(),
-            evidence: Evidence {
-                override_freeze: by.cloned(),
-                accepted_reachable: again.accepted_reachable,
-                ..Evidence::default()
-            },
-            answers: Vec::new(),
-            approval_answer: None,
-            unanswered: None,
-            hold_expired: None,
-            answer: None,
         };
+        let migration = request.migration.as_ref().map(Migration::from);
+        let release = Release::new(spec, functions, migration, few(warnings), evidence);
         self.ledger
             .launch(&task.execution, task.retries, &release)
             .await?;
@@ -192,9 +176,9 @@ impl Handler {
         self.notifier.mention(&begun).await;
         tracing::info!(
             deployment.id = task.execution,
-            application = %release.application,
-            functions = release.functions.len(),
-            steps = release.plan.steps().len(),
+            application = %release.spec.application,
+            functions = release.progress().functions.len(),
+            steps = release.spec.plan.steps().len(),
             "Made green."
         );
         Ok(json!(Output::of(release, Next::deployed)))
@@ -230,7 +214,7 @@ impl Handler {
     async fn admit(
         &self,
         request: &ReleaseRequest,
-        task: &Task,
+        task: &Task<Value>,
         back: Option<&GoesBack>,
     ) -> Result<(Admission, Seen), Error> {
         let limits = match back {
@@ -269,7 +253,7 @@ impl Handler {
     async fn admit_locked(
         &self,
         request: &ReleaseRequest,
-        task: &Task,
+        task: &Task<Value>,
         seen: Seen,
     ) -> Result<Locked, Error> {
         let seen = Seen {
@@ -342,7 +326,7 @@ impl Handler {
 
     async fn nothing_to_release(
         &self,
-        task: &Task,
+        task: &Task<Value>,
         request: &ReleaseRequest,
         same: &[Prepared],
         warnings: Vec<String>,

@@ -12,6 +12,7 @@ use crossfade::{
     },
     wire::{request::ReleaseRequest, task::Task},
 };
+use serde_json::Value;
 
 use crate::Handler;
 
@@ -23,7 +24,7 @@ impl Handler {
     /// [`Error::DeploymentInProgress`] when a holder is alive; it is not disturbed.
     pub(crate) async fn take_locks(
         &self,
-        task: &Task,
+        task: &Task<Value>,
         request: &ReleaseRequest,
         override_freeze: Option<&OverrideFreeze>,
         request_of: Option<&str>,
@@ -72,7 +73,7 @@ impl Handler {
             status,
         }: &DeadHolder,
         settled: Option<&Settled>,
-        task: &Task,
+        task: &Task<Value>,
     ) -> Result<String, Error> {
         if let Some(settled) = settled {
             let outcome = settled.outcome(settled.status());

@@ -16,6 +16,7 @@ use crossfade::{
     },
 };
 use futures::future::try_join_all;
+use serde_json::Value;
 
 use crate::Handler;
 
@@ -29,7 +30,7 @@ pub(crate) struct Requested {
 
 impl Handler {
     /// Reads the request, which has to be of a release or of a rollback to a version.
-    pub(crate) async fn requested(&self, task: &Task) -> Result<Requested, Error> {
+    pub(crate) async fn requested(&self, task: &Task<Value>) -> Result<Requested, Error> {
         match Request::parse(&task.state) {
             Ok(Request::Release(release)) => Ok(Requested {
                 release,
@@ -44,7 +45,7 @@ impl Handler {
         }
     }
 
-    async fn going_back(&self, task: &Task, to: &ToVersion) -> Result<Requested, Error> {
+    async fn going_back(&self, task: &Task<Value>, to: &ToVersion) -> Result<Requested, Error> {
         let execution = Some(task.execution.as_str());
         let resolved = Box::pin(to_version::resolve(
             &self.ledger,

@@ -6,7 +6,7 @@ use crossfade::{
     aws::{ledger::Ledger, notify::Notifier, traffic::Traffic},
     domain::{
         hook::{HookPoint, HookRun},
-        release::{DeploymentStatus, Release},
+        release::{DeploymentStatus, Event},
     },
     error::Error,
     notice::Notice,
@@ -18,7 +18,7 @@ use crossfade::{
     wire::{
         graph::End,
         outcome::Outcome,
-        task::{state, task},
+        task::{Task, task},
     },
 };
 use serde_json::Value;
@@ -47,18 +47,16 @@ impl Handler {
 
     /// Promotes all functions, gives back the locks, and tells how it ended.
     pub async fn handle(&self, payload: Value) -> Result<End, Error> {
-        let task = task(payload)?;
-        let mut release: Release = state(task.state.clone())?;
-        release.take_answers(task.now);
+        let task: Task = task(payload)?;
+        let (mut release, _) = task.state.clone().in_flight()?.answered(task.now)?;
+        release.apply(Event::Promoted, task.now)?;
 
-        if let Some(last) = release.steps.last_mut() {
-            last.ended_at.get_or_insert(task.now);
-        }
         // Whole seconds: the state that waits until then reads it.
-        let until = task.now.trunc_subsecs(0) + TimeDelta::hours(i64::from(release.blue_hours));
+        let until =
+            task.now.trunc_subsecs(0) + TimeDelta::hours(i64::from(release.spec.blue_hours));
         let retention = Retention {
             until,
-            keep_versions: release.keep_versions,
+            keep_versions: release.spec.keep_versions,
         };
         let attempt = Attempt {
             execution: &task.execution,
@@ -68,8 +66,8 @@ impl Handler {
         let (traffic, ledger) = (&self.traffic, &self.ledger);
         let moved = promote(traffic, ledger, attempt, &mut release, retention).await?;
 
-        let mut reason = format!("green has all traffic; {}", release.reason);
-        if let Some(back) = &release.goes_back {
+        let mut reason = format!("green has all traffic; {}", release.progress().reason);
+        if let Some(back) = &release.spec.goes_back {
             reason = format!("{}; {reason}", back.told);
         }
         let mut outcome = Outcome::of(&release, DeploymentStatus::Successful, reason);
@@ -87,7 +85,7 @@ impl Handler {
             outcome.warnings.push(warning);
             told_or_owed(&self.ledger, &task.execution, Err(untold)).await?;
         }
-        let hook = release.hooks.after_promote.as_ref();
+        let hook = release.spec.hooks.after_promote.as_ref();
         let pace = release.pace();
         let hook = hook.map(|hook| HookRun::due(HookPoint::AfterPromote, hook, &pace));
         tracing::info!(deployment.id = task.execution, retain_until = %until, "Promoted green.");

@@ -24,13 +24,13 @@ use crossfade::{
     notice::Notice,
     protocol::ledger::{Began, Begin},
     wire::{
-        graph::{End, Next},
+        graph::{End, Next, Output},
         outcome::{FrontDoorOutcome, Outcome},
+        state::{State, Wiring},
         task::{Task, task},
     },
 };
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::{
     gateway::Gateway,
@@ -55,51 +55,11 @@ pub struct Handler {
     notifier: Notifier,
 }
 
-/// What is handed from one phase to the next.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Progress {
-    /// The request, as it was given.
-    request: Value,
-    /// What was written so far.
-    written: Vec<String>,
-    /// What people should know.
-    warnings: Vec<String>,
-    /// Whether the locks are taken.
-    locked: bool,
-    /// How often it was looked at so far.
-    looks: u32,
-    /// How long to wait before the next look, seconds.
-    wait_seconds: u32,
-}
-
-/// Whether a state has nothing but progress: a request has more.
-fn is_progress(state: &Map<String, Value>) -> bool {
-    state
-        .keys()
-        .all(|field| field == "wiring" || field == "next")
-}
-
-impl Progress {
-    /// The progress that a state has, or the first of a request.
-    fn of(state: Value) -> Self {
-        let handed = state
-            .get("wiring")
-            .filter(|_| state.as_object().is_some_and(is_progress));
-        match handed.map(Self::deserialize) {
-            Some(Ok(progress)) => progress,
-            Some(Err(_)) | None => Self {
-                request: state,
-                ..Self::default()
-            },
-        }
-    }
-
-    fn warn(&mut self, notes: Vec<String>) {
-        for note in notes {
-            if !self.warnings.contains(&note) {
-                self.warnings.push(note);
-            }
+/// Adds what is not noted yet.
+fn warn(wiring: &mut Wiring, notes: Vec<String>) {
+    for note in notes {
+        if !wiring.warnings.contains(&note) {
+            wiring.warnings.push(note);
         }
     }
 }
@@ -120,10 +80,10 @@ impl Handler {
     /// Does the next phase. Answers with the progress while there is more to do; and then with the
     /// request where a release follows, or with an [`Outcome`].
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
-        let task = task(payload)?;
-        let mut progress = Progress::of(task.state.clone());
+        let task: Task = task(payload)?;
+        let mut progress = task.state.clone().wiring()?;
         let Some(order) = Order::parse(&progress.request)? else {
-            return Ok(next(progress.request, Next::Deploy));
+            return Ok(requested(progress.request));
         };
         if let Some(release) = order.release() {
             freeze::check(task.now, release.override_freeze.as_ref())?;
@@ -152,7 +112,7 @@ impl Handler {
             );
             progress.written.push(write.to_string());
         }
-        progress.warn(plan.notes);
+        warn(&mut progress, plan.notes);
         let undone = plan.writes.last() == Some(&Write::Forget);
         if undone || plan.writes.is_empty() && plan.live {
             return self.done(&order, Some(&ask), &task, progress).await;
@@ -168,7 +128,7 @@ impl Handler {
             ).into()));
         }
         progress.wait_seconds = SETTLE_SECONDS;
-        Ok(next(json!({ "wiring": progress }), Next::AwaitStage))
+        Ok(json!(Output::of(progress, |_| Next::AwaitStage)))
     }
 
     /// What is to be done next. None when nothing is on record of what is to be unwired, because this
@@ -252,7 +212,7 @@ impl Handler {
         order: &Order,
         ask: Option<&Ask>,
         task: &Task,
-        progress: Progress,
+        progress: Wiring,
     ) -> Result<Value, Error> {
         if order.release().is_some() {
             let mut request = progress.request;
@@ -263,7 +223,7 @@ impl Handler {
             if !warnings.is_empty() {
                 request["frontDoorWarnings"] = json!(warnings);
             }
-            return Ok(next(request, Next::Deploy));
+            return Ok(requested(request));
         }
         if let Some(record) = self.ledger.get(&task.execution).await?
             && record.status.is_open()
@@ -304,12 +264,6 @@ impl Handler {
     }
 }
 
-/// Adds the word that `Decide` follows.
-fn next(mut state: Value, word: Next) -> Value {
-    state["next"] = json!(word);
-    state
-}
-
 fn refused(refusal: Refusal) -> Error {
     match refusal {
         Refusal::Invalid(why) => Error::InvalidRequest(why.into()),
@@ -338,29 +292,7 @@ fn reason(order: &Order, ask: Option<&Ask>, changed: bool) -> String {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn progress_is_told_from_a_request() {
-        let request = json!({"action": "wire", "application": "chat"});
-        let first = Progress::of(request.clone());
-        assert_eq!((&first.request, first.looks), (&request, 0));
-        let later = Progress {
-            looks: 2,
-            wait_seconds: 15,
-            written: vec!["made alias live".into()],
-            ..first
-        };
-        for state in [
-            json!({ "wiring": later }),
-            json!({ "next": "awaitStage", "wiring": later }),
-        ] {
-            assert_eq!(Progress::of(state), later);
-        }
-        // A request that has such a field is a request, and is refused for it.
-        let odd = json!({"action": "wire", "wiring": later});
-        assert_eq!(Progress::of(odd.clone()).request, odd);
-    }
+/// Hands the request on to the state that makes green.
+fn requested(request: Value) -> Value {
+    json!(Output::of(State::Requested(request), |_| Next::Deploy))
 }

@@ -9,7 +9,7 @@ use crossfade::{
         analysis::check::Evidence,
         hook::{Heard, HookPoint, HookRun, HookStatus, Said},
         migration::told_of,
-        release::{Release, Target},
+        release::{Event, Phase, Release, Target},
         retention::name_of,
         weight::Weight,
     },
@@ -17,8 +17,9 @@ use crossfade::{
     notice::Notice,
     wire::{
         graph::{Next, Output},
-        outcome::{Ending, Finished, Outcome},
-        task::{Task, state},
+        outcome::Outcome,
+        state::State,
+        task::Task,
     },
 };
 use serde_json::{Value, json};
@@ -26,44 +27,49 @@ use serde_json::{Value, json};
 use crate::Handler;
 
 impl Handler {
-    /// Asks the hook that is due, and hands on what the state machine goes on with: the release, its
+    /// Runs the hook that is due, and hands on what the state machine goes on with: the release, its
     /// outcome, or how it ends.
     ///
     /// # Errors
     /// [`Error::ValidationFailed`] when a hook before or after a shift has failed.
     pub(crate) async fn hook(&self, task: Task) -> Result<Value, Error> {
-        if task.state.get("askedFor").is_some() {
-            let mut ending: Ending = state(task.state)?;
-            ending.hook = self
-                .after(
-                    &task.execution,
-                    task.now,
-                    ending.hook.take(),
-                    &mut ending.outcome,
-                )
-                .await?;
-            ending.cause = ending.outcome.to_cause();
-            return Ok(json!(Output::of(ending, Next::rolled_back)));
+        let (execution, now) = (&task.execution, task.now);
+        match task.state {
+            State::RollingBack(mut ending) => {
+                let hook = ending.hook.take();
+                ending.hook = self
+                    .after(execution, now, hook, &mut ending.outcome)
+                    .await?;
+                ending.cause = ending.outcome.to_cause();
+                Ok(json!(Output::of(*ending, Next::rolled_back)))
+            }
+            State::Finished(mut finished) => {
+                let hook = finished.hook.take();
+                finished.hook = self
+                    .after(execution, now, hook, &mut finished.outcome)
+                    .await?;
+                Ok(json!(Output::of(*finished, Next::finished)))
+            }
+            State::Outcome(mut outcome) => {
+                let hook = outcome.hook.take();
+                outcome.hook = self.after(execution, now, hook, &mut outcome).await?;
+                Ok(json!(outcome))
+            }
+            state => {
+                let (release, _) = state.in_flight()?.answered(now)?;
+                let release = self.gate(execution, now, release).await?;
+                Ok(json!(Output::of(release, Next::of)))
+            }
         }
-        if task.state.get("outcome").is_some() {
-            let mut finished: Finished = state(task.state)?;
-            let run = finished.hook.take();
-            finished.hook = self
-                .after(&task.execution, task.now, run, &mut finished.outcome)
-                .await?;
-            return Ok(json!(Output::of(finished, Next::finished)));
-        }
-        // An execution that began with the definition of version 0.1.
-        if task.state.get("plan").is_none() {
-            let mut outcome: Outcome = state(task.state)?;
-            let hook = outcome.hook.take();
-            outcome.hook = self
-                .after(&task.execution, task.now, hook, &mut outcome)
-                .await?;
-            return Ok(json!(outcome));
-        }
-        let mut release: Release = state(task.state)?;
-        release.take_answers(task.now);
+    }
+
+    /// Runs the hook before or after a shift.
+    async fn gate(
+        &self,
+        execution: &str,
+        now: Timestamp,
+        mut release: Release,
+    ) -> Result<Release, Error> {
         let run = release.next_hook().ok_or_else(|| {
             Error::InvalidRequest("there is no hook to be asked at this point".into())
         })?;
@@ -73,31 +79,30 @@ impl Handler {
                 release.weight()
             }
         };
+        let progress = release.progress();
         let event = event(
-            &task.execution,
+            execution,
             &run,
-            &release.functions,
+            &progress.functions,
             json!({
-                "application": release.application,
-                "step": release.position.step,
+                "application": release.spec.application,
+                "step": progress.position.step,
                 "weight": weight,
             }),
         );
-        let (run, heard) = self.asked(run, &event, weight).await?;
-        release.hook = Some(run);
-        if let Some(heard) = heard {
-            let failed = (heard.status == HookStatus::Failed).then(|| heard.told());
-            release.evidence.hear(heard);
-            if let Some(reason) = failed {
-                let evidence = Evidence {
-                    hooks: release.evidence.hooks,
-                    ..Evidence::default()
-                };
-                return Err(Error::ValidationFailed(Detail::proven(reason, evidence)));
-            }
-            release.hook_has_passed();
+        let (run, report) = self.asked(run, &event, weight).await?;
+        let ran = Event::HookRan { run, report };
+        release.apply(ran, now)?;
+        let progress = release.progress();
+        if progress.phase == Phase::RollingBack {
+            let evidence = Evidence {
+                hooks: progress.evidence.hooks.clone(),
+                ..Evidence::default()
+            };
+            let detail = Detail::proven(progress.reason.clone(), evidence);
+            return Err(Error::ValidationFailed(detail));
         }
-        Ok(json!(Output::of(release, Next::called)))
+        Ok(release)
     }
 
     /// Asks a hook of a release that has ended. It is still to be asked, or its answer is in the outcome.

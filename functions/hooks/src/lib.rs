@@ -12,8 +12,9 @@ use crossfade::{
     aws::{functions::Functions, ledger::Ledger, notify::Notifier},
     error::Error,
     wire::{
-        graph::StateName,
-        request::{ReleaseRequest, Request},
+        request::ReleaseRequest,
+        state::State,
+        state_name::StateName,
         task::{Task, task},
     },
 };
@@ -41,8 +42,8 @@ impl Handler {
     /// Calls what the state is for.
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
         let act = payload["act"].as_str().unwrap_or_default().to_owned();
-        let task = task(payload)?;
-        let has_ended = task.state.get("outcome").is_some();
+        let task: Task = task(payload)?;
+        let has_ended = matches!(&task.state, State::RollingBack(_));
         match (task.at, act.as_str()) {
             (Some(StateName::RunMigration), _) if has_ended => self.undo(task).await,
             // An execution that began with the definition of version 0.1 names an act in place of a state.
@@ -56,20 +57,12 @@ impl Handler {
     }
 }
 
-/// The execution's input, which has to be a release's.
-fn asked(task: &Task) -> Result<Box<ReleaseRequest>, Error> {
+/// Reads the execution's input, which has to be a release's.
+fn asked(task: &Task) -> Result<ReleaseRequest, Error> {
     let request = task
         .request
         .as_ref()
         .ok_or_else(|| Error::InvalidRequest("the state hands no request over".into()))?;
-    match Request::parse(request) {
-        Ok(Request::Release(request)) => Ok(request),
-        Ok(
-            Request::Rollback { .. }
-            | Request::ToVersion(_)
-            | Request::Wire { .. }
-            | Request::Unwire { .. },
-        ) => Err(Error::InvalidRequest("not a release".into())),
-        Err(problems) => Err(Error::InvalidRequest(problems.to_string().into())),
-    }
+    serde_json::from_value(request.clone())
+        .map_err(|error| Error::InvalidRequest(error.to_string().into()))
 }

@@ -13,7 +13,7 @@ use crossfade::{
         analysis::check::Evidence,
         migration::{Came, Direction, MigrationRequest, Ran, event, kept, told_of},
         names::Application,
-        release::Release,
+        release::Event,
     },
     error::{Detail, Error},
     notice::Notice,
@@ -23,8 +23,7 @@ use crossfade::{
     },
     wire::{
         graph::{Next, Output},
-        outcome::Ending,
-        task::{Task, state},
+        task::Task,
     },
 };
 use serde_json::{Value, json};
@@ -54,16 +53,15 @@ impl Handler {
     /// [`Error::MigrationFailed`] when it failed, did not answer in time, or is not known to have run.
     pub(crate) async fn migrate(&self, task: Task) -> Result<Value, Error> {
         let request = asked(&task)?;
-        let mut release: Release = state(task.state)?;
         let Some(migration) = &request.migration else {
             return Err(Error::InvalidRequest("the request has no migration".into()));
         };
-        release.take_answers(task.now);
+        let (mut release, _) = task.state.in_flight()?.answered(task.now)?;
         self.ledger.lease(&task.execution).check().await?;
         let order = Order {
             execution: &task.execution,
-            application: &release.application,
-            functions: told_of(&release.functions),
+            application: &release.spec.application,
+            functions: told_of(&release.progress().functions),
             migration,
             direction: Direction::Up,
             now: task.now,
@@ -85,18 +83,15 @@ impl Handler {
             };
             return Err(Error::MigrationFailed(Detail::proven(ran.told(), evidence)));
         }
-        if let Some(migration) = &mut release.migration {
-            migration.ran = true;
-        }
-        release.evidence.migrations.push(ran);
-        Ok(json!(Output::of(release, Next::shift)))
+        release.apply(Event::Migrated(ran), task.now)?;
+        Ok(json!(Output::of(release, Next::of)))
     }
 
     /// Runs the migration back, and then gives back the locks, which were kept for it. What goes wrong
     /// is told: the traffic is where it belongs.
     pub(crate) async fn undo(&self, task: Task) -> Result<Value, Error> {
         let request = asked(&task)?;
-        let mut ending: Ending = state(task.state)?;
+        let mut ending = task.state.rolling_back()?;
         let record = self.ledger.get(&task.execution).await?;
         let footprint = record.as_ref().and_then(|record| record.footprint.as_ref());
         if let (Some(migration), Some(footprint)) = (&request.migration, footprint) {

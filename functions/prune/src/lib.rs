@@ -22,7 +22,7 @@ use crossfade::{
     wire::{
         failure::Failure,
         retention::Retention,
-        task::{Task, state, task},
+        task::{Task, task},
     },
 };
 use serde_json::{Value, json};
@@ -51,13 +51,14 @@ impl Handler {
     /// Tells the acts apart.
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
         let act = payload["act"].as_str().unwrap_or_default().to_owned();
-        let task = task(payload)?;
         match act.as_str() {
-            "supersede" => self.supersede(task).await.map(|now| json!(now)),
-            "plan" => self.plan(task).await.map(|now| json!(now)),
-            "prune" => self.prune(task).await.map(|now| json!(now)),
-            "tell" => self.tell(task).await,
-            "warn" => self.warn(task).await,
+            "supersede" => self.supersede(task(payload)?).await.map(|now| json!(now)),
+            "plan" => self.plan(task(payload)?).await.map(|now| json!(now)),
+            "prune" => Box::pin(self.prune(task(payload)?))
+                .await
+                .map(|now| json!(now)),
+            "tell" => self.tell(task(payload)?).await,
+            "warn" => self.warn(task(payload)?).await,
             other => Err(Error::InvalidRequest(
                 format!("there is no act {other:?}").into(),
             )),
@@ -65,8 +66,8 @@ impl Handler {
     }
 
     /// Ends the retention of the application's older releases.
-    async fn supersede(&self, task: Task) -> Result<Retention, Error> {
-        let mut retention: Retention = state(task.state)?;
+    async fn supersede(&self, task: Task<Retention>) -> Result<Retention, Error> {
+        let mut retention = task.state;
         if let Some(record) = self.ledger.get(&retention.deployment).await? {
             retention.supersedes = self.ledger.supersede(&record).await?;
             tracing::info!(
@@ -88,7 +89,7 @@ impl Handler {
     }
 
     /// A retention failed: a person has to look.
-    async fn tell(&self, task: Task) -> Result<Value, Error> {
+    async fn tell(&self, task: Task<Value>) -> Result<Value, Error> {
         let mut state = task.state;
         if let Ok(retention) = serde_json::from_value::<Retention>(state.clone()) {
             let record = self.ledger.get(&retention.deployment).await?;
@@ -111,7 +112,7 @@ impl Handler {
     }
 
     /// A retention could not be started: the release is promoted all the same.
-    async fn warn(&self, task: Task) -> Result<Value, Error> {
+    async fn warn(&self, task: Task<Value>) -> Result<Value, Error> {
         let mut state = task.state;
         let what = format!(
             "no retention was started, so its versions will not be cleaned up: {}",

@@ -11,7 +11,7 @@ use crossfade::{
     error::Error,
     wire::{
         retention::{Retention, Standing},
-        task::{Task, state},
+        task::Task,
     },
 };
 use tokio::time::Instant;
@@ -45,8 +45,8 @@ impl Round {
 
 impl Handler {
     /// What is going to be deleted and what is kept, of as many functions as one round takes.
-    pub(crate) async fn plan(&self, task: Task) -> Result<Retention, Error> {
-        let mut retention: Retention = state(task.state)?;
+    pub(crate) async fn plan(&self, task: Task<Retention>) -> Result<Retention, Error> {
+        let mut retention = task.state;
         let found = self.found(&retention).await?;
         retention.standing = Some(found.standing);
         retention.reason = found.reason;
@@ -131,8 +131,8 @@ impl Handler {
     }
 
     /// Ends the retention, and deletes what was planned and nothing needs by then.
-    pub(crate) async fn prune(&self, task: Task) -> Result<Retention, Error> {
-        let mut retention: Retention = state(task.state.clone())?;
+    pub(crate) async fn prune(&self, task: Task<Retention>) -> Result<Retention, Error> {
+        let mut retention = task.state.clone();
         let found = self.found(&retention).await?;
         let planned = std::mem::take(&mut retention.functions);
         retention.more = false;
@@ -178,7 +178,7 @@ impl Handler {
     /// Deletes the planned versions of one function. False when the round ended before.
     async fn delete(
         &self,
-        task: &Task,
+        task: &Task<Retention>,
         retention: &mut Retention,
         cleanup: &Cleanup,
         round: &Round,

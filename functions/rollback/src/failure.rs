@@ -10,35 +10,46 @@ use crossfade::{
     },
     error::Detail,
     protocol::rollback,
-    wire::{failure::Failure, outcome::EndError},
+    wire::{failure::Failure, outcome::EndError, state::InFlight},
 };
-use serde::Deserialize as _;
-use serde_json::Value;
 
-/// Returns why the release ends, for the record: the failure's own words and evidence, or the decision's.
-pub(crate) fn why(failure: Option<&Failure>, state: &Value, at: Timestamp) -> Why {
-    let Some(failure) = failure else {
-        let evidence = Evidence::deserialize(&state["evidence"]).unwrap_or_default();
-        let reason = state["reason"]
-            .as_str()
-            .unwrap_or("it was decided to end the release");
-        let answered = match state.get("holdExpired") {
-            Some(_) => Some(format!(
-                "nobody answered the hold within {} s",
-                state["hold"]["timeoutSeconds"]
-            )),
-            None => answered(state, at),
-        };
-        let reason = match answered {
-            Some(answered) => format!("{answered}; {reason}"),
-            None => reason.to_owned(),
-        };
+/// Returns why it was decided to go back, for the record: the decision's own words and evidence, and what an operator
+/// answered that led to it.
+pub(crate) fn why_decided(
+    in_flight: Option<&InFlight>,
+    answered: Option<&Release>,
+    at: Timestamp,
+) -> Why {
+    let (Some(in_flight), Some(release)) = (in_flight, answered) else {
         return Why {
-            reason,
-            evidence,
+            reason: "it was decided to end the release".to_owned(),
+            evidence: Evidence::default(),
             at,
         };
     };
+    let progress = release.progress();
+    let reason = match progress.reason.as_str() {
+        "" => "it was decided to end the release",
+        reason => reason,
+    };
+    let led_by = if in_flight.is_hold_expired() {
+        let seconds = release.spec.hold.timeout_seconds;
+        Some(format!("nobody answered the hold within {seconds} s"))
+    } else {
+        progress.answers.last().map(Answered::told)
+    };
+    Why {
+        reason: match led_by {
+            Some(led_by) => format!("{led_by}; {reason}"),
+            None => reason.to_owned(),
+        },
+        evidence: progress.evidence.clone(),
+        at,
+    }
+}
+
+/// Returns why the release ends that something failed in, for the record: the failure's own words and evidence.
+pub(crate) fn why_it_failed(failure: &Failure, at: Timestamp) -> Why {
     let Detail {
         reason, evidence, ..
     } = failure.detail();
@@ -61,23 +72,6 @@ pub(crate) fn is_before_any_shift(failure: &Failure) -> bool {
         failure.named(),
         Some(EndError::ValidationFailed | EndError::MigrationFailed)
     )
-}
-
-/// What a person answered that leads here, or that nobody did, in words.
-fn answered(state: &Value, at: Timestamp) -> Option<String> {
-    let known = serde_json::from_value::<Release>(state.clone())
-        .ok()
-        .and_then(|mut release| {
-            release.take_answers(at);
-            release.answers.last().map(Answered::told)
-        });
-    // A word that nobody knows.
-    let unknown = ["answer", "approvalAnswer"].into_iter().find_map(|field| {
-        let answer = state.get(field)?;
-        let shown: String = answer.to_string().chars().take(200).collect();
-        Some(format!("a person answered {shown}, which is no answer"))
-    });
-    known.or(unknown)
 }
 
 /// The error that an execution ends with, and how its deployment then stands, decided from what is on record
@@ -117,8 +111,8 @@ pub(crate) fn ending(
 
 #[cfg(test)]
 mod tests {
-    use crossfade::domain::weight::Weight;
-    use serde_json::json;
+    use crossfade::{domain::weight::Weight, wire::state::State};
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -126,27 +120,48 @@ mod tests {
         "2026-11-20T12:00:00Z".parse().unwrap()
     }
 
-    fn caught(error: &str, message: &str) -> Value {
+    fn caught(error: &str, message: &str) -> Failure {
         let cause = json!({"errorType": error, "errorMessage": message}).to_string();
-        json!({"failure": {"Error": error, "Cause": cause}})
+        Failure {
+            error: error.into(),
+            cause,
+        }
+    }
+
+    /// A release that is about to go back, with these fields of its progress.
+    fn in_flight(more: &Value) -> InFlight {
+        let mut state = json!({
+            "application": "chat", "startedAt": "2026-11-20T12:00:00Z", "functions": [],
+            "plan": {"steps": [{"weight": 10, "bakeSeconds": 300}, {"weight": 100, "bakeSeconds": 0}]},
+            "analysis": {}, "hold": {"timeoutSeconds": 60, "onTimeout": "rollBack"}, "blueHours": 24,
+            "position": {"step": 0, "waitedSeconds": 0, "waitSeconds": 60}});
+        let fields = state.as_object_mut().unwrap();
+        fields.extend(more.as_object().unwrap().clone());
+        let state: State = serde_json::from_value(state).unwrap();
+        state.in_flight().unwrap()
+    }
+
+    fn decided(more: &Value) -> Why {
+        let in_flight = in_flight(more);
+        let (release, _) = in_flight.clone().answered(now()).unwrap();
+        why_decided(Some(&in_flight), Some(&release), now())
     }
 
     #[test]
     fn an_error_of_the_contract_keeps_its_name_and_its_words() {
-        let state = caught("ChangedOutside", "chat:production is gone");
-        let failure = Failure::of(&state);
-        let named = failure.as_ref().and_then(Failure::named);
-        assert_eq!(named, Some(EndError::ChangedOutside));
+        let failure = caught("ChangedOutside", "chat:production is gone");
+        assert_eq!(failure.named(), Some(EndError::ChangedOutside));
         assert_eq!(
-            why(failure.as_ref(), &state, now()).reason,
+            why_it_failed(&failure, now()).reason,
             "chat:production is gone"
         );
     }
 
-    fn failed(error: &str) -> (Value, Option<Failure>) {
-        let state = json!({"failure": {"Error": error, "Cause": "x"}});
-        let failure = Failure::of(&state);
-        (state, failure)
+    fn failed(error: &str) -> Failure {
+        Failure {
+            error: error.into(),
+            cause: "x".into(),
+        }
     }
 
     fn record(weight: Weight, shift_begun: bool, why: &Why) -> Record {
@@ -191,8 +206,8 @@ mod tests {
     #[test]
     fn rejects_whatever_fails_before_the_first_shift_and_names_no_rollback() {
         for error in ERRORS {
-            let (state, failure) = failed(error);
-            let why = super::why(failure.as_ref(), &state, now());
+            let failure = failed(error);
+            let why = why_it_failed(&failure, now());
             let launched = record(Weight::ZERO, false, &why);
             let alarm = Why {
                 reason: "alarm a fired".into(),
@@ -201,7 +216,7 @@ mod tests {
             let told_back = record(Weight::ZERO, false, &alarm);
             for record in [None, Some(&launched), Some(&told_back)] {
                 for changed_outside in [false, true] {
-                    let (name, status) = ending(failure.as_ref(), record, &why, changed_outside);
+                    let (name, status) = ending(Some(&failure), record, &why, changed_outside);
                     assert_eq!(status, DeploymentStatus::Rejected, "{error} {record:?}");
                     let speaks = [
                         EndError::DeploymentRolledBack,
@@ -211,14 +226,14 @@ mod tests {
                     assert!(!speaks.contains(&name), "{error}: {name}");
                 }
             }
-            let (name, _) = ending(failure.as_ref(), Some(&launched), &why, false);
+            let (name, _) = ending(Some(&failure), Some(&launched), &why, false);
             let own = ERRORS[..5].contains(&error);
             assert_eq!(
                 <&str>::from(name),
                 if own { error } else { "ValidationFailed" },
                 "{error}"
             );
-            let (name, _) = ending(failure.as_ref(), Some(&told_back), &why, false);
+            let (name, _) = ending(Some(&failure), Some(&told_back), &why, false);
             assert_eq!(
                 name,
                 EndError::ValidationFailed,
@@ -230,17 +245,17 @@ mod tests {
     #[test]
     fn rolls_back_whatever_fails_once_green_may_have_had_traffic() {
         for error in ERRORS {
-            let (state, failure) = failed(error);
-            let why = super::why(failure.as_ref(), &state, now());
+            let failure = failed(error);
+            let why = why_it_failed(&failure, now());
             for (weight, shift_begun) in [(Weight::ZERO, true), (Weight::FULL, false)] {
                 let record = record(weight, shift_begun, &why);
-                let (name, status) = ending(failure.as_ref(), Some(&record), &why, false);
+                let (name, status) = ending(Some(&failure), Some(&record), &why, false);
                 assert_eq!(status, DeploymentStatus::RolledBack, "{error}");
                 assert!(
                     ![EndError::InvalidRequest, EndError::DeploymentInProgress].contains(&name),
                     "{error}: {name}"
                 );
-                let (name, status) = ending(failure.as_ref(), Some(&record), &why, true);
+                let (name, status) = ending(Some(&failure), Some(&record), &why, true);
                 assert_eq!(
                     (name, status),
                     (EndError::ChangedOutside, DeploymentStatus::Held)
@@ -252,9 +267,9 @@ mod tests {
     #[test]
     fn the_reason_names_an_error_that_is_not_of_the_contract() {
         for error in ["Sandbox.Timedout", "States.Timeout", "Refused"] {
-            let (state, failure) = failed(error);
-            assert_eq!(failure.as_ref().and_then(Failure::named), None);
-            let why = super::why(failure.as_ref(), &state, now());
+            let failure = failed(error);
+            assert_eq!(failure.named(), None);
+            let why = why_it_failed(&failure, now());
             assert!(why.reason.starts_with(error), "{error}: {}", why.reason);
         }
     }
@@ -262,37 +277,36 @@ mod tests {
     #[test]
     fn a_reason_brings_its_evidence() {
         let why = json!({"reason": "1 of 1 smoke tests failed", "evidence": {"validation": [{"test": "health"}]}});
-        let state = caught("ValidationFailed", &why.to_string());
-        let why = super::why(Failure::of(&state).as_ref(), &state, now());
+        let why = why_it_failed(&caught("ValidationFailed", &why.to_string()), now());
         assert_eq!(why.reason, "1 of 1 smoke tests failed");
         assert_eq!(why.evidence.validation, [json!({"test": "health"})]);
     }
 
     #[test]
-    fn says_that_nobody_answered_a_hold_and_nothing_of_the_kind_of_a_later_timeout() {
-        let held = json!({"decision": "hold", "reason": "no data", "hold": {"timeoutSeconds": 60},
-            "evidence": {"decidedBy": "noData"}});
-        let mut expired = held.clone();
-        expired["holdExpired"] = json!({"Error": "States.Timeout", "Cause": ""});
-        let failure = Failure::of(&expired);
-        assert!(failure.is_none(), "it is the request's own word");
-        let why = super::why(failure.as_ref(), &expired, now());
+    fn says_that_nobody_answered_a_hold() {
+        let why = decided(
+            &json!({"decision": "hold", "resume": "shift", "reason": "no data",
+            "evidence": {"decidedBy": "noData"},
+            "holdExpired": {"Error": "States.Timeout", "Cause": ""}}),
+        );
         assert_eq!(why.reason, "nobody answered the hold within 60 s; no data");
         assert_eq!(why.evidence.decided_by.as_deref(), Some("noData"));
-        let mut promoting = held;
-        promoting["failure"] = json!({"Error": "States.Timeout", "Cause": ""});
-        let why = super::why(Failure::of(&promoting).as_ref(), &promoting, now());
+        let promoting = Failure {
+            error: "States.Timeout".into(),
+            cause: String::new(),
+        };
+        let why = why_it_failed(&promoting, now());
         assert_eq!(why.reason, "States.Timeout: ");
     }
 
     #[test]
     fn a_decision_to_go_back_has_its_own_reason() {
-        let state = json!({"decision": "rollBack", "reason": "5 of 20 requests failed",
-            "evidence": {"decidedBy": "errorRate"}});
-        let failure = Failure::of(&state);
-        let why = super::why(failure.as_ref(), &state, now());
+        let why = decided(
+            &json!({"decision": "rollBack", "reason": "5 of 20 requests failed",
+            "evidence": {"decidedBy": "errorRate"}}),
+        );
         let shifted = record(Weight::FULL, true, &why);
-        let ending = ending(failure.as_ref(), Some(&shifted), &why, false);
+        let ending = ending(None, Some(&shifted), &why, false);
         assert_eq!(
             ending,
             (EndError::DeploymentRolledBack, DeploymentStatus::RolledBack)
@@ -300,6 +314,18 @@ mod tests {
         assert_eq!(
             (why.reason.as_str(), why.evidence.decided_by.as_deref()),
             ("5 of 20 requests failed", Some("errorRate"))
+        );
+    }
+
+    #[test]
+    fn a_decision_to_go_back_names_the_answer_that_led_to_it() {
+        let held = |answer: Value| json!({"decision": "hold", "resume": "shift", "reason": "no data", "answer": answer});
+        let why = decided(&held(json!({"decision": "rollBack", "by": "Ada"})));
+        assert_eq!(why.reason, "Ada asked to roll it back; no data");
+        let why = decided(&held(json!({"decision": "yes"})));
+        assert_eq!(
+            why.reason,
+            "a person answered {\"decision\":\"yes\"}, which is no answer; no data"
         );
     }
 }

@@ -77,10 +77,7 @@ impl Handler {
             evidence: Evidence::default(),
             at,
         };
-        let outcome = Outcome {
-            application,
-            ..nothing_begun(&Value::Null, &why)
-        };
+        let outcome = nothing_begun(application, &why);
         let ended = Notice::ended(execution, at, &outcome);
         self.notifier.tell(&ended).await
     }

@@ -2,11 +2,14 @@
 
 use crossfade::{
     aws::{ledger::Ledger, notify::Notifier, traffic::Traffic},
-    domain::{moved::Moved, release::Release},
+    domain::{moved::Moved, release::Event},
     error::Error,
     notice::Notice,
     protocol::release::{Attempt, shift},
-    wire::task::{state, task},
+    wire::{
+        state::State,
+        task::{Task, task},
+    },
 };
 use serde_json::Value;
 
@@ -30,12 +33,10 @@ impl Handler {
     }
 
     /// Shifts to the step that the position names.
-    pub async fn handle(&self, payload: Value) -> Result<Release, Error> {
-        let task = task(payload)?;
-        let release: Release = state(task.state)?;
-        let step = release.step().ok_or_else(|| {
-            Error::InvalidRequest("the plan has no step after its last one".into())
-        })?;
+    pub async fn handle(&self, payload: Value) -> Result<State, Error> {
+        let task: Task = task(payload)?;
+        let (release, _) = task.state.in_flight()?.answered(task.now)?;
+        let step = release.due_shift()?;
 
         let to = step.weight;
         let attempt = Attempt {
@@ -46,15 +47,18 @@ impl Handler {
         let (traffic, ledger) = (&self.traffic, &self.ledger);
         let after = |moved: Moved| {
             let mut shifted = release.clone();
-            shifted.take_answers(task.now);
-            shifted.functions = moved.functions;
-            shifted.shifted(moved.in_force, task.now);
+            let event = Event::Shifted {
+                functions: moved.functions,
+                effective: moved.in_force,
+            };
+            let applied = shifted.apply(event, task.now);
+            applied.expect("the shift is due, as it was a moment ago");
             shifted
         };
         let shifted = shift(traffic, ledger, attempt, &release, to, after).await?;
         tracing::info!(
             deployment.id = task.execution,
-            step = shifted.position.step,
+            step = shifted.progress().position.step,
             weight_percent = to.percent(),
             bake_seconds = step.bake_seconds,
             "Shifted traffic."
@@ -63,6 +67,6 @@ impl Handler {
         // unless the answer to this very call was lost.
         let told = Notice::shifted(&task.execution, task.now, &shifted);
         self.notifier.mention(&told).await;
-        Ok(shifted)
+        Ok(shifted.into())
     }
 }

@@ -21,18 +21,17 @@ use crossfade::{
     },
     domain::{
         analysis::check::Evidence,
-        release::{Release, Target},
+        release::{Event, Release, Target},
     },
     error::{Detail, Error},
-    to_version,
     wire::{
         graph::{Next, Output},
-        request::{FunctionRequest, MAX_VALIDATION_SECONDS, Request},
-        task::{state, task},
+        request::{FunctionRequest, MAX_VALIDATION_SECONDS, ReleaseRequest},
+        task::{Task, task},
     },
 };
 use futures::future::{join_all, try_join_all};
-use serde::Serialize;
+use serde::{Deserialize as _, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -97,9 +96,9 @@ impl Handler {
     /// # Errors
     /// [`Error::ValidationFailed`] with every test's result when one failed, or with the health checks
     /// that did not pass.
-    pub async fn handle(&self, payload: Value) -> Result<Output<Release>, Error> {
-        let task = task(payload)?;
-        let release: Release = state(task.state)?;
+    pub async fn handle(&self, payload: Value) -> Result<Output, Error> {
+        let task: Task = task(payload)?;
+        let (mut release, _) = task.state.in_flight()?.answered(task.now)?;
         let request = task
             .request
             .ok_or_else(|| Error::InvalidRequest("the state hands no request over".into()))?;
@@ -108,6 +107,7 @@ impl Handler {
         let begun = Instant::now();
         let rooms = Rooms::new(&self.functions);
         let pairs = release
+            .progress()
             .functions
             .iter()
             .filter_map(|target| Some((target, asked(&functions, target)?)));
@@ -142,20 +142,25 @@ impl Handler {
         // Only what has passed may be reached: by sticky clients, other rules and late resolvers too.
         let leave = self.ledger.lease(&task.execution);
         self.traffic.stage(leave, &release.footprint()).await?;
-        let health = self.healthy(&release.analysis, &proofs).await?;
+        let health = self.healthy(&release.spec.analysis, &proofs).await?;
         let warmed = pairs.map(|(target, asked)| self.prewarm(target, asked, &rooms, begun + END));
         let warnings = join_all(warmed).await;
-        let mut release = release;
-        release.warnings.extend(warnings.into_iter().flatten());
-        release.health = health;
-        let new = release.functions.iter().filter(|target| target.is_new());
+        let new = release
+            .progress()
+            .functions
+            .iter()
+            .filter(|target| target.is_new());
         let tested = new.filter(|target| {
             asked(&functions, target).is_some_and(|asked| !asked.smoke_tests.is_empty())
         });
-        release.smoke_tested = tested.map(|target| target.function_name.clone()).collect();
-        release.evidence = evidence(&proofs).beside(release.evidence);
-        release.ask_first();
-        Ok(Output::of(release, Next::validated))
+        let event = Event::Validated {
+            smoke_tested: tested.map(|target| target.function_name.clone()).collect(),
+            health,
+            warnings: warnings.into_iter().flatten().collect(),
+            evidence: evidence(&proofs),
+        };
+        release.apply(event, task.now)?;
+        Ok(Output::of(release, Next::of))
     }
 
     /// Reads how green runs; none where nothing is to be proven of it.
@@ -173,33 +178,30 @@ impl Handler {
         run.await.map(Some)
     }
 
-    /// The functions as the request has them: a rollback to a version has those of the release that its own
+    /// Returns the functions as the request has them: a rollback to a version has those of the release that its own
     /// is made of, with the same smoke tests.
     async fn functions_of(
         &self,
         request: &Value,
         release: &Release,
     ) -> Result<Vec<FunctionRequest>, Error> {
-        match Request::parse(request) {
-            Ok(Request::Release(request)) => Ok(request.functions),
-            Ok(Request::ToVersion(_)) => {
-                let from = release.goes_back.as_ref();
-                let Some(execution) = from.and_then(|back| back.request_of.as_deref()) else {
-                    return Ok(Vec::new());
-                };
-                let input = self.executions.input(execution).await?;
-                let request = input.as_ref().and_then(to_version::release).ok_or_else(|| {
-                    Error::ValidationFailed(format!(
-                        "the request of {execution} cannot be read any more, so green cannot be tested"
-                    ).into())
-                })?;
-                Ok(request.functions)
-            }
-            Ok(Request::Rollback { .. } | Request::Wire { .. } | Request::Unwire { .. }) => {
-                Err(Error::InvalidRequest("not a release".into()))
-            }
-            Err(problems) => Err(Error::InvalidRequest(problems.to_string().into())),
-        }
+        let Some(back) = &release.spec.goes_back else {
+            let request = ReleaseRequest::deserialize(request)
+                .map_err(|error| Error::InvalidRequest(error.to_string().into()))?;
+            return Ok(request.functions);
+        };
+        let Some(execution) = &back.request_of else {
+            return Ok(Vec::new());
+        };
+        let input = self.executions.input(execution).await?;
+        let request = input.and_then(|input| ReleaseRequest::deserialize(input).ok());
+        let request = request.ok_or_else(|| {
+            let why = format!(
+                "the request of {execution} cannot be read any more, so green cannot be tested"
+            );
+            Error::ValidationFailed(why.into())
+        })?;
+        Ok(request.functions)
     }
 
     /// Runs a function's smoke tests, one after the other, and judges its cold start.

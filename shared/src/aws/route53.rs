@@ -1,9 +1,7 @@
 //! Route 53: weighted records, listed and written back with other weights.
 
-use aws_config::{Region, SdkConfig, retry::RetryConfig};
-use aws_sdk_route53::{
-    Client,
-    types::{Change, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecordSet, RrType},
+use aws_sdk_route53::types::{
+    Change, ChangeAction, ChangeBatch, ChangeStatus, ResourceRecordSet, RrType,
 };
 
 use super::{classify::classify, traffic::Clients};
@@ -15,16 +13,6 @@ use crate::{
 
 /// All weighted records of one name and type fit into one page: there are 100 at the most.
 const PAGE: i32 = 100;
-
-/// Returns a client of the global service. An account has five requests a second for everything, so it
-/// is more patient than others.
-pub(super) fn client(config: &SdkConfig) -> Client {
-    let config = aws_sdk_route53::config::Builder::from(config)
-        .region(Region::from_static("us-east-1"))
-        .retry_config(RetryConfig::standard().with_max_attempts(6))
-        .build();
-    Client::from_conf(config)
-}
 
 impl RecordApi for Clients {
     type Set = ResourceRecordSet;

@@ -2,12 +2,12 @@
 
 use std::sync::OnceLock;
 
-use aws_config::SdkConfig;
+use aws_config::{Region, SdkConfig, retry::RetryConfig};
 use tokio::time::{Instant, sleep};
 
 use super::{
     lazy::{Lazy, lazy},
-    pace, route53,
+    pace,
 };
 use crate::{
     domain::names::resources::TargetGroupArn,
@@ -45,13 +45,23 @@ impl Clients {
     }
 
     pub(super) fn route53(&self) -> &aws_sdk_route53::Client {
-        self.route53.get_or_init(|| route53::client(&self.config))
+        self.route53.get_or_init(|| route53(&self.config))
     }
 
     pub(super) fn elb(&self) -> &aws_sdk_elasticloadbalancingv2::Client {
         self.elb
             .get_or_init(|| aws_sdk_elasticloadbalancingv2::Client::new(&self.config))
     }
+}
+
+/// Returns a client of the global service. An account has five requests a second for everything, so it
+/// is more patient than others.
+fn route53(config: &SdkConfig) -> aws_sdk_route53::Client {
+    let config = aws_sdk_route53::config::Builder::from(config)
+        .region(Region::from_static("us-east-1"))
+        .retry_config(RetryConfig::standard().with_max_attempts(6))
+        .build();
+    aws_sdk_route53::Client::from_conf(config)
 }
 
 impl Traffic {

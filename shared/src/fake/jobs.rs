@@ -322,11 +322,11 @@ impl Work {
         let targets: Vec<_> = targets
             .map(|(function, serving)| target(function, serving, id))
             .collect();
-        let mut new: Release =
-            serde_json::from_value(setting.release.clone()).expect("it is a release");
-        new.functions = targets;
-        new.traffic = observed.door;
-        new.analysis.alarms = alarms;
+        let mut new = setting.release.clone();
+        new["functions"] = json!(targets);
+        new["traffic"] = json!(observed.door);
+        new["analysis"]["alarms"] = json!(alarms);
+        let new: Release = serde_json::from_value(new).expect("it is a release");
         self.ledger.launch(&execution, attempt, &new).await?;
         Ok(Outcome::Release(carried(&new)))
     }
@@ -363,7 +363,7 @@ impl Work {
     }
 
     async fn shift(&self, id: Id, release: &Release, retries: u32) -> Result<Outcome, Error> {
-        let step = release.plan.steps()[release.steps.len()];
+        let step = release.spec.plan.steps()[release.progress().steps.len()];
         let execution = id.execution();
         let attempt = Attempt {
             execution: &execution,

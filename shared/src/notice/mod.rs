@@ -317,18 +317,19 @@ impl Notice {
     ) -> Self {
         let mut notice = Self::new(kind, execution, at, reason);
         let facts = &mut notice.facts;
-        facts.application = Some(release.application.clone());
+        facts.application = Some(release.spec.application.clone());
         facts.functions = release
+            .progress()
             .functions
             .iter()
             .map(FunctionOutcome::from)
             .collect();
         facts.weight = Some(release.weight());
-        facts.met = Met::of(&release.evidence);
-        facts.evidence = release.evidence.clone();
-        facts.steps.clone_from(&release.steps);
-        facts.answers.clone_from(&release.answers);
-        facts.warnings.clone_from(&release.warnings);
+        facts.met = Met::of(&release.progress().evidence);
+        facts.evidence = release.progress().evidence.clone();
+        facts.steps.clone_from(&release.progress().steps);
+        facts.answers.clone_from(&release.progress().answers);
+        facts.warnings.clone_from(&release.progress().warnings);
         notice
     }
 
@@ -337,7 +338,7 @@ impl Notice {
     pub fn started(execution: &str, at: Timestamp, release: &Release) -> Self {
         let reason = sentences::started(release);
         let mut notice = Self::of_release(Kind::Started, execution, at, release, reason);
-        notice.facts.plan = release.plan.steps().to_vec();
+        notice.facts.plan = release.spec.plan.steps().to_vec();
         notice
     }
 
@@ -347,7 +348,7 @@ impl Notice {
         let reason = sentences::shifted(release);
         let mut notice = Self::of_release(Kind::Shifted, execution, at, release, reason);
         // Writing to a String cannot fail.
-        let _ = write!(notice.facts.id, "#{}", release.position.step);
+        let _ = write!(notice.facts.id, "#{}", release.progress().position.step);
         notice.facts.next = Some(sentences::after_the_bake(release, at));
         notice
     }

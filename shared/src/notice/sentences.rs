@@ -17,13 +17,15 @@ use crate::notice::{Ahead, Facts, Kind};
 /// The sentence that a release begins with.
 pub(super) fn started(release: &Release) -> String {
     let weights: Vec<_> = release
+        .spec
         .plan
         .steps()
         .iter()
         .map(|step| format!("{} for {}", step.weight, seconds(step.bake_seconds)))
         .collect();
-    let functions = release.functions.len();
+    let functions = release.progress().functions.len();
     let approval = release
+        .spec
         .plan
         .approve_before()
         .map(|weight| format!("; a person is asked before {weight}"))
@@ -37,24 +39,24 @@ pub(super) fn started(release: &Release) -> String {
 
 /// The sentence of a shift.
 pub(super) fn shifted(release: &Release) -> String {
-    let step = release.position.step;
-    let started_at = release.steps.last().map(|step| step.started_at);
+    let step = release.progress().position.step;
+    let started_at = release.progress().steps.last().map(|step| step.started_at);
     let mut reason = format!(
         "{} of the traffic is on green, step {} of {}",
         release.weight(),
         step + 1,
-        release.plan.steps().len()
+        release.spec.plan.steps().len()
     );
     // What led here, and not to an earlier step.
-    let answers = release.answers.iter().rev();
+    let answers = release.progress().answers.iter().rev();
     let here = answers.take_while(|answer| Some(answer.at) == started_at);
     for answer in here {
         reason.push_str("; ");
         reason.push_str(&answer.told());
     }
-    if !release.reason.is_empty() {
+    if !release.progress().reason.is_empty() {
         reason.push_str("; before that: ");
-        reason.push_str(&release.reason);
+        reason.push_str(&release.progress().reason);
     }
     reason
 }
@@ -64,10 +66,10 @@ pub(super) fn after_the_bake(release: &Release, now: Timestamp) -> Ahead {
     let step = release.step();
     let bake = step.map_or(0, |step| step.bake_seconds);
     let weight = |index: usize| {
-        let step = release.plan.step(index);
+        let step = release.spec.plan.step(index);
         step.map_or(Weight::FULL, |step| step.weight)
     };
-    let next = weight(release.position.step + 1);
+    let next = weight(release.progress().position.step + 1);
     let then = match release.next() {
         Next::Step => format!("{next} go to green"),
         Next::StepAfterApproval => format!("a person is asked whether {next} go to green"),
@@ -78,7 +80,10 @@ pub(super) fn after_the_bake(release: &Release, now: Timestamp) -> Ahead {
     } else {
         format!("after {} at this weight {then}", seconds(bake))
     };
-    let at = (!release.is_following()).then(|| now + TimeDelta::seconds(i64::from(bake)));
+    let at = release
+        .propagation()
+        .is_none()
+        .then(|| now + TimeDelta::seconds(i64::from(bake)));
     Ahead {
         what,
         at,

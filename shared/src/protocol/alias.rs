@@ -423,21 +423,26 @@ impl<'a, P: AliasApi + Clock> Aliases<'a, P> {
                     }
                     Ok(None) => {}
                     Err(refused @ Error::Refused(_)) => {
-                        let seen = last.as_ref().filter(|seen| target.is_between(seen));
-                        // Lambda does not move an alias that it holds weights on: they are taken off first.
-                        match seen.map(|seen| (&seen.primary, &seen.revision)) {
-                            Some((Primary::Version(on), revision))
+                        // On the way back Lambda may refuse to move an alias that it holds weights on: they are
+                        // taken off first. On the way forth the weights are ours, and stay.
+                        let off = match (way, &want, &last) {
+                            (Direction::Restore(_), Routing::Settled(to), Some(seen))
                                 if update.routing == want
-                                    && want != Routing::Settled(on.clone()) =>
+                                    && target.is_between(seen)
+                                    && !seen.is_on(to) =>
                             {
-                                decided = Some(AliasUpdate {
+                                seen.primary.version().map(|on| AliasUpdate {
                                     routing: Routing::Settled(on.clone()),
-                                    if_revision: revision.clone(),
-                                });
-                                continue;
+                                    if_revision: seen.revision.clone(),
+                                })
                             }
-                            Some(_) | None => return Err(refused),
-                        }
+                            (_, _, _) => None,
+                        };
+                        let Some(off) = off else {
+                            return Err(refused);
+                        };
+                        decided = Some(off);
+                        continue;
                     }
                     Err(error) => return Err(error),
                 }

@@ -158,7 +158,7 @@ pub async fn promote(
         Ok(moved) => moved,
         Err(error) => return Err(explain(ledger, execution, attempt.retries, error).await),
     };
-    release.functions.clone_from(&moved.functions);
+    release.moved(moved.functions.clone());
     let record = Record::of(execution, release);
     let recorded = ledger
         .end(&record, Status::Promoted, attempt.now, Some(retention))

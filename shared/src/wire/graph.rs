@@ -1,6 +1,6 @@
 //! The states of an execution, and the words by which handlers choose among them.
 //!
-//! `statemachine/definitions.yaml` is the graph; a test keeps [`StateName`] and [`Next`] equal to it. A state that
+//! `statemachine/definitions.yaml` is the graph; a test keeps [`StateName`](super::state_name::StateName) and [`Next`] equal to it. A state that
 //! always has the same successor names it there. All others lead to `Decide`, a Choice on the one word `next` that the
 //! handler has computed here.
 
@@ -8,115 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     outcome::{EndError, Ending, Finished, Outcome},
+    state::State,
+    state_name::StateName,
     task::Task,
 };
 use crate::domain::{
-    approval::{AskedKind, OnApprovalTimeout, OnDenied, Word},
     decision::Decision,
-    hook::{HookPoint, HookRun, HookStatus},
-    release::Release,
+    hook::{HookRun, HookStatus},
+    release::{Phase, Release},
 };
-
-/// The name of a state of a release's execution, as the console and the history have it.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Serialize,
-    Deserialize,
-    strum::Display,
-    strum::EnumString,
-    strum::IntoStaticStr,
-    strum::VariantArray,
-)]
-pub enum StateName {
-    /// Chooses by the request's action.
-    Route,
-    /// Makes an API Gateway stage call the alias, or undoes that.
-    WireStage,
-    /// Waits until a phase of that is in force.
-    AwaitStage,
-    /// Publishes green and fixes the plan.
-    DeployGreen,
-    /// Waits until no client reaches the idle side any more.
-    AwaitIdle,
-    /// Validates green.
-    ValidateGreen,
-    /// Follows the word that the last handler has computed.
-    Decide,
-    /// Gives green the weight of a step.
-    ShiftTraffic,
-    /// Waits until the next look.
-    Bake,
-    /// Looks at alarms, health checks and metrics; takes in an operator's answer.
-    CheckAlarms,
-    /// Waits for an operator's approval.
-    AwaitApproval,
-    /// Waits for an operator's decision at the present weight.
-    Hold,
-    /// Runs the user's migration, or runs it back.
-    RunMigration,
-    /// Calls the hook that is due.
-    RunHook,
-    /// Waits until a hook in progress is called again.
-    AwaitHook,
-    /// Chooses by the release's status.
-    DeploymentSuccessful,
-    /// Promotes green.
-    FinalizeDeployment,
-    /// Starts the execution that keeps blue ready.
-    StartRetention,
-    /// Reports that it did not start.
-    RetentionNotStarted,
-    /// Ends as the request wants it.
-    Done,
-    /// Puts all traffic on blue.
-    RollbackDeployment,
-    /// Ends with all traffic on blue.
-    DeploymentRolledBack,
-    /// Ends with traffic split.
-    DeploymentHeld,
-    /// Ends with traffic that could not be put back.
-    RollbackFailed,
-}
-
-impl StateName {
-    /// Whether the state invokes a function of Crossfade's.
-    #[must_use]
-    pub fn invokes_a_handler(self) -> bool {
-        match self {
-            Self::WireStage
-            | Self::DeployGreen
-            | Self::ValidateGreen
-            | Self::ShiftTraffic
-            | Self::CheckAlarms
-            | Self::AwaitApproval
-            | Self::Hold
-            | Self::RunMigration
-            | Self::RunHook
-            | Self::FinalizeDeployment
-            | Self::RetentionNotStarted
-            | Self::RollbackDeployment => true,
-            Self::Route
-            | Self::AwaitStage
-            | Self::AwaitIdle
-            | Self::Decide
-            | Self::Bake
-            | Self::AwaitHook
-            | Self::DeploymentSuccessful
-            | Self::StartRetention
-            | Self::Done
-            | Self::DeploymentRolledBack
-            | Self::DeploymentHeld
-            | Self::RollbackFailed => false,
-        }
-    }
-}
 
 /// The word that `Decide` follows: what a handler wants to happen next.
 #[derive(
@@ -194,87 +94,40 @@ impl Next {
     /// Returns what follows once green is made.
     #[must_use]
     pub fn deployed(release: &Release) -> Self {
-        if release.idle_wait_seconds > 0 {
+        if release.spec.idle_wait_seconds > 0 {
             Self::AwaitIdle
         } else {
             Self::Validate
         }
     }
 
-    /// Returns what follows once green is validated: green's first weight may need an operator.
+    /// Returns what follows for a release whose green is validated, by its phase.
     #[must_use]
-    pub fn validated(release: &Release) -> Self {
-        match release.decision {
-            Some(Decision::Ask) => Self::Ask,
-            _ => Self::shift(release),
+    pub fn of(release: &Release) -> Self {
+        let progress = release.progress();
+        match &progress.phase {
+            Phase::Ready => Self::shift(release),
+            Phase::AwaitingHook(run) if run.status == HookStatus::InProgress => Self::AwaitHook,
+            // It is looked at once before the hook after a shift.
+            Phase::AwaitingHook(_) if progress.decision == Some(Decision::RunHook) => Self::Hook,
+            Phase::AwaitingHook(_) | Phase::Propagating(_) | Phase::Baking => Self::Bake,
+            Phase::AwaitingApproval => Self::Ask,
+            Phase::Held(_) => Self::Hold,
+            Phase::Promoting => Self::Finalize,
+            Phase::RollingBack => Self::RollBack,
         }
     }
 
     /// Returns what comes first where green is to get its next weight: the migration, the hook before the shift, or
     /// the shift itself.
-    #[must_use]
-    pub fn shift(release: &Release) -> Self {
-        if release.migration.is_some_and(|migration| !migration.ran) {
+    fn shift(release: &Release) -> Self {
+        let progress = release.progress();
+        if progress.migration.is_some_and(|migration| !migration.ran) {
             Self::Migrate
-        } else if release.hooks.before_shift.is_some() {
+        } else if release.next_hook().is_some() {
             Self::Hook
         } else {
             Self::Shift
-        }
-    }
-
-    /// Returns what follows a look, by the decision on it.
-    #[must_use]
-    pub fn looked(release: &Release) -> Self {
-        match release.decision {
-            Some(Decision::BakeOn | Decision::AwaitDns) => Self::Bake,
-            Some(Decision::RunHook) => Self::Hook,
-            Some(Decision::Shift) => Self::shift(release),
-            Some(Decision::Ask) => Self::Ask,
-            Some(Decision::Hold) => Self::Hold,
-            Some(Decision::Promote) => Self::Finalize,
-            Some(Decision::RollBack) | None => Self::RollBack,
-        }
-    }
-
-    /// Returns what follows an operator's answer to a question of this kind; no word is an answer that is none.
-    #[must_use]
-    pub fn answered(release: &Release, kind: AskedKind, word: Option<Word>) -> Self {
-        let promote = || match Self::shift(release) {
-            // It has to run while all traffic is on blue.
-            Self::Migrate => Self::Migrate,
-            _ => Self::Finalize,
-        };
-        match (kind, word) {
-            (_, Some(Word::Promote)) => promote(),
-            (AskedKind::Approval, Some(Word::Approve)) => Self::shift(release),
-            (AskedKind::Approval, Some(Word::Reject)) => match release.approval.on_denied {
-                OnDenied::Hold => Self::Hold,
-                OnDenied::RollBack => Self::RollBack,
-            },
-            (AskedKind::Approval, Some(Word::Silence)) => match release.approval.on_timeout {
-                OnApprovalTimeout::Hold => Self::Hold,
-                OnApprovalTimeout::Proceed => Self::shift(release),
-                OnApprovalTimeout::RollBack => Self::RollBack,
-            },
-            (AskedKind::Hold, Some(Word::Resume)) => match release.resume {
-                Some(Decision::Promote) => Self::Finalize,
-                Some(Decision::Shift) => Self::shift(release),
-                Some(Decision::BakeOn) => Self::Bake,
-                _ => Self::RollBack,
-            },
-            _ => Self::RollBack,
-        }
-    }
-
-    /// Returns what follows a call of a hook before or after a shift.
-    #[must_use]
-    pub fn called(release: &Release) -> Self {
-        match release.hook.as_ref().map(|run| (run.status, run.point)) {
-            Some((HookStatus::InProgress, _)) => Self::AwaitHook,
-            Some((HookStatus::Succeeded, HookPoint::BeforeShift)) => Self::Shift,
-            Some((HookStatus::Succeeded, HookPoint::AfterShift)) => Self::Bake,
-            _ => Self::RollBack,
         }
     }
 
@@ -310,20 +163,20 @@ impl Next {
 
 /// What a handler answers: the next state's input, with the word that `Decide` follows.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Output<T> {
+pub struct Output {
     /// The word.
     pub next: Next,
     /// The input.
     #[serde(flatten)]
-    pub state: T,
+    pub state: State,
 }
 
-impl<T> Output<T> {
-    /// Returns `state` with the word that `next` computes of it.
-    pub fn of(state: T, next: impl FnOnce(&T) -> Next) -> Self {
+impl Output {
+    /// Returns `content` as a state, with the word that `next` computes of it.
+    pub fn of<T: Into<State>>(content: T, next: impl FnOnce(&T) -> Next) -> Self {
         Self {
-            next: next(&state),
-            state,
+            next: next(&content),
+            state: content.into(),
         }
     }
 }
@@ -336,18 +189,18 @@ impl<T> Output<T> {
 #[serde(untagged)]
 pub enum End {
     /// For this definition.
-    Finished(Output<Finished>),
+    Finished(Output),
     /// For the one of version 0.1, which is in flight no longer than 30 days after the update.
-    Outcome(Outcome),
+    Outcome(Box<Outcome>),
 }
 
 impl End {
     /// Returns the end of `task`'s execution with `outcome`, and with the hook that is still to be called.
     #[must_use]
-    pub fn of(task: &Task, outcome: Outcome, hook: Option<HookRun>) -> Self {
+    pub fn of<S>(task: &Task<S>, outcome: Outcome, hook: Option<HookRun>) -> Self {
         match task.at {
             Some(_) => Self::Finished(Output::of(Finished { outcome, hook }, Next::finished)),
-            None => Self::Outcome(Outcome { hook, ..outcome }),
+            None => Self::Outcome(Box::new(Outcome { hook, ..outcome })),
         }
     }
 }

@@ -6,4 +6,6 @@ pub mod graph;
 pub mod outcome;
 pub mod request;
 pub mod retention;
+pub mod state;
+pub mod state_name;
 pub mod task;

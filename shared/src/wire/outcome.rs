@@ -157,6 +157,21 @@ pub struct Ending {
     pub hook: Option<HookRun>,
 }
 
+impl Ending {
+    /// Returns an end with an error, with nothing left to do.
+    #[must_use]
+    pub fn new(error: EndError, outcome: Outcome) -> Self {
+        Self {
+            asked_for: false,
+            error,
+            cause: outcome.to_cause(),
+            outcome,
+            undo: false,
+            hook: None,
+        }
+    }
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde wants a reference.
 fn is_false(flag: &bool) -> bool {
     !flag
@@ -182,17 +197,18 @@ impl Outcome {
     pub fn of(release: &Release, deployment_status: DeploymentStatus, reason: String) -> Self {
         Self {
             deployment_status,
-            application: Some(release.application.clone()),
+            application: Some(release.spec.application.clone()),
             functions: release
+                .progress()
                 .functions
                 .iter()
                 .map(FunctionOutcome::from)
                 .collect(),
             reason,
-            evidence: release.evidence.clone(),
-            steps: release.steps.clone(),
-            answers: release.answers.clone(),
-            warnings: release.warnings.clone(),
+            evidence: release.progress().evidence.clone(),
+            steps: release.progress().steps.clone(),
+            answers: release.progress().answers.clone(),
+            warnings: release.progress().warnings.clone(),
             served_by: Vec::new(),
             retain_until: None,
             front_door: None,

@@ -1,9 +1,12 @@
 //! What a state of the execution hands to its function.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::graph::StateName;
+use super::{
+    state::{Caught, State},
+    state_name::StateName,
+};
 use crate::{
     domain::{Timestamp, approval::AskedKind},
     error::Error,
@@ -12,7 +15,7 @@ use crate::{
 /// The input of a Task: the execution's state, and what Step Functions' context object says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Task {
+pub struct Task<S = State> {
     /// The state that it is for; none in an execution that began with the definition of version 0.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<StateName>,
@@ -33,10 +36,10 @@ pub struct Task {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Value>,
     /// The state's input.
-    pub state: Value,
+    pub state: S,
 }
 
-impl Task {
+impl<S> Task<S> {
     /// Returns what an operator is asked by the state that waits for an answer.
     #[must_use]
     pub fn question(&self) -> AskedKind {
@@ -51,7 +54,7 @@ impl Task {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Call {
     /// By a state of the execution.
-    Task(Box<Task>),
+    Task(Box<Task<Caught>>),
     /// By an EventBridge rule.
     Event(Value),
 }
@@ -73,21 +76,10 @@ impl Call {
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] when the payload is not a Task's: someone called the function by hand.
-pub fn task(payload: Value) -> Result<Task, Error> {
+pub fn task<S: DeserializeOwned>(payload: Value) -> Result<Task<S>, Error> {
     serde_json::from_value(payload).map_err(|error| {
         Error::InvalidRequest(
             format!("not called by the state machine, nor by a rule of it: {error}").into(),
         )
-    })
-}
-
-/// Reads what a state before this one left.
-///
-/// # Errors
-/// [`Error::InvalidRequest`] when it is of another shape, as after an update of the stack in the
-/// middle of a deployment.
-pub fn state<T: serde::de::DeserializeOwned>(state: Value) -> Result<T, Error> {
-    serde_json::from_value(state).map_err(|error| {
-        Error::InvalidRequest(format!("the execution's state is not as expected: {error}").into())
     })
 }

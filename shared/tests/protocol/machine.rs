@@ -367,7 +367,10 @@ impl<'a> Machine<'a> {
             (Stage::Shifting, Outcome::Release(carried)) => {
                 let (taken, all) = {
                     let release = release(&carried);
-                    (release.steps.len(), release.plan.steps().len())
+                    (
+                        release.progress().steps.len(),
+                        release.spec.plan.steps().len(),
+                    )
                 };
                 self.carried = Some(carried);
                 // What the look at the end of a bake reads.
@@ -454,7 +457,7 @@ impl<'a> Machine<'a> {
     fn blue(&self, function: &str) -> Option<u8> {
         let carried = self.carried.as_ref()?;
         let release = release(carried);
-        let mut targets = release.functions.iter();
+        let mut targets = release.progress().functions.iter();
         let target = targets.find(|target| target.function_name.as_ref() == function)?;
         target.blue_version.as_ref()?.as_ref().parse().ok()
     }

@@ -32,7 +32,7 @@ fn states() -> Map<String, Value> {
 /// A state with the word that a handler of today adds.
 fn worded(state: Value) -> Value {
     let release: Release = serde_json::from_value(state).expect("it is a release");
-    json!(Output::of(release, Next::looked))
+    json!(Output::of(release, Next::of))
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn ended(status: DeploymentStatus) -> Outcome {
     let task = json!({"execution": "e", "now": "2026-11-20T12:00:00Z", "state": {}});
     let task: Task = serde_json::from_value(task).expect("it is a task");
     match End::of(&task, Outcome::of(&release, status, String::new()), None) {
-        End::Outcome(outcome) => outcome,
+        End::Outcome(outcome) => *outcome,
         End::Finished(finished) => panic!("it has no path for {finished:?}"),
     }
 }

@@ -10,7 +10,7 @@ use crossfade::{
             verdict::Verdict,
         },
         hook::{HookPoint, HookRun, Said},
-        release::{DeploymentStatus, InForce, Release},
+        release::{DeploymentStatus, Effective, Event, Release},
         weight::Weight,
     },
     wire::{
@@ -119,9 +119,9 @@ impl Walk {
                         .to_owned()
                 }
                 _ => {
-                    if name == "Bake" && !walk.release.is_following() {
-                        walk.baked[walk.release.position.step] +=
-                            walk.release.position.wait_seconds;
+                    if name == "Bake" && walk.release.propagation().is_none() {
+                        walk.baked[walk.release.progress().position.step] +=
+                            walk.release.progress().position.wait_seconds;
                     }
                     definition["Next"]
                         .as_str()
@@ -138,37 +138,43 @@ impl Walk {
         match name {
             "DeployGreen" => return self.handed_on(Next::deployed),
             "ValidateGreen" => {
-                self.release.ask_first();
-                return self.handed_on(Next::validated);
+                self.apply(Event::Validated {
+                    smoke_tested: Vec::new(),
+                    health: Vec::new(),
+                    warnings: Vec::new(),
+                    evidence: Evidence::default(),
+                });
+                return self.handed_on(Next::of);
             }
             "ShiftTraffic" => {
                 self.synced_looks = 0;
-                let in_force = if json!(self.release.traffic)["type"] == "route53" {
-                    InForce::Later(Some("C1".into()))
+                let effective = if json!(self.release.spec.traffic)["type"] == "route53" {
+                    Effective::Later(Some("C1".into()))
                 } else {
-                    InForce::AtOnce
+                    Effective::AtOnce
                 };
-                self.release.shifted(in_force, now());
+                let functions = self.release.progress().functions.clone();
+                self.apply(Event::Shifted {
+                    functions,
+                    effective,
+                });
             }
             "CheckAlarms" => {
                 self.look();
-                return self.handed_on(Next::looked);
+                return self.handed_on(Next::of);
             }
             "RunHook" if state.get("plan").is_none() => return Self::hook_of_outcome(state),
             "RunHook" => {
                 let mut run = self.release.next_hook().expect("there is a hook");
-                let passed = Self::call(&mut run);
-                self.release.hook = Some(run);
-                if passed {
-                    self.release.hook_has_passed();
-                }
-                return self.handed_on(Next::called);
+                Self::call(&mut run);
+                self.apply(Event::HookRan { run, report: None });
+                return self.handed_on(Next::of);
             }
             "FinalizeDeployment" => {
                 let outcome =
                     Outcome::of(&self.release, DeploymentStatus::Successful, String::new());
                 let (hook, pace) = (
-                    self.release.hooks.after_promote.as_ref(),
+                    self.release.spec.hooks.after_promote.as_ref(),
                     self.release.pace(),
                 );
                 let hook = hook.map(|hook| HookRun::due(HookPoint::AfterPromote, hook, &pace));
@@ -208,21 +214,28 @@ impl Walk {
 
     fn look(&mut self) {
         self.looks += 1;
-        let found = Finding {
+        let finding = Finding {
             verdict: self.verdict,
             reason: String::new(),
             evidence: Evidence::default(),
             early_proceed: false,
         };
-        if self.release.is_following() {
+        let health = Vec::new();
+        if self.release.propagation().is_some() {
             self.synced_looks += 1;
-            self.release
-                .followed(self.synced_looks > self.unsynced, found, now());
-        } else if self.release.is_hook_due() {
-            self.release.take_in_before_hook(found, now());
+            self.apply(Event::Followed {
+                in_sync: self.synced_looks > self.unsynced,
+                finding,
+                health,
+            });
         } else {
-            self.release.take_in(found, now());
+            self.apply(Event::Looked { finding, health });
         }
+    }
+
+    fn apply(&mut self, event: Event) {
+        let applied = self.release.apply(event, now());
+        applied.expect("the graph leads to it");
     }
 }
 

@@ -4,13 +4,15 @@ use std::{collections::BTreeSet, process::Command};
 
 use crossfade::{
     domain::{
-        approval::{AskedKind, Word},
+        Timestamp,
+        approval::{Answer, AskedKind, Word},
         decision::Decision,
-        release::{DeploymentStatus, Release},
+        release::{DeploymentStatus, Event, Release},
     },
     wire::{
-        graph::{End, Next, Output, StateName},
+        graph::{End, Next, Output},
         outcome::{Ending, Finished, Outcome},
+        state_name::StateName,
         task::Task,
     },
 };
@@ -117,7 +119,11 @@ fn release(more: &Value) -> Release {
 #[test]
 fn every_decision_is_handled() {
     for word in Decision::VARIANTS {
-        let release: Release = serde_json::from_value(checked(word)).expect("it is a release");
+        let mut state = checked(word);
+        if *word == "runHook" {
+            state["hook"] = hook("afterShift", "DUE");
+        }
+        let release: Release = serde_json::from_value(state).expect("it is a release");
         let expected = match *word {
             "bakeOn" | "awaitDns" => "Bake",
             "runHook" => "RunHook",
@@ -128,7 +134,7 @@ fn every_decision_is_handled() {
             "rollBack" => "RollbackDeployment",
             other => panic!("a new decision: {other}"),
         };
-        let output = json!(Output::of(release, Next::looked));
+        let output = json!(Output::of(release, Next::of));
         assert_eq!(decide(&output), expected, "{word}");
         assert_eq!(output["decision"], *word);
     }
@@ -192,7 +198,7 @@ fn green_is_validated_before_it_gets_traffic() {
     let deployed = |more: Value| decide(&json!(Output::of(release(&more), Next::deployed)));
     assert_eq!(deployed(json!({})), "ValidateGreen");
     assert_eq!(deployed(json!({"idleWaitSeconds": 120})), "AwaitIdle");
-    let validated = |more: Value| decide(&json!(Output::of(release(&more), Next::validated)));
+    let validated = |more: Value| decide(&json!(Output::of(release(&more), Next::of)));
     for (more, next) in [
         (json!({}), "ShiftTraffic"),
         (json!({"decision": "ask"}), "AwaitApproval"),
@@ -216,6 +222,28 @@ fn hooks(point: &str) -> Value {
 fn hook(point: &str, status: &str) -> Value {
     json!({"point": point, "functionName": "f", "timeoutSeconds": 60, "status": status, "asked": 1,
         "waitedSeconds": 1, "waitSeconds": 30})
+}
+
+/// A release that waited for an operator, who answered with this word, or with what is none.
+fn answered(kind: AskedKind, word: Option<Word>, more: &Value) -> Release {
+    let mut state = checked(match kind {
+        AskedKind::Approval => "ask",
+        AskedKind::Hold => "hold",
+    });
+    for (field, value) in more.as_object().expect("it has fields") {
+        state[field] = value.clone();
+    }
+    let mut release: Release = serde_json::from_value(state).expect("it is a release");
+    let event = match word {
+        Some(word) => Event::Answered(Answer::new(word)),
+        None => Event::Misanswered("1".to_owned()),
+    };
+    release.apply(event, now()).expect("it waited");
+    release
+}
+
+fn now() -> Timestamp {
+    "2026-11-20T12:00:00Z".parse().expect("it is a time")
 }
 
 #[test]
@@ -251,19 +279,13 @@ fn every_answer_is_handled() {
     let approvals = approvals.into_iter().map(|row| (AskedKind::Approval, row));
     let holds = holds.into_iter().map(|row| (AskedKind::Hold, row));
     for (kind, (word, more, next)) in approvals.chain(holds) {
-        let output = Output::of(release(&more), |release| {
-            Next::answered(release, kind, word)
-        });
+        let output = Output::of(answered(kind, word, &more), Next::of);
         assert_eq!(decide(&json!(output)), next, "{kind:?} {word:?} {more}");
     }
     let proceeding =
         json!({"approval": {"timeoutSeconds": 60, "onTimeout": "proceed", "onDenied": "hold"}});
-    let silence = Next::answered(
-        &release(&proceeding),
-        AskedKind::Approval,
-        Some(Word::Silence),
-    );
-    assert_eq!(silence, Next::Shift);
+    let silence = answered(AskedKind::Approval, Some(Word::Silence), &proceeding);
+    assert_eq!(Next::of(&silence), Next::Shift);
     // What they wait for comes to the one state that takes it in.
     for asking in ["AwaitApproval", "Hold"] {
         assert_eq!(states()[asking]["Next"], "CheckAlarms");
@@ -277,11 +299,14 @@ fn every_hook_goes_on_where_it_was_called() {
         ("beforeShift", "SUCCEEDED", "ShiftTraffic"),
         ("afterShift", "IN_PROGRESS", "AwaitHook"),
         ("afterShift", "SUCCEEDED", "Bake"),
+        ("beforeShift", "FAILED", "RollbackDeployment"),
         ("afterShift", "FAILED", "RollbackDeployment"),
-        ("afterShift", "DUE", "RollbackDeployment"),
     ] {
-        let release = release(&json!({"hook": hook(point, status)}));
-        let output = json!(Output::of(release, Next::called));
+        let mut release = release(&json!({"hook": hook(point, "DUE")}));
+        let run = serde_json::from_value(hook(point, status)).expect("it is a hook");
+        let ran = Event::HookRan { run, report: None };
+        release.apply(ran, now()).expect("it was due");
+        let output = json!(Output::of(release, Next::of));
         assert_eq!(decide(&output), next, "{point} {status}");
     }
 }

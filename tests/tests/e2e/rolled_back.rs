@@ -26,6 +26,10 @@ pub(crate) fn tests() -> Vec<Test> {
             alarm_during_a_transaction,
         ),
         alone("alarm_as_a_shift_is_recorded", alarm_as_a_shift_is_recorded),
+        test(
+            "shift_that_lambda_refuses_takes_off_no_weight",
+            shift_refused,
+        ),
         test("events_from_elsewhere_move_nothing", events_from_elsewhere),
         test("alarm_during_the_first_shift", alarm_during_the_first_shift),
         test("alarm_during_a_later_shift", alarm_during_a_later_shift),
@@ -520,6 +524,42 @@ async fn throttles(case: Case) {
         cause["evidence"]["judge"]["green"]["throttles"].as_u64() > Some(0),
         "{cause}"
     );
+}
+
+/// The alias has changed since it was read, and Lambda refuses what is then written: only the rollback may take
+/// green's weight off.
+async fn shift_refused(case: Case) {
+    let target = case.blue().await;
+    let users = case.users(&target, 20.0);
+    let request = case.request(json!({"strategy": canary(&[(10, 300), (50, 60), (100, 60)])}));
+    let execution = case.start(&request).await;
+    case.alias_is(&target, "split", |alias| alias.share("2") > 0.09)
+        .await;
+    let shift_traffic = case.world.stack.function("shift-traffic");
+    for (status, code) in [
+        (412, "PreconditionFailedException"),
+        (400, "InvalidParameterValueException"),
+    ] {
+        let fault = Fault::refuse(status, code, "refused by the test");
+        let fault = fault.on("lambda", "UpdateAlias").by(&shift_traffic);
+        case.world.fault(fault.about(&target.name)).await;
+    }
+    let ended = execution.wait().await;
+    drop(users);
+    let cause = rolled_back(&case, &target, &execution, &ended).await;
+    let reason = cause["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("InvalidParameterValue"), "{cause}");
+    let calls = case.world.our_calls(case.since).await;
+    let shifts = calls.iter().filter(|call| {
+        call.action == "UpdateAlias" && call.caller.as_deref() == Some(&*shift_traffic)
+    });
+    let shifts = shifts.filter(|call| call.resource.as_deref() == Some(&*target.name));
+    let asked: Vec<_> = shifts.filter_map(|call| call.asked.as_ref()).collect();
+    assert!(asked.len() >= 3, "{asked:?}");
+    for asked in asked {
+        let weights = &asked["RoutingConfig"]["AdditionalVersionWeights"];
+        assert!(weights["2"].is_number(), "{asked}");
+    }
 }
 
 async fn rollback_fails(case: Case) {

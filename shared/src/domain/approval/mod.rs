@@ -3,12 +3,16 @@
 use chrono::TimeDelta;
 use deserr::Deserr;
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::domain::{
-    Timestamp, analysis::check::Evidence, approval::nonce::NonceHash, decision::Decision,
-    release::Release, weight::Weight,
+    Timestamp,
+    analysis::check::Evidence,
+    approval::nonce::NonceHash,
+    decision::Decision,
+    release::{Phase, Release},
+    weight::Weight,
 };
 
 pub mod nonce;
@@ -164,6 +168,19 @@ impl Answer {
         }
     }
 
+    /// Reads an answer from the state, where anybody may have put anything by `SendTaskSuccess`: none where it is no
+    /// answer. A name or a reason that is not text is left out.
+    #[must_use]
+    pub fn read(given: &Value) -> Option<Self> {
+        let word: Word = given.get("decision")?.as_str()?.parse().ok()?;
+        let text = |field: &str| given.get(field).and_then(Value::as_str);
+        (word != Word::Silence).then(|| Self {
+            decision: word,
+            by: text("by").and_then(|by| kept(by, MAX_NAME)),
+            reason: text("reason").and_then(|reason| kept(reason, MAX_REASON)),
+        })
+    }
+
     /// The same, with who answers: cut to [`MAX_NAME`] characters.
     #[must_use]
     pub fn by(mut self, name: &str) -> Self {
@@ -262,21 +279,25 @@ impl Asked {
     /// What `release` asks when it comes to wait for a person at `now`.
     #[must_use]
     pub fn of(release: &Release, kind: AskedKind, now: Timestamp, nonce: NonceHash) -> Self {
-        let next = release.resume.unwrap_or(Decision::Promote);
+        let next = match &release.progress().phase {
+            Phase::AwaitingApproval => Decision::Shift,
+            Phase::Held(resume) => resume.decision(),
+            _ => Decision::Promote,
+        };
         let next_weight = match next {
             Decision::Shift => release.step().map(|step| step.weight),
             Decision::Promote => Some(Weight::FULL),
             _ => None,
         };
-        let back = if release.steps.is_empty() {
+        let back = if release.progress().steps.is_empty() {
             "the release ends, and all traffic stays on blue"
         } else {
             "all traffic goes back to blue"
         };
         let (seconds, on_silence) = match kind {
             AskedKind::Approval => (
-                release.approval.timeout_seconds,
-                match release.approval.on_timeout {
+                release.spec.approval.timeout_seconds,
+                match release.spec.approval.on_timeout {
                     OnApprovalTimeout::Hold => {
                         "traffic is held as it is, and a person is called again"
                     }
@@ -285,8 +306,8 @@ impl Asked {
                 },
             ),
             AskedKind::Hold => (
-                release.hold.timeout_seconds,
-                match release.hold.on_timeout {
+                release.spec.hold.timeout_seconds,
+                match release.spec.hold.on_timeout {
                     OnHoldTimeout::RollBack => back,
                     OnHoldTimeout::Leave => {
                         "traffic stays split as it is, and the locks stay taken"
@@ -300,8 +321,15 @@ impl Asked {
             AskedKind::Hold => "held",
         };
         let mut reason = format!("{why} with {weight} on green");
-        let last = release.answers.last().filter(|_| kind == AskedKind::Hold);
-        for part in [last.map(Answered::told), Some(release.reason.clone())] {
+        let last = release
+            .progress()
+            .answers
+            .last()
+            .filter(|_| kind == AskedKind::Hold);
+        for part in [
+            last.map(Answered::told),
+            Some(release.progress().reason.clone()),
+        ] {
             if let Some(part) = part.filter(|part| !part.is_empty()) {
                 reason.push_str("; ");
                 reason.push_str(&part);
@@ -316,7 +344,7 @@ impl Asked {
             next_weight,
             on_silence: on_silence.to_owned(),
             reason,
-            evidence: release.evidence.clone(),
+            evidence: release.progress().evidence.clone(),
             nonce_hash: Some(nonce),
         }
     }
@@ -393,22 +421,6 @@ impl Wish {
     }
 }
 
-/// Reads an answer from the state, where anybody may have put anything by `SendTaskSuccess`: what is no
-/// answer is none. The state machine has already done with it what it does with a word that it does not
-/// know.
-///
-/// # Errors
-/// Only those of JSON itself.
-pub fn lenient<'de, D: Deserializer<'de>>(state: D) -> Result<Option<Answer>, D::Error> {
-    let value = Value::deserialize(state)?;
-    let answer = serde_json::from_value::<Answer>(value).ok();
-    Ok(answer.map(|answer| Answer {
-        decision: answer.decision,
-        by: answer.by.and_then(|by| kept(&by, MAX_NAME)),
-        reason: answer.reason.and_then(|reason| kept(&reason, MAX_REASON)),
-    }))
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -417,7 +429,7 @@ mod tests {
 
     #[test]
     fn what_is_no_answer_is_none() {
-        let read = |state: Value| lenient(state).unwrap();
+        let read = |state: Value| Answer::read(&state);
         assert_eq!(
             read(json!({"decision": "approve"})),
             Some(Answer::new(Word::Approve))
@@ -428,7 +440,7 @@ mod tests {
             json!({}),
             json!({"decision": "yes"}),
             json!({"decision": 1}),
-            json!({"decision": "approve", "by": {"a": 1}}),
+            json!({"decision": "silence"}),
         ] {
             assert_eq!(read(wrong.clone()), None, "{wrong}");
         }

@@ -58,7 +58,7 @@ impl<S: LedgerStore> Ledger<S> {
         .name("#token", "token")
         .value(":held", s(Status::Held.word()))
         .value(":weight", percent(weight))
-        .value(":steps", json(&release.steps));
+        .value(":steps", json(&release.progress().steps));
         self.moved(execution, release, row).await
     }
 
@@ -69,7 +69,7 @@ impl<S: LedgerStore> Ledger<S> {
             .value(":inFlight", s(Status::InFlight.word()))
             .value(":footprint", footprint.clone());
         let mut writes = vec![row];
-        writes.extend(release.analysis.alarms.iter().map(|alarm| {
+        writes.extend(release.spec.analysis.alarms.iter().map(|alarm| {
             RowWrite::put(key(&watched(alarm), execution)).item("footprint", footprint.clone())
         }));
         match self

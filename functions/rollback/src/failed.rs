@@ -1,0 +1,295 @@
+//! The way back as a state of the execution: after any failure, and where it was decided to go back.
+//!
+//! What failed is classified, traffic is restored, the end is decided from what is then on record, and it is reported.
+
+use crossfade::{
+    domain::{
+        approval::{OnDenied, OnHoldTimeout, Word},
+        hook::{HookPoint, HookRun},
+        moved::Late,
+        record::{Record, Status, Why},
+        release::{DeploymentStatus, FROZEN, Release},
+    },
+    error::{self, Error},
+    metrics,
+    notice::Notice,
+    protocol::rollback::{self, Reverted, Settled},
+    wire::{
+        failure::Failure,
+        outcome::{EndError, Ending, Outcome},
+        state::{Caught, State},
+        task::Task,
+    },
+};
+
+use crate::{Handler, failure, nothing_begun};
+
+/// How often it is tried again to report an end, before that is left to the schedule.
+const PATIENCE: u32 = 5;
+
+/// What goes back, and why.
+struct Failed<'a> {
+    task: &'a Task<Caught>,
+    /// What failed; none where it was decided to go back.
+    failure: Option<&'a Failure>,
+    /// The release with the operator's answers on record; none before there is one.
+    release: Option<Release>,
+    is_hold_expired: bool,
+    why: Why,
+}
+
+/// What became of the traffic.
+enum Restored {
+    /// It is on blue, or as somebody else has left it.
+    Done(Box<Settled>),
+    /// Green was promoted, and cannot be taken back: why, in words.
+    Kept(String),
+    /// The release has ended already, by the janitor or by this state's first try; or it never began.
+    Over,
+}
+
+impl Restored {
+    fn changed_outside(&self) -> &[String] {
+        match self {
+            Self::Done(settled) => &settled.changed_outside,
+            Self::Kept(_) | Self::Over => &[],
+        }
+    }
+}
+
+impl<'a> Failed<'a> {
+    fn classify(task: &'a Task<Caught>) -> Self {
+        let Caught { state, failure } = &task.state;
+        let in_flight = match state {
+            State::InFlight(in_flight) => Some(in_flight),
+            State::Requested(_)
+            | State::Wiring(_)
+            | State::Finished(_)
+            | State::Outcome(_)
+            | State::RollingBack(_) => None,
+        };
+        // Whatever the state machine has put there, traffic goes back.
+        let release = in_flight.map(|it| {
+            let answered = (**it).clone().answered(task.now);
+            answered.map_or_else(|_| it.release().clone(), |(release, _)| release)
+        });
+        let why = failure.as_ref().map_or_else(
+            || failure::why_decided(in_flight.map(AsRef::as_ref), release.as_ref(), task.now),
+            |failure| failure::why_it_failed(failure, task.now),
+        );
+        Self {
+            task,
+            failure: failure.as_ref(),
+            release,
+            is_hold_expired: in_flight.is_some_and(|it| it.is_hold_expired()),
+            why,
+        }
+    }
+
+    /// Returns why the traffic stays as it is, where it does: the request says so of a hold that no operator answers,
+    /// or blue cannot work with what the migration has changed and it is not an operator who wants it back.
+    fn stays(&self) -> Option<String> {
+        let release = self.release.as_ref()?;
+        let spec = &release.spec;
+        let why = &self.why.reason;
+        if self.is_hold_expired && spec.hold.on_timeout == OnHoldTimeout::Leave {
+            return Some(format!(
+                "the request says to leave the traffic as it is: {why}"
+            ));
+        }
+        let last = release.progress().answers.last();
+        let is_wanted = match last.map(|answer| answer.decision) {
+            Some(Word::RollBack) => true,
+            Some(Word::Reject) => spec.approval.on_denied == OnDenied::RollBack,
+            _ => false,
+        };
+        (release.is_frozen() && !is_wanted).then(|| format!("{FROZEN}: {why}"))
+    }
+
+    /// Whether a shift may be made while traffic goes back: not where what failed comes before the first one.
+    fn late(&self) -> Late {
+        let unmoved = self
+            .release
+            .as_ref()
+            .is_none_or(|known| known.progress().steps.is_empty());
+        if unmoved && self.failure.is_some_and(failure::is_before_any_shift) {
+            Late::Impossible
+        } else {
+            Late::Possible
+        }
+    }
+
+    /// Whether the migration is undone: only on traffic that is back on blue.
+    fn is_undone(&self, restored: &Restored) -> bool {
+        let undone = self.release.as_ref().is_some_and(Release::is_undone);
+        undone && matches!(restored, Restored::Done(settled) if settled.changed_outside.is_empty())
+    }
+
+    /// Returns the hook that is run once traffic is back.
+    fn hook(&self, restored: &Restored) -> Option<HookRun> {
+        let release = self.release.as_ref()?;
+        let moved = !release.progress().steps.is_empty();
+        let is_back = restored.changed_outside().is_empty();
+        let hook = release.spec.hooks.after_rollback.as_ref();
+        hook.filter(|_| moved && is_back)
+            .map(|hook| HookRun::due(HookPoint::AfterRollback, hook, &release.pace()))
+    }
+}
+
+impl Handler {
+    /// Puts the traffic of this execution on blue, and reports how it ends.
+    pub(crate) async fn failed(&self, task: &Task<Caught>) -> Result<Ending, Error> {
+        let failed = Failed::classify(task);
+        if let Some(left) = self.leave(&failed).await? {
+            return Ok(left);
+        }
+        let restored = self.restore(&failed).await?;
+        let undo = failed.is_undone(&restored);
+        if let Restored::Done(settled) = &restored {
+            // What came first is what traffic was restored for, and perhaps by.
+            if settled.record.why.as_ref() == Some(&failed.why) {
+                metrics::time_to_blue(&settled.record.application, task.now);
+            }
+            // The migration is undone under the locks: no other may run meanwhile.
+            if !undo {
+                rollback::close(&self.ledger, settled, task.now).await?;
+            }
+        }
+        let hook = failed.hook(&restored);
+        let (error, outcome, is_on_record) = self.end(failed, restored).await?;
+        self.report(task, &outcome, is_on_record).await?;
+        tracing::info!(
+            deployment.id = task.execution,
+            error.name = %error,
+            status = <&str>::from(outcome.deployment_status),
+            "Ended the release."
+        );
+        Ok(Ending {
+            undo,
+            hook,
+            ..Ending::new(error, outcome)
+        })
+    }
+
+    /// Leaves the traffic as it is, where the release says so; none where it goes back.
+    async fn leave(&self, failed: &Failed<'_>) -> Result<Option<Ending>, Error> {
+        let (Some(reason), Some(release)) = (failed.stays(), &failed.release) else {
+            return Ok(None);
+        };
+        let execution = &failed.task.execution;
+        if !self.ledger.leave_held(execution).await? {
+            return Ok(None);
+        }
+        let mut outcome = Outcome::of(release, DeploymentStatus::Held, reason);
+        outcome.evidence = failed.why.evidence.clone().beside(outcome.evidence);
+        outcome.help = error::page(EndError::DeploymentHeld.into());
+        // The execution's end reports it, as of each that is left held.
+        tracing::warn!(deployment.id = execution, "Traffic stays as it is.");
+        Ok(Some(Ending::new(EndError::DeploymentHeld, outcome)))
+    }
+
+    /// Puts the traffic on blue, and the idle side back as it was.
+    async fn restore(&self, failed: &Failed<'_>) -> Result<Restored, Error> {
+        let (traffic, ledger) = (&self.traffic, &self.ledger);
+        let (execution, why) = (&failed.task.execution, &failed.why);
+        let restored = match &failed.release {
+            // Nothing has failed: a moment ago traffic was as the state says, and one write each will
+            // do, while a train's aliases would take longer to be read than to be written.
+            Some(release) if failed.failure.is_none() => {
+                let known = release.footprint();
+                rollback::restore_known(traffic, ledger, execution, why, &known).await?
+            }
+            Some(_) | None => {
+                rollback::restore(traffic, ledger, execution, why, failed.late()).await?
+            }
+        };
+        match restored {
+            Some(restored) => Ok(Restored::Done(Box::new(restored.settle(traffic).await?))),
+            None => self.take_back_promoted(execution, why).await,
+        }
+    }
+
+    /// Takes back what was promoted although its execution then failed: the answer that said so was lost.
+    async fn take_back_promoted(&self, execution: &str, why: &Why) -> Result<Restored, Error> {
+        let record = self.ledger.get(execution).await?;
+        if record.is_none_or(|record| record.status != Status::Promoted) {
+            return Ok(Restored::Over);
+        }
+        match rollback::revert(&self.traffic, &self.ledger, execution, why).await {
+            Ok(Reverted::Done(settled)) => Ok(Restored::Done(settled)),
+            Ok(Reverted::Not(not)) => Ok(Restored::Kept(not)),
+            Err(Error::DeploymentInProgress(not)) => Ok(Restored::Kept(not.reason)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Decides how the execution ends from what is on record of it, and whether anything is.
+    async fn end(
+        &self,
+        failed: Failed<'_>,
+        restored: Restored,
+    ) -> Result<(EndError, Outcome, bool), Error> {
+        let Failed { task, why, .. } = &failed;
+        let changed_outside = restored.changed_outside();
+        let record = match &restored {
+            Restored::Done(settled) => Some(settled.record.clone()),
+            Restored::Kept(_) | Restored::Over => self.ledger.get(&task.execution).await?,
+        };
+        let is_changed = !changed_outside.is_empty();
+        let (error, status) = failure::ending(failed.failure, record.as_ref(), why, is_changed);
+        let (error, mut outcome) = match (&restored, &record) {
+            (Restored::Done(settled), _) => (error, settled.outcome(status)),
+            (Restored::Kept(not), Some(record)) => {
+                let mut outcome = self.as_read(record, DeploymentStatus::Held).await;
+                outcome.reason = format!(
+                    "green was promoted, and is not taken back: {not}; it was to go back because: {}",
+                    why.reason
+                );
+                (EndError::DeploymentHeld, outcome)
+            }
+            (Restored::Over, Some(record)) => (error, self.as_read(record, status).await),
+            (Restored::Kept(_) | Restored::Over, None) => {
+                (error, nothing_begun(task.state.state.application(), why))
+            }
+        };
+        outcome.help = error::page(error.into());
+        if let Some(release) = &failed.release {
+            let progress = release.progress();
+            outcome.steps.clone_from(&progress.steps);
+            if let Some(last) = outcome.steps.last_mut() {
+                last.ended_at.get_or_insert(task.now);
+            }
+            outcome.answers.clone_from(&progress.answers);
+            let notes = std::mem::replace(&mut outcome.warnings, progress.warnings.clone());
+            outcome.warnings.extend(notes);
+            outcome.evidence = outcome.evidence.beside(progress.evidence.clone());
+        }
+        Ok((error, outcome, record.is_some()))
+    }
+
+    /// Makes the outcome of a record, with what serves now: traffic was not written to here.
+    async fn as_read(&self, record: &Record, status: DeploymentStatus) -> Outcome {
+        let mut outcome = rollback::outcome(record, status, &[]);
+        if let Some(footprint) = &record.footprint {
+            let serves = self.traffic.serves(footprint).await;
+            outcome.serves(&serves.versions, &serves.by);
+        }
+        outcome
+    }
+
+    /// Publishes the end. Once traffic is whole and that is on record, an execution that could not publish it must not
+    /// end as one that could not restore traffic: that is left to the schedule.
+    async fn report(
+        &self,
+        task: &Task<Caught>,
+        outcome: &Outcome,
+        is_on_record: bool,
+    ) -> Result<(), Error> {
+        let ended = Notice::ended(&task.execution, task.now, outcome);
+        let told = self.notifier.tell(&ended).await;
+        match told {
+            Err(untold) if task.retries < PATIENCE || !is_on_record => Err(untold),
+            told => rollback::told_or_owed(&self.ledger, &task.execution, told).await,
+        }
+    }
+}

@@ -1,0 +1,508 @@
+//! What passes between two states of the execution: one enum, whose tag is the field `phase`.
+//!
+//! The request is the contract's own JSON, which has no tag.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+
+use super::{
+    failure::Failure,
+    outcome::{Ending, Finished, Outcome},
+};
+use crate::{
+    domain::{
+        Timestamp,
+        approval::{Answer, Word},
+        names::Application,
+        release::{Event, IllegalEvent, Release},
+    },
+    error::Error,
+};
+
+/// The most characters of an answer that is none which are shown.
+const SHOWN: usize = 200;
+
+/// The tag's field.
+const TAG: &str = "phase";
+
+/// What a state of the execution gets, and what it leaves.
+#[derive(Clone, Debug, PartialEq, strum::IntoStaticStr)]
+#[strum(serialize_all = "camelCase")]
+pub enum State {
+    /// The execution's input, as it was given.
+    Requested(Value),
+    /// An API Gateway stage is being wired.
+    Wiring(Wiring),
+    /// A release is under way.
+    InFlight(Box<InFlight>),
+    /// Green is kept, or there was nothing to move: the execution is about to succeed.
+    Finished(Box<Finished>),
+    /// The same, by the definition of version 0.1, which hands on the outcome alone.
+    Outcome(Box<Outcome>),
+    /// Traffic is whole again, or was left held: the execution is about to end.
+    RollingBack(Box<Ending>),
+}
+
+impl State {
+    /// Returns the application, where one that can be is named.
+    #[must_use]
+    pub fn application(&self) -> Option<Application> {
+        let named = |request: &Value| Application::deserialize(&request["application"]).ok();
+        match self {
+            Self::Requested(request) => named(request),
+            Self::Wiring(wiring) => named(&wiring.request),
+            Self::InFlight(in_flight) => Some(in_flight.release.spec.application.clone()),
+            Self::Finished(finished) => finished.outcome.application.clone(),
+            Self::Outcome(outcome) => outcome.application.clone(),
+            Self::RollingBack(ending) => ending.outcome.application.clone(),
+        }
+    }
+}
+
+/// A state, and what a Catch has put beside it, where something failed in it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Caught {
+    /// The input of the state that failed, or that decided to go back.
+    pub state: State,
+    /// What failed; none when the decision itself was to go back, or a rollback is all that was requested.
+    pub failure: Option<Failure>,
+}
+
+impl<'de> Deserialize<'de> for Caught {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let state = Value::deserialize(deserializer)?;
+        Ok(Self {
+            failure: Failure::of(&state),
+            state: State::read(state),
+        })
+    }
+}
+
+/// How far the wiring of a stage has come.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Wiring {
+    /// The request, as it was given.
+    pub request: Value,
+    /// What was written so far.
+    pub written: Vec<String>,
+    /// What operators should know.
+    pub warnings: Vec<String>,
+    /// Whether the locks are taken.
+    pub locked: bool,
+    /// How often it was looked at so far.
+    pub looks: u32,
+    /// How long to wait before the next look, seconds.
+    pub wait_seconds: u32,
+}
+
+/// A release, and what the state machine has put beside it: how the wait for an operator ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InFlight {
+    release: Release,
+    replies: Replies,
+}
+
+/// How the wait for an operator ended. The state machine writes these fields, so they may hold anything.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Replies {
+    /// The answer to an approval.
+    #[serde(deserialize_with = "present")]
+    approval_answer: Option<Value>,
+    /// That none came in time.
+    #[serde(deserialize_with = "present")]
+    unanswered: Option<Value>,
+    /// The answer to a hold.
+    #[serde(deserialize_with = "present")]
+    answer: Option<Value>,
+    /// That none came in time.
+    #[serde(deserialize_with = "present")]
+    hold_expired: Option<Value>,
+}
+
+/// Reads a field that is there: `null` is an answer, too.
+fn present<'de, D: Deserializer<'de>>(field: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(field).map(Some)
+}
+
+impl InFlight {
+    /// Returns the release with the operator's answers on record, and whether there were any: the execution has waited
+    /// for an operator.
+    ///
+    /// # Errors
+    /// [`IllegalEvent`] when the release waited for no answer.
+    pub fn answered(self, now: Timestamp) -> Result<(Release, bool), IllegalEvent> {
+        let Self {
+            mut release,
+            replies,
+        } = self;
+        let silence = replies
+            .unanswered
+            .map(|_| Event::Answered(Answer::new(Word::Silence)));
+        let event = |given: Value| match Answer::read(&given) {
+            Some(answer) => Event::Answered(answer),
+            None => Event::Misanswered(given.to_string().chars().take(SHOWN).collect()),
+        };
+        let approval = replies.approval_answer.map(event);
+        let hold = replies.answer.map(event);
+        let mut waited = false;
+        for answer in [approval, silence, hold].into_iter().flatten() {
+            release.apply(answer, now)?;
+            waited = true;
+        }
+        Ok((release, waited))
+    }
+
+    /// Returns the release as it was before any answer.
+    #[must_use]
+    pub fn release(&self) -> &Release {
+        &self.release
+    }
+
+    /// Whether no operator answered a hold in time.
+    #[must_use]
+    pub fn is_hold_expired(&self) -> bool {
+        self.replies.hold_expired.is_some()
+    }
+
+    /// Whether the wait for an operator has just ended.
+    #[must_use]
+    pub fn has_waited(&self) -> bool {
+        let Replies {
+            approval_answer,
+            unanswered,
+            answer,
+            hold_expired: _,
+        } = &self.replies;
+        [approval_answer, unanswered, answer]
+            .into_iter()
+            .any(Option::is_some)
+    }
+}
+
+impl InFlight {
+    fn read(state: &Value) -> serde_json::Result<Self> {
+        Ok(Self {
+            release: Release::deserialize(state)?,
+            replies: Replies::deserialize(state)?,
+        })
+    }
+}
+
+impl State {
+    /// Reads a state by its tag. What cannot be read so is what the execution was started with: nobody else's fields
+    /// are believed.
+    fn read(state: Value) -> Self {
+        // Of all that passes, only a request names an action.
+        if state.get("action").is_some() {
+            return Self::Requested(state);
+        }
+        let tag = state.get(TAG).map(|tag| tag.as_str().unwrap_or_default());
+        let read = match tag {
+            Some("wiring") => Wiring::deserialize(&state["wiring"]).map(Self::Wiring),
+            Some("inFlight") => InFlight::read(&state).map(|it| Self::InFlight(Box::new(it))),
+            Some("finished") => {
+                Finished::deserialize(&state).map(|it| Self::Finished(Box::new(it)))
+            }
+            Some("rollingBack") => {
+                Ending::deserialize(&state).map(|it| Self::RollingBack(Box::new(it)))
+            }
+            Some(_) => return Self::Requested(state),
+            None => return Self::read_untagged(state),
+        };
+        read.unwrap_or(Self::Requested(state))
+    }
+
+    /// Reads the contract's own JSON, and, of executions that are in flight at an update, what the previous version
+    /// has left: it wrote no tags.
+    fn read_untagged(state: Value) -> Self {
+        let has = |field: &str| state.get(field).is_some();
+        let read = if has("askedFor") {
+            Ending::deserialize(&state).map(|it| Self::RollingBack(Box::new(it)))
+        } else if has("startedAt") {
+            InFlight::read(&state).map(|it| Self::InFlight(Box::new(it)))
+        } else if has("deploymentStatus") {
+            Outcome::deserialize(&state).map(|it| Self::Outcome(Box::new(it)))
+        } else if has("wiring") {
+            Wiring::deserialize(&state["wiring"]).map(Self::Wiring)
+        } else {
+            return Self::Requested(state);
+        };
+        read.unwrap_or(Self::Requested(state))
+    }
+
+    /// Returns how far the wiring of a stage has come: not at all, for a request.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] when it is another state.
+    pub fn wiring(self) -> Result<Wiring, Error> {
+        match self {
+            Self::Wiring(wiring) => Ok(wiring),
+            Self::Requested(request) => Ok(Wiring {
+                request,
+                ..Wiring::default()
+            }),
+            other => Err(unexpected(&other, "wiring")),
+        }
+    }
+
+    /// Returns the release that is under way.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] when it is another state, or one that cannot be read.
+    pub fn in_flight(self) -> Result<InFlight, Error> {
+        match self {
+            Self::InFlight(in_flight) => Ok(*in_flight),
+            Self::Requested(state) => InFlight::read(&state).map_err(unreadable),
+            other => Err(unexpected(&other, "inFlight")),
+        }
+    }
+
+    /// Returns how the execution is about to end that has failed.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] when it is another state, or one that cannot be read.
+    pub fn rolling_back(self) -> Result<Ending, Error> {
+        match self {
+            Self::RollingBack(ending) => Ok(*ending),
+            Self::Requested(state) => Ending::deserialize(state).map_err(unreadable),
+            other => Err(unexpected(&other, "rollingBack")),
+        }
+    }
+}
+
+#[allow(clippy::needless_pass_by_value)] // As `map_err` hands it over.
+fn unreadable(error: serde_json::Error) -> Error {
+    Error::InvalidRequest(format!("the execution's state is not as expected: {error}").into())
+}
+
+fn unexpected(found: &State, expected: &str) -> Error {
+    let found: &str = found.into();
+    Error::InvalidRequest(
+        format!("the execution's state is not as expected: {found}, not {expected}").into(),
+    )
+}
+
+impl<'de> Deserialize<'de> for State {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(Self::read)
+    }
+}
+
+impl Serialize for State {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Tagged<'a, T: Serialize> {
+            phase: &'a str,
+            #[serde(flatten)]
+            content: T,
+        }
+        #[derive(Serialize)]
+        struct Wired<'a> {
+            wiring: &'a Wiring,
+        }
+        let phase: &str = self.into();
+        match self {
+            Self::Requested(request) => request.serialize(serializer),
+            Self::Outcome(outcome) => outcome.serialize(serializer),
+            Self::Finished(finished) => Tagged {
+                phase,
+                content: finished,
+            }
+            .serialize(serializer),
+            Self::Wiring(wiring) => Tagged {
+                phase,
+                content: Wired { wiring },
+            }
+            .serialize(serializer),
+            Self::InFlight(in_flight) => Tagged {
+                phase,
+                content: &in_flight.release,
+            }
+            .serialize(serializer),
+            Self::RollingBack(ending) => Tagged {
+                phase,
+                content: ending,
+            }
+            .serialize(serializer),
+        }
+    }
+}
+
+impl From<Release> for State {
+    fn from(release: Release) -> Self {
+        Self::InFlight(Box::new(InFlight {
+            release,
+            replies: Replies::default(),
+        }))
+    }
+}
+
+impl From<Finished> for State {
+    fn from(finished: Finished) -> Self {
+        Self::Finished(Box::new(finished))
+    }
+}
+
+impl From<Wiring> for State {
+    fn from(wiring: Wiring) -> Self {
+        Self::Wiring(wiring)
+    }
+}
+
+impl From<Ending> for State {
+    fn from(ending: Ending) -> Self {
+        Self::RollingBack(Box::new(ending))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::release::Phase;
+
+    fn release() -> Value {
+        json!({
+            "application": "chat", "startedAt": "2026-11-20T12:00:00Z", "functions": [],
+            "plan": {"steps": [{"weight": 10, "bakeSeconds": 0}, {"weight": 100, "bakeSeconds": 0}]},
+            "analysis": {}, "hold": {"timeoutSeconds": 60, "onTimeout": "leave"}, "blueHours": 24,
+            "position": {"step": 0, "waitedSeconds": 0, "waitSeconds": 0}, "steps": [], "evidence": {},
+        })
+    }
+
+    fn outcome() -> Value {
+        json!({"deploymentStatus": "NO_CHANGE", "application": "chat", "functions": [], "reason": "same",
+            "evidence": {}, "steps": []})
+    }
+
+    #[allow(clippy::needless_pass_by_value)] // What `json!` makes.
+    fn with(mut state: Value, more: Value) -> Value {
+        let fields = state.as_object_mut().unwrap();
+        fields.extend(more.as_object().unwrap().clone());
+        state
+    }
+
+    fn ending() -> Value {
+        json!({"askedFor": false, "error": "DeploymentRolledBack", "cause": "{}", "outcome": outcome()})
+    }
+
+    fn wiring() -> Value {
+        json!({"wiring": {"request": {"action": "wire"}, "written": [], "warnings": [], "locked": true,
+            "looks": 2, "waitSeconds": 15}})
+    }
+
+    fn read(state: &Value) -> State {
+        serde_json::from_value(state.clone()).unwrap()
+    }
+
+    #[test]
+    fn is_read_as_it_is_written() {
+        let tagged = |tag: &str, state| with(state, json!({ "phase": tag }));
+        for (state, name) in [
+            (json!({"application": "chat", "functions": []}), "requested"),
+            (tagged("wiring", wiring()), "wiring"),
+            (tagged("inFlight", release()), "inFlight"),
+            (
+                tagged("finished", json!({"outcome": outcome()})),
+                "finished",
+            ),
+            (tagged("rollingBack", ending()), "rollingBack"),
+        ] {
+            let one = read(&state);
+            assert_eq!(<&str>::from(&one), name);
+            let written = json!(one);
+            assert_eq!(written.get(TAG), state.get(TAG), "{name}");
+            assert_eq!(read(&written), one, "{name}");
+        }
+    }
+
+    #[test]
+    fn reads_a_state_of_the_previous_version() {
+        let failure = json!({"failure": {"Error": "Transient", "Cause": "busy"}});
+        for (state, name) in [
+            (wiring(), "wiring"),
+            (with(wiring(), failure.clone()), "wiring"),
+            (release(), "inFlight"),
+            (
+                with(release(), json!({"deploymentStatus": "SUCCESSFUL"})),
+                "inFlight",
+            ),
+            (with(release(), failure.clone()), "inFlight"),
+            (ending(), "rollingBack"),
+            (with(outcome(), failure), "outcome"),
+        ] {
+            assert_eq!(<&str>::from(&read(&state)), name, "{state}");
+        }
+    }
+
+    /// What StartExecution was given may name any field, and is a request all the same.
+    #[test]
+    fn a_request_is_not_taken_for_a_state() {
+        for state in [
+            json!({"action": "wire", "application": "chat", "wiring": {"looks": 2}}),
+            json!({"phase": "inFlight", "application": "chat"}),
+            json!({"action": "wire", "phase": "wiring", "wiring": wiring()["wiring"]}),
+            with(
+                release(),
+                json!({"action": "rollback", "phase": "inFlight"}),
+            ),
+            json!({"phase": 7}),
+            json!({"phase": "finished", "deploymentStatus": "SUCCESSFUL"}),
+            json!({"outcome": outcome(), "next": "done"}),
+            json!({"startedAt": "soon"}),
+            json!("text"),
+            json!(null),
+        ] {
+            assert_eq!(read(&state), State::Requested(state.clone()), "{state}");
+        }
+        let wrong = read(&json!({"startedAt": "soon"})).in_flight().unwrap_err();
+        assert!(wrong.to_string().contains("missing field"), "{wrong}");
+        let other = read(&outcome()).in_flight().unwrap_err();
+        assert!(
+            other.to_string().contains("outcome, not inFlight"),
+            "{other}"
+        );
+    }
+
+    #[test]
+    fn answers_are_taken_once_and_in_their_order() {
+        let asked = json!({"decision": "ask", "resume": "shift",
+            "approval": {"timeoutSeconds": 60, "onTimeout": "hold", "onDenied": "hold"},
+            "approvalAnswer": {"decision": "reject", "by": "Ada"}, "answer": {"decision": "resume"}});
+        let now = "2026-11-20T12:01:00Z".parse().unwrap();
+        let in_flight = read(&with(release(), asked)).in_flight().unwrap();
+        let (release, waited) = in_flight.answered(now).unwrap();
+        assert!(waited);
+        let words: Vec<_> = release
+            .progress()
+            .answers
+            .iter()
+            .map(|it| it.decision)
+            .collect();
+        assert_eq!(words, [Word::Reject, Word::Resume]);
+        assert_eq!(release.progress().phase, Phase::Ready);
+        let next = read(&json!(State::from(release.clone())))
+            .in_flight()
+            .unwrap();
+        assert_eq!(next.answered(now).unwrap(), (release, false));
+    }
+
+    #[test]
+    fn an_answer_that_is_none_goes_back_and_is_shown() {
+        let asked = json!({"decision": "hold", "resume": "shift", "reason": "no data",
+            "answer": {"decision": "yes"}});
+        let in_flight = read(&with(release(), asked)).in_flight().unwrap();
+        let (release, waited) = in_flight
+            .answered("2026-11-20T12:01:00Z".parse().unwrap())
+            .unwrap();
+        assert!(waited && release.progress().answers.is_empty());
+        assert_eq!(release.progress().phase, Phase::RollingBack);
+        assert_eq!(
+            release.progress().reason,
+            "a person answered {\"decision\":\"yes\"}, which is no answer; no data"
+        );
+    }
+}
