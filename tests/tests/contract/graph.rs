@@ -360,3 +360,115 @@ fn every_end_is_reached() {
     );
     assert_eq!(ending("DeploymentHeld", json!({})), "DeploymentHeld");
 }
+
+/// The words that the handler of a state may answer with, before and after the end of a release.
+fn words(state: StateName, has_ended: bool) -> &'static [Next] {
+    use Next::{
+        Ask, AwaitHook, AwaitIdle, AwaitStage, Bake, Deploy, Done, Finalize, Held, Hold, Hook,
+        Migrate, RollBack, RolledBack, Shift, Validate,
+    };
+    match (state, has_ended) {
+        (StateName::WireStage, false) => &[AwaitStage, Deploy, Done],
+        (StateName::DeployGreen, false) => &[AwaitIdle, Validate, Done],
+        (StateName::ValidateGreen, false) => &[Ask, Migrate, Hook, Shift],
+        (StateName::CheckAlarms, false) => {
+            &[Bake, Hook, Migrate, Shift, Ask, Hold, Finalize, RollBack]
+        }
+        (StateName::RunMigration, false) => &[Hook, Shift],
+        (StateName::RunHook, false) => &[AwaitHook, Shift, Bake, RollBack],
+        (StateName::StartRetention | StateName::RetentionNotStarted, true) => &[Hook, Done],
+        (StateName::RollbackDeployment, true) => &[Migrate, Hook, Done, Held, RolledBack],
+        (StateName::RunMigration | StateName::RunHook, true) => {
+            &[Hook, AwaitHook, Done, Held, RolledBack]
+        }
+        _ => &[],
+    }
+}
+
+/// All states that an execution may come to that never enters `without`.
+fn reached(without: Option<StateName>) -> BTreeSet<StateName> {
+    let states = states();
+    let mut seen = BTreeSet::new();
+    let mut ahead = vec![(StateName::Route, false, StateName::Route)];
+    while let Some((state, ended, last)) = ahead.pop() {
+        if Some(state) == without || !seen.insert((state, ended, last)) {
+            continue;
+        }
+        let is_end = matches!(
+            state,
+            StateName::RollbackDeployment | StateName::FinalizeDeployment
+        );
+        let definition = &states[&state.to_string()];
+        if state == StateName::Decide {
+            let answered = words(last, ended).iter();
+            ahead.extend(answered.map(|word| (word.state(), ended, state)));
+            continue;
+        }
+        let mut plain = definition.clone();
+        plain["Catch"] = json!(null);
+        for (part, ended) in [
+            (&plain, ended || is_end),
+            (&json!({"Catch": definition["Catch"]}), ended),
+        ] {
+            let mut next = Vec::new();
+            collect(part, "Next", &mut next);
+            next.extend(part.get("Default"));
+            let names = next
+                .into_iter()
+                .filter_map(|name| name.as_str()?.parse().ok());
+            ahead.extend(names.map(|next: StateName| (next, ended, state)));
+        }
+    }
+    seen.into_iter().map(|(state, ..)| state).collect()
+}
+
+#[test]
+fn no_way_to_traffic_leads_past_validation() {
+    let all: BTreeSet<StateName> = StateName::VARIANTS.iter().copied().collect();
+    assert_eq!(reached(None), all);
+    let unproven = reached(Some(StateName::ValidateGreen));
+    for state in [
+        StateName::ShiftTraffic,
+        StateName::Bake,
+        StateName::AwaitApproval,
+        StateName::FinalizeDeployment,
+    ] {
+        assert!(!unproven.contains(&state), "{state}: {unproven:?}");
+    }
+    // The ways back are open all the same.
+    assert!(unproven.contains(&StateName::DeploymentRolledBack));
+}
+
+/// Of what leads on without a validated green: the words that are computed are those that are walked.
+#[test]
+fn nothing_before_validation_and_after_the_end_answers_with_another_word() {
+    for idle in [json!({}), json!({"idleWaitSeconds": 60})] {
+        let word = Next::deployed(&release(&idle));
+        assert!(
+            words(StateName::DeployGreen, false).contains(&word),
+            "{word:?}"
+        );
+    }
+    let after_the_end: Vec<Next> = StateName::VARIANTS
+        .iter()
+        .flat_map(|state| words(*state, true).to_vec())
+        .collect();
+    let is_known = |ending: Value| {
+        let ending: Ending = serde_json::from_value(ending).expect("it is an ending");
+        let word = Next::rolled_back(&ending);
+        assert!(after_the_end.contains(&word), "{word:?}: {ending:?}");
+    };
+    for undo in [false, true] {
+        for asked_for in [false, true] {
+            for error in ["DeploymentRolledBack", "DeploymentHeld", "ValidationFailed"] {
+                for status in [None, Some("DUE"), Some("IN_PROGRESS")] {
+                    let hook = status.map(|status| hook("afterRollback", status));
+                    is_known(
+                        json!({"askedFor": asked_for, "error": error, "cause": "{}", "undo": undo,
+                        "hook": hook, "outcome": outcome(DeploymentStatus::RolledBack)}),
+                    );
+                }
+            }
+        }
+    }
+}
