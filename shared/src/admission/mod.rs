@@ -14,11 +14,11 @@ mod world;
 
 use std::{collections::BTreeMap, fmt};
 
+pub use self::world::{Artifact, Found, Package, Promise, Settings, fit};
 pub use self::{
     limits::{Limits, Place, outside_windows},
     locks::{Holder, Stands, locks_of},
 };
-pub use self::world::{Artifact, Found, Package, Promise, Settings, fit};
 use crate::domain::analysis::alarm::Reading;
 use crate::domain::{
     Timestamp,

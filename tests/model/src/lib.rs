@@ -325,9 +325,9 @@ impl Model {
         } else {
             Verdict::Unhealthy
         };
-        let taken = release.steps.len();
-        let is_last = taken + 1 == release.plan.steps().len();
-        let next = match release.plan.step(taken) {
+        let taken = release.progress().steps.len();
+        let is_last = taken + 1 == release.spec.plan.steps().len();
+        let next = match release.spec.plan.step(taken) {
             None => Next::End,
             Some(_) if is_last && self.settings.asks => Next::StepAfterApproval,
             Some(_) => Next::Step,
