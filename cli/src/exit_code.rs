@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
-use crossfade::{domain::release::DeploymentStatus, wire::outcome::Outcome};
+use crossfade::{domain::status::DeploymentStatus, wire::outcome::Outcome};
 use serde::Serialize;
 
 /// How the command ended: the exit code.

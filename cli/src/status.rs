@@ -10,7 +10,7 @@ use crossfade::{
         approval::{Asked, AskedKind, Wish},
         names::Application,
         record::{Record, Status},
-        release::StepTaken,
+        step_record::StepRecord,
         weight::Weight,
     },
     wire::outcome::FunctionOutcome,
@@ -48,7 +48,7 @@ pub(crate) struct View {
     #[serde(skip_serializing_if = "Option::is_none")]
     planned_steps: Option<usize>,
     /// The steps that it took.
-    steps: Vec<StepTaken>,
+    steps: Vec<StepRecord>,
     /// When it began.
     began_at: Timestamp,
     /// What a person is asked.

@@ -13,7 +13,8 @@ use crossfade::{
     domain::{
         Timestamp,
         approval::{Asked, AskedKind, nonce::Nonce},
-        release::{DeploymentStatus, Release},
+        release::Release,
+        status::DeploymentStatus,
     },
     error,
     notice::{Event, Kind, Notice, chat, event, mail},

@@ -15,7 +15,7 @@ use std::{
 };
 
 use crossfade::{
-    domain::release::{DeploymentStatus, Release},
+    domain::{release::Release, status::DeploymentStatus},
     error::Error,
     wire::{
         outcome::{EndError, Ending, Finished, Outcome},

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crossfade::{
-    domain::{release::DeploymentStatus, stage_wiring::LATEST_ALIAS},
+    domain::{stage_wiring::LATEST_ALIAS, status::DeploymentStatus},
     error::{self, Error},
     wire::{
         events::{Event, Home},

@@ -1,7 +1,8 @@
 //! The layers of DESIGN, held by the imports themselves: every import points down, and none closes a circle.
 //!
 //! A file imports another if it names something that the other one defines, in a `use` or by its path. A parent that
-//! re-exports a child's item does not define it. Code of tests is left out.
+//! re-exports a child's item does not define it. A module and the modules inside of it are one thing, as they are to
+//! Rust, and may name each other. Code of tests is left out.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

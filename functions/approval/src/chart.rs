@@ -189,14 +189,14 @@ mod tests {
     use chrono::TimeDelta;
     use crossfade::domain::{
         analysis::counts::{Counts, Minute},
-        release::StepTaken,
+        step_record::StepRecord,
     };
 
     use super::*;
 
     fn history(green: &[(u64, u64)]) -> History {
         let from: Timestamp = "2026-11-21T02:00:00Z".parse().unwrap();
-        let step = |weight: u8, minutes: i64| StepTaken {
+        let step = |weight: u8, minutes: i64| StepRecord {
             weight: Weight::try_from(weight).unwrap(),
             started_at: from + TimeDelta::minutes(minutes),
             in_force_at: None,

@@ -7,7 +7,7 @@ use crossfade::domain::{
     approval::{Asked, AskedKind, OnHoldTimeout, nonce::Nonce},
     decision::Decision,
     record::{Record, Status},
-    release::StepTaken,
+    step_record::StepRecord,
     weight::Weight,
 };
 use serde_json::json;
@@ -69,7 +69,7 @@ pub fn asked(kind: AskedKind) -> Asked {
 #[must_use]
 pub fn record(asked: Asked) -> Record {
     let began_at = now() - TimeDelta::minutes(17);
-    let step = |weight: u8, minutes: i64| StepTaken {
+    let step = |weight: u8, minutes: i64| StepRecord {
         weight: Weight::try_from(weight).unwrap(),
         started_at: began_at + TimeDelta::minutes(minutes),
         in_force_at: None,

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use crossfade::domain::{
     Timestamp,
     analysis::counts::{Counts, Minute},
-    release::StepTaken,
+    step_record::StepRecord,
     weight::Weight,
 };
 
@@ -72,7 +72,7 @@ impl History {
     pub(crate) fn of(
         began_at: Timestamp,
         now: Timestamp,
-        steps: &[StepTaken],
+        steps: &[StepRecord],
         series: Option<&[Vec<Minute>]>,
     ) -> Self {
         let from = beginning(began_at, now);
@@ -135,8 +135,8 @@ mod tests {
         Timestamp::from_timestamp(1_789_948_800 + seconds, 0).unwrap()
     }
 
-    fn step(weight: u8, seconds: i64) -> StepTaken {
-        StepTaken {
+    fn step(weight: u8, seconds: i64) -> StepRecord {
+        StepRecord {
             weight: Weight::try_from(weight).unwrap(),
             started_at: at(seconds),
             in_force_at: None,

@@ -33,7 +33,7 @@ use crossfade::{
         Timestamp,
         analysis::{counts::Minute, judge::Watch},
         record::Record,
-        release::Target,
+        target::Target,
     },
     error::Error,
 };

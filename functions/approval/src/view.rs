@@ -7,7 +7,7 @@ use crossfade::domain::{
     approval::{Asked, AskedKind, Word},
     decision::Decision,
     record::{Record, Status},
-    release::Target,
+    target::Target,
     weight::Weight,
 };
 

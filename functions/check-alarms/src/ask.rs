@@ -3,8 +3,8 @@
 use crossfade::{
     domain::{
         approval::{Asked, nonce::Nonce},
-        release::DeploymentStatus,
         retention::name_of,
+        status::DeploymentStatus,
     },
     error::Error,
     notice::Notice,

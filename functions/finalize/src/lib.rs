@@ -6,7 +6,8 @@ use crossfade::{
     aws::{ledger::Ledger, notify::Notifier, traffic::Traffic},
     domain::{
         hook::{HookPoint, HookRun},
-        release::{DeploymentStatus, Event},
+        release::Event,
+        status::DeploymentStatus,
     },
     error::Error,
     notice::Notice,

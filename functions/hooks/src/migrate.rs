@@ -11,7 +11,8 @@ use crossfade::{
     domain::{
         Timestamp,
         analysis::check::Evidence,
-        migration::{Came, Direction, MigrationRequest, Ran, event, kept, told_of},
+        excerpt::excerpt,
+        migration::{Came, Direction, MigrationRequest, Ran, event, told_of},
         names::Application,
         release::Event,
     },
@@ -225,7 +226,7 @@ fn came(order: &Order<'_>, called: &Called, took: Duration) -> Ran {
                 None => Came::Succeeded,
                 Some(_) => Came::Failed,
             };
-            (status, kept(answer.clone()))
+            (status, excerpt(answer.clone()))
         }
         Called::TimedOut => (Came::TimedOut, Value::Null),
         Called::Lost(why) => (Came::Unknown, json!(why)),

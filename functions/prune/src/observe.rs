@@ -84,7 +84,7 @@ fn in_flight(function: &FunctionName, holder: &Holder) -> Vec<Hold> {
 
 #[cfg(test)]
 mod tests {
-    use crossfade::domain::{names::Version, release::Footprint};
+    use crossfade::domain::{names::Version, restore_point::RestorePoint};
     use serde_json::json;
 
     use super::*;
@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn a_release_in_flight_needs_both_its_versions_and_before_it_has_fixed_them_any() {
         let (function, other) = ("f".parse().unwrap(), "g".parse().unwrap());
-        let footprint: Footprint = serde_json::from_value(json!({
+        let footprint: RestorePoint = serde_json::from_value(json!({
             "functions": [{"functionName": "f", "alias": "live", "blueVersion": "4",
                 "greenVersion": "2", "revisionId": null}],
             "plan": {"steps": [{"weight": 100, "bakeSeconds": 0}]},

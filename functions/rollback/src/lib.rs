@@ -13,7 +13,7 @@ mod sweep;
 
 use crossfade::{
     aws::{executions::Executions, ledger::Ledger, notify::Notifier, traffic::Traffic},
-    domain::{names::Application, record::Why, release::DeploymentStatus},
+    domain::{names::Application, record::Why, status::DeploymentStatus},
     error::Error,
     wire::{
         events::{self, Event, Home},

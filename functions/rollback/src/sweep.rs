@@ -10,7 +10,7 @@ use crossfade::{
         moved::Late,
         names::Application,
         record::{Record, Status, Why},
-        release::DeploymentStatus,
+        status::DeploymentStatus,
     },
     error::{self, Error},
     metrics::{Line, Metric},

@@ -6,7 +6,7 @@
 
 use crossfade::{
     aws::functions::{RunSettings, Trial, Tried},
-    domain::release::Target,
+    domain::target::Target,
     wire::request::FunctionRequest,
 };
 use futures::future::join_all;

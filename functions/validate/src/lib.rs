@@ -21,7 +21,8 @@ use crossfade::{
     },
     domain::{
         analysis::check::Evidence,
-        release::{Event, Release, Target},
+        release::{Event, Release},
+        target::Target,
     },
     error::{Detail, Error},
     wire::{

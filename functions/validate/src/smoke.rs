@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crossfade::{
     aws::functions::{RunSettings, Trial, Tried},
-    domain::release::Target,
+    domain::target::Target,
     error::Error,
     wire::request::SmokeTest,
 };

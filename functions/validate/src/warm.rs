@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crossfade::{
     aws::functions::{Trial, Tried},
-    domain::release::Target,
+    domain::target::Target,
     wire::request::FunctionRequest,
 };
 use futures::future::join_all;

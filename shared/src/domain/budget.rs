@@ -8,8 +8,8 @@ use super::{
     analysis::Analysis,
     hook::request::{HookRequest, Hooks},
     plan::Plan,
-    release::sync_turns,
 };
+use crate::domain::propagation::sync_turns;
 
 /// How many events an execution may have: AWS's limit.
 pub const MAX_EVENTS: u32 = 25_000;

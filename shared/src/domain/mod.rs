@@ -8,6 +8,7 @@ pub mod approval;
 pub mod budget;
 pub mod capacity;
 pub mod decision;
+pub mod excerpt;
 pub mod health;
 pub mod hook;
 pub mod migration;

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     names::{AliasName, FunctionName, Version},
-    release::{InForce, Target},
     routing::alias::Alias,
     traffic::FrontDoor,
 };
+use crate::domain::{propagation::Effective, target::Target};
 
 /// A shift or promotion that was made.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +15,7 @@ pub struct Moved {
     /// The targets as they now are.
     pub functions: Vec<Target>,
     /// When it is in force.
-    pub in_force: InForce,
+    pub in_force: Effective,
     /// What serves now, where green has all of it.
     pub serves: Serves,
     /// Sentences for the release's warnings.
@@ -28,7 +28,7 @@ impl Moved {
     pub fn at_once(functions: Vec<Target>) -> Self {
         Self {
             functions,
-            in_force: InForce::AtOnce,
+            in_force: Effective::AtOnce,
             serves: Serves::default(),
             notes: Vec::new(),
         }

@@ -7,9 +7,10 @@ use super::{
     analysis::check::Evidence,
     approval::{Asked, OnHoldTimeout, Wish},
     names::{AlarmName, Application, locks},
-    release::{Footprint, Release, StepTaken},
+    release::Release,
     weight::Weight,
 };
+use crate::domain::{restore_point::RestorePoint, step_record::StepRecord};
 
 /// Where a release is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::IntoStaticStr, strum::EnumString)]
@@ -79,13 +80,13 @@ pub struct Record {
     /// The alarms that it watches.
     pub alarms: Vec<AlarmName>,
     /// Its targets and plan, once fixed.
-    pub footprint: Option<Footprint>,
+    pub footprint: Option<RestorePoint>,
     /// The weight last recorded.
     pub weight: Weight,
     /// Whether a write that gives green its first weight has been begun. It is on record before the write.
     pub shift_begun: bool,
     /// The steps taken so far.
-    pub steps: Vec<StepTaken>,
+    pub steps: Vec<StepRecord>,
     /// The token that ends its wait for an operator.
     pub token: Option<String>,
     /// What the operator is asked.
@@ -152,7 +153,7 @@ pub struct Watch {
     /// The execution's ARN.
     pub execution: String,
     /// Its targets and plan, as of the last shift.
-    pub footprint: Footprint,
+    pub footprint: RestorePoint,
     /// Until when it watches, where it has been promoted; none while it is in flight.
     pub retain_until: Option<Timestamp>,
 }

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    analysis::counts::BluePast,
-    analysis::series::{Counted, Dimensions, Publisher},
+    analysis::{
+        counts::BluePast,
+        series::{Counted, Dimensions, Publisher},
+    },
     names::{
         AliasName, FunctionName, NameError, derived,
         resources::{
@@ -14,8 +16,8 @@ use crate::domain::{
             TargetGroupArn,
         },
     },
-    release::Target,
     side::Content,
+    target::Target,
 };
 
 /// What splits the traffic, by the request's `traffic.type`, with the colours' roles in this release.

@@ -16,7 +16,8 @@ use crate::{
         moved::{Late, Moved, Serving},
         names::{AlarmName, Application, FunctionName, Version},
         record::{Record, Status, Watch, Why},
-        release::{Release, Target},
+        release::Release,
+        target::Target,
     },
     error::Error,
     protocol::{

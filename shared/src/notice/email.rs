@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write as _};
 
-use crate::domain::{hook::Heard, migration::Ran, names::derived, release::StepTaken};
+use crate::domain::{hook::Heard, migration::Ran, names::derived, step_record::StepRecord};
 use crate::notice::{
     Facts, Notice, Ways,
     sentences::{self, Row},
@@ -248,7 +248,7 @@ impl Text {
     }
 }
 
-fn taken(step: &StepTaken) -> String {
+fn taken(step: &StepRecord) -> String {
     let from = sentences::time(step.started_at);
     let to = step
         .ended_at

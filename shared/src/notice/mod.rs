@@ -25,8 +25,10 @@ use crate::{
         approval::{Answered, Asked, AskedKind, Word},
         names::Application,
         plan::Step,
-        release::{DeploymentStatus, Release, StepTaken},
+        release::Release,
         retention::name_of,
+        status::DeploymentStatus,
+        step_record::StepRecord,
         weight::Weight,
     },
     error,
@@ -205,7 +207,7 @@ pub struct Facts {
     pub plan: Vec<Step>,
     /// The steps that were taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<StepTaken>,
+    pub steps: Vec<StepRecord>,
     /// What people answered when they were asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Answered>,

@@ -9,7 +9,8 @@ use crate::domain::{
     decision::Next,
     migration::Ran,
     names::Version,
-    release::{DeploymentStatus, Release},
+    release::Release,
+    status::DeploymentStatus,
     weight::Weight,
 };
 use crate::notice::{Ahead, Facts, Kind};

@@ -13,9 +13,10 @@ use crate::{
     domain::{
         moved::{Observed, Serving},
         names::{AliasName, FunctionName, Version, resources::TargetGroupArn},
-        release::{InForce, Target},
+        propagation::Effective,
         routing::weighted::{Scale, Shares},
         side::{Content, Side},
+        target::Target,
         traffic::{Colour, Forward, ForwardAt, FrontDoor},
     },
     error::Error,
@@ -123,17 +124,17 @@ impl<P: AliasApi + ForwardApi + Clock> Weighted for Pair<'_, P> {
         place: &ForwardAt,
         seen: P::Actions,
         shares: Shares,
-    ) -> Result<InForce, Error> {
+    ) -> Result<Effective, Error> {
         let weights = [
             (&self.forward.blue, shares.blue),
             (&self.forward.green, shares.green),
         ];
         self.api.set_weights(place, seen, weights).await?;
-        Ok(InForce::AtOnce)
+        Ok(Effective::AtOnce)
     }
 
-    fn already(&self) -> InForce {
-        InForce::AtOnce
+    fn already(&self) -> Effective {
+        Effective::AtOnce
     }
 
     async fn sides(&self, colour: Colour, of: &[Target]) -> Result<Vec<Side>, Error> {

@@ -19,8 +19,9 @@ use crate::{
     domain::{
         moved::{AtOnce, Late, Moved, Observed, PutBack, Serves, Serving},
         names::{AliasName, FunctionName, Version},
-        release::{Footprint, Target},
+        restore_point::RestorePoint,
         routing::alias::{Alias, AliasUpdate, Primary, Revision, Routing, reconcile},
+        target::Target,
         traffic::FrontDoor,
         weight::Weight,
     },
@@ -68,7 +69,7 @@ impl<P> Copy for Aliases<'_, P> {}
 
 impl<P: AliasApi + Clock> Splitter for Aliases<'_, P> {
     /// Nothing reaches green but by the alias's own weight.
-    async fn stage<S: LedgerStore>(&self, _: Lease<'_, S>, _: &Footprint) -> Result<(), Error> {
+    async fn stage<S: LedgerStore>(&self, _: Lease<'_, S>, _: &RestorePoint) -> Result<(), Error> {
         Ok(())
     }
 
@@ -76,14 +77,14 @@ impl<P: AliasApi + Clock> Splitter for Aliases<'_, P> {
         Ok(())
     }
 
-    async fn unstage(&self, _: &Footprint, _: bool) -> Result<Vec<String>, Error> {
+    async fn unstage(&self, _: &RestorePoint, _: bool) -> Result<Vec<String>, Error> {
         Ok(Vec::new())
     }
 
     async fn shift<S: LedgerStore>(
         &self,
         lease: Lease<'_, S>,
-        of: &Footprint,
+        of: &RestorePoint,
         from: Weight,
         to: Weight,
     ) -> Result<Moved, Error> {
@@ -98,7 +99,7 @@ impl<P: AliasApi + Clock> Splitter for Aliases<'_, P> {
     async fn promote<S: LedgerStore>(
         &self,
         lease: Lease<'_, S>,
-        of: &Footprint,
+        of: &RestorePoint,
         from: Weight,
     ) -> Result<Moved, Error> {
         let green = |target: &Target| Routing::Settled(target.green_version.clone());
@@ -127,7 +128,7 @@ impl<P: AliasApi + Clock> Splitter for Aliases<'_, P> {
 
     /// A first release has no blue: its alias is deleted again. `UpdateAlias` gives a new revision even
     /// when nothing changes.
-    async fn restore(&self, of: &Footprint, late: Late, _: bool) -> Result<PutBack, Error> {
+    async fn restore(&self, of: &RestorePoint, late: Late, _: bool) -> Result<PutBack, Error> {
         let each = of.functions.iter().map(|target| async move {
             let unread = Target {
                 revision_id: None,
@@ -158,7 +159,7 @@ impl<P: AliasApi + Clock> Splitter for Aliases<'_, P> {
 
     /// One call for each function, if its alias is still as the target's revision says: nothing is
     /// read first.
-    async fn restore_at_once(&self, of: &Footprint) -> AtOnce {
+    async fn restore_at_once(&self, of: &RestorePoint) -> AtOnce {
         let each = of.functions.iter().map(|target| async move {
             let back = matches!(self.restore_known(target).await, Ok(true));
             back.then_some(target)
@@ -171,7 +172,7 @@ impl<P: AliasApi + Clock> Splitter for Aliases<'_, P> {
         done
     }
 
-    async fn serves(&self, of: &Footprint) -> Serves {
+    async fn serves(&self, of: &RestorePoint) -> Serves {
         let each = of.functions.iter().map(|target| async move {
             let (function, alias) = (&target.function_name, named(target).ok()?);
             let seen = self.api.alias(function, alias).await.ok()??;
@@ -279,7 +280,7 @@ impl<'a, P: AliasApi + Clock> Aliases<'a, P> {
     async fn move_all<S: LedgerStore>(
         &self,
         lease: Lease<'_, S>,
-        of: &Footprint,
+        of: &RestorePoint,
         way: impl Fn(&Target) -> (Option<Routing>, Option<Routing>),
     ) -> Result<Moved, Error> {
         let stopped = AtomicBool::new(false);
@@ -319,7 +320,7 @@ impl<'a, P: AliasApi + Clock> Aliases<'a, P> {
         // Whoever puts traffic back may have looked at some of these before we wrote them.
         match lease.check().await {
             Err(lost @ Error::DeploymentRolledBack(_)) => {
-                let written = Footprint {
+                let written = RestorePoint {
                     functions,
                     ..of.clone()
                 };

@@ -13,7 +13,8 @@ use crate::{
         analysis::check::Evidence,
         moved::{Late, Moved},
         record::{Record, Status, Why},
-        release::{Footprint, Release},
+        release::Release,
+        restore_point::RestorePoint,
         weight::Weight,
     },
     error::Error,
@@ -38,7 +39,7 @@ pub struct Attempt<'a> {
 impl Attempt<'_> {
     /// Returns what is known of a release's targets. What an earlier try has written is seen by reading: a
     /// write that fails costs as much.
-    fn known(self, release: &Release) -> Footprint {
+    fn known(self, release: &Release) -> RestorePoint {
         match self.retries {
             0 => release.footprint(),
             _ => release.footprint().unread(),

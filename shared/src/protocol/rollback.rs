@@ -14,8 +14,9 @@ use crate::{
         capacity::LeftBehind,
         moved::{AtOnce, Late, Serves},
         record::{Record, Status, Why},
-        release::{DeploymentStatus, Footprint},
+        restore_point::RestorePoint,
         retention::name_of,
+        status::DeploymentStatus,
     },
     error::Error,
     ports::{LedgerStore, TrafficApi},
@@ -202,7 +203,7 @@ pub async fn restore_known(
     ledger: &Ledger<impl LedgerStore>,
     execution: &str,
     why: &Why,
-    known: &Footprint,
+    known: &RestorePoint,
 ) -> Result<Option<Restored>, Error> {
     let Some(record) = ledger.request_rollback(execution, why).await? else {
         return Ok(None);
@@ -220,7 +221,7 @@ pub async fn restore_at_once(
     ledger: &Ledger<impl LedgerStore>,
     execution: &str,
     why: &Why,
-    known: &Footprint,
+    known: &RestorePoint,
 ) -> Result<Option<Restored>, Error> {
     // `DeleteAlias` takes no revision: a promotion that comes in between would be undone unseen.
     if known.makes_an_alias() {
@@ -356,7 +357,7 @@ async fn put_back(
     let Some(footprint) = &restored.record.footprint else {
         return Ok(restored);
     };
-    let left = Footprint {
+    let left = RestorePoint {
         functions: footprint
             .functions
             .iter()

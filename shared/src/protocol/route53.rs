@@ -10,9 +10,10 @@ use crate::{
     domain::{
         moved::{Observed, Serving},
         names::{AliasName, FunctionName, NameError, Version, derived, resources::SetIdentifier},
-        release::{InForce, Target},
+        propagation::Effective,
         routing::weighted::{Scale, Shares},
         side::{Content, Side},
+        target::Target,
         traffic::{Colour, FrontDoor, Layers, Records},
     },
     error::Error,
@@ -132,18 +133,18 @@ impl<P: AliasApi + RecordApi + Clock> Weighted for Pair<'_, P> {
         Ok((shares, seen))
     }
 
-    async fn write(&self, (): &(), seen: Self::Seen, shares: Shares) -> Result<InForce, Error> {
+    async fn write(&self, (): &(), seen: Self::Seen, shares: Shares) -> Result<Effective, Error> {
         let changes = vec![(seen.blue, shares.blue), (seen.green, shares.green)];
         let comment = format!("Crossfade: {shares}");
         let id = self
             .api
             .change_records(&self.at.hosted_zone_id, changes, &comment)
             .await?;
-        Ok(InForce::Later(id))
+        Ok(Effective::Later(id))
     }
 
-    fn already(&self) -> InForce {
-        InForce::Later(None)
+    fn already(&self) -> Effective {
+        Effective::Later(None)
     }
 
     async fn sides(&self, colour: Colour, of: &[Target]) -> Result<Vec<Side>, Error> {

@@ -5,7 +5,8 @@ use crate::{
     domain::{
         moved::{AtOnce, Late, Moved, PutBack, Serves},
         names::AliasName,
-        release::{Footprint, Target},
+        restore_point::RestorePoint,
+        target::Target,
         weight::Weight,
     },
     error::Error,
@@ -24,8 +25,11 @@ pub(super) trait Splitter {
     ///
     /// # Errors
     /// [`Error::ChangedOutside`] when the idle side does not hold what was recorded of it.
-    async fn stage<S: LedgerStore>(&self, lease: Lease<'_, S>, of: &Footprint)
-    -> Result<(), Error>;
+    async fn stage<S: LedgerStore>(
+        &self,
+        lease: Lease<'_, S>,
+        of: &RestorePoint,
+    ) -> Result<(), Error>;
 
     /// Sees that what is to serve can, where that is not a function.
     async fn ready(&self, of: &[Target]) -> Result<(), Error>;
@@ -35,7 +39,7 @@ pub(super) trait Splitter {
     ///
     /// # Errors
     /// [`Error::Transient`] when AWS did not answer. What it refuses is a warning and no error.
-    async fn unstage(&self, of: &Footprint, served: bool) -> Result<Vec<String>, Error>;
+    async fn unstage(&self, of: &RestorePoint, served: bool) -> Result<Vec<String>, Error>;
 
     /// Gives green `to`, from the weight that it was given before, for as long as the lease holds.
     ///
@@ -45,7 +49,7 @@ pub(super) trait Splitter {
     async fn shift<S: LedgerStore>(
         &self,
         lease: Lease<'_, S>,
-        of: &Footprint,
+        of: &RestorePoint,
         from: Weight,
         to: Weight,
     ) -> Result<Moved, Error>;
@@ -58,7 +62,7 @@ pub(super) trait Splitter {
     async fn promote<S: LedgerStore>(
         &self,
         lease: Lease<'_, S>,
-        of: &Footprint,
+        of: &RestorePoint,
         from: Weight,
     ) -> Result<Moved, Error>;
 
@@ -73,15 +77,15 @@ pub(super) trait Splitter {
     ///
     /// # Errors
     /// [`Error::Transient`] when AWS did not answer for a part; the rest is on blue.
-    async fn restore(&self, of: &Footprint, late: Late, served: bool) -> Result<PutBack, Error>;
+    async fn restore(&self, of: &RestorePoint, late: Late, served: bool) -> Result<PutBack, Error>;
 
     /// Restores all traffic to blue with as few calls as that takes while nothing has changed since the
     /// footprint was written.
-    async fn restore_at_once(&self, of: &Footprint) -> AtOnce;
+    async fn restore_at_once(&self, of: &RestorePoint) -> AtOnce;
 
     /// Reads what serves, and changes nothing. Empty for traffic that is split, and for what could not
     /// be read.
-    async fn serves(&self, of: &Footprint) -> Serves;
+    async fn serves(&self, of: &RestorePoint) -> Serves;
 }
 
 /// Returns the alias that a request names for a function. It is missing only behind a load balancer.

@@ -9,8 +9,9 @@ use crate::{
         capacity::LeftBehind,
         moved::{AtOnce, Late, Moved, Observed, PutBack, Serves},
         names::{AliasName, FunctionName, Version},
-        release::{Footprint, Target},
+        restore_point::RestorePoint,
         routing::{alias::Alias, weighted::rounded},
+        target::Target,
         traffic::FrontDoor,
         weight::Weight,
     },
@@ -85,7 +86,7 @@ impl<P: TrafficApi> Splitters<P> {
     pub async fn stage<S: LedgerStore>(
         &self,
         lease: Lease<'_, S>,
-        of: &Footprint,
+        of: &RestorePoint,
     ) -> Result<(), Error> {
         dispatch!(self, &of.traffic, splitter => splitter.stage(lease, of))
     }
@@ -96,7 +97,7 @@ impl<P: TrafficApi> Splitters<P> {
     }
 
     /// Puts back what the idle side held when the release began. Returns sentences for its warnings.
-    pub async fn unstage(&self, of: &Footprint, served: bool) -> Result<Vec<String>, Error> {
+    pub async fn unstage(&self, of: &RestorePoint, served: bool) -> Result<Vec<String>, Error> {
         dispatch!(self, &of.traffic, splitter => splitter.unstage(of, served))
     }
 
@@ -104,7 +105,7 @@ impl<P: TrafficApi> Splitters<P> {
     pub async fn shift<S: LedgerStore>(
         &self,
         lease: Lease<'_, S>,
-        of: &Footprint,
+        of: &RestorePoint,
         from: Weight,
         to: Weight,
     ) -> Result<Moved, Error> {
@@ -121,7 +122,7 @@ impl<P: TrafficApi> Splitters<P> {
     pub async fn promote<S: LedgerStore>(
         &self,
         lease: Lease<'_, S>,
-        of: &Footprint,
+        of: &RestorePoint,
         from: Weight,
     ) -> Result<Moved, Error> {
         let first = Box::pin(FirstShift::begin(lease, from)).await?;
@@ -133,7 +134,7 @@ impl<P: TrafficApi> Splitters<P> {
     /// Restores all traffic to blue, from every state that the release can have caused.
     pub async fn restore(
         &self,
-        of: &Footprint,
+        of: &RestorePoint,
         late: Late,
         served: bool,
     ) -> Result<PutBack, Error> {
@@ -141,12 +142,12 @@ impl<P: TrafficApi> Splitters<P> {
     }
 
     /// Restores all traffic to blue with as few calls as that takes.
-    pub async fn restore_at_once(&self, of: &Footprint) -> AtOnce {
+    pub async fn restore_at_once(&self, of: &RestorePoint) -> AtOnce {
         dispatch!(self, &of.traffic, splitter => splitter.restore_at_once(of))
     }
 
     /// Reads what serves, and changes nothing.
-    pub async fn serves(&self, of: &Footprint) -> Serves {
+    pub async fn serves(&self, of: &RestorePoint) -> Serves {
         dispatch!(self, &of.traffic, splitter => splitter.serves(of))
     }
 
@@ -154,7 +155,7 @@ impl<P: TrafficApi> Splitters<P> {
     /// that have any. Returns a sentence for each that could not be counted.
     pub async fn left_behind(
         &self,
-        of: &Footprint,
+        of: &RestorePoint,
         began_at: Timestamp,
     ) -> (Vec<LeftBehind>, Vec<String>) {
         let durable = of.functions.iter().filter(|target| target.is_durable);
@@ -216,7 +217,7 @@ impl<'a, S: LedgerStore> FirstShift<'a, S> {
 
     /// Takes the record back where AWS has refused the only write that there was. Otherwise it stays: what
     /// became of a write that got no answer is unknown.
-    async fn settle(self, of: &Footprint, moved: &Result<Moved, Error>) {
+    async fn settle(self, of: &RestorePoint, moved: &Result<Moved, Error>) {
         let (Some(lease), Err(error)) = (self.lease, moved) else {
             return;
         };
@@ -230,7 +231,7 @@ impl<'a, S: LedgerStore> FirstShift<'a, S> {
 }
 
 /// Whether a shift is one write: of several, some may have been made when one is refused.
-fn is_one_write(of: &Footprint) -> bool {
+fn is_one_write(of: &RestorePoint) -> bool {
     match &of.traffic {
         FrontDoor::Alias => of.functions.len() == 1,
         door @ (FrontDoor::Route53(_) | FrontDoor::Alb(_)) => door.locks().len() == 1,

@@ -13,9 +13,11 @@ use crate::{
     domain::{
         moved::{AtOnce, Late, Moved, PutBack, Serves},
         names::{FunctionName, Version},
-        release::{Footprint, InForce, Target},
+        propagation::Effective,
+        restore_point::RestorePoint,
         routing::weighted::{Scale, Shares, all_of, reconcile},
         side::{Content, Idle, Side, Staging, Unstaging, staging, unstaging},
+        target::Target,
         traffic::Colour,
         weight::Weight,
     },
@@ -51,10 +53,10 @@ pub(super) trait Weighted {
         place: &Self::Place,
         seen: Self::Seen,
         shares: Shares,
-    ) -> Result<InForce, Error>;
+    ) -> Result<Effective, Error>;
 
     /// Says when a weight is in force that was found to be set already.
-    fn already(&self) -> InForce;
+    fn already(&self) -> Effective;
 
     /// Reads a colour's side of each target, in their order; without targets, the side as a whole.
     async fn sides(&self, colour: Colour, targets: &[Target]) -> Result<Vec<Side>, Error>;
@@ -84,7 +86,7 @@ pub(super) trait Weighted {
 async fn forth<W: Weighted, S: LedgerStore>(
     door: &W,
     lease: Lease<'_, S>,
-    of: &Footprint,
+    of: &RestorePoint,
     want: Weight,
     ours: &[Weight],
 ) -> Result<Moved, Error> {
@@ -158,7 +160,7 @@ fn validated(targets: &[Target], sides: &[Side]) -> Result<(), Error> {
 ///
 /// `served` says whether green has had weight. Where it had none, and has none now, traffic never left
 /// blue's side: what that holds is read, and not written.
-async fn back<W: Weighted>(door: &W, of: &Footprint, served: bool) -> Result<PutBack, Error> {
+async fn back<W: Weighted>(door: &W, of: &RestorePoint, served: bool) -> Result<PutBack, Error> {
     let ours = all_of(&of.plan);
     let places = door.places();
     let mut back = PutBack::of(&of.functions);
@@ -232,7 +234,7 @@ enum Right {
 /// All but [`Error::Transient`] mean that blue cannot be put back.
 async fn put_right<W: Weighted>(
     door: &W,
-    of: &Footprint,
+    of: &RestorePoint,
     sides: &Result<Vec<Side>, Error>,
 ) -> Result<Right, Error> {
     let sides = sides.as_ref().map_err(Clone::clone)?;
@@ -304,7 +306,7 @@ impl<W: Weighted> Splitter for W {
     async fn stage<S: LedgerStore>(
         &self,
         lease: Lease<'_, S>,
-        of: &Footprint,
+        of: &RestorePoint,
     ) -> Result<(), Error> {
         if of.functions.is_empty() {
             return Ok(());
@@ -361,7 +363,7 @@ impl<W: Weighted> Splitter for W {
         }
     }
 
-    async fn unstage(&self, of: &Footprint, served: bool) -> Result<Vec<String>, Error> {
+    async fn unstage(&self, of: &RestorePoint, served: bool) -> Result<Vec<String>, Error> {
         if of.functions.is_empty() {
             return Ok(Vec::new());
         }
@@ -438,7 +440,7 @@ impl<W: Weighted> Splitter for W {
     async fn shift<S: LedgerStore>(
         &self,
         lease: Lease<'_, S>,
-        of: &Footprint,
+        of: &RestorePoint,
         from: Weight,
         to: Weight,
     ) -> Result<Moved, Error> {
@@ -449,18 +451,23 @@ impl<W: Weighted> Splitter for W {
     async fn promote<S: LedgerStore>(
         &self,
         lease: Lease<'_, S>,
-        of: &Footprint,
+        of: &RestorePoint,
         from: Weight,
     ) -> Result<Moved, Error> {
         forth(self, lease, of, Weight::FULL, &[from]).await
     }
 
-    async fn restore(&self, of: &Footprint, _late: Late, served: bool) -> Result<PutBack, Error> {
+    async fn restore(
+        &self,
+        of: &RestorePoint,
+        _late: Late,
+        served: bool,
+    ) -> Result<PutBack, Error> {
         back(self, of, served).await
     }
 
     /// There are no revisions to rely on: it is read, written once, and read again.
-    async fn restore_at_once(&self, of: &Footprint) -> AtOnce {
+    async fn restore_at_once(&self, of: &RestorePoint) -> AtOnce {
         match back(self, of, false).await {
             Ok(back) if back.changed_outside.is_empty() => AtOnce {
                 functions: of
@@ -476,7 +483,7 @@ impl<W: Weighted> Splitter for W {
         }
     }
 
-    async fn serves(&self, of: &Footprint) -> Serves {
+    async fn serves(&self, of: &RestorePoint) -> Serves {
         let places = self.places();
         let Ok(seen) = try_join_all(places.iter().map(|place| self.read(place))).await else {
             return Serves::default();

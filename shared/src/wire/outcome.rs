@@ -14,7 +14,10 @@ use crate::domain::{
         AliasName, Application, FunctionName, Version,
         api::{ApiId, StageName},
     },
-    release::{DeploymentStatus, Release, StepTaken, Target},
+    release::Release,
+    status::DeploymentStatus,
+    step_record::StepRecord,
+    target::Target,
 };
 
 /// The most that a Fail state's Cause can be, characters: Step Functions' model.
@@ -68,7 +71,7 @@ pub struct Outcome {
     pub evidence: Evidence,
     /// The steps that were taken.
     #[serde(default)]
-    pub steps: Vec<StepTaken>,
+    pub steps: Vec<StepRecord>,
     /// What people answered when they were asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Answered>,

@@ -25,7 +25,8 @@ use crossfade::{
         decision::{Bake, Decision, Next, decide},
         names::Version,
         record::Status,
-        release::{Footprint, Release},
+        release::Release,
+        restore_point::RestorePoint,
         routing::alias::{Primary, Routing},
     },
     fake::{
@@ -490,7 +491,7 @@ impl Model {
         let Value::S(footprint) = state.world.rows.get(&key)?.get("footprint")? else {
             return None;
         };
-        let footprint: Footprint = serde_json::from_str(footprint).expect("it is a footprint");
+        let footprint: RestorePoint = serde_json::from_str(footprint).expect("it is a footprint");
         let target = &footprint.functions[nth];
         let ours = target.ours(&footprint.plan);
         Some((target.blue_version.clone(), ours))

@@ -3,10 +3,7 @@
 use std::fs;
 
 use crossfade::{
-    domain::{
-        decision::Decision,
-        release::{DeploymentStatus, Release},
-    },
+    domain::{decision::Decision, release::Release, status::DeploymentStatus},
     wire::{
         graph::{End, Next, Output},
         outcome::{EndError, Ending, Outcome},

@@ -10,7 +10,9 @@ use crossfade::{
             verdict::Verdict,
         },
         hook::{HookPoint, HookRun, Said},
-        release::{DeploymentStatus, Effective, Event, Release},
+        propagation::Effective,
+        release::{Event, Release},
+        status::DeploymentStatus,
         weight::Weight,
     },
     wire::{

@@ -7,7 +7,8 @@ use crossfade::{
         Timestamp,
         approval::{Answer, AskedKind, Word},
         decision::Decision,
-        release::{DeploymentStatus, Event, Release},
+        release::{Event, Release},
+        status::DeploymentStatus,
     },
     wire::{
         graph::{End, Next, Output},

@@ -20,7 +20,7 @@ use crate::domain::{
     hook::{Heard, MAX_HEARD},
     migration::Ran,
     names::{AlarmName, FunctionName},
-    release::StepTaken,
+    step_record::StepRecord,
 };
 
 /// The numbers behind a verdict.
@@ -368,10 +368,10 @@ impl Window {
     /// as far as it has come, and so are minutes in which a weight changed: where metrics come at
     /// once and bakes are short.
     #[must_use]
-    pub fn at(now: Timestamp, steps: &[StepTaken], settle_seconds: u32) -> Option<Self> {
+    pub fn at(now: Timestamp, steps: &[StepRecord], settle_seconds: u32) -> Option<Self> {
         let minute = |at: i64| at - at.rem_euclid(60);
         // From the write until it was in force for clients: where the two differ, DNS was following.
-        let in_force = |step: &StepTaken| step.in_force_at.unwrap_or(step.started_at).timestamp();
+        let in_force = |step: &StepRecord| step.in_force_at.unwrap_or(step.started_at).timestamp();
         let first = steps.first()?.started_at.timestamp();
         let last = in_force(steps.last()?);
         let shifting = || {
@@ -709,7 +709,7 @@ mod tests {
         assert_eq!(fired.verdict, Verdict::Unhealthy);
     }
 
-    fn step(at: &str) -> StepTaken {
+    fn step(at: &str) -> StepRecord {
         serde_json::from_value(serde_json::json!({"weight": 10, "startedAt": at})).unwrap()
     }
 

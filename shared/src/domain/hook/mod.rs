@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use self::request::{HookRequest, Hooks, MAX_CALL_SECONDS, MAX_HOOK_SECONDS};
-use super::{budget::Pace, migration::kept, names::Callee, weight::Weight};
+use super::{budget::Pace, names::Callee, weight::Weight};
+use crate::domain::excerpt::excerpt;
 
 /// How long is waited before a hook that is in progress is asked again, where it does not say, seconds. Longer where
 /// it would be asked too often: see [`Pace`].
@@ -198,7 +199,7 @@ impl HookRun {
                 Err(wrong) => (HookStatus::Failed, Some(wrong)),
             },
             Said::Failed(error) => {
-                let error = kept(error.clone());
+                let error = excerpt(error.clone());
                 (
                     HookStatus::Failed,
                     Some(format!("the function failed: {error}")),
@@ -214,7 +215,7 @@ impl HookRun {
     #[must_use]
     pub fn heard(&self, weight: Weight, why: Option<String>, said: Option<Said>) -> Heard {
         let answer = match said {
-            Some(Said::Answer(answer)) => kept(answer),
+            Some(Said::Answer(answer)) => excerpt(answer),
             Some(Said::Failed(_) | Said::Nothing(_)) | None => Value::Null,
         };
         Heard {

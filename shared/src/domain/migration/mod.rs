@@ -14,12 +14,9 @@ pub use self::request::{AfterRollback, MigrationRequest, Phase};
 use super::{
     Timestamp,
     names::{Application, Callee},
-    release::Target,
     retention::name_of,
 };
-
-/// How much of a function's answer is kept, characters of JSON.
-pub const MAX_ANSWER: usize = 1000;
+use crate::domain::target::Target;
 
 /// Which way a migration goes.
 #[derive(
@@ -137,16 +134,6 @@ fn seconds(milliseconds: u64) -> String {
     format!("{}.{}", tenths / 10, tenths % 10)
 }
 
-/// An answer as it is kept: as it is where it is short, otherwise its beginning as text.
-#[must_use]
-pub fn kept(answer: Value) -> Value {
-    let text = answer.to_string();
-    match text.char_indices().nth(MAX_ANSWER) {
-        None => answer,
-        Some((end, _)) => Value::String(format!("{}…", &text[..end])),
-    }
-}
-
 /// What the function is told.
 #[must_use]
 pub fn event(
@@ -211,16 +198,6 @@ mod tests {
         assert!(told(Came::Failed).ends_with("failed after 61.3 s: \"no such table\""));
         assert!(told(Came::TimedOut).contains("not invoked a second time, nor run back"));
         assert!(told(Came::Unknown).contains("not invoked a second time"));
-    }
-
-    #[test]
-    fn a_short_answer_is_kept_and_of_a_long_one_its_beginning() {
-        let short = json!({"tables": ["a", "b"]});
-        assert_eq!(kept(short.clone()), short);
-        let long = kept(json!({"rows": "é".repeat(5000)}));
-        let text = long.as_str().expect("it is text");
-        assert_eq!(text.chars().count(), MAX_ANSWER + 1);
-        assert!(text.starts_with("{\"rows\":\"éé"), "{text}");
     }
 
     #[test]

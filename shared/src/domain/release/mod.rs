@@ -2,6 +2,7 @@
 //! come ([`Progress`]), which only [`Release::apply`] changes.
 
 mod progress;
+mod question;
 #[cfg(test)]
 mod tests;
 mod transition;
@@ -26,18 +27,11 @@ use super::{
     migration::{AfterRollback, Migration},
     names::{AlarmName, Application, FunctionName},
     plan::{Plan, Step},
+    propagation::Propagation,
+    restore_point::RestorePoint,
+    target::Target,
     traffic::FrontDoor,
     weight::Weight,
-};
-pub use super::{
-    propagation::{
-        Effective, Effective as InForce, IN_SYNC_CHECK_SECONDS, IN_SYNC_LIMIT_SECONDS,
-        IN_SYNC_USUAL_SECONDS, Propagation, sync_turns,
-    },
-    restore_point::{RestorePoint, RestorePoint as Footprint},
-    status::DeploymentStatus,
-    step_record::{StepRecord, StepRecord as StepTaken},
-    target::{CalledAs, Target},
 };
 
 /// Why traffic stays where it is, where it would go back to blue.

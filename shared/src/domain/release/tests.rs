@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::domain::propagation::{Effective, IN_SYNC_CHECK_SECONDS, sync_turns};
 use crate::domain::{
     analysis::{check::Finding, verdict::Verdict},
     approval::{Answer, Verb, Wish, Word},

@@ -15,8 +15,8 @@ use crate::{
     domain::{
         capacity::{Allocation, Provisioned},
         names::{AliasName, FunctionName, Version},
-        release::Target,
         routing::alias::{Alias, AliasUpdate, Routing},
+        target::Target,
     },
     error::Error,
     ports::{AliasApi, Clock, LedgerStore},

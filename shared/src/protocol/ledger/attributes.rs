@@ -8,7 +8,7 @@ use crate::{
         Timestamp,
         names::Application,
         record::{Record, Status},
-        release::Footprint,
+        restore_point::RestorePoint,
         weight::Weight,
     },
     error::Error,
@@ -98,7 +98,7 @@ pub(super) fn record(item: &Item) -> Result<Record, Error> {
     let weight = weight
         .and_then(|percent| Weight::try_from(percent).ok())
         .unwrap_or(Weight::ZERO);
-    let footprint: Option<Footprint> = optional(item, "footprint")?;
+    let footprint: Option<RestorePoint> = optional(item, "footprint")?;
     // A version of Crossfade that does not record it has launched this: nobody knows.
     let unknown = footprint.is_some();
     let shift_begun = match item.get("shiftBegun") {

@@ -313,7 +313,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{approval::OnHoldTimeout, names::locks, release::Footprint, weight::Weight},
+        domain::{
+            approval::OnHoldTimeout, names::locks, restore_point::RestorePoint, weight::Weight,
+        },
         fake::{Actor, Call, Client, Reply, Rules, Transaction, World, drive},
     };
 
@@ -329,7 +331,7 @@ mod tests {
                     "greenVersion": "5", "revisionId": null})
             })
             .collect();
-        let footprint: Footprint = serde_json::from_value(json!({
+        let footprint: RestorePoint = serde_json::from_value(json!({
             "functions": targets, "plan": {"steps": [{"weight": 100, "bakeSeconds": 0}]},
             "traffic": {"type": "route53", "hostedZoneId": "Z1", "recordName": "api.example.com",
                 "recordType": "A", "blue": "blue", "green": "green", "dnsSeconds": 60},

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Request, code::Code, release::ReleaseRequest};
 use crate::domain::{
     names::{Application, FunctionName, Version},
-    release::Footprint,
+    restore_point::RestorePoint,
     strategy::{AllAtOnce, Planned, Strategy},
     traffic::{ForwardAt, FrontDoor},
 };
@@ -122,7 +122,7 @@ pub fn request_of(last: &ReleaseRequest, to: &ToVersion) -> Result<ReleaseReques
 /// Where the ledger has something that no request says.
 pub fn request_on_record(
     application: &Application,
-    footprint: &Footprint,
+    footprint: &RestorePoint,
 ) -> Result<ReleaseRequest, Problems> {
     let functions: Vec<_> = footprint
         .functions
@@ -291,7 +291,7 @@ mod tests {
             if let Some(alias) = alias {
                 function["alias"] = json!(alias);
             }
-            let footprint: Footprint = serde_json::from_value(json!({
+            let footprint: RestorePoint = serde_json::from_value(json!({
                 "functions": [function], "traffic": traffic,
                 "plan": {"steps": [{"weight": 100, "bakeSeconds": 0}]},
             }))

@@ -50,7 +50,7 @@ fn analysis(fields: Value) -> Analysis {
     serde_json::from_value(fields).unwrap()
 }
 
-fn step(at: &str) -> StepTaken {
+fn step(at: &str) -> StepRecord {
     serde_json::from_value(json!({"weight": 10, "startedAt": at})).unwrap()
 }
 

@@ -1,0 +1,86 @@
+//! The question that a release asks an operator.
+
+use chrono::TimeDelta;
+
+use super::{Phase, Release};
+use crate::domain::{
+    Timestamp,
+    approval::{Answered, Asked, AskedKind, OnApprovalTimeout, OnHoldTimeout, nonce::NonceHash},
+    decision::Decision,
+    weight::Weight,
+};
+
+impl Asked {
+    /// Returns the question of a release that begins to wait for an operator at `now`.
+    #[must_use]
+    pub fn of(release: &Release, kind: AskedKind, now: Timestamp, nonce: NonceHash) -> Self {
+        let next = match &release.progress().phase {
+            Phase::AwaitingApproval => Decision::Shift,
+            Phase::Held(resume) => resume.decision(),
+            _ => Decision::Promote,
+        };
+        let next_weight = match next {
+            Decision::Shift => release.step().map(|step| step.weight),
+            Decision::Promote => Some(Weight::FULL),
+            _ => None,
+        };
+        let back = if release.progress().steps.is_empty() {
+            "the release ends, and all traffic stays on blue"
+        } else {
+            "all traffic goes back to blue"
+        };
+        let (seconds, on_silence) = match kind {
+            AskedKind::Approval => (
+                release.spec.approval.timeout_seconds,
+                match release.spec.approval.on_timeout {
+                    OnApprovalTimeout::Hold => {
+                        "traffic is held as it is, and a person is called again"
+                    }
+                    OnApprovalTimeout::RollBack => back,
+                    OnApprovalTimeout::Proceed => "it goes on as if it had been approved",
+                },
+            ),
+            AskedKind::Hold => (
+                release.spec.hold.timeout_seconds,
+                match release.spec.hold.on_timeout {
+                    OnHoldTimeout::RollBack => back,
+                    OnHoldTimeout::Leave => {
+                        "traffic stays split as it is, and the locks stay taken"
+                    }
+                },
+            ),
+        };
+        let weight = release.weight();
+        let why = match kind {
+            AskedKind::Approval => "approval is asked for",
+            AskedKind::Hold => "held",
+        };
+        let mut reason = format!("{why} with {weight} on green");
+        let last = release
+            .progress()
+            .answers
+            .last()
+            .filter(|_| kind == AskedKind::Hold);
+        for part in [
+            last.map(Answered::told),
+            Some(release.progress().reason.clone()),
+        ] {
+            if let Some(part) = part.filter(|part| !part.is_empty()) {
+                reason.push_str("; ");
+                reason.push_str(&part);
+            }
+        }
+        Self {
+            kind,
+            at: now,
+            until: now + TimeDelta::seconds(i64::from(seconds)),
+            weight,
+            next,
+            next_weight,
+            on_silence: on_silence.to_owned(),
+            reason,
+            evidence: release.progress().evidence.clone(),
+            nonce_hash: Some(nonce),
+        }
+    }
+}
