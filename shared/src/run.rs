@@ -41,9 +41,10 @@ where
             if let Err(error) = &result {
                 let message = error.for_the_log();
                 tracing::warn!(
+                    event = "handler_failed",
                     error.name = error.name(),
                     error.message = message,
-                    "Ended with an error."
+                    "The handler failed."
                 );
             }
             result.map_err(Reported)

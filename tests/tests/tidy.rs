@@ -66,3 +66,60 @@ fn every_dependency_is_used() {
     assert_eq!(unused, BTreeMap::new());
     assert!(seen > 100, "{seen}");
 }
+
+/// The text between the parentheses that follow each use of a macro.
+fn arguments<'a>(text: &'a str, call: &str) -> Vec<&'a str> {
+    let ends = |rest: &str| {
+        let (mut depth, mut quoted, mut escaped) = (1, false, false);
+        rest.find(|c| {
+            match c {
+                _ if escaped => escaped = false,
+                '\\' if quoted => escaped = true,
+                '"' => quoted = !quoted,
+                '(' if !quoted => depth += 1,
+                ')' if !quoted => depth -= 1,
+                _ => {}
+            }
+            depth == 0
+        })
+    };
+    let calls = text.split(call).skip(1);
+    calls.filter_map(|rest| rest.get(..ends(rest)?)).collect()
+}
+
+#[test]
+fn every_log_line_has_an_event_and_documents_filter_by_it() {
+    let mut text = String::new();
+    for folder in ["shared/src", "functions"] {
+        sources(&paths::repository().join(folder), &mut text);
+    }
+    let calls = ["info", "warn", "error"].map(|level| format!("tracing::{level}!("));
+    let calls: Vec<_> = calls
+        .iter()
+        .flat_map(|call| arguments(&text, call))
+        .collect();
+    assert!(calls.len() > 30, "{} calls", calls.len());
+    let mut events = vec![];
+    for call in calls {
+        let event = call.trim_start().strip_prefix("event = \"");
+        let event = event.and_then(|rest| rest.split('"').next());
+        let event = event.unwrap_or_else(|| panic!("no event: {call}"));
+        assert!(
+            event.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
+            "{event}"
+        );
+        events.push(event);
+    }
+    let runbook =
+        fs::read_to_string(paths::repository().join("docs/RUNBOOK.md")).expect("it is there");
+    let named: Vec<_> = runbook.split("$.event = \"").skip(1).collect();
+    assert!(!named.is_empty());
+    for filter in named {
+        let event = filter.split('"').next().unwrap_or_default();
+        assert!(events.contains(&event), "no log line has the event {event}");
+    }
+    assert_eq!(
+        runbook.matches("--filter-pattern").count(),
+        runbook.matches("$.event = ").count()
+    );
+}

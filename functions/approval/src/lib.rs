@@ -86,7 +86,11 @@ impl Handler {
         };
         let (status, page) = said.unwrap_or_else(|error| {
             // An error's text may quote what was sent, so only its name is told.
-            tracing::warn!(error.name = error.name(), "AWS did not answer.");
+            tracing::warn!(
+                event = "page_failed",
+                error.name = error.name(),
+                "Failed to answer a page request."
+            );
             (503, page::trouble())
         });
         Ok(answer(status, page, visit.head()))
@@ -108,13 +112,18 @@ impl Handler {
     async fn take(&self, execution: &str, taken: &Taken<'_>) -> Result<(u16, Markup), Error> {
         match self.executions.answer(taken.token, &taken.answer).await? {
             Answering::Taken => {
-                tracing::info!(deployment.id = execution, "A person has answered.");
+                tracing::info!(
+                    event = "decision_received",
+                    deployment.id = execution,
+                    "Received an operator's decision."
+                );
                 // The answer counts all the same, and the token is of no use any more.
                 if let Err(error) = self.ledger.answered(execution, taken.asked).await {
                     tracing::warn!(
+                        event = "link_not_revoked",
                         deployment.id = execution,
                         error.name = error.name(),
-                        "The link could not be taken back."
+                        "Failed to revoke a link."
                     );
                 }
                 Ok(taken.page())
@@ -154,11 +163,18 @@ impl Handler {
         match tokio::time::timeout(PATIENCE, self.metrics.minutes(&counted, None, watch)).await {
             Ok(Ok(minutes)) => Some(minutes),
             Ok(Err(error)) => {
-                tracing::warn!(error.name = error.name(), "The counts could not be read.");
+                tracing::warn!(
+                    event = "metrics_not_read",
+                    error.name = error.name(),
+                    "Failed to read metrics for the page."
+                );
                 None
             }
             Err(_) => {
-                tracing::warn!("The counts were not there in time.");
+                tracing::warn!(
+                    event = "metrics_timed_out",
+                    "Metrics for the page did not arrive in time."
+                );
                 None
             }
         }

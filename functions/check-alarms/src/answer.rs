@@ -23,9 +23,10 @@ impl Handler {
             self.ledger.resumed(&task.execution).await?;
         }
         tracing::info!(
+            event = "decision_applied",
             deployment.id = task.execution,
             phase = <&str>::from(phase),
-            "Took in an answer."
+            "Applied an operator's decision."
         );
         Ok(release)
     }

@@ -28,10 +28,11 @@ impl Handler {
         let notice = Notice::asked(&task.execution, &outcome, &asked, token, link);
         self.notifier.tell(&notice).await?;
         tracing::info!(
+            event = "decision_requested",
             deployment.id = task.execution,
             weight_percent = release.weight().percent(),
             asked = ?kind,
-            "Asked a person."
+            "Requested an operator's decision."
         );
         Ok(json!({}))
     }

@@ -158,12 +158,13 @@ impl Handler {
             release.apply(Event::Requested(wish), task.now)?;
         }
         tracing::info!(
+            event = "bake_checked",
             deployment.id = task.execution,
             step = index,
             weight_percent = step.weight.percent(),
             verdict = ?verdict,
             decision = ?release.progress().decision,
-            "Checked alarms."
+            "Checked a bake."
         );
         Ok(release)
     }
@@ -216,10 +217,11 @@ impl Handler {
         };
         release.apply(followed, now)?;
         tracing::info!(
+            event = "propagation_checked",
             deployment.id = execution,
             in_sync,
             decision = ?release.progress().decision,
-            "Looked whether DNS follows."
+            "Checked whether DNS has propagated."
         );
         Ok(release)
     }

@@ -177,11 +177,12 @@ impl Handler {
         let begun = Notice::started(&task.execution, task.now, &release);
         self.notifier.mention(&begun).await;
         tracing::info!(
+            event = "green_published",
             deployment.id = task.execution,
             application = %release.spec.application,
             functions = release.progress().functions.len(),
             steps = release.spec.plan.steps().len(),
-            "Made green."
+            "Published green."
         );
         Ok(json!(Output::of(release, Next::deployed)))
     }
@@ -440,7 +441,7 @@ fn few(mut warnings: Vec<String>) -> Vec<String> {
     const TOLD: usize = 30;
     const CHARACTERS: usize = 300;
     for warning in &warnings {
-        tracing::info!(warning, "People should know.");
+        tracing::info!(event = "release_warning", warning, "Release warning.");
     }
     let left_out = warnings.len().saturating_sub(TOLD);
     warnings.truncate(TOLD);

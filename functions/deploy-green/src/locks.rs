@@ -81,10 +81,11 @@ impl Handler {
             self.notifier.tell(&ended).await?;
         }
         tracing::warn!(
+            event = "locks_taken_over",
             deployment.id = task.execution,
             holder,
             status,
-            "Took over a dead holder's locks."
+            "Took over the locks of an execution that has ended."
         );
         let traffic = if settled.is_some_and(|settled| settled.record.has_shifted()) {
             "its traffic was put back first"

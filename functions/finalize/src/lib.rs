@@ -89,7 +89,7 @@ impl Handler {
         let hook = release.spec.hooks.after_promote.as_ref();
         let pace = release.pace();
         let hook = hook.map(|hook| HookRun::due(HookPoint::AfterPromote, hook, &pace));
-        tracing::info!(deployment.id = task.execution, retain_until = %until, "Promoted green.");
+        tracing::info!(event = "green_promoted", deployment.id = task.execution, retain_until = %until, "Promoted green.");
         Ok(End::of(&task, outcome, hook))
     }
 }

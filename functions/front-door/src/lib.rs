@@ -104,11 +104,12 @@ impl Handler {
         for write in &plan.writes {
             Box::pin(self.carry_out(&ask, kind, write)).await?;
             tracing::info!(
+                event = "stage_written",
                 deployment.id = task.execution,
                 api = %ask.api_id,
                 stage = %ask.stage,
                 write = %write,
-                "Wrote to the front door."
+                "Wrote to the API's stage."
             );
             progress.written.push(write.to_string());
         }

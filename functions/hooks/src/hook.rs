@@ -181,7 +181,7 @@ impl Handler {
         };
         let took = u32::try_from(begun.elapsed().as_secs()).unwrap_or(u32::MAX);
         let why = run.hear(&said, took);
-        tracing::info!(hook = ?run.point, status = ?run.status, asked = run.asked, "Asked a hook.");
+        tracing::info!(event = "hook_called", hook = ?run.point, status = ?run.status, asked = run.asked, "Called a hook.");
         let heard = (!run.is_open()).then(|| run.heard(weight, why, Some(said)));
         Ok((run, heard))
     }

@@ -76,7 +76,7 @@ impl Handler {
             }
             other => other,
         })?;
-        tracing::info!(deployment.id = task.execution, status = ?ran.status, "Ran the migration.");
+        tracing::info!(event = "migration_run", deployment.id = task.execution, status = ?ran.status, "Ran the migration.");
         if ran.status != Came::Succeeded {
             let evidence = Evidence {
                 migrations: vec![ran.clone()],
@@ -134,9 +134,10 @@ impl Handler {
         ending.undo = false;
         ending.cause = ending.outcome.to_cause();
         tracing::info!(
+            event = "migration_undone",
             deployment.id = task.execution,
             status = <&str>::from(ending.outcome.deployment_status),
-            "Ran the migration back."
+            "Undid the migration."
         );
         Ok(json!(Output::of(ending, Next::rolled_back)))
     }
@@ -188,7 +189,7 @@ impl Handler {
             .await;
         if let Err(error) = settled {
             // The answer that is in our hands is as good, unless it is lost as well.
-            tracing::warn!(deployment.id = order.execution, error.message = %error, "Not recorded.");
+            tracing::warn!(event = "migration_not_recorded", deployment.id = order.execution, error.message = %error, "Failed to record the migration's result.");
         }
         Ok(ran)
     }

@@ -71,6 +71,7 @@ impl Handler {
         if let Some(record) = self.ledger.get(&retention.deployment).await? {
             retention.supersedes = self.ledger.supersede(&record).await?;
             tracing::info!(
+                event = "older_retention_ended",
                 deployment.id = retention.deployment,
                 older = retention.supersedes.len(),
                 "Ended the retention of older releases."

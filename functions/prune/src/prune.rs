@@ -83,11 +83,12 @@ impl Handler {
             return Err(error);
         }
         tracing::info!(
+            event = "deletion_planned",
             deployment.id = retention.deployment,
             standing = ?found.standing,
             functions = retention.functions.len(),
             versions = retention.functions.iter().map(|one| one.count).sum::<u32>(),
-            "Planned what to delete."
+            "Planned which versions to delete."
         );
         Ok(retention)
     }
@@ -166,6 +167,7 @@ impl Handler {
         retention.functions = planned;
         retention.more = retention.done < functions(&record).count();
         tracing::info!(
+            event = "versions_deleted",
             deployment.id = retention.deployment,
             versions = retention.deleted,
             not_deleted = retention.not_deleted.len(),

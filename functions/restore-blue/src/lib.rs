@@ -93,7 +93,7 @@ impl Handler {
         for result in done {
             rolled_back += usize::from(result?);
         }
-        tracing::info!(alarm = %alarm, watching = watches.len(), rolled_back, "An alarm fired.");
+        tracing::info!(event = "alarm_fired", alarm = %alarm, watching = watches.len(), rolled_back, "An alarm fired.");
         Ok(json!({ "watching": watches.len(), "rolledBack": rolled_back }))
     }
 
@@ -133,7 +133,12 @@ impl Handler {
             // A newer deployment has begun: it watches its own alarms.
             Err(Error::DeploymentInProgress(_)) => Ok(false),
             Ok(Reverted::Not(reason)) => {
-                tracing::info!(deployment.id = watch.execution, reason, "Not taken back.");
+                tracing::info!(
+                    event = "promotion_kept",
+                    deployment.id = watch.execution,
+                    reason,
+                    "Kept a promoted release."
+                );
                 Ok(false)
             }
             Err(error) => Err(error),
@@ -160,8 +165,9 @@ impl Handler {
         notice.facts.id.push_str("#frozen");
         self.notifier.tell(&notice).await?;
         tracing::warn!(
+            event = "traffic_frozen",
             deployment.id = watch.execution,
-            "Traffic stays as it is, whatever the alarm says."
+            "Traffic is frozen by the migration; the alarm has no effect."
         );
         Ok(true)
     }

@@ -160,6 +160,7 @@ impl Handler {
         let (error, outcome, is_on_record) = self.end(failed, restored).await?;
         self.report(task, &outcome, is_on_record).await?;
         tracing::info!(
+            event = "release_ended",
             deployment.id = task.execution,
             error.name = %error,
             status = <&str>::from(outcome.deployment_status),
@@ -185,7 +186,11 @@ impl Handler {
         outcome.evidence = failed.why.evidence.clone().beside(outcome.evidence);
         outcome.help = error::page(EndError::DeploymentHeld.into());
         // The execution's end reports it, as of each that is left held.
-        tracing::warn!(deployment.id = execution, "Traffic stays as it is.");
+        tracing::warn!(
+            event = "traffic_frozen",
+            deployment.id = execution,
+            "Traffic is frozen by the migration."
+        );
         Ok(Some(Ending::new(EndError::DeploymentHeld, outcome)))
     }
 

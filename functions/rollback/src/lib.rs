@@ -119,12 +119,13 @@ fn ended(execution: &str, caught: &Caught) -> Option<Output> {
         }
     };
     tracing::warn!(
+        event = "release_closed",
         deployment.id = execution,
         error.name = caught
             .failure
             .as_ref()
             .map(|failure: &Failure| &failure.error),
-        "Ended a release whose last state has failed."
+        "Closed a release whose last state has failed."
     );
     Some(ended)
 }

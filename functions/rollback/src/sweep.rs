@@ -120,7 +120,7 @@ impl Handler {
             match self.look_after(execution, time).await {
                 Ok(done) => made_whole += usize::from(done),
                 Err(error) => {
-                    tracing::error!(deployment.id = execution, error.message = %error, "Could not be made whole.");
+                    tracing::error!(event = "restore_failed", deployment.id = execution, error.message = %error, "Failed to restore traffic to one version.");
                     stuck += 1.0;
                     failed = failed.or(Some(error));
                 }
@@ -202,8 +202,9 @@ impl Handler {
         rollback::close(&self.ledger, &settled, at).await?;
         rollback::told_or_owed(&self.ledger, execution, told).await?;
         tracing::warn!(
+            event = "orphan_restored",
             deployment.id = execution,
-            "Made traffic whole for a dead execution."
+            "Restored traffic for an execution that has ended."
         );
         Ok(true)
     }

@@ -57,6 +57,7 @@ impl Handler {
         };
         let shifted = shift(traffic, ledger, attempt, &release, to, after).await?;
         tracing::info!(
+            event = "traffic_shifted",
             deployment.id = task.execution,
             step = shifted.progress().position.step,
             weight_percent = to.percent(),

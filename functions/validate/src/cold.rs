@@ -136,7 +136,7 @@ impl Handler {
             }
             sent += round;
             if let Seen::Cold(slowest) = seen(&reports) {
-                tracing::info!(%function, sent, slowest, "Measured a cold start.");
+                tracing::info!(event = "cold_start_measured", %function, sent, slowest, "Measured a cold start.");
                 return Start::Measured(slowest);
             }
             if let Some(lost) = lost {

@@ -121,6 +121,7 @@ impl Handler {
         let proofs: Vec<Proof> = join_all(proofs).await.into_iter().flatten().collect();
         let failed: Vec<&Proof> = proofs.iter().filter(|proof| !proof.passed).collect();
         tracing::info!(
+            event = "green_validated",
             deployment.id = task.execution,
             tests = proofs.len(),
             failed = failed.len(),

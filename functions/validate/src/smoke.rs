@@ -93,7 +93,7 @@ impl Handler {
                 .await;
             match tried {
                 Err(Error::Transient(why)) if Instant::now() + pause < give_up => {
-                    tracing::info!(function = %target.function_name, test = test.name, why = why.reason, "Lambda does not take the invocation yet.");
+                    tracing::info!(event = "invocation_not_ready", function = %target.function_name, test = test.name, why = why.reason, "Lambda does not accept the invocation yet.");
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }

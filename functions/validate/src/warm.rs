@@ -75,7 +75,7 @@ impl Handler {
             warmed.failed += u32::from(failure.is_some());
             warmed.why = warmed.why.or(failure);
         }
-        tracing::info!(%function, asked = asked.prewarm, sent = warmed.sent, failed = warmed.failed, "Pre-warmed green.");
+        tracing::info!(event = "green_prewarmed", %function, asked = asked.prewarm, sent = warmed.sent, failed = warmed.failed, "Pre-warmed green.");
         warnings(function.as_ref(), asked.prewarm, pool, &warmed)
     }
 }

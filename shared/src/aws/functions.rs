@@ -369,7 +369,7 @@ impl Functions {
                     };
                     let done = self.invoke(function, version, trial).await;
                     let answered = matches!(done, Ok(Tried::Answered(_)));
-                    tracing::info!(%function, %version, answered, "Woke an inactive version.");
+                    tracing::info!(event = "version_activated", %function, %version, answered, "Activated an inactive version.");
                     pause = FIRST_LOOK;
                 }
                 Step::Wake | Step::Wait | Step::GiveUp => {}

@@ -167,11 +167,12 @@ fn logged<const N: usize>(facts: &Facts, results: [(&str, Result<(), Error>); N]
 
 fn untold(facts: &Facts, whom: &str, error: &Error) {
     tracing::error!(
+        event = "notice_failed",
         deployment.id = facts.execution,
         notice = facts.id,
         whom,
         error.message = %error,
-        "Could not tell."
+        "Failed to publish a notice."
     );
     Line::new(facts.at).measure(Metric::Untold, 1.0).write();
 }

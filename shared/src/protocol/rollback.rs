@@ -88,9 +88,10 @@ impl Restored {
             let notes = traffic.unstage(footprint, self.served).await?;
             for note in &notes {
                 tracing::warn!(
+                    event = "idle_side_not_restored",
                     deployment.id = self.record.execution,
                     note,
-                    "Idle side not put back."
+                    "The idle side was not restored."
                 );
             }
             self.notes.extend(notes);
@@ -406,7 +407,7 @@ pub async fn told_or_owed(
     told: Result<(), Error>,
 ) -> Result<(), Error> {
     let Err(untold) = told else { return Ok(()) };
-    tracing::error!(deployment.id = execution, error.message = %untold, "Nobody could be told: the schedule will.");
+    tracing::error!(event = "notice_deferred", deployment.id = execution, error.message = %untold, "The notice was not delivered; the sweep will retry.");
     ledger.mark_undelivered(execution).await
 }
 

@@ -225,7 +225,7 @@ impl<'a, S: LedgerStore> FirstShift<'a, S> {
             && is_refusal(error)
             && let Err(untold) = lease.first_shift_refused().await
         {
-            tracing::warn!(error.message = %untold, "Failed to record that the first shift was refused.");
+            tracing::warn!(event = "first_shift_not_recorded", error.message = %untold, "Failed to record that the first shift was refused.");
         }
     }
 }

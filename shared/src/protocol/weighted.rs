@@ -276,7 +276,7 @@ async fn put_right<W: Weighted>(
         return Ok(Right::Already);
     }
     for what in &written {
-        tracing::warn!(what, "Restored blue's side.");
+        tracing::warn!(event = "blue_side_restored", what, "Restored blue's side.");
     }
     Ok(Right::Written(written))
 }
