@@ -1,6 +1,7 @@
 //! A release between two states of the execution: what `deploy-green` has fixed once ([`Spec`]), and how far it has
 //! come ([`Progress`]), which only [`Release::apply`] changes.
 
+mod event;
 mod progress;
 mod question;
 #[cfg(test)]
@@ -14,8 +15,8 @@ use serde_json::Value;
 
 use self::progress::PhaseFields;
 pub use self::{
+    event::{Event, IllegalEvent},
     progress::{Phase, Position, Progress, Resume},
-    transition::{Event, IllegalEvent},
 };
 use super::{
     Timestamp,
