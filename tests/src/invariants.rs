@@ -910,6 +910,10 @@ async fn one_at_a_time(world: &World, runs: &[Run], broken: &mut Vec<Broken>) {
 
 fn no_data_is_never_a_pass(run: &Run, broken: &mut Vec<Broken>) {
     for visit in run.visits_to("CheckAlarms") {
+        // An operator who was shown the verdict may go on all the same.
+        if visit.input.get("answer").is_some() || visit.input.get("approvalAnswer").is_some() {
+            continue;
+        }
         let said = &visit.output;
         let goes_on = matches!(said["decision"].as_str(), Some("shift" | "promote" | "ask"));
         let proceeds = said["analysis"]["onInconclusive"] == "proceed";

@@ -272,10 +272,8 @@ impl Crate {
     fn imports(&self) -> BTreeMap<Module, BTreeSet<Module>> {
         let mut imports: BTreeMap<Module, BTreeSet<Module>> = BTreeMap::new();
         for (from, paths) in &self.named {
-            let to = paths
-                .iter()
-                .map(|path| self.home(path))
-                .filter(|to| to != from);
+            let apart = |to: &Module| !to.starts_with(from) && !from.starts_with(to);
+            let to = paths.iter().map(|path| self.home(path)).filter(apart);
             imports.entry(from.clone()).or_default().extend(to);
         }
         imports
