@@ -22,7 +22,7 @@ const RELEASES: usize = 20;
 const LEFT: i32 = 10;
 
 /// How long an account stays exhausted: within the bake, so that only the alarm can put traffic back.
-const WAITED: Duration = Duration::from_secs(20);
+const WAITED: Duration = Duration::from_secs(15);
 
 /// What puts traffic back.
 const WAY_BACK: [&str; 2] = ["restore-blue", "rollback"];
@@ -86,8 +86,8 @@ async fn seconds_to_blue(case: &Case, each: i32) -> Option<f64> {
     let alarm = case.alarm().await;
     let execution = case
         .start(&case.request(json!({
-            "strategy": canary(&[(50, 6_000), (100, 60)]),
-            "analysis": {"alarms": [alarm], "checkEverySeconds": 6_000},
+            "strategy": canary(&[(50, 3_600), (100, 60)]),
+            "analysis": {"alarms": [alarm], "checkEverySeconds": 3_600},
         })))
         .await;
     execution.wait_for_state("Bake", 1).await;

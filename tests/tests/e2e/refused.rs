@@ -376,6 +376,8 @@ async fn bad_requests(case: Case) {
         .filter(|call| call.writes() && call.took_effect())
         // People and programs are told.
         .filter(|call| !["Publish", "PutEvents"].contains(&call.action.as_str()))
+        // No request leads to prune: it ends the retention of another test's release.
+        .filter(|call| call.caller.as_deref() != Some("crossfade-prune"))
         .collect();
     assert!(wrote.is_empty(), "{wrote:?}");
     println!("bad requests: {} refused, no write", ended.len());
