@@ -860,6 +860,12 @@ async fn stopped_before_the_first_shift(case: Case, kind: Kind) {
             let held = door.holds("green").await;
             assert_eq!(held.as_deref(), Some("2"), "it is validated, and staged");
         }
+        // Locks that are taken after the stop are the sweep's, which comes every five minutes.
+        until("it has its locks", || async {
+            let locks = case.world.locks_of(&execution.arn).await;
+            (!locks.is_empty()).then_some(())
+        })
+        .await;
         execution.stop().await;
         until("the locks are given back", || async {
             let locks = case.world.locks_of(&execution.arn).await;
