@@ -145,6 +145,20 @@ impl LedgerStore for Table {
     }
 }
 
+/// Builds a write of a transaction with the row's condition: the SDK's builders of writes share no trait.
+macro_rules! conditional {
+    ($builder:expr, $table:expr, $row:expr) => {
+        $builder
+            .table_name(&$table.name)
+            .set_return_values_on_condition_check_failure(on_failure($row))
+            .set_condition_expression($row.condition.clone())
+            .set_expression_attribute_names(names($row))
+            .set_expression_attribute_values(values($row))
+            .build()
+            .expect("table, key and expression are given")
+    };
+}
+
 impl Table {
     async fn put(&self, what: &str, row: RowWrite) -> Result<Applied, Error> {
         let put = self
@@ -218,53 +232,25 @@ impl Table {
 
     fn in_transaction(&self, row: &RowWrite) -> TransactWriteItem {
         let item = TransactWriteItem::builder();
-        let complete = "table, key and expression are given";
+        let key = || Some(key_of(&row.key));
         match &row.act {
-            Act::Put(_) => item.put(
-                Put::builder()
-                    .table_name(&self.name)
-                    .set_item(Some(row_of(row)))
-                    .set_return_values_on_condition_check_failure(on_failure(row))
-                    .set_condition_expression(row.condition.clone())
-                    .set_expression_attribute_names(names(row))
-                    .set_expression_attribute_values(values(row))
-                    .build()
-                    .expect(complete),
-            ),
-            Act::Update(_) => item.update(
-                Update::builder()
-                    .table_name(&self.name)
-                    .set_key(Some(key_of(&row.key)))
-                    .set_update_expression(expression(row))
-                    .set_return_values_on_condition_check_failure(on_failure(row))
-                    .set_condition_expression(row.condition.clone())
-                    .set_expression_attribute_names(names(row))
-                    .set_expression_attribute_values(values(row))
-                    .build()
-                    .expect(complete),
-            ),
-            Act::Delete => item.delete(
-                Delete::builder()
-                    .table_name(&self.name)
-                    .set_key(Some(key_of(&row.key)))
-                    .set_return_values_on_condition_check_failure(on_failure(row))
-                    .set_condition_expression(row.condition.clone())
-                    .set_expression_attribute_names(names(row))
-                    .set_expression_attribute_values(values(row))
-                    .build()
-                    .expect(complete),
-            ),
-            Act::Check => item.condition_check(
-                ConditionCheck::builder()
-                    .table_name(&self.name)
-                    .set_key(Some(key_of(&row.key)))
-                    .set_return_values_on_condition_check_failure(on_failure(row))
-                    .set_condition_expression(row.condition.clone())
-                    .set_expression_attribute_names(names(row))
-                    .set_expression_attribute_values(values(row))
-                    .build()
-                    .expect(complete),
-            ),
+            Act::Put(_) => {
+                let put = Put::builder().set_item(Some(row_of(row)));
+                item.put(conditional!(put, self, row))
+            }
+            Act::Update(_) => {
+                let update = Update::builder().set_key(key());
+                let update = update.set_update_expression(expression(row));
+                item.update(conditional!(update, self, row))
+            }
+            Act::Delete => {
+                let delete = Delete::builder().set_key(key());
+                item.delete(conditional!(delete, self, row))
+            }
+            Act::Check => {
+                let check = ConditionCheck::builder().set_key(key());
+                item.condition_check(conditional!(check, self, row))
+            }
         }
         .build()
     }
