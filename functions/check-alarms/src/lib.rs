@@ -146,7 +146,7 @@ impl Handler {
             smoke_tested: &release.progress().smoke_tested,
             routes_each_request: release.spec.traffic.routes_each_request(),
         };
-        let found = check(&release.spec.analysis, &look);
+        let found = check(&release.judged_by(), &look);
         metrics::verdict(&release, step.weight, &found, task.now).write();
         let (verdict, index) = (found.verdict, release.progress().position.step);
         let looked = Event::Looked {
@@ -209,7 +209,7 @@ impl Handler {
             smoke_tested: &[],
             routes_each_request: release.spec.traffic.routes_each_request(),
         };
-        let finding = check(&release.spec.analysis, &look);
+        let finding = check(&release.judged_by(), &look);
         let followed = Event::Followed {
             in_sync,
             finding,

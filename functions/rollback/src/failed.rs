@@ -14,7 +14,10 @@ use crossfade::{
     error::{self, Error},
     metrics,
     notice::Notice,
-    protocol::rollback::{self, Reverted, Settled},
+    protocol::{
+        live,
+        rollback::{self, Reverted, Settled},
+    },
     wire::{
         failure::Failure,
         outcome::{EndError, Ending, Outcome},
@@ -156,6 +159,8 @@ impl Handler {
                 rollback::close(&self.ledger, settled, task.now).await?;
             }
         }
+        let logs = self.logs.as_ref();
+        live::disarm_or_leave(logs, &self.ledger, &task.execution, task.now).await;
         let hook = failed.hook(&restored);
         let (error, outcome, is_on_record) = self.end(failed, restored).await?;
         self.report(task, &outcome, is_on_record).await?;

@@ -15,7 +15,7 @@ use crossfade::{
     error::{self, Error},
     metrics::{Line, Metric},
     notice::Notice,
-    protocol::rollback,
+    protocol::{live, rollback},
     wire::outcome::Outcome,
 };
 use serde_json::{Value, json};
@@ -127,6 +127,15 @@ impl Handler {
             }
         }
         Line::new(time).measure(Metric::Stuck, stuck).write();
+        if let Some(logs) = &self.logs {
+            match live::sweep(logs, &self.ledger, time).await {
+                Ok(left) => tracing::debug!(event = "lanes_swept", left, "Swept lanes."),
+                Err(error) => {
+                    tracing::error!(event = "lane_not_removed", error.message = %error, "Failed to remove a subscription filter.");
+                    failed = failed.or(Some(error));
+                }
+            }
+        }
         if let Some(error) = failed {
             return Err(error);
         }
@@ -200,6 +209,7 @@ impl Handler {
         // Before it is closed: once it is, a repeat of this finds nothing to do, nor to tell.
         let told = self.notifier.tell(&ended).await;
         rollback::close(&self.ledger, &settled, at).await?;
+        live::disarm_or_leave(self.logs.as_ref(), &self.ledger, execution, at).await;
         rollback::told_or_owed(&self.ledger, execution, told).await?;
         tracing::warn!(
             event = "orphan_restored",

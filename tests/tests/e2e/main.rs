@@ -20,6 +20,7 @@ mod hooks;
 mod judged;
 mod keys;
 mod limits;
+mod live;
 mod load;
 mod migrations;
 mod moto;
@@ -44,6 +45,7 @@ fn main() -> std::process::ExitCode {
     // The longest first.
     case::run(vec![
         limits::tests(),
+        live::tests(),
         readme::tests(),
         judged::tests(),
         admission::tests(),

@@ -18,6 +18,7 @@ use crate::domain::{
     capacity::LeftBehind,
     health::{self, Health},
     hook::{Heard, MAX_HEARD},
+    live::evidence::LiveEvidence,
     migration::Ran,
     names::{AlarmName, FunctionName},
     step_record::StepRecord,
@@ -27,7 +28,7 @@ use crate::domain::{
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
-    /// What decided: `alarm`, `healthCheck`, `noData` of either, or what the judge names; none when
+    /// What decided: `alarm`, `healthCheck`, `noData` of either, `liveErrors`, or what the judge names; none when
     /// nothing did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<String>,
@@ -40,6 +41,9 @@ pub struct Evidence {
     /// The judge's numbers, enough to check its arithmetic; none where green was not judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<judge::Evidence>,
+    /// The fast lane's numbers, where it is what decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveEvidence>,
     /// Functions of a first release that nobody has called yet, so that there was nothing to judge.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uncalled: Vec<FunctionName>,

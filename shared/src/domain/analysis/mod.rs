@@ -4,6 +4,7 @@ pub mod alarm;
 pub mod check;
 pub mod counts;
 pub mod judge;
+pub mod live;
 pub mod series;
 pub mod verdict;
 
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::analysis::judge::Overdispersion;
 use crate::domain::analysis::judge::{Judging, MinEffect as Margin};
+use crate::domain::analysis::live::LiveErrors;
 use crate::domain::health::HealthCheck;
 use crate::domain::names::AlarmName;
 use crate::domain::plan::Step;
@@ -122,6 +124,11 @@ pub struct Analysis {
     #[serde(default)]
     #[deserr(default)]
     pub on_inconclusive: OnInconclusive,
+    /// Whether failures in the functions' logs roll the release back seconds after they happen: `"off"`, or
+    /// `{"pattern": "…"}` for lines of the team's own that mean failure too.
+    #[serde(default, skip_serializing_if = "LiveErrors::is_default")]
+    #[deserr(default)]
+    pub live_errors: LiveErrors,
 }
 
 /// One false rollback in a hundred releases at the most.
@@ -163,6 +170,7 @@ impl Default for Analysis {
             check_every_seconds: default_check_every_seconds(),
             max_bake_seconds: None,
             on_inconclusive: OnInconclusive::default(),
+            live_errors: LiveErrors::default(),
         }
     }
 }

@@ -64,9 +64,11 @@ impl Release {
                 Event::Shifted {
                     functions,
                     effective,
+                    warnings,
                 },
             ) if self.due_shift().is_ok() => {
                 self.progress.functions = functions;
+                self.progress.warnings.extend(warnings);
                 self.shifted(effective, now);
             }
             (
