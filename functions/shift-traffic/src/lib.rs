@@ -103,7 +103,9 @@ impl Handler {
             }
         );
         if silent.len() == heard_of.len() {
-            live::disarm_or_leave(self.logs.as_ref(), &self.ledger, execution, now).await;
+            if let Some(logs) = &self.logs {
+                live::deafen(logs, &self.ledger, execution).await?;
+            }
         }
         Ok(vec![told])
     }

@@ -81,14 +81,24 @@ pub async fn disarm(
     execution: &str,
     now: Timestamp,
 ) -> Result<bool, Error> {
+    Ok(!deafen(logs, ledger, execution).await? || ledger.close_lane(execution, now).await?)
+}
+
+/// Removes the subscription filters of a release that goes on without: that they may come again stays on record.
+/// Returns whether it listened.
+pub async fn deafen(
+    logs: &impl LogsApi,
+    ledger: &Ledger<impl LedgerStore>,
+    execution: &str,
+) -> Result<bool, Error> {
     let Some(lane) = ledger.lane(execution).await? else {
-        return Ok(true);
+        return Ok(false);
     };
     ledger.lane_over(&lane.filter()).await?;
     for group in lane.groups() {
         logs.unsubscribe(group, &lane.filter()).await?;
     }
-    ledger.close_lane(execution, now).await
+    Ok(true)
 }
 
 /// The same where nothing may fail for it: what is left is the schedule's.

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use aws_sdk_cloudwatchlogs as logs;
 use aws_sdk_lambda::types::{LogFormat, LoggingConfig, SystemLogLevel};
-use crossfade_tests::{Behaviour, Execution, Stack, Target, Traffic, World, release::until};
+use crossfade_tests::{Behaviour, Execution, Target, Traffic, release::until};
 use serde_json::{Value, json};
-use tokio::sync::OnceCell;
 
 use crate::case::{ALIAS, Case, Test, canary, test};
 
@@ -30,25 +29,6 @@ pub(crate) fn tests() -> Vec<Test> {
 
 /// How often users call, each second: enough for a few of green's within seconds.
 const PER_SECOND: f64 = 40.0;
-
-/// The stack that listens, deployed once.
-static LISTENING: OnceCell<World> = OnceCell::const_new();
-
-async fn listening(case: Case) -> Case {
-    let suite = case.suite();
-    let deploy = || async {
-        let more = [("LiveErrors", "yes")];
-        let stack = Stack::deploy_as(&suite.local, "crossfade-live", "it-", &more).await;
-        World::new(&suite.local, &stack)
-    };
-    let world = LISTENING.get_or_init(deploy).await.clone();
-    let since = world.now().await;
-    Case {
-        world,
-        since,
-        ..case.clone()
-    }
-}
 
 /// A function with this log configuration, whose blue has logged something.
 async fn logging(case: &Case, config: Option<LoggingConfig>, green: Behaviour) -> Target {
@@ -80,7 +60,7 @@ fn request(case: &Case, more: Value) -> Value {
         "functions": [{"functionName": case.function_name(), "alias": ALIAS,
             "smokeTests": [{"name": "smoke", "payload": {"path": "/smoke"}}]}],
         "strategy": canary(&[(25, 30_000), (100, 30_000)]),
-        "analysis": {"settleSeconds": 600, "checkEverySeconds": 3600, "maxBakeSeconds": null,
+        "analysis": {"settleSeconds": 600, "checkEverySeconds": 3600, "maxBakeSeconds": null, "liveErrors": "on",
             // The local AWS has no past to tell how errors come.
             "overdispersion": "ignore"},
     }));
@@ -101,7 +81,6 @@ async fn found(case: &Case, target: &Target, users: Traffic, execution: &Executi
     })
     .await;
     let ended = execution.wait().await;
-    let last = case.last_answer_of(target, "2");
     let counts = users.stop().await;
     assert_eq!(ended.error, "DeploymentRolledBack", "{ended:?}");
     let outcome = ended.outcome();
@@ -161,14 +140,12 @@ async fn run(case: &Case, target: &Target, more: Value) -> (Execution, Traffic) 
 }
 
 async fn text(case: Case) {
-    let case = listening(case).await;
     let target = logging(&case, None, failing(50.0)).await;
     let (execution, users) = run(&case, &target, json!({})).await;
     found(&case, &target, users, &execution, "text").await;
 }
 
 async fn in_json(case: Case) {
-    let case = listening(case).await;
     let config = LoggingConfig::builder().log_format(LogFormat::Json).build();
     let target = logging(&case, Some(config), failing(50.0)).await;
     let (execution, users) = run(&case, &target, json!({})).await;
@@ -177,7 +154,6 @@ async fn in_json(case: Case) {
 
 /// A handler that answers 500, which no metric of Lambda's counts.
 async fn pattern(case: Case) {
-    let case = listening(case).await;
     let green = Behaviour {
         status_code: Some(500),
         logs: Some("answered status=500".into()),
@@ -191,7 +167,6 @@ async fn pattern(case: Case) {
 
 /// What Lambda itself says of an invocation that it ended.
 async fn crash(case: Case) {
-    let case = listening(case).await;
     let green = Behaviour {
         crash: true,
         ..Behaviour::healthy("green")
@@ -204,7 +179,6 @@ async fn crash(case: Case) {
 }
 
 async fn healthy(case: Case) {
-    let case = listening(case).await;
     let target = logging(&case, None, Behaviour::healthy("green")).await;
     let users = case.users(&target, PER_SECOND);
     let more = json!({"strategy": canary(&[(50, 60), (100, 0)]),
@@ -228,7 +202,6 @@ async fn healthy(case: Case) {
 
 /// Each way to hear nothing is told with what to change, and the release goes on without.
 async fn deaf(case: Case) {
-    let case = listening(case).await;
     let more = || {
         json!({"strategy": canary(&[(50, 30), (100, 0)]),
             "analysis": {"settleSeconds": 0, "checkEverySeconds": 30, "onInconclusive": "proceed", "maxBakeSeconds": 30}})
@@ -303,7 +276,6 @@ fn live_errors(case: &Case) -> String {
 
 /// A release that is stopped with its lane armed: the end of its execution, or the schedule, takes it away.
 async fn stopped(case: Case) {
-    let case = listening(case).await;
     let target = logging(&case, None, Behaviour::healthy("green")).await;
     let execution = case.start(&request(&case, json!({}))).await;
     case.alias_is(&target, "green has a share", |alias| alias.share("2") > 0.2)
