@@ -430,6 +430,9 @@ impl Work {
             }
             return self.take_back(&execution, &why).await;
         };
+        if restored.not_moved.is_some() {
+            return Ok(Outcome::Held);
+        }
         let settled = restored.settle(traffic).await?;
         close(ledger, &settled, now()).await?;
         Ok(ended(settled.changed_outside.is_empty()))
@@ -463,7 +466,7 @@ impl Work {
             let restored = restore_at_once(traffic, ledger, execution, why, known).await?;
             if let Some(restored) = restored {
                 self.end_wait(&restored.record).await?;
-                return Ok(ended(restored.changed_outside.is_empty()));
+                return Ok(ended(restored.not_on_blue().next().is_none()));
             }
         }
         self.take_back(execution, why).await
@@ -506,7 +509,7 @@ impl Work {
         self.end_wait(&restored.record).await?;
         // A living execution closes it itself, so that its graph shows what happened.
         if !self.client.is_over(&execution).await? {
-            return Ok(ended(restored.changed_outside.is_empty()));
+            return Ok(ended(restored.not_on_blue().next().is_none()));
         }
         let settled = restored.settle(traffic).await?;
         close(ledger, &settled, now()).await?;
