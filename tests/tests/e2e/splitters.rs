@@ -1,4 +1,4 @@
-//! The same releases through each front door: aliases, weighted records, weighted target groups.
+//! The same releases through each traffic splitter: aliases, weighted records, weighted target groups.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -953,7 +953,7 @@ async fn blue_is_refused(case: Case) {
     case.world.fire(&alarm).await;
     let told = case.told(&execution, "HELD").await;
     assert!(
-        told.message.contains("could not be put back"),
+        told.message.contains("could not be restored"),
         "{}",
         told.message
     );
