@@ -49,6 +49,7 @@ mod hypergeometric;
 #[cfg(test)]
 mod samples;
 mod settings;
+mod signal;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -56,13 +57,12 @@ mod thresholds;
 
 pub use evidence::{DecidedBy, Evidence, Judgement, Other, Own, Verdict, in_words};
 pub use settings::{Judging, MinEffect, Overdispersion};
+pub use signal::Signal;
 pub use tally::Tally;
 
 use crate::domain::analysis::counts::FunctionSeries;
 use tally::Finding;
 
-/// What is staked on errors when slowness is tested too.
-const ON_ERRORS: f64 = 0.75;
 /// How many functions are told of beside the one that decided.
 const NEXT: usize = 3;
 /// The largest e-value told: a JSON number that any reader can take.
@@ -141,7 +141,7 @@ pub fn conclude(judging: &Judging, functions: &[(&str, Tally)], watch: Watch) ->
     let early_proceed = verdict == Verdict::Healthy
         && views
             .iter()
-            .all(|view| view.findings().all(|f| margin(f.odds_under)));
+            .all(|view| view.findings.iter().all(|(_, f)| margin(f.odds_under)));
     let mut evidence = view.evidence(decided_by, reason, &release);
     evidence.next = next(&views, view.name);
     Judgement {
@@ -183,8 +183,8 @@ struct Release {
 struct View<'a> {
     name: &'a str,
     tally: &'a Tally,
-    errors: Finding,
-    slow: Option<Finding>,
+    /// What each test says, the first one told of where none speaks against green.
+    findings: Vec<(Signal, Finding)>,
 }
 
 impl<'a> View<'a> {
@@ -192,34 +192,21 @@ impl<'a> View<'a> {
         Self {
             name,
             tally,
-            errors: tally.errors(),
-            slow: tally.slow(),
+            findings: tally.findings().collect(),
         }
-    }
-
-    fn findings(&self) -> impl Iterator<Item = &Finding> {
-        std::iter::once(&self.errors).chain(&self.slow)
     }
 
     /// The staked average over the function's tests.
     fn e_value(&self) -> f64 {
-        let errors = averaged(self.errors.ln_e);
-        self.slow.map_or(errors, |slow| {
-            ON_ERRORS * errors + (1.0 - ON_ERRORS) * averaged(slow.ln_e)
-        })
+        let stakes: f64 = self.findings.iter().map(|(signal, _)| signal.stake()).sum();
+        self.findings.iter().map(staked).sum::<f64>() / stakes
     }
 
     /// The test that says most against green.
-    fn heavier(&self) -> (DecidedBy, &Finding) {
-        match &self.slow {
-            Some(slow)
-                if (1.0 - ON_ERRORS) * averaged(slow.ln_e)
-                    > ON_ERRORS * averaged(self.errors.ln_e) =>
-            {
-                (DecidedBy::SlowTest, slow)
-            }
-            _ => (DecidedBy::ErrorTest, &self.errors),
-        }
+    fn heavier(&self) -> &(Signal, Finding) {
+        let heavier = |a, b| if staked(b) > staked(a) { b } else { a };
+        let heaviest = self.findings.iter().reduce(heavier);
+        heaviest.expect("errors are always tested")
     }
 
     /// What the function's ceilings and data say, without any test.
@@ -253,7 +240,7 @@ impl<'a> View<'a> {
                 format!("green served {seen} requests in this step, {wanted} are needed"),
             )
         } else {
-            let (hits, blue) = self.errors.hits;
+            let (hits, blue) = self.findings[0].1.hits;
             let reason = format!(
                 "{}: nothing speaks against green: it failed {hits} of {} requests, blue {blue} of {}",
                 self.name, tally.green.invocations, tally.blue.invocations
@@ -277,32 +264,19 @@ impl<'a> View<'a> {
     }
 
     fn condemned(&self, release: &Release) -> (DecidedBy, String) {
-        let (decided_by, finding) = self.heavier();
-        (
-            decided_by,
-            self.told_with(release, finding, decided_by, "reaches"),
-        )
+        let decided_by = self.heavier().0.decided_by();
+        (decided_by, self.told_with(release, "reaches"))
     }
 
     fn suspected(&self, release: &Release) -> String {
-        let (decided_by, finding) = self.heavier();
-        self.told_with(release, finding, decided_by, "is suspicious but under")
+        self.told_with(release, "is suspicious but under")
     }
 
-    fn told_with(
-        &self,
-        release: &Release,
-        finding: &Finding,
-        decided_by: DecidedBy,
-        relation: &str,
-    ) -> String {
-        let what = if decided_by == DecidedBy::SlowTest {
-            "were slow"
-        } else {
-            "failed"
-        };
+    fn told_with(&self, release: &Release, relation: &str) -> String {
+        let (signal, finding) = self.heavier();
+        let what = signal.did();
         let share = |hits: u64, all: u64| 100.0 * hits as f64 / all.max(1) as f64;
-        let (green, blue) = (self.tally.green.invocations, self.tally.blue.invocations);
+        let (green, blue) = finding.requests;
         format!(
             "{}: {} of {green} green requests {what} ({:.3} %), {} of {blue} blue ones ({:.3} %), {} of {} before the release; the e-value {} {relation} {}",
             self.name,
@@ -377,6 +351,11 @@ fn nothing(threshold: f64) -> Judgement {
         evidence,
         early_proceed: false,
     }
+}
+
+/// A test's part of its function's e-value, before it is divided by all stakes.
+fn staked((signal, finding): &(Signal, Finding)) -> f64 {
+    signal.stake() * averaged(finding.ln_e)
 }
 
 fn averaged(ln_e: f64) -> f64 {

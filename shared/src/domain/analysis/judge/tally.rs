@@ -6,6 +6,7 @@ use crate::domain::analysis::judge::baseline;
 use crate::domain::analysis::judge::grid::{BETS, EDGE, Grid, LANES, MARGINS, Rates, ln_average};
 use crate::domain::analysis::judge::hypergeometric::{Moments, Split};
 use crate::domain::analysis::judge::settings::{Judging, Overdispersion};
+use crate::domain::analysis::judge::signal::Signal;
 
 /// The newest minutes, over which ceilings look back.
 const RECENT: usize = 5;
@@ -28,8 +29,9 @@ struct Share {
     past: PastShare,
     rates: Rates,
     moments: Moments,
-    green_hits: u64,
-    blue_hits: u64,
+    /// Requests and hits since the release began.
+    green: (u64, u64),
+    blue: (u64, u64),
     /// Green beside a blue in line with its past: requests and hits.
     beside: (u64, u64),
     /// Green without blue: requests and hits.
@@ -45,8 +47,8 @@ struct Share {
 pub struct Tally {
     judging: Judging,
     grid: Grid,
-    errors: Share,
-    slow: Option<Share>,
+    /// What is tested, in the order of [`Signal::ALL`].
+    shares: Vec<(Signal, Share)>,
     pub(super) blue: Counts,
     pub(super) green: Counts,
     /// Green's requests in the present step.
@@ -71,6 +73,8 @@ pub(super) struct Finding {
     pub ln_past: f64,
     /// By how much counts were scaled down, at least 1.
     pub scaled: f64,
+    /// Green's requests and blue's.
+    pub requests: (u64, u64),
     /// Green's hits and blue's.
     pub hits: (u64, u64),
     /// Blue's past requests and hits.
@@ -104,8 +108,8 @@ impl Share {
             past,
             rates: Rates::new(lowest),
             moments: Moments::new(),
-            green_hits: 0,
-            blue_hits: 0,
+            green: (0, 0),
+            blue: (0, 0),
             beside: (0, 0),
             alone: (0, 0),
             unwell: 0,
@@ -113,12 +117,11 @@ impl Share {
         }
     }
 
-    fn add(&mut self, grid: &Grid, minute: &Minute, hits: impl Fn(&Counts) -> u64) {
-        let (green, blue) = (minute.green.invocations, minute.blue.invocations);
-        let (green_hits, blue_hits) =
-            (hits(&minute.green).min(green), hits(&minute.blue).min(blue));
-        self.green_hits = self.green_hits.saturating_add(green_hits);
-        self.blue_hits = self.blue_hits.saturating_add(blue_hits);
+    fn add(&mut self, grid: &Grid, signal: Signal, minute: &Minute) {
+        let (green, green_hits) = signal.of(&minute.green);
+        let (blue, blue_hits) = signal.of(&minute.blue);
+        self.green = plus(self.green, (green, green_hits));
+        self.blue = plus(self.blue, (blue, blue_hits));
         if self.past.requests > 0
             && baseline::out_of_line(
                 blue,
@@ -135,10 +138,7 @@ impl Share {
             } else {
                 &mut self.alone
             };
-            *sum = (
-                sum.0.saturating_add(green),
-                sum.1.saturating_add(green_hits),
-            );
+            *sum = plus(*sum, (green, green_hits));
         } else if blue > 0 {
             self.unwell -= 1;
         }
@@ -151,6 +151,27 @@ impl Share {
                 hits: green_hits + blue_hits,
             },
         );
+    }
+
+    /// The rates green is held to: beside a calm blue, and without blue. Never under what blue shows in
+    /// this release, except for bursts that its past has too.
+    fn rates_of_blue(&self) -> (f64, f64) {
+        let past = &self.past;
+        if past.requests == 0 {
+            let during = baseline::cautious_rate(self.blue.0, self.blue.1, 1.0);
+            return (during, during);
+        }
+        let during = rate(self.blue);
+        let usual = baseline::cautious_rate(past.requests, past.hits, past.spread).max(during);
+        let calm = calm_rate(past);
+        (
+            if past.spread > 1.0 {
+                calm
+            } else {
+                calm.max(during)
+            },
+            usual,
+        )
     }
 }
 
@@ -167,10 +188,14 @@ impl Tally {
         Self {
             judging,
             grid: Grid::new(judging.min_effect.odds_ratio),
-            errors: Share::new(&judging, past.map(|p| p.errors)),
-            slow: judging
-                .slower_than_ms
-                .map(|_| Share::new(&judging, past.and_then(|p| p.slow))),
+            shares: Signal::ALL
+                .into_iter()
+                .filter(|signal| signal.is_tested(&judging))
+                .map(|signal| {
+                    let past = past.as_ref().and_then(|past| signal.past(past));
+                    (signal, Share::new(&judging, past))
+                })
+                .collect(),
             blue: Counts::default(),
             green: Counts::default(),
             step_requests: 0,
@@ -207,9 +232,8 @@ impl Tally {
 
     /// Takes in the next minute; `in_step`: it belongs to the present step.
     pub fn add(&mut self, minute: &Minute, in_step: bool) {
-        self.errors.add(&self.grid, minute, |c| c.errors);
-        if let Some(slow) = &mut self.slow {
-            slow.add(&self.grid, minute, |c| c.slow);
+        for (signal, share) in &mut self.shares {
+            share.add(&self.grid, *signal, minute);
         }
         self.blue = self.blue.plus(minute.blue);
         self.green = self.green.plus(minute.green);
@@ -222,13 +246,10 @@ impl Tally {
         }
         self.newest = (self.newest + 1) % RECENT;
         self.recent[self.newest] = *minute;
-        if let Some(unscaled) = self.unscaled(&self.errors) {
-            self.errors.unscaled = unscaled;
-        }
-        if let Some(unscaled) = self.slow.as_ref().and_then(|slow| self.unscaled(slow)) {
-            self.slow
-                .iter_mut()
-                .for_each(|slow| slow.unscaled = unscaled);
+        for at in 0..self.shares.len() {
+            if let Some(unscaled) = self.unscaled(&self.shares[at].1) {
+                self.shares[at].1.unscaled = unscaled;
+            }
         }
     }
 
@@ -244,19 +265,18 @@ impl Tally {
             return None;
         }
         let (green, all) = (
-            self.green.invocations as f64,
-            self.green.invocations as f64 + self.blue.invocations as f64,
+            share.green.0 as f64,
+            share.green.0.saturating_add(share.blue.0) as f64,
         );
         let spells = share.past.spells * green + share.past.unwell * green / all.max(1.0);
         (spells <= FOR_SPELLS * self.judging.alpha).then(|| self.parts(share, 1.0, 1.0).0)
     }
 
-    pub(super) fn errors(&self) -> Finding {
-        self.find(&self.errors)
-    }
-
-    pub(super) fn slow(&self) -> Option<Finding> {
-        self.slow.as_ref().map(|slow| self.find(slow))
+    /// What each test says.
+    pub(super) fn findings(&self) -> impl Iterator<Item = (Signal, Finding)> {
+        self.shares
+            .iter()
+            .map(|(signal, share)| (*signal, self.find(share)))
     }
 
     fn find(&self, share: &Share) -> Finding {
@@ -275,19 +295,20 @@ impl Tally {
             ln_parts
         };
         // A difference too small to mind is no evidence, however sure it is.
-        let blue = if self.blue.invocations > 0 {
-            rate(self.blue.invocations, share.blue_hits)
+        let blue = if share.blue.0 > 0 {
+            rate(share.blue)
         } else {
-            rate(past.requests, past.hits)
+            rate((past.requests, past.hits))
         };
-        let difference = rate(self.green.invocations, share.green_hits) - blue;
+        let difference = rate(share.green) - blue;
         let minded = 100.0 * difference >= self.judging.min_effect.absolute_percent;
         Finding {
             ln_e: if minded { ln_e } else { ln_e.min(0.0) },
             ln_routing,
             ln_past,
             scaled,
-            hits: (share.green_hits, share.blue_hits),
+            requests: (share.green.0, share.blue.0),
+            hits: (share.green.1, share.blue.1),
             past: (past.requests, past.hits),
             odds_under: self.odds_under(&share.moments.ln_likelihood(&self.grid), scaled),
         }
@@ -301,7 +322,7 @@ impl Tally {
         let ln_routing = ln_average(&routing, &self.grid.stakes);
 
         let known = share.past.requests > 0;
-        let (calm, usual) = self.rates_of_blue(share);
+        let (calm, usual) = share.rates_of_blue();
         let edge = self.judging.min_effect.odds_ratio;
         let with = baseline::ln_bets(
             &share.rates.rates,
@@ -323,27 +344,6 @@ impl Tally {
         )
     }
 
-    /// The rates green is held to: beside a calm blue, and without blue. Never under what blue shows in
-    /// this release, except for bursts that its past has too.
-    fn rates_of_blue(&self, share: &Share) -> (f64, f64) {
-        let past = &share.past;
-        if past.requests == 0 {
-            let during = baseline::cautious_rate(self.blue.invocations, share.blue_hits, 1.0);
-            return (during, during);
-        }
-        let during = rate(self.blue.invocations, share.blue_hits);
-        let usual = baseline::cautious_rate(past.requests, past.hits, past.spread).max(during);
-        let calm = calm_rate(past);
-        (
-            if past.spread > 1.0 {
-                calm
-            } else {
-                calm.max(during)
-            },
-            usual,
-        )
-    }
-
     /// The least margin that is refuted at `alpha`: the e-value of "no difference" against it.
     fn odds_under(&self, ln: &[f64; LANES], scaled: f64) -> Option<f64> {
         let needed = -self.judging.alpha.ln();
@@ -353,7 +353,11 @@ impl Tally {
     }
 }
 
-fn rate(requests: u64, hits: u64) -> f64 {
+fn plus(sum: (u64, u64), more: (u64, u64)) -> (u64, u64) {
+    (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1))
+}
+
+fn rate((requests, hits): (u64, u64)) -> f64 {
     if requests == 0 {
         0.0
     } else {

@@ -5,6 +5,21 @@ use crate::domain::analysis::judge::{
     tally::*,
 };
 
+impl Tally {
+    fn share(&self) -> &Share {
+        &self.shares[0].1
+    }
+
+    fn errors(&self) -> Finding {
+        self.find(self.share())
+    }
+
+    fn slow(&self) -> Option<Finding> {
+        let mut found = self.findings();
+        found.find_map(|(signal, found)| (signal == Signal::Slow).then_some(found))
+    }
+}
+
 /// A past whose errors stick: hits of a block vary ten times as much as if each came by itself.
 fn sticky() -> PastShare {
     PastShare {
@@ -121,7 +136,7 @@ fn a_minute_in_which_blue_is_out_of_line_and_the_next_are_left_out_of_the_past_t
     let after = minute(1, (100, 50), (900, 9));
     let beside = |minutes: &[Minute]| {
         let tally = tally(past(), minutes);
-        (tally.errors.beside, tally.errors.alone)
+        (tally.share().beside, tally.share().alone)
     };
     assert_eq!(beside(&[burst, after]), ((0, 0), (0, 0)));
     assert_eq!(beside(&[burst, after, healthy(2)]), ((100, 1), (0, 0)));
@@ -138,7 +153,7 @@ fn a_minute_in_which_blue_is_out_of_line_and_the_next_are_left_out_of_the_past_t
     );
     // Without a past nothing is out of line with it.
     assert_eq!(
-        tally(PastShare::default(), &[burst, after]).errors.beside,
+        tally(PastShare::default(), &[burst, after]).share().beside,
         (200, 100)
     );
 }
@@ -184,7 +199,7 @@ fn unscaled_counts_decide_while_no_sick_spell_is_due() {
         "{sticks}, {plain}"
     );
     // Where nothing sticks nothing is kept unscaled.
-    near(tally(past(), &minutes).errors.unscaled, 0.0);
+    near(tally(past(), &minutes).share().unscaled, 0.0);
 }
 
 #[test]
@@ -195,13 +210,13 @@ fn unscaled_counts_are_frozen_once_a_sick_spell_is_due() {
         ..sticky()
     };
     let first: Vec<_> = (0..4).map(failing).collect();
-    let frozen = tally(past, &first).errors.unscaled;
+    let frozen = tally(past, &first).share().unscaled;
     assert!(frozen > 30.0, "{frozen}");
     let more: Vec<_> = (0..8).map(failing).collect();
-    near(tally(past, &more).errors.unscaled, frozen);
+    near(tally(past, &more).share().unscaled, frozen);
     // Failures that come later than that count scaled only.
     let late: Vec<_> = (0..4).map(healthy).chain((4..8).map(failing)).collect();
-    assert!(tally(past, &late).errors.unscaled < 1.0);
+    assert!(tally(past, &late).share().unscaled < 1.0);
     assert!(ln_e(past, &late) < 30.0);
     assert!(ln_e(sticky(), &late) > 30.0);
 }
@@ -211,7 +226,7 @@ fn unscaled_counts_are_frozen_once_a_sick_spell_is_due() {
 #[test]
 fn a_past_that_is_often_unwell_keeps_nothing_unscaled() {
     let often = |unwell| PastShare { unwell, ..sticky() };
-    let unscaled = |past| tally(past, &[failing(0)]).errors.unscaled;
+    let unscaled = |past| tally(past, &[failing(0)]).share().unscaled;
     // A tenth of the traffic is green's: 0.04 x 0.1 is within 0.45 of 1 %, 0.05 x 0.1 is not.
     assert!(unscaled(often(0.04)) > 10.0);
     near(unscaled(often(0.05)), 0.0);
@@ -226,7 +241,9 @@ fn a_past_that_is_often_unwell_keeps_nothing_unscaled() {
         alpha: 0.05,
         ..Judging::default()
     };
-    let kept = tally_with(&bold, often(0.2), &[failing(0)]).errors.unscaled;
+    let kept = tally_with(&bold, often(0.2), &[failing(0)])
+        .share()
+        .unscaled;
     assert!(kept > 10.0, "{kept}");
 }
 
@@ -324,7 +341,7 @@ fn green_is_held_to_a_blue_that_has_become_worse() {
     // In line minute by minute, and yet above the past.
     let minutes: Vec<_> = (0..20).map(|t| minute(t, (100, 2), (900, 14))).collect();
     let worse = tally(past(), &minutes);
-    let (calm, usual) = worse.rates_of_blue(&worse.errors);
+    let (calm, usual) = worse.share().rates_of_blue();
     near(calm, 14.0 / 900.0);
     near(usual, 14.0 / 900.0);
     let bursts = PastShare {
@@ -332,13 +349,13 @@ fn green_is_held_to_a_blue_that_has_become_worse() {
         ..past()
     };
     let worse = tally(bursts, &minutes);
-    let (calm, usual) = worse.rates_of_blue(&worse.errors);
+    let (calm, usual) = worse.share().rates_of_blue();
     near(calm, baseline::cautious_rate(100_000, 1000, 1.0));
     near(usual, 14.0 / 900.0);
     // Without a past there is only what blue shows now.
     let new = tally(PastShare::default(), &minutes);
     let now = baseline::cautious_rate(18_000, 280, 1.0);
-    assert_eq!(new.rates_of_blue(&new.errors), (now, now));
+    assert_eq!(new.share().rates_of_blue(), (now, now));
 }
 
 #[test]
