@@ -12,7 +12,6 @@ use deserr::Deserr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::analysis::judge::Overdispersion;
 use crate::domain::analysis::judge::{Judging, MinEffect as Margin};
 use crate::domain::analysis::live::LiveErrors;
 use crate::domain::health::HealthCheck;
@@ -65,10 +64,6 @@ pub struct Analysis {
     #[schemars(range(min = 1, max = 900_000))]
     #[deserr(default, from(Option<Whole<1, 900_000>>) = Whole::optional)]
     pub slower_than_ms: Option<u32>,
-    /// What to do when blue's past shows that errors stick to single execution environments.
-    #[serde(default)]
-    #[deserr(default)]
-    pub overdispersion: Overdispersion,
     /// Whether a step ends before its bake is over, once green is shown to be no worse than blue by
     /// more than the margin, at the risk `alpha`.
     #[serde(default)]
@@ -159,7 +154,6 @@ impl Default for Analysis {
             alpha: default_alpha(),
             min_effect: MinEffect::default(),
             slower_than_ms: None,
-            overdispersion: Overdispersion::default(),
             early_proceed: false,
             shadow: false,
             max_error_rate_percent: None,
@@ -190,7 +184,6 @@ impl Analysis {
             max_p99_ms: self.max_p99_ms,
             max_throttle_percent: self.max_throttle_rate_percent,
             min_invocations: u64::from(self.min_invocations),
-            overdispersion: self.overdispersion,
             ..Judging::default()
         }
     }
