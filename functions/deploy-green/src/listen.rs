@@ -73,7 +73,7 @@ impl Handler {
                         group: green.group,
                         blue,
                         green: target.green_version.clone(),
-                        come: Come::of(past.get(name), request.analysis.overdispersion),
+                        come: Come::of(past.get(name)),
                     });
                 }
                 Err(why) => found.warnings.push(format!(

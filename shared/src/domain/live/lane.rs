@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{environment::Colour, stream::Stream, test::Come};
 use crate::domain::{
-    analysis::{Analysis, counts::BluePast, judge::Overdispersion},
+    analysis::{Analysis, counts::BluePast},
     names::{FunctionName, Version, derived},
 };
 
@@ -97,13 +97,10 @@ impl Lane {
 impl Come {
     /// Returns how failures come, by what blue showed before the release.
     #[must_use]
-    pub fn of(past: Option<&BluePast>, overdispersion: Overdispersion) -> Self {
-        let is_plain = match overdispersion {
-            Overdispersion::Ignore => true,
-            Overdispersion::Scale => past.is_some_and(|past| {
-                past.errors.requests >= ENOUGH_REQUESTS && past.errors.spread <= 1.0
-            }),
-        };
+    pub fn of(past: Option<&BluePast>) -> Self {
+        let is_plain = past.is_some_and(|past| {
+            past.errors.requests >= ENOUGH_REQUESTS && past.errors.together_minutes == 0
+        });
         if is_plain {
             Self::OneByOne
         } else {
@@ -160,19 +157,18 @@ mod tests {
 
     #[test]
     fn failures_come_one_by_one_only_where_the_past_shows_it() {
-        let past = |requests: u64, spread: f64| BluePast {
+        let past = |requests: u64, together_minutes: u32| BluePast {
             errors: PastShare {
                 requests,
-                spread,
+                together_minutes,
                 ..PastShare::default()
             },
             slow: None,
         };
-        let come = |past: Option<BluePast>| Come::of(past.as_ref(), Overdispersion::Scale);
+        let come = |past: Option<BluePast>| Come::of(past.as_ref());
         assert_eq!(come(None), Come::Sticking);
-        assert_eq!(come(Some(past(999, 1.0))), Come::Sticking);
-        assert_eq!(come(Some(past(1_000, 1.1))), Come::Sticking);
-        assert_eq!(come(Some(past(1_000, 1.0))), Come::OneByOne);
-        assert_eq!(Come::of(None, Overdispersion::Ignore), Come::OneByOne);
+        assert_eq!(come(Some(past(999, 0))), Come::Sticking);
+        assert_eq!(come(Some(past(1_000, 1))), Come::Sticking);
+        assert_eq!(come(Some(past(1_000, 0))), Come::OneByOne);
     }
 }

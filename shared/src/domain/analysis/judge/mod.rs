@@ -151,7 +151,7 @@ pub fn conclude(judging: &Judging, functions: &[(&str, Tally)], watch: Watch) ->
     let mut view = worst;
     if e_value >= threshold {
         (view, verdict) = (heaviest, Verdict::Unhealthy);
-        (decided_by, reason) = heaviest.marked(&release);
+        (decided_by, reason) = heaviest.condemned(&release);
     } else if e_value >= judging.suspect_at && verdict == Verdict::Healthy {
         (view, verdict, decided_by) = (heaviest, Verdict::Inconclusive, DecidedBy::Suspicion);
         reason = heaviest.suspected(&release);
