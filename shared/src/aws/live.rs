@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use super::{
     classify::classify,
-    lazy::{Lazy, lazy},
+    lazy_client::{LazyClient, lazy},
     logs::Logs,
-    pace,
+    rate_limit,
 };
 use crate::{
     domain::{
@@ -25,7 +25,7 @@ use crate::{
 /// Lambda.
 #[derive(Clone, Debug)]
 pub struct Lambda {
-    client: Lazy<Client>,
+    client: LazyClient<Client>,
 }
 
 impl Lambda {
@@ -33,7 +33,7 @@ impl Lambda {
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
-            client: lazy(config, pace::lambda),
+            client: lazy(config, rate_limit::lambda),
         }
     }
 

@@ -4,7 +4,7 @@ use aws_sdk_cloudwatchlogs::{Client, types::LogGroupClass};
 
 use super::{
     classify::{classify, is},
-    lazy::{Lazy, lazy},
+    lazy_client::{LazyClient, lazy},
 };
 use crate::{domain::live::deaf::Group, error::Error, ports::LogsApi};
 
@@ -14,7 +14,7 @@ const LISTENER: &str = "LIVE_ERRORS";
 /// CloudWatch Logs.
 #[derive(Clone, Debug)]
 pub struct Logs {
-    client: Lazy<Client>,
+    client: LazyClient<Client>,
 }
 
 impl Logs {
