@@ -45,7 +45,7 @@ pub(crate) async fn warnings(
         let Some(blue) = serving.version.as_ref().or(seen) else {
             continue;
         };
-        if !observed.door.routes_each_request() {
+        if !observed.splitter.routes_each_request() {
             told.push(format!(
                 "failures in the log of {name} are not heard: {}",
                 Deaf::NotRouted

@@ -509,8 +509,8 @@ fn expect_found(act: &Act, ended: &Ended) -> Result<f64, String> {
     let outcome = ended.outcome();
     let first = act.weights.iter().find(|(_, weight)| *weight > 0.0);
     let back = first.and_then(|(from, _)| {
-        let after = act.weights.iter();
-        after.rfind(|(at, weight)| at > from && *weight <= 0.0)
+        let mut later = act.weights.iter();
+        later.rfind(|(at, weight)| at > from && *weight <= 0.0)
     });
     match (first, back) {
         (Some((from, _)), Some((at, _))) if outcome["evidence"]["decidedBy"] == "liveErrors" => {

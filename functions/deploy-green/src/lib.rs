@@ -162,7 +162,7 @@ impl Handler {
             ..Evidence::default()
         };
         let ears = self
-            .ears(&task.execution, &request, &functions, &door, &past)
+            .ears(&task.execution, &request, &functions, &splitter, &past)
             .await;
         warnings.extend(ears.warnings);
         let lane = Lane::of(&task.execution, &analysis, ears.ears);

@@ -20,7 +20,7 @@ use crossfade::{
         },
         names::{FunctionName, derived::live_filter},
         target::Target,
-        traffic::FrontDoor,
+        traffic::Splitter,
     },
     protocol::live,
     wire::request::ReleaseRequest,
@@ -46,7 +46,7 @@ impl Handler {
         execution: &str,
         request: &ReleaseRequest,
         functions: &[Target],
-        door: &FrontDoor,
+        splitter: &Splitter,
         past: &BTreeMap<FunctionName, BluePast>,
     ) -> Ears {
         let mut found = Ears::default();
@@ -54,7 +54,10 @@ impl Handler {
             return found;
         }
         let each = functions.iter().map(|target| async move {
-            (target, self.hear(execution, request, target, door).await)
+            (
+                target,
+                self.hear(execution, request, target, splitter).await,
+            )
         });
         for (target, heard) in join_all(each).await {
             let name = &target.function_name;
@@ -90,10 +93,10 @@ impl Handler {
         execution: &str,
         request: &ReleaseRequest,
         target: &Target,
-        door: &FrontDoor,
+        splitter: &Splitter,
     ) -> Result<Logging, String> {
         let name = &target.function_name;
-        if target.blue_version.is_none() || !door.routes_each_request() {
+        if target.blue_version.is_none() || !splitter.routes_each_request() {
             return Err(Deaf::NotRouted.to_string());
         }
         let Some(logs) = &self.logs else {
