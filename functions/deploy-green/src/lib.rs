@@ -21,7 +21,7 @@ use crossfade::{
     },
     domain::{
         Timestamp,
-        analysis::{check::Evidence, counts::BluePast},
+        analysis::{check::Evidence, counts::BluePast, source::Source},
         approval::Approval,
         capacity::Capacity,
         health::of_green,
@@ -142,7 +142,8 @@ impl Handler {
         let (functions, left_out) = moving(&door, changed, same, &mut warnings);
         self.traffic.ready(&door, &functions).await?;
 
-        let past = self.past(&mut door, &functions, &request, task.now).await?;
+        let pasts = self.past(&mut door, &functions, &request, task.now);
+        let (past, source_past) = pasts.await?;
         let plan = plan(&request, &door, &functions);
         let mut analysis = request.analysis.clone();
         analysis.health_checks = of_green(&analysis.health_checks, &door);
@@ -158,6 +159,7 @@ impl Handler {
             left_out,
             slowest_seconds: slowest_seconds.unwrap_or_default(),
             past,
+            source_past,
             plan,
             traffic: door,
             idle_wait_seconds: again.idle_wait_seconds,
@@ -285,6 +287,7 @@ impl Handler {
         seen.ways = ways;
         if let Some(observed) = &observed {
             let serving = &observed.functions;
+            seen.counted = observe::counted(&self.metrics, request, observed, task.now).await;
             seen.blues = observe::blues(&self.functions, request, serving).await;
             let capacity = observe::capacity(&self.functions, request, serving, &seen.blues);
             seen.capacity = capacity.await;
@@ -308,23 +311,46 @@ impl Handler {
         }
     }
 
-    /// What each function's blue showed so far; that of the front door's blue goes into the door.
+    /// What each function's blue showed so far, and the same of what else counts it, by the request's field; that of
+    /// the front door's blue goes into the door.
     async fn past(
         &self,
         door: &mut FrontDoor,
         functions: &[Target],
         request: &ReleaseRequest,
         now: Timestamp,
-    ) -> Result<BTreeMap<FunctionName, BluePast>, Error> {
+    ) -> Result<(BTreeMap<FunctionName, BluePast>, BTreeMap<String, BluePast>), Error> {
         let counted = door.counted(functions);
+        let sources = request.analysis.sources(functions);
+        let first = |source: &Source| {
+            Some((
+                source.path.clone(),
+                source.counted().first().copied()?.clone(),
+            ))
+        };
+        let (paths, more): (Vec<_>, Vec<_>) = sources.iter().filter_map(first).unzip();
+        let all: Vec<_> = counted.iter().chain(&more).collect();
         let slower_than_ms = request.analysis.slower_than_ms;
-        let pasts = self.metrics.past(&counted, slower_than_ms, now).await?;
-        door.remember(pasts.get(functions.len()).copied().flatten());
+        let mut pasts = self
+            .metrics
+            .past(&all, slower_than_ms, now)
+            .await?
+            .into_iter();
         let names = functions.iter().map(|target| target.function_name.clone());
-        let each = names.zip(pasts);
-        Ok(each
-            .filter_map(|(name, past)| Some((name, past?)))
-            .collect())
+        let each = names.zip(pasts.by_ref()).collect::<Vec<_>>();
+        if counted.len() > functions.len() {
+            door.remember(pasts.next().flatten());
+        }
+        let each = each.into_iter();
+        Ok((
+            each.filter_map(|(name, past)| Some((name, past?)))
+                .collect(),
+            paths
+                .into_iter()
+                .zip(pasts)
+                .filter_map(|(path, past)| Some((path, past?)))
+                .collect(),
+        ))
     }
 
     async fn nothing_to_release(

@@ -5,6 +5,7 @@
 //! checked where a field is read (`deserr` gathers those); rules between fields are in `rules`.
 
 mod code;
+mod counted;
 mod front_door;
 mod release;
 mod rules;

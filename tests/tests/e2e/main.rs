@@ -31,6 +31,7 @@ mod reachable;
 mod readme;
 mod refused;
 mod rejected;
+mod responses;
 mod retention;
 mod roles;
 mod rolled_back;
@@ -46,6 +47,7 @@ fn main() -> std::process::ExitCode {
         limits::tests(),
         readme::tests(),
         judged::tests(),
+        responses::tests(),
         admission::tests(),
         gates::tests(),
         doors::tests(),

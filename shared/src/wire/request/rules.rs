@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use deserr::Deserr;
 use serde_json::Value;
 
+use super::counted;
 use super::smoke_test::MAX_VALIDATION_SECONDS;
 use super::traffic::Behind;
 use crate::domain::analysis::{Analysis, MAX_EXTENDED_BAKE_SECONDS};
@@ -45,6 +46,7 @@ pub(super) fn broken(request: &Value) -> Vec<Problem> {
     each_alarm_once(items(&request["analysis"]["alarms"]), &mut problems);
     each_health_check_once(items(&request["analysis"]["healthChecks"]), &mut problems);
     health_checks_follow_the_colour(request, &mut problems);
+    counted::broken(request, &mut problems);
     max_bake_holds_every_bake(request, &mut problems);
     execution_has_room(request, &mut problems);
     front_door_leads_to_a_function(request, functions, &mut problems);
@@ -160,16 +162,16 @@ fn alias_is_not_the_stand_in(front_door: &Value, problems: &mut Vec<Problem>) {
     }
 }
 
-fn items(value: &Value) -> &[Value] {
+pub(super) fn items(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
 /// A field read on its own: `None` when it is absent or wrong, which is told elsewhere.
-fn read<T: Deserr<Problems>>(value: &Value) -> Option<T> {
+pub(super) fn read<T: Deserr<Problems>>(value: &Value) -> Option<T> {
     deserr::deserialize(value.clone()).ok()
 }
 
-fn problem(path: impl Into<String>, message: impl Into<String>) -> Problem {
+pub(super) fn problem(path: impl Into<String>, message: impl Into<String>) -> Problem {
     Problem {
         path: path.into(),
         message: message.into(),
