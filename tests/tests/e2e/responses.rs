@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 
 use crate::{
     case::{ALIAS, Case, Test, canary, test},
-    doors::{Door, Kind},
-    front_door,
     promoted::promoted,
+    splitters::{Door, Kind},
+    stage_wiring,
 };
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -183,19 +183,19 @@ async fn not_by_version(case: &Case, target: &Target) {
 /// A stage whose alias splits the traffic counts both versions together.
 async fn stage(case: Case, kind: ApiKind) {
     let target = case.function(answering("1", 200)).await;
-    let api = front_door::api(&case, kind, &target).await;
+    let api = stage_wiring::api(&case, kind, &target).await;
     let of = if kind == ApiKind::Rest {
-        json!({"restApi": {"apiName": api.name, "stage": front_door::PRODUCTION}})
+        json!({"restApi": {"apiName": api.name, "stage": stage_wiring::PRODUCTION}})
     } else {
-        json!({"httpApi": {"apiId": api.id, "stage": front_door::PRODUCTION}})
+        json!({"httpApi": {"apiId": api.id, "stage": stage_wiring::PRODUCTION}})
     };
-    let users = api.users(front_door::PRODUCTION, 40.0);
+    let users = api.users(stage_wiring::PRODUCTION, 40.0);
     let mut request = request(&case, json!({"responses": [of], "maxErrorRatePercent": 5}));
-    request["frontDoor"] = front_door::front_door(&api);
+    request["frontDoor"] = stage_wiring::front_door(&api);
     request["functions"][0]["code"] = target.upload(answering("2", 500)).await;
     let (_, ended) = case.release(&request).await;
     drop(users);
-    let name = format!("stage {} of API", front_door::PRODUCTION);
+    let name = format!("stage {} of API", stage_wiring::PRODUCTION);
     rolled_back(&target, &ended, "responseCeiling", &name).await;
     let found = &ended.outcome()["evidence"]["sources"][0];
     assert_eq!(found["verdict"], "unhealthy", "{found}");
@@ -205,11 +205,11 @@ async fn stage(case: Case, kind: ApiKind) {
 
 async fn stage_well(case: Case) {
     let target = case.function(answering("1", 200)).await;
-    let api = front_door::api(&case, ApiKind::Http, &target).await;
-    let of = json!({"httpApi": {"apiId": api.id, "stage": front_door::PRODUCTION}});
-    let users = api.users(front_door::PRODUCTION, 40.0);
+    let api = stage_wiring::api(&case, ApiKind::Http, &target).await;
+    let of = json!({"httpApi": {"apiId": api.id, "stage": stage_wiring::PRODUCTION}});
+    let users = api.users(stage_wiring::PRODUCTION, 40.0);
     let mut request = request(&case, json!({"responses": [of], "maxErrorRatePercent": 5}));
-    request["frontDoor"] = front_door::front_door(&api);
+    request["frontDoor"] = stage_wiring::front_door(&api);
     request["functions"][0]["code"] = target.upload(answering("2", 200)).await;
     let (_, ended) = case.release(&request).await;
     drop(users);

@@ -9,13 +9,13 @@
 //! e-variables for 2x2 tables: Turner, Ly and Gruenwald (2024); theirs is unconditional and assumes a
 //! steady rate, this one conditions and does not.
 //!
-//! **Blue's past.** Blue's days before the release say what rate is usual, which tells more than routing
+//! **Blue's past.** Blue's days before the release say what rate is usual, which is more than routing shows
 //! when errors are rare and is all there is at 100 %. The e-variable is the binomial likelihood ratio of
 //! green's errors, average over a grid of rates, against blue's usual rate put cautiously high. It
 //! assumes that usual is still usual: so a minute counts only while blue beside green is in line with
 //! its past, green is held to blue's rate in this release when that is higher, and minutes without
 //! blue are scaled down by how unevenly blue's errors came before. An outage that begins when blue has
-//! no traffic any more cannot be told from a green that fails.
+//! no traffic any more cannot be distinguished from a green that fails.
 //!
 //! **Errors that stick** to environments break routing: one sick environment gives its version many
 //! errors. When blue's past shows errors that last from minute to minute, log e-values are divided by
@@ -63,12 +63,12 @@ use tally::Finding;
 
 /// What is staked on errors when slowness is tested too.
 const ON_ERRORS: f64 = 0.75;
-/// How many functions are told of beside the one that decided.
+/// How many functions are reported beside the one that decided.
 const NEXT: usize = 3;
-/// The largest e-value told: a JSON number that any reader can take.
+/// The largest e-value reported: a JSON number that any reader can take.
 const TOLD: f64 = 1e12;
 /// The largest e-value of a test that is averaged: its share, with as many functions as a release may
-/// have, is above [`TOLD`], so what is told is exact up to that.
+/// have, is above [`TOLD`], so the reported value is exact up to that.
 const AVERAGED: f64 = 1e15;
 /// An empty newest minute is natural when this much or more of all minutes would be empty.
 const NATURALLY_EMPTY: f64 = 0.01;
@@ -130,7 +130,7 @@ pub fn conclude(judging: &Judging, functions: &[(&str, Tally)], watch: Watch) ->
     let mut view = worst;
     if e_value >= threshold {
         (view, verdict) = (heaviest, Verdict::Unhealthy);
-        (decided_by, reason) = heaviest.condemned(&release);
+        (decided_by, reason) = heaviest.marked(&release);
     } else if e_value >= judging.suspect_at && verdict == Verdict::Healthy {
         (view, verdict, decided_by) = (heaviest, Verdict::Inconclusive, DecidedBy::Suspicion);
         reason = heaviest.suspected(&release);
@@ -235,7 +235,7 @@ impl<'a> View<'a> {
         let wanted = judging.min_invocations;
         let (decided_by, reason) = if tally.green.invocations == 0 || tally.step_requests == 0 {
             let reason = if tally.minutes == 0 {
-                "nobody has called it since the release began, so there is nothing to judge; send requests, or say \
+                "no client has called it since the release began, so there is nothing to judge; send requests, or say \
                  in analysis.onInconclusive what follows"
             } else {
                 "green served no request in this step, or its metrics never came"
@@ -276,7 +276,7 @@ impl<'a> View<'a> {
         (silent > 0 && (-each * silent as f64).exp() < NATURALLY_EMPTY).then_some(silent)
     }
 
-    fn condemned(&self, release: &Release) -> (DecidedBy, String) {
+    fn marked(&self, release: &Release) -> (DecidedBy, String) {
         let (decided_by, finding) = self.heavier();
         (
             decided_by,

@@ -93,7 +93,7 @@ impl Share {
         } else {
             0.0
         };
-        // Without a past nothing finer than one in a thousand can be told from it.
+        // Without a past nothing finer than one in a thousand can be distinguished from it.
         let least = if past.requests > 0 {
             margin.absolute_percent / 100.0
         } else {

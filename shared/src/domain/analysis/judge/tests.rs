@@ -176,15 +176,15 @@ fn worst_function_decides_and_of_equals_the_first_by_name() {
 fn heaviest_function_is_condemned_and_of_equals_the_first_by_name() {
     let bad = minute(0, (100, 60), (900, 9));
     let worse = minute(0, (100, 90), (900, 9));
-    let condemned = |functions: &[(&str, Minute)]| {
+    let marked = |functions: &[(&str, Minute)]| {
         let judgement = judged_all(&Judging::default(), functions);
         assert_eq!(judgement.evidence.decided_by, DecidedBy::ErrorTest);
         judgement.evidence.function
     };
-    assert_eq!(condemned(&[("b", bad), ("a", bad)]).as_deref(), Some("a"));
+    assert_eq!(marked(&[("b", bad), ("a", bad)]).as_deref(), Some("a"));
     let well = minute(0, (100, 1), (900, 9));
     let three = [("a", well), ("b", worse), ("c", well)];
-    assert_eq!(condemned(&three).as_deref(), Some("b"));
+    assert_eq!(marked(&three).as_deref(), Some("b"));
 }
 
 /// Suspicion takes a healthy verdict back, and says nothing where there is another reason to wait.

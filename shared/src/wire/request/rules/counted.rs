@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::rules::{items, problem, read};
+use super::{items, problem, read};
 use crate::domain::analysis::responses::{OwnMetric, Responses};
 use crate::parse::bounds::quoted;
 use crate::parse::problem::Problem;
