@@ -150,7 +150,7 @@ async fn url_without_versions(case: Case) {
     let execution = part.start(&request(&part, analysis)).await;
     let told = part.told(&execution, "HELD").await;
     assert!(
-        told.message.contains("does not tell the versions apart"),
+        told.message.contains("does not separate the versions"),
         "{}",
         told.message
     );

@@ -200,13 +200,13 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
         .series
         .iter()
         .partition(|series| is_uncalled(series, look.watch));
-    // What counts the responses of a function that nobody calls yet has nothing to count.
-    let unheard = |source: &source::Measured| match &source.source.function {
+    // What counts the responses of a function without callers has nothing to count.
+    let is_silent = |source: &source::Measured| match &source.source.function {
         Some(function) => uncalled.iter().any(|one| one.function == function.as_ref()),
         None => called.is_empty() && !uncalled.is_empty(),
     };
-    let heard = look.sources.iter().filter(|source| !unheard(source));
-    let means = heard.flat_map(|source| source.means(analysis, look.watch).into_iter());
+    let called_for = look.sources.iter().filter(|source| !is_silent(source));
+    let means = called_for.flat_map(|source| source.means(analysis, look.watch).into_iter());
     let (mut compared, mut found) = (Vec::new(), Vec::new());
     for one in means {
         match one {
@@ -249,8 +249,8 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
         parts.push((verdict, Some(decided_by.to_owned()), found.reason()));
         evidence.health_checks.push(found);
     }
-    // In shadow it is only heard.
-    let heard = |verdict: Verdict, reason: &str| {
+    // In shadow it is only recorded.
+    let recorded = |verdict: Verdict, reason: &str| {
         if shadow {
             let reason = format!("in shadow, not acted on: {verdict:?}: {reason}");
             (Verdict::Healthy, reason)
@@ -260,7 +260,7 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
     };
     let mut early_proceed = false;
     if let Some(judged) = judged {
-        let (verdict, reason) = heard(judged.verdict, &judged.evidence.reason);
+        let (verdict, reason) = recorded(judged.verdict, &judged.evidence.reason);
         let decided_by = decided_by(&judged.evidence, look.sources);
         // First, so that with equal verdicts the judge's numbers are reported.
         parts.insert(0, (verdict, decided_by, reason));
@@ -273,9 +273,9 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
             within.push(one.source);
             continue;
         }
-        let (verdict, reason) = heard(one.verdict, &one.reason);
+        let (verdict, reason) = recorded(one.verdict, &one.reason);
         let part = (verdict, Some(one.decided_by.clone()), reason);
-        // What would have ended the release is told rather than that the judge found nothing.
+        // What would have ended the release is reported rather than that the judge found nothing.
         let place = if shadow { 0 } else { parts.len() };
         parts.insert(place, part);
         evidence.sources.push(one);

@@ -141,7 +141,7 @@ pub struct OwnMetric {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<MetricName>,
     /// The metric's dimensions, exactly: 1 to 30. In a value, `${version}` stands for the number of the version that is
-    /// counted, as Lambda tells it to the code in `AWS_LAMBDA_FUNCTION_VERSION`.
+    /// counted, which the code finds in `AWS_LAMBDA_FUNCTION_VERSION`.
     #[schemars(extend("minProperties" = 1, "maxProperties" = 30))]
     pub dimensions: BTreeMap<MetricName, DimensionValue>,
     /// How a minute becomes one value; `Sum` when absent. Not with `of`, where both are sums.

@@ -75,6 +75,6 @@ pub struct Valued {
 pub struct Counting {
     /// The minutes with any data, in order.
     pub minutes: Vec<Minute>,
-    /// Whether any data point has told of bad ones, if only that there were none.
+    /// Whether any data point counted bad ones, zero included.
     pub tells_bad: bool,
 }

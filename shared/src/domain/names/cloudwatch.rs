@@ -38,7 +38,7 @@ name!(DimensionValue, check_dimension_value);
 const VERSION: &str = "${version}";
 
 impl DimensionValue {
-    /// Returns whether the value tells versions apart.
+    /// Returns whether the value differs by version.
     #[must_use]
     pub fn has_version(&self) -> bool {
         self.0.contains(VERSION)

@@ -4,8 +4,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::domain::analysis::{
-    check::{Finding, check},
-    counts::PastShare,
+    check::{Finding, Look, check},
+    counts::{BluePast, Counts, FunctionSeries, Minute, PastShare},
+    judge::Watch,
+    series::Counting,
+    verdict::Verdict,
 };
 
 fn analysis(fields: Value) -> Analysis {
@@ -208,7 +211,7 @@ fn look(fields: Value, sources: &[Measured]) -> Finding {
     }];
     check(
         &analysis(fields),
-        &crate::domain::analysis::check::Look {
+        &Look {
             readings: &[],
             preexisting: &[],
             started_at: "2026-11-20T12:00:00Z".parse().unwrap(),
@@ -541,7 +544,7 @@ fn what_nobody_calls_yet_has_no_responses_to_count() {
     let sources = [measured(url()), measured(stage())];
     let found = check(
         &analysis(json!({"maxErrorRatePercent": 5})),
-        &crate::domain::analysis::check::Look {
+        &Look {
             readings: &[],
             preexisting: &[],
             started_at: "2026-11-20T12:00:00Z".parse().unwrap(),
