@@ -1,6 +1,7 @@
 //! CloudWatch: alarm states and counts of each colour's requests.
 
 mod alarms;
+mod values;
 
 use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
@@ -22,7 +23,7 @@ use crate::{
         analysis::{
             counts::{BluePast, Minute, PastShare},
             judge::Watch,
-            series::{Counted, Counting, Publisher, Valued},
+            series::{Counted, Counting, Publisher},
         },
     },
     error::Error,
@@ -237,24 +238,6 @@ impl Metrics {
         )
     }
 
-    /// What each of `valued` was, a point a minute, from the minute that `watch` begins with to the newest that has
-    /// settled, oldest first, in the order given.
-    pub async fn values(
-        &self,
-        valued: &[&Valued],
-        watch: Watch,
-    ) -> Result<Vec<Vec<(i64, f64)>>, Error> {
-        let queries = valued.iter().enumerate().map(|(index, one)| {
-            let metric = (&*one.namespace, &*one.name, &*one.dimensions);
-            asking((index, 0), metric, &one.statistic, PERIOD)
-        });
-        let within = watch.from..watch.through + i64::from(PERIOD);
-        let answers = self
-            .read(&queries.collect::<Vec<_>>(), within.clone())
-            .await?;
-        values_of(valued.len(), &answers, within)
-    }
-
     /// All pages of the answers to all queries, of the time `within`, epoch seconds.
     async fn read(
         &self,
@@ -372,25 +355,6 @@ pub fn past_of(
         .collect())
 }
 
-/// What `answers` say that each of so many metrics was, oldest first. What is no number is no value.
-///
-/// # Errors
-/// [`Error::Transient`] when CloudWatch could not answer one of the queries.
-pub fn values_of(
-    count: usize,
-    answers: &[MetricDataResult],
-    within: Range<i64>,
-) -> Result<Vec<Vec<(i64, f64)>>, Error> {
-    let mut values: Vec<BTreeMap<i64, f64>> = vec![BTreeMap::new(); count];
-    points(answers, &within, |(index, _), start, value| {
-        if let Some(values) = values.get_mut(index).filter(|_| value.is_finite()) {
-            values.insert(start, value);
-        }
-    })?;
-    let all = values.into_iter();
-    Ok(all.map(|one| one.into_iter().collect()).collect())
-}
-
 /// Hands on each point `within` the time that was requested: which series and kind its query was of,
 /// when its period began, and its value.
 fn points(
@@ -502,7 +466,7 @@ fn whole(mut minute: Minute) -> Minute {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::analysis::counts::Counts;
+    use crate::domain::analysis::{counts::Counts, series::OwnNames};
 
     #[test]
     fn an_id_says_what_was_asked() {
@@ -596,6 +560,52 @@ mod tests {
         let hours = [answer("t0k0", &[(i64::MIN, 1.0)])];
         let past = past_of(&[&counted()], false, (&answers, 60..180), (&hours, 0..60)).unwrap();
         assert_eq!(past[0].as_ref().map(|past| past.errors.requests), Some(12));
+    }
+
+    #[test]
+    fn requests_the_counts_of_responses_by_their_names() {
+        let names = |publisher| {
+            let all = statistics(&publisher, Some(100));
+            let names: Vec<_> = all
+                .into_iter()
+                .map(|(of, stat)| format!("{of} {stat}"))
+                .collect();
+            names
+        };
+        let twice = |names: [&str; 2]| [names, names].concat();
+        assert_eq!(
+            names(Publisher::FunctionUrl),
+            twice([
+                "AWS/Lambda UrlRequestCount Sum",
+                "AWS/Lambda Url5xxCount Sum"
+            ])
+        );
+        let own = OwnNames {
+            namespace: "Chat".into(),
+            all: "Requests".into(),
+            bad: "Failures".into(),
+        };
+        assert_eq!(
+            names(Publisher::Own(own)),
+            twice(["Chat Requests Sum", "Chat Failures Sum"])
+        );
+    }
+
+    #[test]
+    fn a_zero_is_a_count_of_bad_ones_and_nothing_is_none() {
+        let tells_bad = |answers: &[MetricDataResult]| {
+            minutes_of(&[&counted()], answers, 60..180).unwrap()[0].tells_bad
+        };
+        assert!(!tells_bad(&[
+            answer("t0k0", &[(60, 5.0)]),
+            answer("t0k1", &[])
+        ]));
+        assert!(
+            !tells_bad(&[answer("t0k1", &[(180, 0.0)])]),
+            "of another time"
+        );
+        assert!(tells_bad(&[answer("t0k1", &[(60, 0.0)])]));
+        assert!(tells_bad(&[answer("t0k7", &[(60, 0.0)])]), "of blue");
     }
 
     #[test]
