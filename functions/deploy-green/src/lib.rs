@@ -24,7 +24,7 @@ use crossfade::{
     },
     domain::{
         Timestamp,
-        analysis::{check::Evidence, counts::BluePast},
+        analysis::{check::Evidence, counts::BluePast, source::Source},
         approval::Approval,
         capacity::Capacity,
         health::of_green,
@@ -150,9 +150,8 @@ impl Handler {
         let (functions, left_out) = moving(&splitter, changed, same, &mut warnings);
         self.traffic.ready(&splitter, &functions).await?;
 
-        let past = self
-            .past(&mut splitter, &functions, &request, task.now)
-            .await?;
+        let pasts = self.past(&mut splitter, &functions, &request, task.now);
+        let (past, source_past) = pasts.await?;
         let plan = plan(&request, &splitter, &functions);
         let mut analysis = request.analysis.clone();
         analysis.health_checks = of_green(&analysis.health_checks, &splitter);
@@ -176,6 +175,7 @@ impl Handler {
             left_out,
             slowest_seconds: slowest_seconds.unwrap_or_default(),
             past,
+            source_past,
             plan,
             traffic: splitter,
             idle_wait_seconds: again.idle_wait_seconds,
@@ -310,6 +310,7 @@ impl Handler {
         seen.ways = ways;
         if let Some(observed) = &observed {
             let serving = &observed.functions;
+            seen.counted = observe::counted(&self.metrics, request, observed, task.now).await;
             seen.blues = observe::blues(&self.functions, request, serving).await;
             let capacity = observe::capacity(&self.functions, request, serving, &seen.blues);
             seen.capacity = capacity.await;
@@ -333,23 +334,46 @@ impl Handler {
         }
     }
 
-    /// What each function's blue showed so far; and that of the splitter's blue, which the splitter keeps.
+    /// What each function's blue showed so far, and the same of what else counts it, by the request's field; and that
+    /// of the splitter's blue, which the splitter keeps.
     async fn past(
         &self,
         splitter: &mut Splitter,
         functions: &[Target],
         request: &ReleaseRequest,
         now: Timestamp,
-    ) -> Result<BTreeMap<FunctionName, BluePast>, Error> {
+    ) -> Result<(BTreeMap<FunctionName, BluePast>, BTreeMap<String, BluePast>), Error> {
         let counted = splitter.counted(functions);
+        let sources = request.analysis.sources(functions);
+        let first = |source: &Source| {
+            Some((
+                source.path.clone(),
+                source.counted().first().copied()?.clone(),
+            ))
+        };
+        let (paths, more): (Vec<_>, Vec<_>) = sources.iter().filter_map(first).unzip();
+        let all: Vec<_> = counted.iter().chain(&more).collect();
         let slower_than_ms = request.analysis.slower_than_ms;
-        let pasts = self.metrics.past(&counted, slower_than_ms, now).await?;
-        splitter.set_blue_past(pasts.get(functions.len()).copied().flatten());
+        let mut pasts = self
+            .metrics
+            .past(&all, slower_than_ms, now)
+            .await?
+            .into_iter();
         let names = functions.iter().map(|target| target.function_name.clone());
-        let each = names.zip(pasts);
-        Ok(each
-            .filter_map(|(name, past)| Some((name, past?)))
-            .collect())
+        let each = names.zip(pasts.by_ref()).collect::<Vec<_>>();
+        if counted.len() > functions.len() {
+            splitter.set_blue_past(pasts.next().flatten());
+        }
+        let each = each.into_iter();
+        Ok((
+            each.filter_map(|(name, past)| Some((name, past?)))
+                .collect(),
+            paths
+                .into_iter()
+                .zip(pasts)
+                .filter_map(|(path, past)| Some((path, past?)))
+                .collect(),
+        ))
     }
 
     async fn nothing_to_release(

@@ -31,6 +31,7 @@ mod reachable;
 mod readme;
 mod refused;
 mod rejected;
+mod responses;
 mod retention;
 mod roles;
 mod rolled_back;
@@ -48,6 +49,7 @@ fn main() -> std::process::ExitCode {
         live::tests(),
         readme::tests(),
         judged::tests(),
+        responses::tests(),
         admission::tests(),
         gates::tests(),
         splitters::tests(),

@@ -47,6 +47,23 @@ pub struct Minute {
     pub green_p99_ms: Option<u32>,
 }
 
+/// An empty newest minute is natural when this much or more of all minutes would be empty.
+const NATURALLY_EMPTY: f64 = 0.01;
+
+/// Returns how many of the newest settled minutes, up to the one that begins at `through`, are empty, when `requests`
+/// from minute `first` to minute `last` were too dense for that.
+#[allow(clippy::cast_precision_loss)] // A rounded count is still a fair count.
+pub(super) fn silent_minutes(
+    (first, last): (i64, i64),
+    requests: u64,
+    through: i64,
+) -> Option<i64> {
+    let silent = through.saturating_sub(last) / 60;
+    let minutes = (last.saturating_sub(first) / 60 + 1) as f64;
+    let each = requests as f64 / minutes;
+    (silent > 0 && (-each * silent as f64).exp() < NATURALLY_EMPTY).then_some(silent)
+}
+
 /// All settled minutes of one function since green got its first traffic, and blue's past.
 ///
 /// Minutes after [`super::judge::Watch::through`] have not settled and are not looked at.

@@ -5,7 +5,9 @@ pub mod check;
 pub mod counts;
 pub mod judge;
 pub mod live;
+pub mod responses;
 pub mod series;
+pub mod source;
 pub mod verdict;
 
 use deserr::Deserr;
@@ -14,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::analysis::judge::{Judging, MinEffect as Margin};
 use crate::domain::analysis::live::LiveErrors;
+use crate::domain::analysis::responses::{OwnMetric, Responses};
 use crate::domain::health::HealthCheck;
 use crate::domain::names::AlarmName;
 use crate::domain::plan::Step;
@@ -48,6 +51,17 @@ pub struct Analysis {
     #[schemars(length(max = 10))]
     #[deserr(default, from(List<HealthCheck, 0, 10>) = List::into_vec)]
     pub health_checks: Vec<HealthCheck>,
+    /// What counts the responses that callers get, for a handler that answers 500 is a success for Lambda: at most 10,
+    /// each of them once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), extend("uniqueItems" = true))]
+    #[deserr(default, from(List<Responses, 0, 10>) = List::into_vec)]
+    pub responses: Vec<Responses>,
+    /// Metrics of your own that green is judged by: at most 10, each of them once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), extend("uniqueItems" = true))]
+    #[deserr(default, from(List<OwnMetric, 0, 10>) = List::into_vec)]
+    pub metrics: Vec<OwnMetric>,
     /// The chance that a release whose green is no worse than blue is rolled back by the test of
     /// green against blue: 0.001 to 0.5, over the whole release, however often it is looked at.
     #[serde(default = "default_alpha")]
@@ -74,7 +88,8 @@ pub struct Analysis {
     #[serde(default)]
     #[deserr(default)]
     pub shadow: bool,
-    /// The largest share of green's invocations that may fail, in percent: 0 to 100.
+    /// The largest share of green's invocations that may fail, in percent: 0 to 100. It holds for what `responses` and
+    /// `metrics` count too, by version or both together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     #[deserr(default, from(Option<Percent>) = Percent::optional)]
@@ -151,6 +166,8 @@ impl Default for Analysis {
             alarms: Vec::new(),
             preexisting_alarms: PreexistingAlarms::default(),
             health_checks: Vec::new(),
+            responses: Vec::new(),
+            metrics: Vec::new(),
             alpha: default_alpha(),
             min_effect: MinEffect::default(),
             slower_than_ms: None,

@@ -89,6 +89,9 @@ pub struct Spec {
     /// Not part of the targets: it is for judging, and a rollback should carry no more than it needs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub past: BTreeMap<FunctionName, BluePast>,
+    /// The same of what the request's `responses` and `metrics` count, by the field that requests it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub source_past: BTreeMap<String, BluePast>,
     /// All weights and bake times.
     pub plan: Plan,
     /// What splits the traffic.

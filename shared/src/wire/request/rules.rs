@@ -3,6 +3,7 @@
 //! Each reads only the fields that it compares, and reads them for itself, so that a mistake
 //! elsewhere in the request does not hide it: all problems at once.
 
+mod counted;
 mod time;
 mod traffic;
 
@@ -47,6 +48,7 @@ pub(super) fn broken(request: &Value) -> Vec<Problem> {
     each_alarm_once(items(&request["analysis"]["alarms"]), &mut problems);
     each_health_check_once(items(&request["analysis"]["healthChecks"]), &mut problems);
     health_checks_follow_the_colour(request, &mut problems);
+    counted::broken(request, &mut problems);
     max_bake_holds_every_bake(request, &mut problems);
     execution_has_room(request, &mut problems);
     stage_wiring_names_a_function(request, functions, &mut problems);
