@@ -26,6 +26,7 @@ use serde::Serialize;
 use crate::{
     error::CliError,
     exit_code::{Ended, Exit},
+    listening,
     output::brief,
     scaling,
     stack::Aws,
@@ -115,6 +116,10 @@ impl Preflight {
         let mut told = Self::from(decide(request, &seen, now));
         told.warnings.extend(splitter.warnings);
         told.warnings.extend(scaled);
+        if let Some(observed) = &splitter.observed {
+            told.warnings
+                .extend(listening::warnings(aws, request, observed).await);
+        }
         if let Some(observed) = splitter.observed {
             for (asked, serving) in request.functions.iter().zip(&observed.functions) {
                 let serves = serves(serving);

@@ -49,7 +49,7 @@ fn judged(e_value: f64, errors: u64) -> Value {
             "blue": {"invocations": 900, "errors": 0, "slow": 0, "throttles": 0},
             "green": {"invocations": 100, "errors": 1, "slow": 0, "throttles": 0}}],
         "own": {"eValue": e_value, "routing": e_value, "past": 1.0},
-        "pastRequests": 1_000_000, "pastHits": 1021, "scaledBy": 1.0,
+        "pastRequests": 1_000_000, "pastHits": 1021,
     })
 }
 

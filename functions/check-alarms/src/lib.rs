@@ -165,7 +165,7 @@ impl Handler {
             smoke_tested: &release.progress().smoke_tested,
             routes_each_request: release.spec.traffic.routes_each_request(),
         };
-        let found = check(&release.spec.analysis, &look);
+        let found = check(&release.judged_by(), &look);
         metrics::verdict(&release, step.weight, &found, task.now).write();
         let (verdict, index) = (found.verdict, release.progress().position.step);
         let looked = Event::Looked {
@@ -229,7 +229,7 @@ impl Handler {
             smoke_tested: &[],
             routes_each_request: release.spec.traffic.routes_each_request(),
         };
-        let finding = check(&release.spec.analysis, &look);
+        let finding = check(&release.judged_by(), &look);
         let propagated = Event::Followed {
             in_sync,
             finding,

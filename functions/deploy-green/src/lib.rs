@@ -5,6 +5,7 @@
 //! version that exists.
 
 mod green;
+mod listen;
 mod locks;
 mod requested;
 #[cfg(test)]
@@ -19,7 +20,7 @@ use crossfade::{
     },
     aws::{
         artifacts::Artifacts, executions::Executions, functions::Functions, ledger::Ledger,
-        metrics::Metrics, notify::Notifier, traffic::Traffic,
+        live::Lambda, logs::Logs, metrics::Metrics, notify::Notifier, traffic::Traffic,
     },
     domain::{
         Timestamp,
@@ -27,6 +28,7 @@ use crossfade::{
         approval::Approval,
         capacity::Capacity,
         health::of_green,
+        live::lane::Lane,
         migration::Migration,
         moved::{Observed, Serving},
         names::FunctionName,
@@ -78,7 +80,9 @@ pub struct Handler {
     artifacts: Artifacts,
     executions: Executions,
     functions: Functions,
+    lambda: Lambda,
     ledger: Ledger,
+    logs: Option<Logs>,
     metrics: Metrics,
     notifier: Notifier,
     traffic: Traffic,
@@ -92,7 +96,9 @@ impl Handler {
             artifacts: Artifacts::new(config),
             executions: Executions::new(config),
             functions: Functions::new(config),
+            lambda: Lambda::new(config),
             ledger: Ledger::new(config),
+            logs: Logs::listening(config),
             metrics: Metrics::new(config),
             notifier: Notifier::new(config),
             traffic: Traffic::new(config),
@@ -154,6 +160,14 @@ impl Handler {
             accepted_reachable: again.accepted_reachable,
             ..Evidence::default()
         };
+        let ears = self
+            .ears(&task.execution, &request, &functions, &splitter, &past)
+            .await;
+        warnings.extend(ears.warnings);
+        let lane = Lane::of(&task.execution, &analysis, ears.ears);
+        let (listens_to, deaf) =
+            Box::pin(self.arm(&lane, &ears.formats, &analysis, task.now)).await;
+        warnings.extend(deaf);
         let spec = Spec {
             application: request.application.clone(),
             started_at: task.now,
@@ -172,6 +186,7 @@ impl Handler {
             blue_hours: request.retention.blue_hours,
             keep_versions: request.retention.keep_versions,
             hooks: request.hooks.clone(),
+            listens_to,
         };
         let migration = request.migration.as_ref().map(Migration::from);
         let release = Release::new(

@@ -153,10 +153,10 @@ const PAST: [Series; 4] = [
 /// How far back blue is read a minute at a time: a day.
 const PAST_MINUTES: TimeDelta = TimeDelta::days(1);
 
-/// How far back before that blue is summed up, by the hour: six days.
+/// How far back before that blue is read by the hour: six days.
 const PAST_DAYS: TimeDelta = TimeDelta::days(6);
 
-/// Seconds of a period of which only the sum counts.
+/// Seconds of an hour.
 const HOUR: i32 = 3600;
 
 impl Metrics {
@@ -201,7 +201,7 @@ impl Metrics {
     }
 
     /// What blue showed before the release, for each of `counted`: the last day by the minute, and the
-    /// six days before summed up. None without a blue.
+    /// six days before by the hour. None without a blue.
     pub async fn past(
         &self,
         counted: &[&Counted],
@@ -312,7 +312,8 @@ pub fn past_of(
 ) -> Result<Vec<Option<BluePast>>, Error> {
     let mut by_minute: Vec<BTreeMap<i64, [u64; 4]>> =
         counted.iter().map(|_| BTreeMap::new()).collect();
-    let mut earlier = vec![[0_u64; 4]; counted.len()];
+    let mut earlier: Vec<BTreeMap<i64, [u64; 4]>> =
+        counted.iter().map(|_| BTreeMap::new()).collect();
     points(minutes, &day, |(index, kind), start, value| {
         if let Some(minute) = by_minute.get_mut(index)
             && let Some(seen) = minute.entry(start).or_default().get_mut(kind)
@@ -320,12 +321,11 @@ pub fn past_of(
             *seen = count(value);
         }
     })?;
-    points(hours, &before, |(index, kind), _, value| {
-        if let Some(seen) = earlier
-            .get_mut(index)
-            .and_then(|counts| counts.get_mut(kind))
+    points(hours, &before, |(index, kind), start, value| {
+        if let Some(hour) = earlier.get_mut(index)
+            && let Some(seen) = hour.entry(start).or_default().get_mut(kind)
         {
-            *seen = seen.saturating_add(count(value));
+            *seen = count(value);
         }
     })?;
     let errors = |[requests, errors, more, _]: [u64; 4]| {
@@ -345,7 +345,8 @@ pub fn past_of(
                     .step_by(60)
                     .map(|start| by_minute.get(&start).map_or((0, 0), |counts| hits(*counts)))
                     .collect();
-                PastShare::from_minutes(&all, hits(earlier))
+                let earlier: Vec<_> = earlier.values().map(|counts| hits(*counts)).collect();
+                PastShare::from_minutes(&all, &earlier)
             };
             Some(BluePast {
                 errors: share(&errors),

@@ -3,6 +3,7 @@
 //!
 //! A failure prints the case with its seed, and the calls that were made. `CASE='…'` runs one case alone.
 
+mod lanes;
 mod machine;
 mod splitters;
 

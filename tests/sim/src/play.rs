@@ -1,13 +1,16 @@
 //! Plays one cell many times and adds up what each rule did.
 
-use crossfade::domain::analysis::counts::Minute;
+use crossfade::domain::analysis::counts::{BluePast, Minute, PastShare};
 use crossfade::domain::analysis::judge::{Judging, Tally, Verdict, Watch, conclude};
 
-use super::rules::PEERS;
-use super::world::{Cell, Kind, MINUTES, World, weight};
+use super::cell::{Cell, Kind};
+use super::rules::{PEERS, clairvoyant};
+use super::world::{MINUTES, Past, World, weight};
 
-/// Crossfade and its peers.
-pub const RULES: usize = 1 + PEERS.len();
+/// Crossfade, its peers, and the clairvoyant.
+pub const RULES: usize = PEERS.len() + 2;
+/// The clairvoyant's place.
+pub const CLAIRVOYANT: usize = RULES - 1;
 /// A bake is extended to at most this many times its length, and then the release goes on: harsher on
 /// Crossfade than the `hold` that is the default.
 const LONGEST_BAKE: usize = 3;
@@ -58,18 +61,27 @@ impl Tried {
     }
 }
 
+/// How Crossfade's releases are made.
+#[derive(Clone, Copy, Debug)]
+pub struct Ours {
+    pub judging: Judging,
+    /// The share that stays on blue through the last bake.
+    pub control: f64,
+}
+
 /// Plays `cell` once for each seed.
-pub fn play(cell: Cell, seeds: std::ops::Range<u64>, judging: &Judging) -> Tried {
+pub fn play(cell: Cell, seeds: std::ops::Range<u64>, ours: &Ours) -> Tried {
     let judging = Judging {
         slower_than_ms: (cell.kind == Kind::Slow).then_some(1000),
-        ..*judging
+        ..ours.judging
     };
     let mut tried = Tried::default();
     for seed in seeds {
-        let mut world = World::new(cell, seed);
-        let past = world.past();
-        let ours = world.clone();
-        let minutes: Vec<Minute> = (0..MINUTES).map(|t| world.minute(t, weight(t))).collect();
+        let (mut world, past) = World::new(cell, seed);
+        let seen: Vec<_> = (0..MINUTES)
+            .map(|t| world.minute(t, weight(t, 1.0)))
+            .collect();
+        let minutes: Vec<Minute> = seen.iter().map(|(minute, _)| *minute).collect();
         let (mut stopped, mut let_through) = ([false; RULES], [hits(&minutes); RULES]);
         tried.unruled += hits(&minutes);
         for (i, (_, rule)) in PEERS.iter().enumerate() {
@@ -80,13 +92,41 @@ pub fn play(cell: Cell, seeds: std::ops::Range<u64>, judging: &Judging) -> Tried
                 let_through[i + 1] = hits(&minutes[..=now]);
             }
         }
-        let (rolled_back, seen) = release(cell, ours, Tally::new(&judging, Some(past)), &judging);
+        if let Some(now) = clairvoyant(&seen, judging.alpha).map(|now| now + cell.lag()) {
+            stopped[CLAIRVOYANT] = now < MINUTES;
+            let_through[CLAIRVOYANT] = hits(&minutes[..(now + 1).min(MINUTES)]);
+        }
+        let k = known(cell, &past);
+        if std::env::var("DBG").is_ok() {
+            eprintln!("{:?} {} {:?}", cell.kind, cell.rate, k.errors);
+        }
+        let tally = Tally::new(&judging, Some(k));
+        let last = 1.0 - ours.control;
+        let (rolled_back, seen) = release(cell, World::new(cell, seed).0, tally, &judging, last);
         stopped[0] = rolled_back;
         let_through[0] = hits(&seen[..seen.len().min(MINUTES)]);
         tried.took += seen.len() as f64;
         tried.add(stopped, &let_through);
     }
     tried
+}
+
+/// Blue's past, as deploy-green would read it.
+fn known(cell: Cell, past: &Past) -> BluePast {
+    let share = PastShare::from_minutes(&past.minutes, &past.hours);
+    match cell.kind {
+        Kind::Slow => BluePast {
+            errors: PastShare {
+                requests: share.requests,
+                ..PastShare::default()
+            },
+            slow: Some(share),
+        },
+        _ => BluePast {
+            errors: share,
+            slow: None,
+        },
+    }
 }
 
 /// Crossfade's release: whether it was rolled back, and its minutes. The bake goes on while the verdict
@@ -96,17 +136,21 @@ fn release(
     mut world: World,
     mut tally: Tally,
     judging: &Judging,
+    last: f64,
 ) -> (bool, Vec<Minute>) {
     let mut seen = Vec::new();
-    for (weight, bake) in [(0.1, 5), (0.5, 10), (1.0, 5)] {
+    let mixed = usize::from(cell.has_mixed_minutes());
+    for (weight, bake) in [(0.1, 5), (0.5, 10), (last, 5)] {
         let from = seen.len();
         tally.begin_step();
         for baked in 1..=LONGEST_BAKE * bake {
-            seen.push(world.minute(seen.len(), weight));
+            seen.push(world.minute(seen.len(), weight).0);
             let Some(newest) = seen.len().checked_sub(cell.lag() + 1) else {
                 continue;
             };
-            tally.add(&seen[newest], newest >= from);
+            if baked > mixed {
+                tally.add(&seen[newest], newest >= from);
+            }
             let watch = Watch {
                 from: seen[from].start,
                 through: seen[newest].start,

@@ -18,6 +18,7 @@ mod hooks;
 mod judged;
 mod keys;
 mod limits;
+mod live;
 mod load;
 mod migrations;
 mod moto;
@@ -45,6 +46,7 @@ fn main() -> std::process::ExitCode {
     // The longest first.
     case::run(vec![
         limits::tests(),
+        live::tests(),
         readme::tests(),
         judged::tests(),
         responses::tests(),

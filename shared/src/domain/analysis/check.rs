@@ -19,6 +19,7 @@ use crate::domain::{
     capacity::LeftBehind,
     health::{self, Health},
     hook::{HookResult, MAX_HEARD},
+    live::evidence::LiveEvidence,
     migration::MigrationRun,
     names::{AlarmName, FunctionName},
     step_record::StepRecord,
@@ -28,8 +29,8 @@ use crate::domain::{
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
-    /// What decided: `alarm`, `healthCheck`, `responseCeiling`, `metricCeiling`, `noData` of any of them, or what the
-    /// judge names (`responseTest` or `metricTest` where the series that it found is one of `analysis.responses` or
+    /// What decided: `alarm`, `healthCheck`, `liveErrors`, `responseCeiling`, `metricCeiling`, `noData` of any of them, or
+    /// what the judge names (`responseTest` or `metricTest` where the series that it found is one of `analysis.responses` or
     /// `analysis.metrics`); none when nothing did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<String>,
@@ -45,6 +46,9 @@ pub struct Evidence {
     /// The judge's numbers, enough to check its arithmetic; none where green was not judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<judge::Evidence>,
+    /// The fast lane's numbers, where it is what decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveEvidence>,
     /// Functions of a first release without callers so far, so that there was nothing to judge.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uncalled: Vec<FunctionName>,

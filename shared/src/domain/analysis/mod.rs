@@ -4,6 +4,7 @@ pub mod alarm;
 pub mod check;
 pub mod counts;
 pub mod judge;
+pub mod live;
 pub mod responses;
 pub mod series;
 pub mod source;
@@ -13,8 +14,8 @@ use deserr::Deserr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::analysis::judge::Overdispersion;
 use crate::domain::analysis::judge::{Judging, MinEffect as Margin};
+use crate::domain::analysis::live::LiveErrors;
 use crate::domain::analysis::responses::{OwnMetric, Responses};
 use crate::domain::health::HealthCheck;
 use crate::domain::names::AlarmName;
@@ -77,10 +78,6 @@ pub struct Analysis {
     #[schemars(range(min = 1, max = 900_000))]
     #[deserr(default, from(Option<Whole<1, 900_000>>) = Whole::optional)]
     pub slower_than_ms: Option<u32>,
-    /// What to do when blue's past shows that errors stick to single execution environments.
-    #[serde(default)]
-    #[deserr(default)]
-    pub overdispersion: Overdispersion,
     /// Whether a step ends before its bake is over, once green is shown to be no worse than blue by
     /// more than the margin, at the risk `alpha`.
     #[serde(default)]
@@ -137,6 +134,11 @@ pub struct Analysis {
     #[serde(default)]
     #[deserr(default)]
     pub on_inconclusive: OnInconclusive,
+    /// Whether failures in the functions' logs roll the release back seconds after they happen: `"off"`, or
+    /// `{"pattern": "…"}` for lines of the team's own that mean failure too.
+    #[serde(default, skip_serializing_if = "LiveErrors::is_default")]
+    #[deserr(default)]
+    pub live_errors: LiveErrors,
 }
 
 /// One false rollback in a hundred releases at the most.
@@ -169,7 +171,6 @@ impl Default for Analysis {
             alpha: default_alpha(),
             min_effect: MinEffect::default(),
             slower_than_ms: None,
-            overdispersion: Overdispersion::default(),
             early_proceed: false,
             shadow: false,
             max_error_rate_percent: None,
@@ -180,6 +181,7 @@ impl Default for Analysis {
             check_every_seconds: default_check_every_seconds(),
             max_bake_seconds: None,
             on_inconclusive: OnInconclusive::default(),
+            live_errors: LiveErrors::default(),
         }
     }
 }
@@ -199,7 +201,6 @@ impl Analysis {
             max_p99_ms: self.max_p99_ms,
             max_throttle_percent: self.max_throttle_rate_percent,
             min_invocations: u64::from(self.min_invocations),
-            overdispersion: self.overdispersion,
             ..Judging::default()
         }
     }

@@ -119,6 +119,9 @@ pub struct Spec {
     /// The user's hooks.
     #[serde(default, skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,
+    /// The functions whose logs are listened to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listens_to: Vec<FunctionName>,
 }
 
 /// A release: what it will do, and how far it has come. As JSON both are one object.
@@ -300,6 +303,16 @@ impl Release {
         let waited = position.waited_seconds + position.wait_seconds;
         self.bake()
             .is_none_or(|bake| waited >= bake.planned_seconds)
+    }
+
+    /// Returns what the judge judges by: where logs are listened to, it has half of the risk.
+    #[must_use]
+    pub fn judged_by(&self) -> Analysis {
+        let mut analysis = self.spec.analysis.clone();
+        if !self.spec.listens_to.is_empty() {
+            analysis.alpha /= 2.0;
+        }
+        analysis
     }
 
     /// Whether it is looked at less often than the request requests.

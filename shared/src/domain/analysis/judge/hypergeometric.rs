@@ -15,7 +15,7 @@ const POLYNOMIAL_TERMS: usize = 65;
 /// A pending product above this is moved into the logarithms before it can overflow.
 const FLUSH_ABOVE: f64 = 1e100;
 
-/// One minute's totals for one kind of hit. `green_hits <= hits` and so on are the caller's promise.
+/// A minute's totals, or a block's, for one kind of hit. `green_hits <= hits` and so on are the caller's promise.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Split {
     pub green: u64,
