@@ -223,7 +223,9 @@ pub(super) fn table(facts: &NoticeDetail) -> Vec<Row> {
 pub(super) fn judged(facts: &NoticeDetail) -> Option<(String, String)> {
     let judge = facts.evidence.judge.as_ref()?;
     let function = judge.function.as_ref()?;
-    let of = if judge.functions > 1 {
+    let of = if judge.functions > facts.functions.len().max(1) as u64 {
+        format!("{function}, one of {} that are compared", judge.functions)
+    } else if judge.functions > 1 {
         format!("{function}, one of {} functions", judge.functions)
     } else {
         function.clone()
