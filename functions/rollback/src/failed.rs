@@ -14,7 +14,7 @@ use crossfade::{
     error::{self, Error},
     metrics,
     notice::Notice,
-    protocol::rollback::{self, PromotedRestore, Settled},
+    protocol::rollback::{self, PromotedRestore, Restored as Traffic, Settled},
     wire::{
         failure::Failure,
         outcome::{EndError, Ending, Outcome},
@@ -43,6 +43,8 @@ struct Failed<'a> {
 enum Restored {
     /// It is on blue, or as another writer has left it.
     Done(Box<Settled>),
+    /// It is not on blue, and the release stays open: the sweep tries again.
+    Stuck(Box<Traffic>),
     /// Green was promoted, and cannot be taken back: why, in words.
     Kept(String),
     /// The release has ended already, by the janitor or by this state's first try; or it never began.
@@ -50,10 +52,12 @@ enum Restored {
 }
 
 impl Restored {
-    fn changed_outside(&self) -> &[String] {
+    /// Whether traffic is known not to be on blue.
+    fn is_elsewhere(&self) -> bool {
         match self {
-            Self::Done(settled) => &settled.changed_outside,
-            Self::Kept(_) | Self::Over => &[],
+            Self::Done(settled) => !settled.changed_outside.is_empty(),
+            Self::Stuck(_) => true,
+            Self::Kept(_) | Self::Over => false,
         }
     }
 }
@@ -123,16 +127,15 @@ impl<'a> Failed<'a> {
     /// Whether the migration is undone: only on traffic that is back on blue.
     fn is_undone(&self, restored: &Restored) -> bool {
         let undone = self.release.as_ref().is_some_and(Release::is_undone);
-        undone && matches!(restored, Restored::Done(settled) if settled.changed_outside.is_empty())
+        undone && matches!(restored, Restored::Done(_)) && !restored.is_elsewhere()
     }
 
     /// Returns the hook that is run once traffic is back.
     fn hook(&self, restored: &Restored) -> Option<HookRun> {
         let release = self.release.as_ref()?;
         let moved = !release.progress().steps.is_empty();
-        let is_back = restored.changed_outside().is_empty();
         let hook = release.spec.hooks.after_rollback.as_ref();
-        hook.filter(|_| moved && is_back)
+        hook.filter(|_| moved && !restored.is_elsewhere())
             .map(|hook| HookRun::due(HookPoint::AfterRollback, hook, &release.pace()))
     }
 }
@@ -210,6 +213,7 @@ impl Handler {
             }
         };
         match restored {
+            Some(stuck) if stuck.not_moved.is_some() => Ok(Restored::Stuck(Box::new(stuck))),
             Some(restored) => Ok(Restored::Done(Box::new(restored.settle(traffic).await?))),
             None => self.restore_promoted(execution, why).await,
         }
@@ -236,14 +240,17 @@ impl Handler {
         restored: Restored,
     ) -> Result<(EndError, Outcome, bool), Error> {
         let Failed { task, why, .. } = &failed;
-        let changed_outside = restored.changed_outside();
         let record = match &restored {
             Restored::Done(settled) => Some(settled.record.clone()),
+            Restored::Stuck(stuck) => Some(stuck.record.clone()),
             Restored::Kept(_) | Restored::Over => self.ledger.get(&task.execution).await?,
         };
-        let is_changed = !changed_outside.is_empty();
+        let is_changed = restored.is_elsewhere();
         let (error, status) = failure::ending(failed.failure, record.as_ref(), why, is_changed);
         let (error, mut outcome) = match (&restored, &record) {
+            (Restored::Stuck(stuck), _) => {
+                (EndError::RollbackFailed, stuck.outcome(stuck.status()))
+            }
             (Restored::Done(settled), _) => (error, settled.outcome(status)),
             (Restored::Kept(not), Some(record)) => {
                 let mut outcome = self.as_read(record, DeploymentStatus::Held).await;

@@ -54,7 +54,10 @@ impl Handler {
                 Ok(json!({ "madeWhole": made_whole }))
             }
             Err(failed) => {
-                self.report_stuck(execution, &failed, time).await?;
+                // An execution that could not move traffic to blue may have reported that itself.
+                if cause.is_none_or(|cause| serde_json::from_str::<Outcome>(cause).is_err()) {
+                    self.report_stuck(execution, &failed, time).await?;
+                }
                 Err(failed)
             }
         }

@@ -71,9 +71,10 @@ pub enum Late {
 pub struct RestoreReport {
     /// The targets as they now are.
     pub functions: Vec<Target>,
-    /// Where traffic was changed from outside, so that this value stands, and where blue could not be
-    /// restored, so that nothing was moved. A sentence each.
+    /// Where traffic was changed from outside, so that this value stands. A sentence each.
     pub changed_outside: Vec<String>,
+    /// Why traffic that green has was not moved to blue: blue's side cannot serve. In words.
+    pub not_moved: Option<String>,
     /// Whether weights were moved.
     pub moved: bool,
     /// What serves now.
@@ -89,6 +90,7 @@ impl RestoreReport {
         Self {
             functions: functions.to_vec(),
             changed_outside: Vec::new(),
+            not_moved: None,
             moved: false,
             serves: Serves::default(),
             notes: Vec::new(),

@@ -432,6 +432,9 @@ impl Work {
             }
             return self.restore_promoted(&execution, &why).await;
         };
+        if restored.not_moved.is_some() {
+            return Ok(Outcome::Held);
+        }
         let settled = restored.settle(traffic).await?;
         close(ledger, &settled, now()).await?;
         Ok(ended(settled.changed_outside.is_empty()))
@@ -465,7 +468,7 @@ impl Work {
             let restored = restore_at_once(traffic, ledger, execution, why, known).await?;
             if let Some(restored) = restored {
                 self.end_wait(&restored.record).await?;
-                return Ok(ended(restored.changed_outside.is_empty()));
+                return Ok(ended(restored.not_on_blue().next().is_none()));
             }
         }
         self.restore_promoted(execution, why).await
@@ -510,7 +513,7 @@ impl Work {
         self.end_wait(&restored.record).await?;
         // A living execution closes it itself, so that its graph shows what happened.
         if !self.client.is_over(&execution).await? {
-            return Ok(ended(restored.changed_outside.is_empty()));
+            return Ok(ended(restored.not_on_blue().next().is_none()));
         }
         let settled = restored.settle(traffic).await?;
         close(ledger, &settled, now()).await?;

@@ -31,9 +31,11 @@ use crate::{
 pub struct Restored {
     /// Its row, with the reason that came first.
     pub record: Record,
-    /// Where another writer had moved the traffic, so that their value stands, and where blue could not
-    /// be restored, so that nothing was moved. A sentence each.
+    /// Where another writer had moved the traffic, so that their value stands. A sentence each.
     pub changed_outside: Vec<String>,
+    /// Why green keeps its traffic: blue's side cannot serve. The release stays open, with its locks, and
+    /// the sweep tries again.
+    pub not_moved: Option<String>,
     /// What serves now, as it was read after the last write.
     pub serves: Serves,
     /// What operators should know. A sentence each.
@@ -71,6 +73,7 @@ impl Restored {
             served: !record.steps.is_empty(),
             record,
             changed_outside: Vec::new(),
+            not_moved: None,
             serves: Serves::default(),
             notes: Vec::new(),
             left_behind: Vec::new(),
@@ -83,8 +86,12 @@ impl Restored {
     /// Where traffic is not ours any more, the idle side may be serving, and is left as it is.
     ///
     /// # Errors
-    /// [`Error::Transient`] when AWS did not answer. What it refuses is reported instead.
+    /// [`Error::Transient`] when AWS did not answer; what it refuses becomes a note.
+    /// [`Error::Refused`] when traffic was not moved to blue: the release cannot be closed.
     pub async fn settle(mut self, traffic: &Splitters<impl TrafficApi>) -> Result<Settled, Error> {
+        if let Some(why) = self.not_moved {
+            return Err(Error::Refused(why.into()));
+        }
         if let Some(footprint) = &self.record.footprint
             && self.changed_outside.is_empty()
         {
@@ -111,13 +118,21 @@ impl Restored {
     /// How it stands. See [`ended`].
     #[must_use]
     pub fn status(&self) -> DeploymentStatus {
+        if self.not_moved.is_some() {
+            return DeploymentStatus::Held;
+        }
         ended(&self.record, !self.changed_outside.is_empty())
+    }
+
+    /// Returns where traffic is not on blue, and why; a sentence each.
+    pub fn not_on_blue(&self) -> impl Iterator<Item = &String> {
+        self.changed_outside.iter().chain(&self.not_moved)
     }
 
     /// The outcome as far as the ledger knows it.
     #[must_use]
     pub fn outcome(&self, status: DeploymentStatus) -> Outcome {
-        let mut outcome = outcome(&self.record, status, &self.changed_outside);
+        let mut outcome = outcome(&self.record, status, self.not_on_blue());
         outcome.serves(&self.serves.versions, &self.serves.by);
         outcome.warnings.clone_from(&self.notes);
         outcome
@@ -142,17 +157,17 @@ pub fn ended(record: &Record, changed_outside: bool) -> DeploymentStatus {
 
 /// The outcome of a deployment as far as its row knows it, and where its traffic was not its own.
 #[must_use]
-pub fn outcome(
+pub fn outcome<'a>(
     record: &Record,
     deployment_status: DeploymentStatus,
-    changed_outside: &[String],
+    not_on_blue: impl IntoIterator<Item = &'a String>,
 ) -> Outcome {
     let why = record.why.clone();
     let mut reason = why.as_ref().map_or_else(
         || "no reason is on record".to_owned(),
         |why| why.reason.clone(),
     );
-    for what in changed_outside {
+    for what in not_on_blue {
         reason.push_str("; not touched: ");
         reason.push_str(what);
     }
@@ -249,7 +264,7 @@ async fn close_unless_ended(
     ledger: &Ledger<impl LedgerStore>,
     restored: Restored,
 ) -> Result<Option<Restored>, Error> {
-    if restored.changed_outside.is_empty() {
+    if restored.not_on_blue().next().is_none() {
         return Ok(Some(restored));
     }
     let now = ledger.get(&restored.record.execution).await?;
@@ -293,7 +308,7 @@ pub async fn restore_promoted(
             name_of(execution)
         )));
     }
-    let restored = restore_record(
+    let mut restored = restore_record(
         traffic,
         Record {
             why: Some(why.clone()),
@@ -303,6 +318,8 @@ pub async fn restore_promoted(
         Late::Possible,
     )
     .await?;
+    // Green has passed every gate: where it keeps all traffic, that is whole.
+    restored.changed_outside.extend(restored.not_moved.take());
     let settled = restored.settle(traffic).await?;
     close(ledger, &settled, why.at).await?;
     Ok(PromotedRestore::Done(Box::new(settled)))
@@ -377,11 +394,12 @@ async fn restore_record(
     if !is_done {
         let back = traffic.restore(&left, late, restored.served).await?;
         restored.changed_outside = back.changed_outside;
+        restored.not_moved = back.not_moved;
         restored.served |= back.moved;
         restored.serves.extend(back.serves);
         restored.notes.extend(back.notes);
     }
-    if !restored.changed_outside.is_empty() {
+    if restored.not_on_blue().next().is_some() {
         restored.serves = traffic.serves(footprint).await;
     }
     Ok(restored)

@@ -203,9 +203,13 @@ async fn back<W: Weighted>(
                 }
                 Err(error @ Error::Transient(_)) => return Err(error),
                 Err(error) => {
+                    let what = format!("traffic is not moved to blue: {error}");
+                    if writes.is_empty() {
+                        back.changed_outside.push(what);
+                    } else {
+                        back.not_moved = Some(what);
+                    }
                     back.moved = false;
-                    back.changed_outside
-                        .push(format!("traffic is not moved to blue: {error}"));
                     return Ok(back);
                 }
             }
@@ -402,7 +406,7 @@ impl<W: Weighted> SplitterProtocol for W {
     /// There are no revisions to rely on: it is read, written once, and read again.
     async fn restore_at_once(&self, of: &RestorePoint) -> AtOnce {
         match back(self, of, false).await {
-            Ok(back) if back.changed_outside.is_empty() => AtOnce {
+            Ok(back) if back.changed_outside.is_empty() && back.not_moved.is_none() => AtOnce {
                 functions: of
                     .functions
                     .iter()
