@@ -5,6 +5,7 @@ mod entry;
 mod tests;
 
 use crossfade::{
+    display::duration,
     domain::{
         Timestamp, analysis::verdict::Verdict, decision::Decision, release::Release,
         status::DeploymentStatus, target::Target, weight::Weight,
@@ -169,7 +170,11 @@ impl Timeline {
                             .steps()
                             .iter()
                             .map(|step| {
-                                format!("{} for {}", step.weight, seconds(step.bake_seconds))
+                                format!(
+                                    "{} for {}",
+                                    step.weight,
+                                    duration(step.bake_seconds.into())
+                                )
                             })
                             .collect();
                         format!("release of {application} began: {}", steps.join(", "))
@@ -217,12 +222,7 @@ impl Timeline {
                     "approval"
                 };
                 let limit = input[wait]["timeoutSeconds"].as_u64();
-                let limit = limit.map(|limit| {
-                    format!(
-                        " for up to {}",
-                        seconds(u32::try_from(limit).unwrap_or(u32::MAX))
-                    )
-                });
+                let limit = limit.map(|limit| format!(" for up to {}", duration(limit)));
                 let reason = input["reason"].as_str().filter(|reason| !reason.is_empty());
                 let reason = reason.map(|reason| format!("; {reason}"));
                 let text = format!(
@@ -319,7 +319,7 @@ impl Timeline {
                     release.weight(),
                     release.progress().steps.len(),
                     release.spec.plan.len(),
-                    seconds(bake)
+                    duration(bake.into())
                 );
                 Some(self.happening(at, Kind::Shifted, text))
             }
@@ -516,16 +516,6 @@ fn versions(target: &Target) -> String {
     match &target.blue_version {
         Some(blue) => format!("{function} {blue} -> {}", target.green_version),
         None => format!("{function} {} (its first)", target.green_version),
-    }
-}
-
-/// Seconds as operators say them.
-pub(crate) fn seconds(seconds: u32) -> String {
-    match seconds {
-        0..=119 => format!("{seconds} s"),
-        _ if seconds.is_multiple_of(3600) => format!("{} h", seconds / 3600),
-        _ if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
-        _ => format!("{} min {} s", seconds / 60, seconds % 60),
     }
 }
 
