@@ -348,7 +348,6 @@ pub(crate) async fn history(
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
 
     fn record(status: Status) -> Record {
