@@ -1,6 +1,7 @@
 //! Saying what a request would do, and changing nothing.
 
 use comfy_table::{Table, presets::NOTHING};
+use crossfade::display::{duration, thousands};
 use crossfade::{
     aws::executions::Executions,
     domain::budget::MAX_EVENTS,
@@ -16,7 +17,6 @@ use crate::{
     output::Output,
     preflight::Preflight,
     stack::Aws,
-    timeline::seconds,
 };
 
 /// What is said of a request.
@@ -86,9 +86,9 @@ fn lines(request: &ReleaseRequest, estimate: &Estimate) -> String {
         table.add_row([
             (index + 1).to_string(),
             step.on_green(),
-            format!("+{}", span(step.after_seconds)),
-            seconds(step.bake_seconds),
-            seconds(step.longest_seconds),
+            format!("+{}", duration(step.after_seconds)),
+            duration(step.bake_seconds.into()),
+            duration(step.longest_seconds.into()),
             step.looks.to_string(),
             if step.approval { "after approval" } else { "" }.to_owned(),
         ]);
@@ -113,13 +113,13 @@ fn lines(request: &ReleaseRequest, estimate: &Estimate) -> String {
         plural(estimate.steps.len()),
         request.functions.len(),
         plural(request.functions.len()),
-        span(estimate.seconds),
-        span(estimate.longest_seconds),
+        duration(estimate.seconds),
+        duration(estimate.longest_seconds),
         table.trim_fmt(),
         estimate.state_transitions,
         estimate.retention_transitions,
-        grouped(estimate.events),
-        grouped(MAX_EVENTS),
+        thousands(estimate.events.into()),
+        thousands(MAX_EVENTS.into()),
         each.join(", "),
         cost.total,
         cost.step_functions,
@@ -208,21 +208,8 @@ fn found(preflight: &Preflight) -> String {
     lines.join("\n")
 }
 
-/// A number as operators write it: 25,000.
-fn grouped(number: u32) -> String {
-    match (number / 1000, number % 1000) {
-        (0, rest) => rest.to_string(),
-        (thousands, rest) => format!("{},{rest:03}", grouped(thousands)),
-    }
-}
-
 fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
-}
-
-/// Seconds as operators say them; a plan of days is one of seconds too.
-fn span(of: u64) -> String {
-    seconds(u32::try_from(of).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -308,12 +295,6 @@ mod tests {
             records,
             "responses       what is behind both records (green against blue)\n"
         );
-    }
-
-    #[test]
-    fn writes_numbers_in_groups() {
-        let shown = [0, 999, 1000, 23_007, 1_000_042].map(grouped);
-        assert_eq!(shown, ["0", "999", "1,000", "23,007", "1,000,042"]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod requested;
 #[cfg(test)]
 mod tests;
 
+use crossfade::display::truncate;
 use std::{collections::BTreeMap, env};
 
 use crossfade::{
@@ -495,9 +496,7 @@ fn truncate_warnings(mut warnings: Vec<String>) -> Vec<String> {
     let left_out = warnings.len().saturating_sub(TOLD);
     warnings.truncate(TOLD);
     for warning in &mut warnings {
-        if warning.chars().count() > CHARACTERS {
-            *warning = warning.chars().take(CHARACTERS).chain(['…']).collect();
-        }
+        *warning = truncate(warning, CHARACTERS);
     }
     if left_out > 0 {
         warnings.push(format!(
