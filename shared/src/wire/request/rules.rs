@@ -19,6 +19,7 @@ use crate::domain::health::HealthUrl;
 use crate::domain::hook::Hooks;
 use crate::domain::names::resources::{RecordName, SetIdentifier, TargetGroupArn};
 use crate::domain::names::{AliasName, derived::ALIAS};
+use crate::domain::plan::PlanError;
 use crate::domain::stage_wiring::LATEST_ALIAS;
 use crate::domain::strategy::Planned;
 use crate::parse::bounds::quoted;
@@ -46,6 +47,7 @@ pub(super) fn broken(request: &Value) -> Vec<Problem> {
     each_health_check_once(items(&request["analysis"]["healthChecks"]), &mut problems);
     health_checks_follow_the_colour(request, &mut problems);
     max_bake_holds_every_bake(request, &mut problems);
+    control_group_is_left_by_every_step(request, &mut problems);
     execution_has_room(request, &mut problems);
     front_door_leads_to_a_function(request, functions, &mut problems);
     what_takes_away_waits_for_a_person(request, &mut problems);
@@ -567,6 +569,34 @@ fn max_bake_holds_every_bake(request: &Value, problems: &mut Vec<Problem>) {
                  it out"
             ),
         });
+    }
+}
+
+/// A step that has more than the last one would take from the control group, and give it back.
+fn control_group_is_left_by_every_step(request: &Value, problems: &mut Vec<Problem>) {
+    let planned: Option<Planned> = read(&request["strategy"]);
+    let analysis: Option<Analysis> = read_or_default(&request["analysis"]);
+    let (Some(planned), Some(analysis)) = (planned, analysis) else {
+        return;
+    };
+    let control = analysis.control_percent.unwrap_or(planned.control());
+    if let Err(errors) = planned.plan().clone().keeping(control) {
+        let steps = errors.as_slice().iter().map(|error| match error {
+            PlanError::IntoControl { index, weight, .. } => {
+                format!("step {} has {weight}", index + 1)
+            }
+            other => other.to_string(),
+        });
+        let steps: Vec<_> = steps.collect();
+        let (most, kept) = (control.rest(), control.percent());
+        problems.push(problem(
+            "analysis.controlPercent",
+            format!(
+                "is {kept}, so the last step has {most}, and {}; every step before the last must have less than {most}: \
+                 give a smaller controlPercent, or leave these steps out",
+                steps.join(", ")
+            ),
+        ));
     }
 }
 
