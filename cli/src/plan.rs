@@ -10,10 +10,10 @@ use crossfade::{
 use serde::Serialize;
 
 use crate::{
-    error::Trouble,
+    error::CliError,
     estimate::{Estimate, estimate},
     exit_code::Exit,
-    output::Screen,
+    output::Output,
     preflight::Preflight,
     stack::Aws,
     timeline::seconds,
@@ -21,7 +21,7 @@ use crate::{
 
 /// What is said of a request.
 #[derive(Debug, Serialize)]
-struct Said<'a> {
+struct PlanOutput<'a> {
     #[serde(flatten)]
     estimate: &'a Estimate,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -32,8 +32,8 @@ struct Said<'a> {
 pub(crate) async fn plan(
     aws: Option<&Aws>,
     request: &Request,
-    screen: &Screen,
-) -> Result<Exit, Trouble> {
+    screen: &Output,
+) -> Result<Exit, CliError> {
     let goes_back = matches!(request, Request::ToVersion(_));
     let last;
     let request = match (request, aws) {
@@ -45,16 +45,16 @@ pub(crate) async fn plan(
             &last.request
         }
         (Request::ToVersion(_), None) => {
-            return Err(Trouble::new(
+            return Err(CliError::new(
                 Exit::Usage,
                 "a rollback to a version is planned by the application's last release, which AWS knows",
             )
             .next("leave --offline out"));
         }
         (Request::Rollback { .. } | Request::Wire { .. } | Request::Unwire { .. }, _) => {
-            return Err(Trouble::new(
+            return Err(CliError::new(
                 Exit::Usage,
-                "only a release has a plan, and this request asks for something else",
+                "only a release has a plan, and this request has another action",
             ));
         }
     };
@@ -64,7 +64,7 @@ pub(crate) async fn plan(
     };
     let estimate = estimate(request);
     if screen.is_json() {
-        screen.object(&Said {
+        screen.object(&PlanOutput {
             estimate: &estimate,
             preflight: preflight.as_ref(),
         });
@@ -178,7 +178,7 @@ fn found(preflight: &Preflight) -> String {
     if !preflight.could_not_tell.is_empty() {
         lines.push(String::new());
         let unknown = preflight.could_not_tell.iter();
-        lines.extend(unknown.map(|one| format!("could not tell: {one}")));
+        lines.extend(unknown.map(|one| format!("not known: {one}")));
     }
     if preflight.problems.is_empty() {
         let end = if preflight.could_not_tell.is_empty() {
@@ -191,7 +191,7 @@ fn found(preflight: &Preflight) -> String {
     lines.join("\n")
 }
 
-/// A number as people write it: 25,000.
+/// A number as operators write it: 25,000.
 fn grouped(number: u32) -> String {
     match (number / 1000, number % 1000) {
         (0, rest) => rest.to_string(),
@@ -203,7 +203,7 @@ fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// Seconds as people say them; a plan of days is one of seconds too.
+/// Seconds as operators say them; a plan of days is one of seconds too.
 fn span(of: u64) -> String {
     seconds(u32::try_from(of).unwrap_or(u32::MAX))
 }
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plan_is_shown_as_a_table() {
+    fn renders_a_plan_as_a_table() {
         let request = json!({"application": "chat", "strategy": "prod",
             "functions": [{"functionName": "f", "alias": "live", "smokeTests": [{"name": "health"}]}]});
         let Ok(Request::Release(request)) = Request::parse(&request) else {
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_the_way_is_said_last() {
+    fn prints_obstacles_last() {
         let free = Preflight {
             serving: vec!["f: version 1".into()],
             ..Preflight::default()
@@ -297,7 +297,7 @@ mod tests {
         };
         assert_eq!(
             found(&unknown),
-            "\ncould not tell: what serves: no answer\n\nnothing is known to be in the way, but not everything could be read"
+            "\nnot known: what serves: no answer\n\nnothing is known to be in the way, but not everything could be read"
         );
     }
 }

@@ -46,7 +46,7 @@ pub trait AliasApi {
     /// Replaces what an alias does, where it is still at the revision that the write was decided on.
     ///
     /// A write whose answer is lost is sent again by the SDK, and then found to be [`Written::Stale`]: only
-    /// reading tells whose write it was.
+    /// reading shows whose write it was.
     async fn update_alias(
         &self,
         function: &FunctionName,
@@ -115,7 +115,7 @@ pub trait DurableApi {
 
 // --- Route 53 -----------------------------------------------------------------------------------
 
-/// Route 53's weighted records. They have no revisions: what is read may be replaced by somebody else
+/// Route 53's weighted records. They have no revisions: what is read may be replaced by another writer
 /// before it is written back.
 pub trait RecordApi {
     /// A record set as the service describes it.
@@ -440,7 +440,7 @@ impl RowWrite {
 
 // --- Time ---------------------------------------------------------------------------------------
 
-/// A clock that never goes back.
+/// A clock that never decreases.
 pub trait Clock {
     /// Returns the time since some moment in the past.
     fn elapsed(&self) -> Duration;

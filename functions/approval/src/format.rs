@@ -1,4 +1,4 @@
-//! Numbers and times as people read them.
+//! Numbers and times as operators read them.
 
 use chrono::TimeDelta;
 use crossfade::domain::Timestamp;

@@ -1,8 +1,8 @@
-//! Judges green, and asks people, as states of the execution:
+//! Judges green, and asks operators, as states of the execution:
 //!
 //! - alarms, health checks and metrics of the bake so far -> verdict -> decision;
 //! - what an operator answered -> what follows;
-//! - where a state waits for a person: puts the token on record, and asks.
+//! - where a state waits for an operator: puts the token on record, and asks.
 
 mod answer;
 mod ask;
@@ -20,7 +20,7 @@ use crossfade::{
             counts::FunctionSeries,
             judge::Watch,
         },
-        approval::Wish,
+        approval::OperatorRequest,
         propagation::{IN_SYNC_USUAL_SECONDS, Propagation},
         record::{Record, Status},
         release::{Event, Release},
@@ -37,7 +37,7 @@ use serde_json::{Value, json};
 /// What the handler acts on.
 #[derive(Debug)]
 pub struct Handler {
-    /// Where a person can answer; none where the stack has no such page.
+    /// Where an operator can answer; none where the stack has no such page.
     approval_url: Option<String>,
     health: HealthChecks,
     ledger: Ledger,
@@ -83,7 +83,7 @@ impl Handler {
     async fn look(&self, task: Task) -> Result<Release, Error> {
         let (mut release, waited) = task.state.in_flight()?.answered(task.now)?;
         if waited {
-            // A person has resumed the bake that was held.
+            // An operator has resumed the bake that was held.
             self.ledger.resumed(&task.execution).await?;
         }
         if release.propagation().is_some() {
@@ -210,12 +210,12 @@ impl Handler {
             routes_each_request: release.spec.traffic.routes_each_request(),
         };
         let finding = check(&release.spec.analysis, &look);
-        let followed = Event::Followed {
+        let propagated = Event::Followed {
             in_sync,
             finding,
             health,
         };
-        release.apply(followed, now)?;
+        release.apply(propagated, now)?;
         tracing::info!(
             event = "propagation_checked",
             deployment.id = execution,
@@ -227,9 +227,11 @@ impl Handler {
     }
 }
 
-/// What a person wishes of it, if any. A deployment that was told to go back meanwhile is not judged any
-/// more.
-fn still_in_flight(record: Option<Record>) -> Result<Option<Wish>, Error> {
+/// Returns the operator's request, if any.
+///
+/// # Errors
+/// [`Error::DeploymentRolledBack`] once a rollback was requested: the release is not judged any more.
+fn still_in_flight(record: Option<Record>) -> Result<Option<OperatorRequest>, Error> {
     match record {
         Some(record) if record.status == Status::InFlight => Ok(record.wish),
         Some(record) => {

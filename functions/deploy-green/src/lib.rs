@@ -7,13 +7,15 @@
 mod green;
 mod locks;
 mod requested;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, env};
 
 use crossfade::{
     admission::{
         Admission, Found, Limits, Place, Read, Seen, Settings, decide,
-        observe::{self, Splitter},
+        observe::{self, SplitterFindings},
     },
     aws::{
         artifacts::Artifacts, executions::Executions, functions::Functions, ledger::Ledger,
@@ -33,7 +35,7 @@ use crossfade::{
         release::{GoesBack, Hold, Release, Spec},
         status::DeploymentStatus,
         target::Target,
-        traffic::FrontDoor,
+        traffic::Splitter,
         weight::Weight,
     },
     error::Error,
@@ -120,7 +122,7 @@ impl Handler {
         }
         let names = request.functions.iter().map(|asked| &asked.function_name);
         let bypasses = try_join_all(names.map(|name| self.functions.bypasses(name))).await?;
-        let mut door = observed.door;
+        let mut splitter = observed.splitter;
         warnings.extend(admitted.warnings);
         extend_new(&mut warnings, again.warnings);
         warnings.extend(taken);
@@ -128,7 +130,7 @@ impl Handler {
         warnings.extend(bypasses.into_iter().flatten());
 
         let prepared = self
-            .prepare_all(&request, observed.functions, &known, &door, task.now)
+            .prepare_all(&request, observed.functions, &known, &splitter, task.now)
             .await?;
         warnings.extend(prepared.iter().flat_map(|one| one.warnings.clone()));
         let slowest_seconds = prepared.iter().map(|one| one.slowest_seconds).max();
@@ -139,13 +141,15 @@ impl Handler {
                 .nothing_to_release(&task, &request, &same, warnings)
                 .await;
         }
-        let (functions, left_out) = moving(&door, changed, same, &mut warnings);
-        self.traffic.ready(&door, &functions).await?;
+        let (functions, left_out) = moving(&splitter, changed, same, &mut warnings);
+        self.traffic.ready(&splitter, &functions).await?;
 
-        let past = self.past(&mut door, &functions, &request, task.now).await?;
-        let plan = plan(&request, &door, &functions);
+        let past = self
+            .past(&mut splitter, &functions, &request, task.now)
+            .await?;
+        let plan = plan(&request, &splitter, &functions);
         let mut analysis = request.analysis.clone();
-        analysis.health_checks = of_green(&analysis.health_checks, &door);
+        analysis.health_checks = of_green(&analysis.health_checks, &splitter);
         let evidence = Evidence {
             override_freeze: by.cloned(),
             accepted_reachable: again.accepted_reachable,
@@ -159,7 +163,7 @@ impl Handler {
             slowest_seconds: slowest_seconds.unwrap_or_default(),
             past,
             plan,
-            traffic: door,
+            traffic: splitter,
             idle_wait_seconds: again.idle_wait_seconds,
             analysis,
             preexisting_alarms: again.preexisting_alarms,
@@ -170,7 +174,13 @@ impl Handler {
             hooks: request.hooks.clone(),
         };
         let migration = request.migration.as_ref().map(Migration::from);
-        let release = Release::new(spec, functions, migration, few(warnings), evidence);
+        let release = Release::new(
+            spec,
+            functions,
+            migration,
+            truncate_warnings(warnings),
+            evidence,
+        );
         self.ledger
             .launch(&task.execution, task.retries, &release)
             .await?;
@@ -193,7 +203,7 @@ impl Handler {
         request: &ReleaseRequest,
         serving: Vec<Serving>,
         known: &Known,
-        door: &FrontDoor,
+        splitter: &Splitter,
         now: Timestamp,
     ) -> Result<Vec<Prepared>, Error> {
         let each = request.functions.iter().enumerate().zip(serving);
@@ -207,7 +217,7 @@ impl Handler {
                 source_key: found.and_then(|found| found.source_key.as_deref()),
                 capacity: known.capacity.get(index).and_then(Read::seen),
             };
-            self.prepare(wanted, serving, door, now)
+            self.prepare(wanted, serving, splitter, now)
         });
         try_join_all(each).await
     }
@@ -275,7 +285,7 @@ impl Handler {
                 request
             )),
         );
-        let Splitter {
+        let SplitterFindings {
             problems,
             observed,
             ways,
@@ -308,18 +318,18 @@ impl Handler {
         }
     }
 
-    /// What each function's blue showed so far; that of the front door's blue goes into the door.
+    /// What each function's blue showed so far; and that of the splitter's blue, which the splitter keeps.
     async fn past(
         &self,
-        door: &mut FrontDoor,
+        splitter: &mut Splitter,
         functions: &[Target],
         request: &ReleaseRequest,
         now: Timestamp,
     ) -> Result<BTreeMap<FunctionName, BluePast>, Error> {
-        let counted = door.counted(functions);
+        let counted = splitter.counted(functions);
         let slower_than_ms = request.analysis.slower_than_ms;
         let pasts = self.metrics.past(&counted, slower_than_ms, now).await?;
-        door.remember(pasts.get(functions.len()).copied().flatten());
+        splitter.set_blue_past(pasts.get(functions.len()).copied().flatten());
         let names = functions.iter().map(|target| target.function_name.clone());
         let each = names.zip(pasts);
         Ok(each
@@ -353,7 +363,7 @@ impl Handler {
             evidence: Evidence::default(),
             steps: Vec::new(),
             answers: Vec::new(),
-            warnings: few(warnings),
+            warnings: truncate_warnings(warnings),
             served_by: Vec::new(),
             retain_until: None,
             front_door: None,
@@ -361,21 +371,21 @@ impl Handler {
             help: None,
         };
         let ended = Notice::ended(&task.execution, task.now, &outcome);
-        self.notifier.tell(&ended).await?;
+        self.notifier.deliver(&ended).await?;
         Ok(json!(End::of(task, outcome, None)))
     }
 }
 
 /// Who moves, and whose green serves already, so that nothing is done to it.
 fn moving(
-    door: &FrontDoor,
+    splitter: &Splitter,
     changed: Vec<Prepared>,
     same: Vec<Prepared>,
     warnings: &mut Vec<String>,
 ) -> (Vec<Target>, Vec<FunctionName>) {
     let mut functions: Vec<_> = changed.into_iter().map(|one| one.target).collect();
     let mut left_out = Vec::new();
-    if *door == FrontDoor::Alias {
+    if *splitter == Splitter::Alias {
         warnings.extend(same.iter().map(|one| {
             format!(
                 "{}: version {} serves already; left out",
@@ -384,7 +394,7 @@ fn moving(
         }));
         left_out.extend(same.into_iter().map(|one| one.target.function_name));
     } else {
-        // One door moves them all: green's side has to have the unchanged ones, too.
+        // One splitter moves them all: green's side has to have the unchanged ones, too.
         functions.extend(same.into_iter().map(|one| one.target));
     }
     (functions, left_out)
@@ -398,8 +408,8 @@ fn wired(request: &mut Value) -> Vec<String> {
     };
     match fields.get("frontDoor") {
         None => Vec::new(),
-        Some(door) => {
-            let is_wired = !door.is_null();
+        Some(wired) => {
+            let is_wired = !wired.is_null();
             fields.remove("next");
             let warnings = is_wired.then(|| fields.remove("frontDoorWarnings"));
             let warnings = warnings.flatten();
@@ -437,7 +447,7 @@ fn extend_new(warnings: &mut Vec<String>, more: Vec<String>) {
 }
 
 /// As many warnings as every state of a release can carry; all of them are in the log.
-fn few(mut warnings: Vec<String>) -> Vec<String> {
+fn truncate_warnings(mut warnings: Vec<String>) -> Vec<String> {
     const TOLD: usize = 30;
     const CHARACTERS: usize = 300;
     for warning in &warnings {
@@ -459,9 +469,9 @@ fn few(mut warnings: Vec<String>) -> Vec<String> {
 }
 
 /// The steps: those of the request, where there is a blue to share traffic with.
-fn plan(request: &ReleaseRequest, door: &FrontDoor, functions: &[Target]) -> Plan {
+fn plan(request: &ReleaseRequest, splitter: &Splitter, functions: &[Target]) -> Plan {
     let new = functions.iter().all(|target| target.blue_version.is_none());
-    if *door == FrontDoor::Alias && new {
+    if *splitter == Splitter::Alias && new {
         first_release(&request.plan())
     } else {
         request.plan()
@@ -477,48 +487,4 @@ fn first_release(plan: &Plan) -> Plan {
     };
     let approval = plan.approve_before().is_some().then_some(Weight::FULL);
     Plan::new(vec![step], approval).unwrap_or_else(|_| plan.clone())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_front_door_says_is_taken_only_behind_it() {
-        let mut request =
-            json!({"frontDoor": {}, "frontDoorWarnings": ["wired"], "next": "deploy"});
-        assert_eq!(wired(&mut request), ["wired"]);
-        assert_eq!(request, json!({"frontDoor": {}}));
-        let mut request = json!({"frontDoor": null, "next": "deploy"});
-        assert!(wired(&mut request).is_empty());
-        assert_eq!(request, json!({"frontDoor": null}));
-        for mut request in [
-            json!({"frontDoorWarnings": ["wired"]}),
-            json!({"next": "deploy"}),
-            json!({"frontDoor": null, "frontDoorWarnings": ["wired"]}),
-        ] {
-            let before = request.clone();
-            assert!(wired(&mut request).is_empty());
-            assert_eq!(request, before);
-        }
-    }
-
-    #[test]
-    fn of_many_warnings_a_few_are_carried() {
-        assert_eq!(few(vec!["one".into()]), ["one"]);
-        let told = few(vec!["w".repeat(1000); 200]);
-        assert_eq!(told.len(), 31);
-        assert_eq!(told[30], "170 more warnings are in deploy-green's log");
-        assert!(told.iter().map(String::len).sum::<usize>() < 10_000);
-    }
-
-    #[test]
-    fn a_first_release_is_one_step() {
-        let step = |percent: u8, bake_seconds| Step {
-            weight: Weight::try_from(percent).unwrap(),
-            bake_seconds,
-        };
-        let plan = Plan::new(vec![step(10, 300), step(50, 600), step(100, 120)], None).unwrap();
-        assert_eq!(first_release(&plan).steps(), [step(100, 120)]);
-    }
 }

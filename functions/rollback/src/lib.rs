@@ -1,4 +1,4 @@
-//! Makes traffic whole on blue, whoever asks for it:
+//! Restores all traffic to blue, for each caller:
 //!
 //! - as a state of the execution, after any failure, or for `{"action": "rollback"}`;
 //! - from EventBridge, when an execution ended without doing so itself;
@@ -52,7 +52,7 @@ impl Handler {
         }
     }
 
-    /// Tells the callers apart.
+    /// Handles a task of the state machine, a request by hand, an event, or the sweep.
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
         match Call::parse(payload)? {
             Call::Event(event) => match Event::parse(event, &self.home)? {

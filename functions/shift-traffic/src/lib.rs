@@ -64,8 +64,8 @@ impl Handler {
             bake_seconds = step.bake_seconds,
             "Shifted traffic."
         );
-        // Only what is on record is told, and as the last thing: what is tried again has not been told,
-        // unless the answer to this very call was lost.
+        // Published last, and only what is on record: a retry then publishes at most once more, where the
+        // answer to this call was lost.
         let told = Notice::shifted(&task.execution, task.now, &shifted);
         self.notifier.mention(&told).await;
         Ok(shifted.into())

@@ -506,7 +506,7 @@ fn takes_over_from_the_dead_and_not_from_what_was_left() {
         "a start does not come so far: {why}"
     );
     assert_eq!(left.problems.len(), 2);
-    // The dead one's traffic is put back first, so that it is split is nobody's problem.
+    // The dead one's traffic is restored first, so that it is split is nobody's problem.
     let dead = decide(
         &request(json!({})),
         &with(Stands::Ended("ABORTED".into()), split()),

@@ -14,7 +14,7 @@ use chrono::TimeDelta;
 
 use super::{
     classify::classify,
-    lazy::{Lazy, lazy},
+    lazy_client::{LazyClient, lazy},
 };
 use crate::{
     domain::{
@@ -37,7 +37,7 @@ const PERIOD: i32 = 60;
 /// CloudWatch's alarms and metrics.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    client: Lazy<Client>,
+    client: LazyClient<Client>,
 }
 
 /// What is read of a colour, a query each.
@@ -55,7 +55,7 @@ enum Series {
 impl Series {
     /// The metric's name; none where the publisher has none.
     ///
-    /// Behind a load balancer a function's error is told apart from a target's own answer of 5XX; which
+    /// Behind a load balancer a function's error is distinguished from a target's own answer of 5XX; which
     /// of the two metrics it is in is not confirmed, so both are read.
     fn metric(self, publisher: Publisher) -> Option<&'static str> {
         use Publisher::{Function, HttpApi, LoadBalancer, RestApi};
@@ -253,7 +253,7 @@ impl Metrics {
 }
 
 /// What `answers` say that both colours did, a minute each, for each of `counted`. Points outside of
-/// the time that was asked for, `within`, are none of it.
+/// the time that was requested, `within`, are none of it.
 ///
 /// # Errors
 /// [`Error::Transient`] when CloudWatch could not answer one of the queries.
@@ -282,7 +282,7 @@ pub fn minutes_of(
 }
 
 /// What `answers` say of blue's past, for each of `counted`: of the last day, by the minute, and of the
-/// days before, by the hour, each with the time that was asked for. None without a blue.
+/// days before, by the hour, each with the time that was requested. None without a blue.
 ///
 /// # Errors
 /// [`Error::Transient`] when CloudWatch could not answer one of the queries.
@@ -338,7 +338,7 @@ pub fn past_of(
         .collect())
 }
 
-/// Hands on each point `within` the time that was asked for: which series and kind its query was of,
+/// Hands on each point `within` the time that was requested: which series and kind its query was of,
 /// when its period began, and its value.
 fn points(
     answers: &[MetricDataResult],
@@ -365,8 +365,8 @@ fn points(
     Ok(())
 }
 
-/// A query, whose id names the series and the kind that it asks for; none for what the publisher has
-/// not, or nobody wants to know.
+/// A query, whose id names the series and the kind that it requests; none for a metric that the
+/// publisher does not have, or that is not needed.
 fn query(
     (index, kind): (usize, usize),
     (series, publisher, slower_than_ms): (Series, Publisher, Option<u32>),
@@ -428,7 +428,7 @@ fn set(minute: &mut Minute, colour: Colour, series: Series, publisher: Publisher
     }
 }
 
-/// Where two metrics tell of errors, one request may be in both.
+/// Where two metrics count errors, one request may be in both.
 fn whole(mut minute: Minute) -> Minute {
     for counts in [&mut minute.blue, &mut minute.green] {
         counts.errors = counts.errors.min(counts.invocations);

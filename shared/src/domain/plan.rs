@@ -106,7 +106,7 @@ pub enum PlanError {
     /// Approval is asked before a weight that no step has.
     #[error("is {approve_before}, which no step has; use the weight of a step: {weights}")]
     ApproveBefore {
-        /// The weight asked for.
+        /// The weight requested.
         approve_before: Weight,
         /// The weights there are, as a sentence shows them.
         weights: String,
@@ -138,8 +138,8 @@ impl From<PlanError> for PlanErrors {
 }
 
 impl Plan {
-    /// Checks a list of steps. `approve_before` is the weight of the step that a person must
-    /// approve, or `None` when nobody is asked.
+    /// Checks a list of steps. `approve_before` is the weight of the step that an operator must
+    /// approve, or `None` without an approval.
     pub fn new(steps: Vec<Step>, approve_before: Option<Weight>) -> Result<Self, PlanErrors> {
         if steps.is_empty() || steps.len() > MAX_STEPS {
             return Err(PlanError::Count(steps.len()).into());
@@ -192,7 +192,7 @@ impl Plan {
     }
 
     /// Keeps `control` on blue through the last bake: the last step, which is the one at 100, has so much less.
-    /// An approval before 100 is asked for before that step.
+    /// An approval before 100 is required before that step.
     pub fn keeping(self, control: Weight) -> Result<Self, PlanErrors> {
         let most = control.rest();
         let last = self.steps.len() - 1;
@@ -244,14 +244,14 @@ impl Plan {
         self.steps.len()
     }
 
-    /// The weight of the step that a person must approve before it is taken; always the weight of
+    /// The weight of the step that an operator must approve before it is taken; always the weight of
     /// one of the steps.
     #[must_use]
     pub fn approve_before(&self) -> Option<Weight> {
         self.approve_before
     }
 
-    /// Whether a person must approve the step at `index` before it is taken.
+    /// Whether an operator must approve the step at `index` before it is taken.
     #[must_use]
     pub fn needs_approval(&self, index: usize) -> bool {
         self.approve_before.is_some() && self.step(index).map(|s| s.weight) == self.approve_before
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_knows_its_steps() {
+    fn looks_up_steps() {
         let plan = Plan::new(steps(&[0, 50, 100]), Some(weight(50))).unwrap();
         assert_eq!((plan.len(), plan.steps().len()), (3, 3));
         assert_eq!(plan.step(2).map(|step| step.weight), Some(Weight::FULL));
@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_asked_when_nobody_should_be() {
+    fn asks_no_approval_by_default() {
         let plan = Plan::new(steps(&[100]), None).unwrap();
         assert_eq!(
             [0, 1].map(|index| plan.needs_approval(index)),
@@ -412,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plan_is_told_whole() {
+    fn reports_every_plan_error() {
         assert_eq!(errors(&[], None), [PlanError::Count(0)]);
         assert_eq!(errors(&[100; 101], None), [PlanError::Count(101)]);
         let (a, b) = (weight(20), weight(10));
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn every_percent_may_be_a_step() {
+    fn accepts_a_step_per_percent() {
         let all: Vec<u8> = (1..=100).collect();
         assert_eq!(Plan::new(steps(&all), None).unwrap().len(), MAX_STEPS);
     }
@@ -471,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_round_trips_and_is_checked_on_the_way_in() {
+    fn round_trips_and_validates_a_plan() {
         for approve_before in [None, Some(Weight::FULL)] {
             let plan = Plan::new(steps(&[10, 100]), approve_before).unwrap();
             let json = serde_json::to_string(&plan).unwrap();

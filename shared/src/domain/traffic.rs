@@ -23,7 +23,7 @@ use crate::domain::{
 /// What splits the traffic, by the request's `traffic.type`, with the colours' roles in this release.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
-pub enum FrontDoor {
+pub enum Splitter {
     /// Each function's alias, by itself.
     #[default]
     Alias,
@@ -88,7 +88,7 @@ impl Records {
     }
 }
 
-/// A side of a door: the one that serves when a release begins, or the idle one.
+/// A side of a splitter: the one that serves when a release begins, or the idle one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colour {
     /// The version serving when the release began.
@@ -171,8 +171,8 @@ pub enum Layer {
     },
 }
 
-impl FrontDoor {
-    /// The names of the locks that a release through this door takes beside its functions'.
+impl Splitter {
+    /// The names of the locks that a release through this splitter takes beside its functions'.
     #[must_use]
     pub fn locks(&self) -> Vec<String> {
         match self {
@@ -193,18 +193,22 @@ impl FrontDoor {
         !matches!(self, Self::Route53(_))
     }
 
-    /// Everything whose requests are counted: the functions first, in their order, and then the door.
+    /// Everything whose requests are counted: the functions first, in their order, and then the splitter.
     #[must_use]
     pub fn counted(&self, functions: &[Target]) -> Vec<Counted> {
-        let door = match self {
+        let splitter = match self {
             Self::Alias => None,
             Self::Route53(records) => records.layer.as_ref().map(Layers::counted),
             Self::Alb(forward) => Some(forward.counted()),
         };
-        functions.iter().map(Target::counted).chain(door).collect()
+        functions
+            .iter()
+            .map(Target::counted)
+            .chain(splitter)
+            .collect()
     }
 
-    /// What blue's side of the door showed before the release.
+    /// What blue's side of the splitter showed before the release.
     #[must_use]
     pub fn past(&self) -> Option<BluePast> {
         match self {
@@ -214,8 +218,8 @@ impl FrontDoor {
         }
     }
 
-    /// Keeps what blue's side of the door showed before the release.
-    pub fn remember(&mut self, seen: Option<BluePast>) {
+    /// Keeps what blue's side of the splitter showed before the release.
+    pub fn set_blue_past(&mut self, seen: Option<BluePast>) {
         match self {
             Self::Alias => {}
             Self::Route53(records) => {

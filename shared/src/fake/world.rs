@@ -328,7 +328,7 @@ impl World {
         Revision(format!("r{}", self.revisions))
     }
 
-    /// Writes an alias from outside, as somebody else does.
+    /// Writes an alias from outside, as another writer does.
     pub fn write_alias(
         &mut self,
         function: &FunctionName,

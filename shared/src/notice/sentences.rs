@@ -5,15 +5,15 @@ use chrono::{SecondsFormat, TimeDelta};
 use crate::domain::{
     Timestamp,
     analysis::{check::Evidence, counts::Counts, judge::in_words},
-    approval::{Asked, AskedKind, Word},
+    approval::{AnswerKind, Question, QuestionKind},
     decision::Next,
-    migration::Ran,
+    migration::MigrationRun,
     names::Version,
     release::Release,
     status::DeploymentStatus,
     weight::Weight,
 };
-use crate::notice::{Ahead, Facts, Kind};
+use crate::notice::{Kind, NextStep, NoticeDetail};
 
 /// The sentence that a release begins with.
 pub(super) fn started(release: &Release) -> String {
@@ -29,12 +29,12 @@ pub(super) fn started(release: &Release) -> String {
         .spec
         .plan
         .approve_before()
-        .map(|weight| format!("; a person is asked before {weight}"))
+        .map(|weight| format!("; approval is required before {weight}"))
         .unwrap_or_default();
     format!(
         "green of {} is made; its share of the traffic will be {}{approval}",
         counted(functions as u64, "function", "functions"),
-        few(&weights, 5)
+        list(&weights, 5)
     )
 }
 
@@ -53,7 +53,7 @@ pub(super) fn shifted(release: &Release) -> String {
     let here = answers.take_while(|answer| Some(answer.at) == started_at);
     for answer in here {
         reason.push_str("; ");
-        reason.push_str(&answer.told());
+        reason.push_str(&answer.describe());
     }
     if !release.progress().reason.is_empty() {
         reason.push_str("; before that: ");
@@ -63,7 +63,7 @@ pub(super) fn shifted(release: &Release) -> String {
 }
 
 /// What comes after the bake that has just begun.
-pub(super) fn after_the_bake(release: &Release, now: Timestamp) -> Ahead {
+pub(super) fn after_the_bake(release: &Release, now: Timestamp) -> NextStep {
     let step = release.step();
     let bake = step.map_or(0, |step| step.bake_seconds);
     let weight = |index: usize| {
@@ -73,7 +73,7 @@ pub(super) fn after_the_bake(release: &Release, now: Timestamp) -> Ahead {
     let next = weight(release.progress().position.step + 1);
     let then = match release.next() {
         Next::Step => format!("{next} go to green"),
-        Next::StepAfterApproval => format!("a person is asked whether {next} go to green"),
+        Next::StepAfterApproval => format!("an operator is asked whether {next} go to green"),
         Next::End => match release.spec.plan.control() {
             Weight::ZERO => "green is promoted".to_owned(),
             control => format!("green is promoted, and takes the {control} that blue has kept"),
@@ -88,35 +88,36 @@ pub(super) fn after_the_bake(release: &Release, now: Timestamp) -> Ahead {
         .propagation()
         .is_none()
         .then(|| now + TimeDelta::seconds(i64::from(bake)));
-    Ahead {
+    NextStep {
         what,
         at,
         without_an_answer: None,
     }
 }
 
-/// What a person is waited for with.
-pub(super) fn once_answered(asked: &Asked, evidence: &Evidence) -> String {
-    let alarm = if evidence.migrations.iter().any(Ran::freezes) && asked.weight > Weight::ZERO {
-        "no alarm rolls it back (afterRollback: freeze)"
-    } else if asked.weight == Weight::ZERO {
-        "an alarm still ends it"
-    } else {
-        "an alarm still rolls it back"
-    };
+/// What an operator is waited for with.
+pub(super) fn once_answered(asked: &Question, evidence: &Evidence) -> String {
+    let alarm =
+        if evidence.migrations.iter().any(MigrationRun::freezes) && asked.weight > Weight::ZERO {
+            "no alarm rolls it back (afterRollback: freeze)"
+        } else if asked.weight == Weight::ZERO {
+            "an alarm still ends it"
+        } else {
+            "an alarm still rolls it back"
+        };
     let goes_on = match asked.kind {
-        AskedKind::Approval => Word::Approve,
-        AskedKind::Hold => Word::Resume,
+        QuestionKind::Approval => AnswerKind::Approve,
+        QuestionKind::Hold => AnswerKind::Resume,
     };
     let word: &str = goes_on.into();
     format!(
-        "traffic stays as it is until a person answers, and {alarm}; {word} {}",
+        "traffic stays as it is until an operator answers, and {alarm}; {word} {}",
         asked.meaning(goes_on)
     )
 }
 
 /// What stands in brackets at the beginning of a subject.
-pub(super) fn label(facts: &Facts) -> String {
+pub(super) fn label(facts: &NoticeDetail) -> String {
     let status = |status: DeploymentStatus| -> &'static str { status.into() };
     match (facts.kind, facts.deployment_status) {
         (Kind::Started, _) => "STARTED".into(),
@@ -129,7 +130,7 @@ pub(super) fn label(facts: &Facts) -> String {
     }
 }
 
-pub(super) fn application(facts: &Facts) -> &str {
+pub(super) fn application(facts: &NoticeDetail) -> &str {
     facts
         .application
         .as_ref()
@@ -137,13 +138,13 @@ pub(super) fn application(facts: &Facts) -> &str {
 }
 
 /// The command line's verb for a word.
-pub(super) fn verb(word: Word) -> String {
+pub(super) fn verb(word: AnswerKind) -> String {
     let word: &str = word.into();
     word.to_lowercase()
 }
 
 /// How many requests green has met, in a sentence; none where that means nothing.
-pub(super) fn met(facts: &Facts) -> Option<String> {
+pub(super) fn met(facts: &NoticeDetail) -> Option<String> {
     let served = facts.steps.iter().any(|step| step.weight > Weight::ZERO);
     match (facts.kind, facts.met) {
         (
@@ -178,7 +179,7 @@ pub(super) fn met(facts: &Facts) -> Option<String> {
 pub(super) type Row = [String; 5];
 
 /// The judge's counts as rows, the first one a heading; nothing where green was not judged.
-pub(super) fn table(facts: &Facts) -> Vec<Row> {
+pub(super) fn table(facts: &NoticeDetail) -> Vec<Row> {
     let judge = facts.evidence.judge.as_ref();
     let Some((judge, function)) = judge.and_then(|judge| Some((judge, judge.function.as_ref()?)))
     else {
@@ -222,7 +223,7 @@ pub(super) fn table(facts: &Facts) -> Vec<Row> {
 }
 
 /// What the counts are of, and what the test makes of them.
-pub(super) fn judged(facts: &Facts) -> Option<(String, String)> {
+pub(super) fn judged(facts: &NoticeDetail) -> Option<(String, String)> {
     let judge = facts.evidence.judge.as_ref()?;
     let function = judge.function.as_ref()?;
     let of = if judge.functions > 1 {
@@ -243,7 +244,7 @@ pub(super) fn judged(facts: &Facts) -> Option<(String, String)> {
 }
 
 /// The functions that look worst after the one that decided, a line each.
-pub(super) fn others(facts: &Facts) -> Vec<String> {
+pub(super) fn others(facts: &NoticeDetail) -> Vec<String> {
     let judge = facts.evidence.judge.iter();
     let one = |colour: &str, counts: &Counts| {
         format!(
@@ -289,7 +290,7 @@ pub(super) fn time(at: Timestamp) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// A duration as people say it: the two largest units.
+/// A duration as operators say it: the two largest units.
 pub(super) fn seconds(seconds: u32) -> String {
     let (days, hours, minutes, rest) = (
         seconds / 86_400,
@@ -310,8 +311,8 @@ pub(super) fn seconds(seconds: u32) -> String {
     }
 }
 
-/// A list of which the first so many are told, and the rest counted.
-pub(super) fn few(items: &[String], most: usize) -> String {
+/// Lists the first `most` items, and counts the rest.
+pub(super) fn list(items: &[String], most: usize) -> String {
     let told = items.iter().take(most).cloned().collect::<Vec<_>>();
     match items.len().saturating_sub(most) {
         0 => told.join(", "),
@@ -375,13 +376,13 @@ mod tests {
         }
         assert_eq!(share(1, 0), None);
         assert_eq!(share(1, 3).as_deref(), Some("33.33 %"));
-        let list = ["a", "b", "c"].map(str::to_owned);
-        assert_eq!(few(&list, 3), "a, b, c");
-        assert_eq!(few(&list, 1), "a and 2 more");
+        let items = ["a", "b", "c"].map(str::to_owned);
+        assert_eq!(list(&items, 3), "a, b, c");
+        assert_eq!(list(&items, 1), "a and 2 more");
     }
 
     #[test]
-    fn the_console_is_that_of_the_partition() {
+    fn links_the_console_of_the_partition() {
         let arn = |partition: &str| format!("arn:{partition}:states:cn-north-1:1:execution:c:42");
         for (partition, host) in [
             ("aws", "https://cn-north-1.console.aws.amazon.com/"),

@@ -50,7 +50,7 @@ pub enum Event {
     /// An event of another account, Region or state machine, with what was found and expected. Nothing
     /// follows from it.
     Foreign(String),
-    /// Nothing to do: an alarm that went back to OK, an execution that runs or succeeded.
+    /// Nothing to do: an alarm that returned to OK, an execution that runs or succeeded.
     Other,
 }
 
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alarm_counts_when_it_fires_and_not_when_it_recovers() {
+    fn acts_on_firing_alarms_only() {
         assert!(
             matches!(parse(alarm("ALARM")), Ok(Event::AlarmFired { reason, .. }) if reason == "3 datapoints")
         );
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alarm_of_any_kind_counts_muted_or_not() {
+    fn acts_on_muted_alarms_of_any_kind() {
         let fires = |event: Value| match parse(event) {
             Ok(Event::AlarmFired { reason, .. }) => reason,
             other => panic!("{other:?}"),
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn an_execution_counts_when_it_ended_badly() {
+    fn acts_on_failed_executions_only() {
         for status in ["FAILED", "TIMED_OUT", "ABORTED"] {
             let event = parse(execution(status, &json!("{}")));
             assert!(
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn an_execution_that_ended_says_whose_it_was_where_it_can() {
+    fn reads_the_owner_of_an_ended_execution() {
         for (input, application) in [
             (json!("{\"application\":\"chat\"}"), Some("chat")),
             (json!("{\"application\":\"\"}"), None),
@@ -387,7 +387,7 @@ mod tests {
         }
     }
 
-    /// Every event that is acted on, changed in one way that makes it somebody else's.
+    /// Every event that is acted on, changed in one way that makes it another writer's.
     #[test]
     fn ignores_events_of_other_accounts_regions_and_state_machines() {
         let all = [alarm("ALARM"), execution("ABORTED", &Value::Null), tick()];
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_rule_delivers_is_refused_by_name() {
+    fn refuses_unknown_events_by_name() {
         let mut stray = tick();
         stray["detail-type"] = json!("EC2 Instance State-change Notification");
         stray["source"] = json!("aws.ec2");

@@ -128,8 +128,6 @@ pub(crate) struct Machine<'a> {
     running: Vec<Running>,
     /// Whether somebody else wrote after the release had read the alias.
     strange: bool,
-    /// Whether a job reported that traffic is not on blue.
-    held: bool,
     /// How many calls were made.
     pub(crate) made: usize,
     /// What was done.
@@ -150,7 +148,6 @@ impl<'a> Machine<'a> {
             sweeps: 0,
             running: Vec::new(),
             strange: false,
-            held: false,
             made: 0,
             trace: Vec::new(),
         };
@@ -344,7 +341,6 @@ impl<'a> Machine<'a> {
             } = self.running.remove(nth);
             let outcome = actor.into_done().expect("it is done");
             self.trace.push(Line::Done(name_of(&job), outcome.clone()));
-            self.held |= outcome == Outcome::Held;
             if awaited {
                 self.answered(outcome);
             } else if let Outcome::Failed(error) = outcome
@@ -427,10 +423,6 @@ impl<'a> Machine<'a> {
             return Err("what is promoted is watched and retained, and nothing else".to_owned());
         }
         let denied = self.plan.faults.iter().any(|(_, it)| *it == Fault::Denied);
-        if denied && self.held {
-            // Blue could not be restored, and that is reported.
-            return Ok(());
-        }
         let green: u8 = ID.green().as_ref().parse().expect("it is a number");
         for (function, versions) in splitters::serving(&self.world) {
             let blue = self.blue(&function).unwrap_or(splitters::BLUE);

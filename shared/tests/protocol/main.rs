@@ -91,7 +91,7 @@ fn check(splitter: &Splitter) {
 }
 
 #[test]
-fn an_alias_keeps_every_promise_under_every_fault() {
+fn holds_every_invariant_under_every_fault() {
     check(&SPLITTERS[0]);
 }
 
@@ -155,7 +155,7 @@ fn misses_each_condition_that_is_ignored() {
 }
 
 #[test]
-fn the_same_seed_makes_the_same_calls() {
+fn repeats_calls_for_the_same_seed() {
     let plan = Plan {
         seed: 7,
         event: Some((4, Event::Alarm)),

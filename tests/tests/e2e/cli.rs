@@ -549,9 +549,9 @@ async fn rejects_and_resumes(case: Case) {
     on(&target, "2").await;
     let history = crossfade(&case, &["history", &name]).await;
     for part in [
-        "asks for approval",
+        "waits for approval",
         "ada answered reject: not before ten",
-        "held: waits for a person",
+        "held: waits for an operator",
         "ada answered resume",
     ] {
         assert!(history.out.contains(part), "{part}: {}", history.out);

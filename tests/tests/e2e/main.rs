@@ -8,12 +8,10 @@ mod case;
 mod cli;
 mod cost;
 mod died;
-mod doors;
 mod durable;
 mod ended_early;
 mod faults;
 mod first;
-mod front_door;
 mod gates;
 mod health;
 mod hooks;
@@ -23,6 +21,7 @@ mod limits;
 mod load;
 mod migrations;
 mod moto;
+mod notices;
 mod page;
 mod people;
 mod promoted;
@@ -35,8 +34,9 @@ mod retention;
 mod roles;
 mod rolled_back;
 mod secrets;
+mod splitters;
+mod stage_wiring;
 mod to_version;
-mod told;
 mod trains;
 mod windows;
 
@@ -48,7 +48,7 @@ fn main() -> std::process::ExitCode {
         judged::tests(),
         admission::tests(),
         gates::tests(),
-        doors::tests(),
+        splitters::tests(),
         rejected::tests(),
         retention::tests(),
         trains::tests(),
@@ -66,12 +66,12 @@ fn main() -> std::process::ExitCode {
         cli::tests(),
         page::tests(),
         people::tests(),
-        told::tests(),
+        notices::tests(),
         moto::tests(),
         promoted::tests(),
         died::tests(),
         health::tests(),
-        front_door::tests(),
+        stage_wiring::tests(),
         faults::tests(),
         first::tests(),
         reachable::tests(),

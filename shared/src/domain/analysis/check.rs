@@ -17,8 +17,8 @@ use crate::domain::{
     },
     capacity::LeftBehind,
     health::{self, Health},
-    hook::{Heard, MAX_HEARD},
-    migration::Ran,
+    hook::{HookResult, MAX_HEARD},
+    migration::MigrationRun,
     names::{AlarmName, FunctionName},
     step_record::StepRecord,
 };
@@ -40,7 +40,7 @@ pub struct Evidence {
     /// The judge's numbers, enough to check its arithmetic; none where green was not judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<judge::Evidence>,
-    /// Functions of a first release that nobody has called yet, so that there was nothing to judge.
+    /// Functions of a first release without callers so far, so that there was nothing to judge.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uncalled: Vec<FunctionName>,
     /// What the judge's verdict rests on, where that is not each request's own routing by chance.
@@ -52,10 +52,10 @@ pub struct Evidence {
     /// What the smoke tests of the validation found: of many, those that failed and the slowest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validation: Vec<serde_json::Value>,
-    /// How many of the smoke tests are not told of.
+    /// How many smoke tests are left out.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub validation_left_out: usize,
-    /// Who released outside of the stack's windows, and why, where somebody did.
+    /// Who released outside of the stack's windows, and why; none within them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub override_freeze: Option<OverrideFreeze>,
     /// The ways to the idle side that were found and that the request accepts, by their names.
@@ -63,10 +63,10 @@ pub struct Evidence {
     pub accepted_reachable: Vec<String>,
     /// The runs of the user's migration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub migrations: Vec<Ran>,
+    pub migrations: Vec<MigrationRun>,
     /// What the user's hooks said in the end: the last ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub hooks: Vec<Heard>,
+    pub hooks: Vec<HookResult>,
     /// After a rollback, the durable executions that began on green and still run there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub durable_executions: Vec<LeftBehind>,
@@ -124,7 +124,7 @@ impl Evidence {
     }
 
     /// Takes in what a hook said in the end.
-    pub fn hear(&mut self, heard: Heard) {
+    pub fn add_hook(&mut self, heard: HookResult) {
         self.hooks.push(heard);
         let over = self.hooks.len().saturating_sub(MAX_HEARD);
         self.hooks.drain(..over);
@@ -146,7 +146,7 @@ pub struct Finding {
     pub reason: String,
     /// The numbers.
     pub evidence: Evidence,
-    /// Whether enough is known to end the bake early, if the request asks for that.
+    /// Whether enough is known to end the bake early, if the request requests that.
     pub early_proceed: bool,
 }
 
@@ -177,7 +177,7 @@ const CLIENTS: &str = "DNS routes clients and not requests, each for as long as 
      the comparison rests on the clients of both colours being alike";
 
 /// What a look means. The worst of alarms, health checks and judge wins; in shadow, the judge is only
-/// heard.
+/// recorded.
 #[must_use]
 pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
     let alarms = look
@@ -216,7 +216,7 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
     for series in uncalled {
         let mut tested = look.smoke_tested.iter();
         let tested = tested.find(|name| name.as_ref() == series.function);
-        // First, so that with equal verdicts it is told.
+        // First, so that with equal verdicts it is reported.
         parts.insert(0, of_uncalled(&series.function, tested.is_some()));
         evidence.uncalled.extend(tested.cloned());
     }
@@ -248,7 +248,7 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
         } else {
             judged.verdict
         };
-        // First, so that with equal verdicts the judge's numbers are told.
+        // First, so that with equal verdicts the judge's numbers are reported.
         parts.insert(0, (verdict, decided_by, reason));
         early_proceed = judged.early_proceed && !shadow;
         evidence.judge = Some(judged.evidence);
@@ -283,7 +283,7 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
 
 type Part = (Verdict, Option<String>, String);
 
-/// Whether nobody has called a function whose alias this release has made, as far as is known once a minute of the
+/// Whether a function whose alias this release has created has no callers, as far as is known once a minute of the
 /// step has settled.
 fn is_uncalled(series: &FunctionSeries, watch: Watch) -> bool {
     let settled = |minute: &&Minute| minute.start <= watch.through;
@@ -295,14 +295,14 @@ fn is_uncalled(series: &FunctionSeries, watch: Watch) -> bool {
 /// Without callers a smoke test is all that can speak for a version. Where there is none, nothing does.
 fn of_uncalled(function: &str, tested: bool) -> Part {
     if tested {
-        let reason = format!("{function}: nobody calls it yet, so there was nothing to judge");
+        let reason = format!("{function}: no client calls it yet, so there was nothing to judge");
         return (Verdict::Healthy, None, reason);
     }
     (
         Verdict::Inconclusive,
         Some("noData".to_owned()),
         format!(
-            "{function}: nobody calls it yet, and no smoke test has shown that it works; give functions[].smokeTests, \
+            "{function}: no client calls it yet, and no smoke test has shown that it works; give functions[].smokeTests, \
              or send it requests"
         ),
     )
@@ -612,7 +612,7 @@ mod tests {
         );
         assert_eq!(quiet.evidence.uncalled.len(), 1);
         assert!(
-            quiet.reason.starts_with("chat: nobody calls it yet"),
+            quiet.reason.starts_with("chat: no client calls it yet"),
             "{}",
             quiet.reason
         );

@@ -57,7 +57,7 @@ pub struct FunctionSeries {
     pub function: String,
     /// Minutes in any order; of two with the same start, the later in the list counts.
     pub minutes: Vec<Minute>,
-    /// Whether the release has made its alias, so that nobody may call it yet.
+    /// Whether the release has created its alias, which may have no callers yet.
     #[serde(default)]
     pub is_new: bool,
     /// What blue showed before the release; absent when it was never read or there was nothing.
@@ -71,7 +71,7 @@ pub struct FunctionSeries {
 pub struct BluePast {
     /// Requests that failed.
     pub errors: PastShare,
-    /// Requests slower than `slowerThanMs`; absent when that is not asked for.
+    /// Requests slower than `slowerThanMs`; absent when that is not requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow: Option<PastShare>,
 }

@@ -304,7 +304,7 @@ pub enum PreexistingAlarms {
 #[serde(rename_all = "camelCase")]
 #[deserr(rename_all = camelCase)]
 pub enum OnInconclusive {
-    /// Stop at the present weight and call a person.
+    /// Stop at the present weight and call an operator.
     #[default]
     Hold,
     /// Put all traffic back on blue.

@@ -93,7 +93,7 @@ pub enum Caller<'a> {
 
 /// Returns the id of the statement that lets an API call an alias.
 #[must_use]
-pub fn front_door_statement(api_id: &ApiId, caller: Caller<'_>) -> String {
+pub fn stage_statement(api_id: &ApiId, caller: Caller<'_>) -> String {
     const ANY: &str = "any";
     const AUTHORIZER: &str = "authorizer-";
     let (kind, caller, is_plain) = match caller {
@@ -235,7 +235,7 @@ pub mod keys {
 
     /// The rows of an API's wirings.
     #[must_use]
-    pub fn front_door(api_id: &ApiId) -> String {
+    pub fn stage_wirings(api_id: &ApiId) -> String {
         pk("FRONTDOOR", api_id)
     }
 

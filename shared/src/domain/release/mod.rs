@@ -31,11 +31,11 @@ use super::{
     propagation::Propagation,
     restore_point::RestorePoint,
     target::Target,
-    traffic::FrontDoor,
+    traffic::Splitter,
     weight::Weight,
 };
 
-/// Why traffic stays where it is, where it would go back to blue.
+/// Why traffic stays where it is, where it would return to blue.
 pub const FROZEN: &str = "traffic stays as it is, for blue cannot work with what the migration has changed \
      (afterRollback: freeze)";
 
@@ -93,7 +93,7 @@ pub struct Spec {
     pub plan: Plan,
     /// What splits the traffic.
     #[serde(default)]
-    pub traffic: FrontDoor,
+    pub traffic: Splitter,
     /// How long it is waited, before green is validated, until the idle side cannot be reached any more,
     /// seconds; none where nothing has to be waited for.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -254,7 +254,7 @@ impl Release {
             plan: &self.spec.plan,
             analysis: &self.spec.analysis,
             hooks: &self.spec.hooks,
-            follows_dns: matches!(self.spec.traffic, FrontDoor::Route53(_)),
+            follows_dns: matches!(self.spec.traffic, Splitter::Route53(_)),
             slowest_seconds: self.spec.slowest_seconds,
         }
     }
@@ -299,7 +299,7 @@ impl Release {
             .is_none_or(|bake| waited >= bake.planned_seconds)
     }
 
-    /// Whether it is looked at less often than the request asks for.
+    /// Whether it is looked at less often than the request requests.
     #[must_use]
     pub fn is_looked_at_rarely(&self) -> bool {
         self.pace().look_every_seconds > self.spec.analysis.look_every_seconds()

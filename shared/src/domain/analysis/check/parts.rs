@@ -231,7 +231,7 @@ fn unknown(host: &str) -> health::Found {
     found.next().expect("it is not known to be healthy").1
 }
 
-fn heard(what: &str) -> Heard {
+fn heard(what: &str) -> HookResult {
     serde_json::from_value(json!({
         "hook": "afterShift", "functionName": what, "status": "SUCCEEDED", "weight": 10,
         "asked": 1, "waitedSeconds": 2,
@@ -239,7 +239,7 @@ fn heard(what: &str) -> Heard {
     .unwrap()
 }
 
-fn ran(what: &str) -> Ran {
+fn ran(what: &str) -> MigrationRun {
     serde_json::from_value(json!({
         "functionName": what, "phase": "expand", "afterRollback": "rollBack", "direction": "up",
         "status": "SUCCEEDED", "startedAt": "2026-11-20T12:00:00Z", "durationMs": 5,
@@ -291,7 +291,7 @@ fn last_answers_of_hooks_are_kept() {
         .map(|nth| format!("hook-{nth}"))
         .collect();
     for name in &names {
-        evidence.hear(heard(name));
+        evidence.add_hook(heard(name));
     }
     let kept: Vec<_> = names[2..].iter().map(|name| heard(name)).collect();
     assert_eq!(evidence.hooks, kept);

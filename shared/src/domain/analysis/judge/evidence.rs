@@ -80,14 +80,14 @@ pub struct Evidence {
     pub blue_error_percent: f64,
     /// The same on green.
     pub green_error_percent: f64,
-    /// The release's e-value: the average over its functions and tests. At most 1e12 is told.
+    /// The release's e-value: the average over its functions and tests. At most 1e12 is reported.
     pub e_value: f64,
     /// What it is compared with: 1 / alpha.
     pub threshold: f64,
     /// The functions averaged over.
     pub functions: u64,
-    /// The functions that look worst after the one that decided, by their own e-values: at most 3, and
-    /// nothing is told of the rest.
+    /// The functions that look worst after the one that decided, by their own e-values: at most 3; the
+    /// rest is left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub next: Vec<Other>,
     /// The deciding function's and test's own e-value, and its parts.
@@ -115,7 +115,7 @@ pub struct Evidence {
 pub struct Other {
     /// The function.
     pub function: String,
-    /// Its own e-value over its tests. At most 1e12 is told.
+    /// Its own e-value over its tests. At most 1e12 is reported.
     pub e_value: f64,
     /// Its counts on blue since the release began.
     pub blue: Counts,

@@ -86,12 +86,12 @@ pub use tally::Tally;
 use crate::domain::analysis::counts::FunctionSeries;
 use tally::Finding;
 
-/// How many functions are told of beside the one that decided.
+/// How many functions are reported beside the one that decided.
 const NEXT: usize = 3;
-/// The largest e-value told: a JSON number that any reader can take.
+/// The largest e-value reported: a JSON number that any reader can take.
 const TOLD: f64 = 1e12;
 /// The largest e-value of a test that is averaged: its share, with as many functions as a release may
-/// have, is above [`TOLD`], so what is told is exact up to that.
+/// have, is above [`TOLD`], so the reported value is exact up to that.
 const AVERAGED: f64 = 1e15;
 /// An empty newest minute is natural when this much or more of all minutes would be empty.
 const NATURALLY_EMPTY: f64 = 0.01;
@@ -153,7 +153,7 @@ pub fn conclude(judging: &Judging, functions: &[(&str, Tally)], watch: Watch) ->
     let mut view = worst;
     if e_value >= threshold {
         (view, verdict) = (heaviest, Verdict::Unhealthy);
-        (decided_by, reason) = heaviest.condemned(&release);
+        (decided_by, reason) = heaviest.marked(&release);
     } else if e_value >= judging.suspect_at && verdict == Verdict::Healthy {
         (view, verdict, decided_by) = (heaviest, Verdict::Inconclusive, DecidedBy::Suspicion);
         reason = heaviest.suspected(&release);
@@ -206,7 +206,7 @@ struct Release {
 struct View<'a> {
     name: &'a str,
     tally: &'a Tally,
-    /// What each test says, the first one told of where none speaks against green.
+    /// What each test says, the first one reported where none speaks against green.
     findings: Vec<(Signal, Finding)>,
 }
 
@@ -245,7 +245,7 @@ impl<'a> View<'a> {
         let wanted = judging.min_invocations;
         let (decided_by, reason) = if tally.green.invocations == 0 || tally.step_requests == 0 {
             let reason = if tally.minutes == 0 {
-                "nobody has called it since the release began, so there is nothing to judge; send requests, or say \
+                "no client has called it since the release began, so there is nothing to judge; send requests, or say \
                  in analysis.onInconclusive what follows"
             } else {
                 "green served no request in this step, or its metrics never came"
@@ -289,7 +289,7 @@ impl<'a> View<'a> {
         (silent > 0 && (-each * silent as f64).exp() < NATURALLY_EMPTY).then_some(silent)
     }
 
-    fn condemned(&self, release: &Release) -> (DecidedBy, String) {
+    fn marked(&self, release: &Release) -> (DecidedBy, String) {
         let decided_by = self.heavier().0.decided_by();
         (decided_by, self.told_with(release, "reaches"))
     }

@@ -44,7 +44,7 @@ pub struct Judging {
     /// Green requests in this step without which nothing is healthy, and without which no ceiling is
     /// judged; at least 1.
     pub min_invocations: u64,
-    /// The e-value from which green is suspect: not condemned, yet not healthy, so that the bake goes on
+    /// The e-value from which green is suspect: not marked, yet not healthy, so that the bake goes on
     /// at the present weight; over 1 and under `1 / alpha`.
     pub suspect_at: f64,
 }

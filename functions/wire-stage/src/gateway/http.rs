@@ -7,7 +7,7 @@ use aws_sdk_apigatewayv2::{Client, types::ProtocolType};
 use crossfade::{
     aws::{
         classify::{classify, is},
-        lazy::{Lazy, lazy},
+        lazy_client::{LazyClient, lazy},
     },
     domain::{
         names::api::ApiId,
@@ -22,7 +22,7 @@ use super::export::operations;
 
 #[derive(Clone, Debug)]
 pub(super) struct Http {
-    client: Lazy<Client>,
+    client: LazyClient<Client>,
 }
 
 impl Http {
@@ -55,7 +55,7 @@ impl Http {
             self.export(id, None),
             self.stages(id)
         )?;
-        // One that no route uses is called by nobody, and no deployment has it.
+        // No deployment has one that no route uses.
         let used = |one: &CallSite| definition.contains_key(&one.label);
         sites.extend(authorizers.into_iter().filter(used));
         Ok(Api {

@@ -1,4 +1,4 @@
-//! API Gateway: REST APIs (version 1) and HTTP APIs (version 2), told apart by asking.
+//! API Gateway: REST APIs (version 1) and HTTP APIs (version 2), distinguished by a call.
 
 mod export;
 mod http;

@@ -105,7 +105,7 @@ async fn there_and_back(case: Case, kind: Kind) {
     let listener = case.listener().await;
     let (execution, ended) = case.release(&order(&case, &api, "wire")).await;
     succeeded(&ended, "SUCCESSFUL");
-    let events = crate::told::kinds(&listener, &execution, "Wired").await;
+    let events = crate::notices::kinds(&listener, &execution, "Wired").await;
     assert_eq!(events, ["Wired"]);
     let written_by_it = ended.output["frontDoor"]["written"].as_array();
     assert!(written_by_it.is_some_and(|all| all.len() >= 7), "{ended:?}");

@@ -5,10 +5,10 @@
 //! far, and the state machine waits and invokes it again; it then looks anew at what is there. At the
 //! end it answers with the request as it was (a release goes on with it), or with the outcome.
 
-mod act;
+mod apply;
 mod gateway;
 mod observe;
-mod order;
+mod request;
 
 use crossfade::{
     aws::{aliases::Aliases, functions::Functions, ledger::Ledger, notify::Notifier},
@@ -34,12 +34,12 @@ use serde_json::{Value, json};
 
 use crate::{
     gateway::Gateway,
-    order::{Order, Verb},
+    request::{Direction, WiringRequest},
 };
 
 /// How long a write is given to be in force before the next phase relies on it, and before a release
-/// replaces `$LATEST`, seconds. How long API Gateway and Lambda take is not documented; what is told
-/// of both is a few seconds.
+/// replaces `$LATEST`, seconds. How long API Gateway and Lambda take is not documented; users
+/// report a few seconds of both.
 const SETTLE_SECONDS: u32 = 15;
 
 /// How often a stage that deploys by itself is looked at before it is given up: 10 minutes.
@@ -82,22 +82,22 @@ impl Handler {
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
         let task: Task = task(payload)?;
         let mut progress = task.state.clone().wiring()?;
-        let Some(order) = Order::parse(&progress.request)? else {
+        let Some(wanted) = WiringRequest::parse(&progress.request)? else {
             return Ok(requested(progress.request));
         };
-        if let Some(release) = order.release() {
+        if let Some(release) = wanted.release() {
             freeze::check(task.now, release.override_freeze.as_ref())?;
         }
 
-        let Some((mut ask, mut kind, mut plan)) = self.plan(&order, &task).await? else {
-            return self.done(&order, None, &task, progress).await;
+        let Some((mut ask, mut kind, mut plan)) = self.plan(&wanted, &task).await? else {
+            return self.done(&wanted, None, &task, progress).await;
         };
         if !plan.writes.is_empty() && !progress.locked {
-            Box::pin(self.lock(&order, &ask, &task)).await?;
+            Box::pin(self.lock(&wanted, &ask, &task)).await?;
             progress.locked = true;
-            // Somebody may have written between our look and our lock.
-            let Some(again) = self.plan(&order, &task).await? else {
-                return self.done(&order, None, &task, progress).await;
+            // Another writer may have written between our look and our lock.
+            let Some(again) = self.plan(&wanted, &task).await? else {
+                return self.done(&wanted, None, &task, progress).await;
             };
             (ask, kind, plan) = again;
         }
@@ -116,7 +116,7 @@ impl Handler {
         warn(&mut progress, plan.notes);
         let undone = plan.writes.last() == Some(&Write::Forget);
         if undone || plan.writes.is_empty() && plan.live {
-            return self.done(&order, Some(&ask), &task, progress).await;
+            return self.done(&wanted, Some(&ask), &task, progress).await;
         }
         progress.looks += 1;
         if progress.looks > MOST_LOOKS {
@@ -134,11 +134,15 @@ impl Handler {
 
     /// What is to be done next. None when nothing is on record of what is to be unwired, because this
     /// very execution has unwired it and its answer was lost.
-    async fn plan(&self, order: &Order, task: &Task) -> Result<Option<(Ask, Kind, Plan)>, Error> {
-        let (ask, seen) = Box::pin(self.observe(order, task.now)).await?;
-        let planned = match order.verb {
-            Verb::Wire => plan_wiring(&ask, &seen),
-            Verb::Unwire => {
+    async fn plan(
+        &self,
+        wanted: &WiringRequest,
+        task: &Task,
+    ) -> Result<Option<(Ask, Kind, Plan)>, Error> {
+        let (ask, seen) = Box::pin(self.observe(wanted, task.now)).await?;
+        let planned = match wanted.verb {
+            Direction::Wire => plan_wiring(&ask, &seen),
+            Direction::Unwire => {
                 let begun = self.ledger.get(&task.execution).await?;
                 if seen.wiring.is_none() && begun.is_some() {
                     return Ok(None);
@@ -155,33 +159,34 @@ impl Handler {
     ///
     /// # Errors
     /// [`Error::DeploymentInProgress`] when another deployment holds one.
-    async fn lock(&self, order: &Order, ask: &Ask, task: &Task) -> Result<(), Error> {
-        let (functions, doors, alarms, on_hold_timeout, override_freeze) = match order.release() {
-            Some(release) => (
-                release
-                    .functions
-                    .iter()
-                    .map(|one| &one.function_name)
-                    .collect(),
-                release.traffic.locks(),
-                &release.analysis.alarms[..],
-                release.hold_ends(),
-                freeze::check(task.now, release.override_freeze.as_ref())?
-                    .and(release.override_freeze.as_ref()),
-            ),
-            None => (
-                vec![&ask.function_name],
-                vec![format!("api/{}", ask.api_id)],
-                &[][..],
-                OnHoldTimeout::default(),
-                None,
-            ),
-        };
+    async fn lock(&self, wanted: &WiringRequest, ask: &Ask, task: &Task) -> Result<(), Error> {
+        let (functions, splitters, alarms, on_hold_timeout, override_freeze) =
+            match wanted.release() {
+                Some(release) => (
+                    release
+                        .functions
+                        .iter()
+                        .map(|one| &one.function_name)
+                        .collect(),
+                    release.traffic.locks(),
+                    &release.analysis.alarms[..],
+                    release.hold_ends(),
+                    freeze::check(task.now, release.override_freeze.as_ref())?
+                        .and(release.override_freeze.as_ref()),
+                ),
+                None => (
+                    vec![&ask.function_name],
+                    vec![format!("api/{}", ask.api_id)],
+                    &[][..],
+                    OnHoldTimeout::default(),
+                    None,
+                ),
+            };
         let begin = Begin {
             execution: &task.execution,
-            application: &order.application,
+            application: &wanted.application,
             functions: &functions,
-            doors: &doors,
+            splitters: &splitters,
             alarms,
             on_hold_timeout,
             override_freeze,
@@ -207,19 +212,19 @@ impl Handler {
         }
     }
 
-    /// All is as asked for.
+    /// All is as requested.
     async fn done(
         &self,
-        order: &Order,
+        wanted: &WiringRequest,
         ask: Option<&Ask>,
         task: &Task,
         progress: Wiring,
     ) -> Result<Value, Error> {
-        if order.release().is_some() {
+        if wanted.release().is_some() {
             let mut request = progress.request;
             let mut warnings = progress.warnings;
             if !progress.written.is_empty() {
-                warnings.insert(0, reason(order, ask, true));
+                warnings.insert(0, reason(wanted, ask, true));
             }
             if !warnings.is_empty() {
                 request["frontDoorWarnings"] = json!(warnings);
@@ -241,9 +246,9 @@ impl Handler {
             } else {
                 DeploymentStatus::NoChange
             },
-            application: Some(order.application.clone()),
+            application: Some(wanted.application.clone()),
             functions: Vec::new(),
-            reason: reason(order, ask, changed),
+            reason: reason(wanted, ask, changed),
             evidence: Evidence::default(),
             steps: Vec::new(),
             answers: Vec::new(),
@@ -251,16 +256,16 @@ impl Handler {
             served_by: Vec::new(),
             retain_until: None,
             front_door: Some(FrontDoorOutcome {
-                api_id: order.api_id.clone(),
-                stage: order.stage.clone(),
-                alias: order.alias.clone(),
+                api_id: wanted.api_id.clone(),
+                stage: wanted.stage.clone(),
+                alias: wanted.alias.clone(),
                 written: progress.written,
             }),
             hook: None,
             help: None,
         };
         let ended = Notice::ended(&task.execution, task.now, &outcome);
-        self.notifier.tell(&ended).await?;
+        self.notifier.deliver(&ended).await?;
         Ok(json!(End::of(task, outcome, None)))
     }
 }
@@ -273,21 +278,21 @@ fn refused(refusal: Refusal) -> Error {
     }
 }
 
-fn reason(order: &Order, ask: Option<&Ask>, changed: bool) -> String {
-    let Order {
+fn reason(wanted: &WiringRequest, ask: Option<&Ask>, changed: bool) -> String {
+    let WiringRequest {
         api_id,
         stage,
         alias,
         ..
-    } = order;
+    } = wanted;
     let callee = match ask {
         Some(ask) => format!("{}:{alias}", ask.function_name),
         None => alias.to_string(),
     };
-    match (order.verb, changed) {
-        (Verb::Wire, true) => format!("stage {stage} of API {api_id} calls {callee} now"),
-        (Verb::Wire, false) => format!("stage {stage} of API {api_id} calls {callee} already"),
-        (Verb::Unwire, _) => {
+    match (wanted.verb, changed) {
+        (Direction::Wire, true) => format!("stage {stage} of API {api_id} calls {callee} now"),
+        (Direction::Wire, false) => format!("stage {stage} of API {api_id} calls {callee} already"),
+        (Direction::Unwire, _) => {
             format!("stage {stage} of API {api_id} is as it was before it was wired to {callee}")
         }
     }

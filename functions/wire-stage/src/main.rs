@@ -4,7 +4,7 @@ use crossfade::{
     aws::{self, Pace},
     run::run,
 };
-use front_door::Handler;
+use wire_stage::Handler;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {

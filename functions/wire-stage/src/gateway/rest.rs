@@ -9,7 +9,7 @@ use aws_sdk_apigateway::{
 use crossfade::{
     aws::{
         classify::{classify, is},
-        lazy::{Lazy, lazy},
+        lazy_client::{LazyClient, lazy},
     },
     domain::{
         names::api::ApiId,
@@ -24,7 +24,7 @@ use super::export::operations;
 
 #[derive(Clone, Debug)]
 pub(super) struct Rest {
-    client: Lazy<Client>,
+    client: LazyClient<Client>,
 }
 
 impl Rest {
@@ -98,7 +98,7 @@ impl Rest {
         }
         if !used.is_empty() {
             for authorizer in self.authorizers(id).await? {
-                // One that no method uses is called by nobody, and no deployment has it.
+                // No deployment has one that no method uses.
                 if used.contains(&authorizer.id) {
                     definition.insert(authorizer.label.clone(), authorizer.uri.clone());
                     sites.push(authorizer);

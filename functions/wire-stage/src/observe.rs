@@ -14,28 +14,27 @@ use crossfade::{
 };
 
 use crate::{
-    Handler,
-    order::{Order, Verb},
-    refused,
+    Handler, refused,
+    request::{Direction, WiringRequest},
 };
 
 impl Handler {
-    /// What is asked for, with its function, and what is there.
+    /// What is requested, with its function, and what is there.
     pub(crate) async fn observe(
         &self,
-        order: &Order,
+        wanted: &WiringRequest,
         now: Timestamp,
     ) -> Result<(Ask, Seen), Error> {
         let (api, wirings) = futures::try_join!(
-            self.gateway.api(&order.api_id),
-            self.ledger.wirings(&order.api_id)
+            self.gateway.api(&wanted.api_id),
+            self.ledger.wirings(&wanted.api_id)
         )?;
         let ask = Ask {
-            application: order.application.clone(),
-            api_id: order.api_id.clone(),
-            stage: order.stage.clone(),
-            alias: order.alias.clone(),
-            function_name: function_name(order, &api, &wirings)?,
+            application: wanted.application.clone(),
+            api_id: wanted.api_id.clone(),
+            stage: wanted.stage.clone(),
+            alias: wanted.alias.clone(),
+            function_name: function_name(wanted, &api, &wirings)?,
         };
         let function = &ask.function_name;
         let latest_alias: AliasName = LATEST_ALIAS.parse().expect("it is an alias's name");
@@ -46,7 +45,7 @@ impl Handler {
             self.aliases.policy(function, None),
             self.aliases.policy(function, Some(&ask.alias)),
             self.aliases.policy(function, Some(&latest_alias)),
-            self.users(order, &ask, now),
+            self.users(wanted, &ask, now),
         )?;
         let aliases: BTreeMap<_, _> = aliases.into_iter().collect();
         let other_code = match aliases.get(ask.alias.as_ref()).map(|alias| &alias.primary) {
@@ -78,11 +77,11 @@ impl Handler {
     /// Who else uses the alias; asked only when it may be deleted.
     async fn users(
         &self,
-        order: &Order,
+        wanted: &WiringRequest,
         ask: &Ask,
         now: Timestamp,
     ) -> Result<BTreeMap<String, Vec<String>>, Error> {
-        if order.verb == Verb::Wire {
+        if wanted.verb == Direction::Wire {
             return Ok(BTreeMap::new());
         }
         let mut users = self.aliases.users(&ask.function_name, &ask.alias).await?;
@@ -109,17 +108,21 @@ impl Handler {
     }
 }
 
-/// The function that is meant: as asked for, or the only one that it can be.
-fn function_name(order: &Order, api: &Api, wirings: &[Wiring]) -> Result<FunctionName, Error> {
-    if let Some(named) = &order.function_name {
+/// The function that is meant: as requested, or the only one that it can be.
+fn function_name(
+    wanted: &WiringRequest,
+    api: &Api,
+    wirings: &[Wiring],
+) -> Result<FunctionName, Error> {
+    if let Some(named) = &wanted.function_name {
         return Ok(named.clone());
     }
-    let on_record = wirings.iter().filter(|wiring| wiring.stage == order.stage);
+    let on_record = wirings.iter().filter(|wiring| wiring.stage == wanted.stage);
     let mut names: Vec<String> = on_record
         .map(|wiring| wiring.function_name.to_string())
         .collect();
     if names.is_empty() {
-        let stage = api.stage(&order.stage).map_err(refused)?;
+        let stage = api.stage(&wanted.stage).map_err(refused)?;
         names = api.functions_of(stage).into_iter().collect();
     }
     match &names[..] {
@@ -131,7 +134,7 @@ fn function_name(order: &Order, api: &Api, wirings: &[Wiring]) -> Result<Functio
         [] => Err(Error::InvalidRequest(
             format!(
                 "frontDoor: stage {} of API {} calls no Lambda function",
-                order.stage, order.api_id
+                wanted.stage, wanted.api_id
             )
             .into(),
         )),

@@ -1,5 +1,5 @@
-//! What is deployed to a stage, from its export as OpenAPI 3.0: nothing else tells what a deployment
-//! has in it.
+//! What is deployed to a stage, from its export as OpenAPI 3.0: no other call returns what a
+//! deployment contains.
 
 use crossfade::{
     domain::stage_wiring::{Operations, authorizer_label},
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_export_is_read_by_operation() {
+    fn reads_an_export_by_operation() {
         let document = json!({
             "openapi": "3.0.1",
             "paths": {

@@ -1,4 +1,4 @@
-//! What is asked for, whichever kind of request says it.
+//! What is requested, whichever kind of request says it.
 
 use crossfade::{
     domain::names::{
@@ -12,15 +12,15 @@ use serde_json::Value;
 
 /// Which way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verb {
+pub(crate) enum Direction {
     Wire,
     Unwire,
 }
 
-/// What is asked for.
+/// What is requested.
 #[derive(Clone, Debug)]
-pub(crate) struct Order {
-    pub(crate) verb: Verb,
+pub(crate) struct WiringRequest {
+    pub(crate) verb: Direction,
     pub(crate) application: Application,
     pub(crate) api_id: ApiId,
     pub(crate) stage: StageName,
@@ -31,8 +31,8 @@ pub(crate) struct Order {
     release: Option<Box<ReleaseRequest>>,
 }
 
-impl Order {
-    /// Reads the request. None for a release that has no front door after all: its field is null.
+impl WiringRequest {
+    /// Reads the request. None for a release that has no stage after all: its field is null.
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] when it is wrong, or about something else.
@@ -41,11 +41,15 @@ impl Order {
             .map_err(|problems| Error::InvalidRequest(problems.to_string().into()))?;
         let application = request.application().clone();
         let (verb, front_door, release) = match request {
-            Request::Wire { front_door, .. } => (Verb::Wire, Some(front_door), None),
-            Request::Unwire { front_door, .. } => (Verb::Unwire, Some(front_door), None),
-            Request::Release(release) => (Verb::Wire, release.front_door.clone(), Some(release)),
+            Request::Wire { front_door, .. } => (Direction::Wire, Some(front_door), None),
+            Request::Unwire { front_door, .. } => (Direction::Unwire, Some(front_door), None),
+            Request::Release(release) => {
+                (Direction::Wire, release.front_door.clone(), Some(release))
+            }
             Request::Rollback { .. } | Request::ToVersion(_) => {
-                return Err(Error::InvalidRequest("not about a front door".into()));
+                return Err(Error::InvalidRequest(
+                    "expected a request to wire or unwire a stage".into(),
+                ));
             }
         };
         let Some(FrontDoorRequest::ApiGateway {
@@ -87,12 +91,12 @@ mod tests {
     use super::*;
 
     fn function(request: &Value) -> Option<String> {
-        let order = Order::parse(request).unwrap().unwrap();
-        order.function_name.map(String::from)
+        let wanted = WiringRequest::parse(request).unwrap().unwrap();
+        wanted.function_name.map(String::from)
     }
 
     #[test]
-    fn the_function_is_the_one_named_or_the_only_one_of_the_release() {
+    fn takes_the_named_or_the_only_function() {
         let stage = json!({"type": "apiGateway", "apiId": "a1", "stage": "prod", "alias": "live"});
         let alone = json!({"action": "wire", "application": "chat", "frontDoor": stage});
         assert_eq!(function(&alone), None);
@@ -102,8 +106,8 @@ mod tests {
         });
         assert_eq!(function(&release), Some("api".into()));
         release["frontDoor"] = Value::Null;
-        assert!(Order::parse(&release).unwrap().is_none());
+        assert!(WiringRequest::parse(&release).unwrap().is_none());
         let rollback = json!({"action": "rollback", "application": "chat"});
-        assert!(Order::parse(&rollback).is_err());
+        assert!(WiringRequest::parse(&rollback).is_err());
     }
 }

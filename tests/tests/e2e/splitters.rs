@@ -1,4 +1,4 @@
-//! The same releases through each front door: aliases, weighted records, weighted target groups.
+//! The same releases through each traffic splitter: aliases, weighted records, weighted target groups.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
@@ -148,6 +148,12 @@ pub(crate) fn tests() -> Vec<Test> {
             "door_alb_moves_nothing_to_a_blue_that_cannot_be_put_back",
             blue_is_refused,
         ),
+        test("door_route53_stays_open_until_blue_can_be_read", |case| {
+            blue_is_unreadable(case, Zone)
+        }),
+        test("door_alb_stays_open_until_blue_can_be_read", |case| {
+            blue_is_unreadable(case, Rule)
+        }),
         test("door_route53_refuses_to_shift_to_another_version", |case| {
             green_changed(case, Zone)
         }),
@@ -984,7 +990,7 @@ async fn blue_is_refused(case: Case) {
     case.world.fire(&alarm).await;
     let told = case.told(&execution, "HELD").await;
     assert!(
-        told.message.contains("could not be put back"),
+        told.message.contains("could not be restored"),
         "{}",
         told.message
     );
@@ -997,6 +1003,53 @@ async fn blue_is_refused(case: Case) {
     assert_eq!(door.holds("green").await.as_deref(), Some("2"));
     case.world.mend(fault).await;
     drop(users);
+}
+
+/// Rollback may not read blue's side of a release that is split: it keeps its locks and stays open, its end
+/// says so, no other release takes its place, and the sweep restores blue once it may.
+async fn blue_is_unreadable(case: Case, kind: Kind) {
+    let door = Door::make(&case, kind, Behaviour::healthy("green")).await;
+    let users = door.users(&case, 20.0);
+    let alarm = case.alarm().await;
+    let execution = baking(&case, &door, 0, json!({"alarms": [alarm]})).await;
+    let (service, action, about) = match &door {
+        Door::Balancer(_, alb) => ("elasticloadbalancing", "DescribeTargetHealth", &alb.blue),
+        Door::Alias(target) | Door::Zone(target, _) => ("lambda", "GetAlias", &target.name),
+    };
+    let fault = crossfade_tests::world::Fault::new("access-denied")
+        .on(service, action)
+        .about(about)
+        .always();
+    let fault = case.world.fault(fault).await;
+    let split = door.share().await;
+    case.world.fire(&alarm).await;
+    let ended = execution.wait().await;
+    assert!(case.world.struck(fault).await > 0, "the fault was met");
+    assert_eq!(ended.error, "RollbackFailed", "{ended:?}");
+    assert_eq!(ended.cause["deploymentStatus"], "HELD", "{ended:?}");
+    assert_eq!(ended.cause["help"], "docs/errors/RollbackFailed.md");
+    case.told(&execution, "HELD").await;
+    case.ledger_says(&execution, "ROLLING_BACK").await;
+    assert!(!case.world.locks_of(&execution.arn).await.is_empty());
+    let (_, next) = case
+        .release(&door.request(&case, json!({"strategy": steps(None)})))
+        .await;
+    assert_eq!(next.status, "FAILED", "{next:?}");
+    assert!(
+        (door.share().await - split).abs() < 1e-9,
+        "nothing was moved"
+    );
+
+    case.world.mend(fault).await;
+    case.world.run_schedule().await;
+    drop(users);
+    case.ledger_says(&execution, "ROLLED_BACK").await;
+    case.told(&execution, "ROLLED_BACK").await;
+    assert!(door.share().await.abs() < 1e-9);
+    assert_eq!(
+        case.world.locks_of(&execution.arn).await,
+        Vec::<String>::new()
+    );
 }
 
 /// Somebody has green's side call a version that was not validated while a person is waited for.

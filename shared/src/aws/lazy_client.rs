@@ -8,10 +8,13 @@ use std::sync::{Arc, LazyLock};
 use aws_config::SdkConfig;
 
 /// A client that may not be there yet.
-pub type Lazy<C> = Arc<LazyLock<C, Box<dyn FnOnce() -> C + Send>>>;
+pub type LazyClient<C> = Arc<LazyLock<C, Box<dyn FnOnce() -> C + Send>>>;
 
 /// A client on `config`, as `make` makes it.
-pub fn lazy<C>(config: &SdkConfig, make: impl FnOnce(&SdkConfig) -> C + Send + 'static) -> Lazy<C> {
+pub fn lazy<C>(
+    config: &SdkConfig,
+    make: impl FnOnce(&SdkConfig) -> C + Send + 'static,
+) -> LazyClient<C> {
     let config = config.clone();
     Arc::new(LazyLock::new(Box::new(move || make(&config))))
 }

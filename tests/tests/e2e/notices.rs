@@ -270,7 +270,7 @@ async fn cannot_tell(case: Case) {
     promoted(&target, &ended, "2").await;
     let warnings = ended.output["warnings"].to_string();
     assert!(
-        warnings.contains("people could not be told of this"),
+        warnings.contains("the notice of this could not be delivered"),
         "{warnings}"
     );
     println!(
