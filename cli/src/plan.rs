@@ -4,7 +4,7 @@ use comfy_table::{Table, presets::NOTHING};
 use crossfade::display::{duration, thousands};
 use crossfade::{
     aws::executions::Executions,
-    domain::budget::MAX_EVENTS,
+    domain::{budget::MAX_EVENTS, weight::Weight},
     to_version,
     wire::request::{ReleaseRequest, Request, Traffic},
 };
@@ -101,8 +101,9 @@ fn lines(request: &ReleaseRequest, estimate: &Estimate) -> String {
         .collect();
     let cost = &estimate.cost;
     let (responses, checks) = (responses(request), checks(request));
+    let compared = compared(request, estimate);
     format!(
-        "{}: {} step{}, {} function{}, {} of bakes, {} at most\n\n{}\n\n\
+        "{}: {} step{}, {} function{}, {} of bakes, {} at most\n\n{}\n{compared}\n\
          states entered  {}, and {} of the retention\n\
          events: about {} of {}, where bakes and hooks take as long as they may\n\
          AWS calls       {calls}: {}\n\
@@ -160,6 +161,21 @@ fn responses(request: &ReleaseRequest) -> String {
             .to_owned();
     }
     format!("responses       {}\n", each.join(", "))
+}
+
+/// A line of the last step: what it is compared with; nothing where it has no bake.
+fn compared(request: &ReleaseRequest, estimate: &Estimate) -> String {
+    let bakes = estimate
+        .steps
+        .last()
+        .is_some_and(|step| step.bake_seconds > 0);
+    match request.control() {
+        Weight::ZERO if bakes => "with 100 % on green nothing is left to compare it with: alarms and limits decide there \
+             (analysis.controlPercent keeps a control group)\n"
+            .to_owned(),
+        Weight::ZERO => String::new(),
+        control => format!("{control} stay on blue as a control group until green is promoted\n"),
+    }
 }
 
 /// A line of the health checks, each with the side that it belongs to; nothing where there are none.

@@ -75,7 +75,10 @@ pub(super) fn after_the_bake(release: &Release, now: Timestamp) -> NextStep {
     let then = match release.next() {
         Next::Step => format!("{next} go to green"),
         Next::StepAfterApproval => format!("an operator is asked whether {next} go to green"),
-        Next::End => "green is promoted".to_owned(),
+        Next::End => match release.spec.plan.control() {
+            Weight::ZERO => "green is promoted".to_owned(),
+            control => format!("green is promoted, and takes the {control} that blue has kept"),
+        },
     };
     let what = if bake == 0 {
         then

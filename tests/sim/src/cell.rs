@@ -49,7 +49,7 @@ pub enum Kind {
     Cron,
     /// One client that is a large part of the traffic.
     Whale,
-    /// Messages that nobody can serve.
+    /// Messages that no version can serve.
     Poison,
     /// Batch windows.
     Batch,

@@ -1,6 +1,6 @@
 //! `make sim`: the judge that ships against the peers' rules, in worlds with and without a bad green.
 //!
-//! `sim [runs] [seed]`; 500 runs a cell and seed 1 unless told. The same seed prints the same table.
+//! `sim [runs] [seed]`; 500 runs a cell and seed 1 by default. The same seed prints the same table.
 //!
 //! A cell is a world ([`cell::Kind`]), a request rate, blue's error rate and green's. Of most worlds each run draws
 //! its own parameters, blue's error rate among them, from wide ranges. All rules see the same minutes, each

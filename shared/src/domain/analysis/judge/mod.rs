@@ -153,7 +153,7 @@ pub fn conclude(judging: &Judging, functions: &[(&str, Tally)], watch: Watch) ->
     let mut view = worst;
     if e_value >= threshold {
         (view, verdict) = (heaviest, Verdict::Unhealthy);
-        (decided_by, reason) = heaviest.condemned(&release);
+        (decided_by, reason) = heaviest.marked(&release);
     } else if e_value >= judging.suspect_at && verdict == Verdict::Healthy {
         (view, verdict, decided_by) = (heaviest, Verdict::Inconclusive, DecidedBy::Suspicion);
         reason = heaviest.suspected(&release);
@@ -206,7 +206,7 @@ struct Release {
 struct View<'a> {
     name: &'a str,
     tally: &'a Tally,
-    /// What each test says, the first one told of where none speaks against green.
+    /// What each test says, the first one reported where none speaks against green.
     findings: Vec<(Signal, Finding)>,
 }
 
@@ -289,7 +289,7 @@ impl<'a> View<'a> {
         (silent > 0 && (-each * silent as f64).exp() < NATURALLY_EMPTY).then_some(silent)
     }
 
-    fn condemned(&self, release: &Release) -> (DecidedBy, String) {
+    fn marked(&self, release: &Release) -> (DecidedBy, String) {
         let decided_by = self.heavier().0.decided_by();
         (decided_by, self.told_with(release, "reaches"))
     }

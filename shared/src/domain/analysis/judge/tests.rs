@@ -173,7 +173,7 @@ fn worst_function_decides_and_of_equals_the_first_by_name() {
 }
 
 #[test]
-fn heaviest_function_is_condemned_and_of_equals_the_first_by_name() {
+fn heaviest_function_is_marked_and_of_equals_the_first_by_name() {
     let bad = minute(0, (100, 60), (900, 9));
     let worse = minute(0, (100, 90), (900, 9));
     let marked = |functions: &[(&str, Minute)]| {
@@ -244,7 +244,7 @@ fn capped_e_value_is_reported_as_a_bound() {
     );
     assert_eq!(in_words(TOLD, 3), "over 10^12");
     assert_eq!(in_words(12.3456, 3), "12.346");
-    // One such function among fifty idle ones is told in full too.
+    // One such function among fifty idle ones is reported in full too.
     let mut functions = vec![("bad", minute(0, (100_000, 90_000), (900_000, 9000)))];
     functions.resize(50, ("idle", minute(0, (0, 0), (0, 0))));
     let judgement = judged_all(&Judging::default(), &functions);

@@ -162,7 +162,10 @@ fn minute_is_out_of_line_when_its_hits_are_unlikely() {
 #[test]
 fn blue_that_has_become_worse_bit_by_bit_is_out_of_line() {
     let of = |hits| {
-        let minutes = [minute(0, (50, 1), (500, 8)), minute(1, (50, 1), (500, hits))];
+        let minutes = [
+            minute(0, (50, 1), (500, 8)),
+            minute(1, (50, 1), (500, hits)),
+        ];
         tally(past(), &minutes).share().beside
     };
     assert_eq!(of(8), (100, 2));
