@@ -217,7 +217,14 @@ fn full(of: &str) -> Evidence {
         hooks: vec![heard(of)],
         uncalled: vec![of.parse().unwrap()],
         durable_executions: vec![left_behind(of)],
+        live: Some(live(of)),
     }
+}
+
+fn live(function: &str) -> LiveEvidence {
+    let numbers = json!({"functionName": function, "green": 4, "blue": 0, "sticking": false,
+        "ownEValue": 900.0, "eValue": 900.0, "threshold": 200.0, "functions": 1});
+    serde_json::from_value(numbers).unwrap()
 }
 
 fn left_behind(function: &str) -> LeftBehind {
@@ -260,6 +267,7 @@ fn what_is_found_later_leaves_what_the_release_has_on_record() {
         shadow: found.shadow,
         uncalled: found.uncalled,
         durable_executions: found.durable_executions,
+        live: found.live,
         ..before
     };
     assert_eq!(evidence, kept);
@@ -301,7 +309,7 @@ fn last_answers_of_hooks_are_kept() {
 fn evidence_is_empty_when_no_part_has_anything() {
     assert!(Evidence::default().is_empty());
     let all = serde_json::to_value(full("release")).unwrap();
-    assert_eq!(all.as_object().unwrap().len(), 14, "every part is written");
+    assert_eq!(all.as_object().unwrap().len(), 15, "every part is written");
     for (name, part) in all.as_object().unwrap() {
         let one = json!({ name: part });
         let one: Evidence = serde_json::from_value(one).unwrap();
