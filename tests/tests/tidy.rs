@@ -271,7 +271,7 @@ fn comments_and_messages_use_plain_words() {
 }
 
 /// Files over the limit that another change is about to split.
-const STILL_LONG: [&str; 0] = [];
+const STILL_LONG: [&str; 1] = ["shared/src/admission/observe.rs"];
 
 #[test]
 fn no_file_is_long() {
