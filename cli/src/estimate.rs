@@ -13,6 +13,10 @@ use std::{
 
 use crossfade::{
     domain::{
+        analysis::{
+            Analysis,
+            responses::{OwnMetric, Responses},
+        },
         budget::Pace,
         names::Application,
         plan::Plan,
@@ -231,7 +235,8 @@ pub(crate) fn estimate(request: &ReleaseRequest) -> Estimate {
     let functions = count(&request.functions);
     let slow = u64::from(request.analysis.slower_than_ms.is_some());
     let metrics = functions
-        * (judged * (SERIES + slow * SLOW_SERIES) + PAST_SERIES + slow * SLOW_PAST_SERIES);
+        * (judged * (SERIES + slow * SLOW_SERIES) + PAST_SERIES + slow * SLOW_PAST_SERIES)
+        + sources(&request.analysis, judged);
     let rows = 3 + functions + count(&request.analysis.alarms);
     let made = |call: &str| calls.get(call).copied().unwrap_or_default();
     let cost = Cost::of(&Billed {
@@ -258,6 +263,25 @@ pub(crate) fn estimate(request: &ReleaseRequest) -> Estimate {
         calls,
         cost,
     }
+}
+
+/// The metrics that are read of what counts responses and of the team's own, by each of `judged` looks and before: blue's
+/// past, by the minute and by the hour, which the admission reads too.
+fn sources(analysis: &Analysis, judged: u64) -> u64 {
+    let urls = count(
+        analysis
+            .responses
+            .iter()
+            .filter(|one| matches!(one, Responses::FunctionUrl(_))),
+    );
+    let stages = count(&analysis.responses) - urls;
+    let counts = analysis.metrics.iter().filter(|one| one.of.is_some());
+    let (apart, together): (Vec<_>, Vec<_>) = counts.partition(|one| one.is_by_version());
+    let values = count(&analysis.metrics) - count(&apart) - count(&together);
+    // Requests and bad ones: of blue, green and both; of blue and green; of both.
+    let each_look = 6 * urls + 4 * count(&apart) + 2 * (stages + count(&together)) + values;
+    let before = 8 * (count(&analysis.responses) + count(&apart) + count(&together)) + values;
+    judged * each_look + before
 }
 
 fn steps(plan: &Plan, request: &ReleaseRequest, pace: &Pace) -> Vec<Step> {
@@ -327,17 +351,28 @@ fn calls(
                 .first()
                 .is_some_and(|step| step.weight == Weight::ZERO),
         );
+    // The promotion takes what blue has kept.
+    let all = moving + u64::from(request.control() > Weight::ZERO);
     let writes = match request.traffic {
         Traffic::Alias => ("lambda UpdateAlias", (moving + 1) * functions),
-        Traffic::Route53(_) => ("route53 ChangeResourceRecordSets", moving),
-        Traffic::Alb(_) => ("elasticloadbalancing ModifyRule", moving),
+        Traffic::Route53(_) => ("route53 ChangeResourceRecordSets", all),
+        Traffic::Alb(_) => ("elasticloadbalancing ModifyRule", all),
     };
+    // Values are read in a call of their own; what is there of either is read before the release.
+    let analysis = &request.analysis;
+    let is_value = |one: &OwnMetric| one.of.is_none();
+    let values = u64::from(analysis.metrics.iter().any(is_value));
+    let counted = !analysis.responses.is_empty() || !analysis.metrics.iter().all(is_value);
+    let counted = u64::from(counted);
     // The start, each shift, each question and the end are published: by email, in the channel, as an event.
     let notices = 2 + shifts + approvals;
     let mut calls = BTreeMap::from([
         // Before the locks are taken, under them, and at each look.
         ("cloudwatch DescribeAlarms", alarms * (2 + looks)),
-        ("cloudwatch GetMetricData", judged + 2 * functions.min(1)),
+        (
+            "cloudwatch GetMetricData",
+            judged * (1 + values) + 2 * functions.min(1) + 2 * counted + values,
+        ),
         // The locks, the versions, each shift, the end.
         ("dynamodb TransactWriteItems", 3 + shifts),
         // The first shift is on record before it is made.

@@ -15,6 +15,7 @@ mod estimate;
 mod executions;
 mod exit_code;
 mod input;
+mod listening;
 mod name;
 mod output;
 mod plan;

@@ -4,9 +4,9 @@ use comfy_table::{Table, presets::NOTHING};
 use crossfade::display::{duration, thousands};
 use crossfade::{
     aws::executions::Executions,
-    domain::budget::MAX_EVENTS,
+    domain::{budget::MAX_EVENTS, weight::Weight},
     to_version,
-    wire::request::{ReleaseRequest, Request},
+    wire::request::{ReleaseRequest, Request, Traffic},
 };
 use serde::Serialize;
 
@@ -100,13 +100,14 @@ fn lines(request: &ReleaseRequest, estimate: &Estimate) -> String {
         .map(|(call, count)| format!("{call} {count}"))
         .collect();
     let cost = &estimate.cost;
-    let checks = checks(request);
+    let (responses, checks) = (responses(request), checks(request));
+    let compared = compared(request, estimate);
     format!(
-        "{}: {} step{}, {} function{}, {} of bakes, {} at most\n\n{}\n\n\
+        "{}: {} step{}, {} function{}, {} of bakes, {} at most\n\n{}\n{compared}\n\
          states entered  {}, and {} of the retention\n\
          events: about {} of {}, where bakes and hooks take as long as they may\n\
          AWS calls       {calls}: {}\n\
-         {checks}cost            ${:.4} (Step Functions {:.4}, Lambda {:.4}, CloudWatch {:.4}, DynamoDB {:.4}, SNS and EventBridge {:.4};\n\
+         {responses}{checks}cost            ${:.4} (Step Functions {:.4}, Lambda {:.4}, CloudWatch {:.4}, DynamoDB {:.4}, SNS and EventBridge {:.4};\n\
          \u{20}               us-east-1's list prices, no free tier, where all goes well)",
         estimate.application,
         estimate.steps.len(),
@@ -130,6 +131,53 @@ fn lines(request: &ReleaseRequest, estimate: &Estimate) -> String {
     )
 }
 
+/// A line of what counts the responses that callers get, each with how green is judged by it.
+fn responses(request: &ReleaseRequest) -> String {
+    let by_door = match &request.traffic {
+        Traffic::Alb(_) => Some("both target groups (green against blue)"),
+        Traffic::Route53(records) if !records.behind.is_empty() => {
+            Some("what is behind both records (green against blue)")
+        }
+        Traffic::Alias | Traffic::Route53(_) => None,
+    };
+    let analysis = &request.analysis;
+    let responses = analysis
+        .responses
+        .iter()
+        .map(|one| format!("{one} ({})", one.judged()));
+    let metrics = analysis
+        .metrics
+        .iter()
+        .map(|one| format!("{one} ({})", one.judged()));
+    let each: Vec<_> = by_door
+        .map(str::to_owned)
+        .into_iter()
+        .chain(responses)
+        .chain(metrics)
+        .collect();
+    if each.is_empty() {
+        return "responses       not counted: a handler that answers 500 is a success for Lambda; say in \
+                analysis.responses or analysis.metrics what counts them\n"
+            .to_owned();
+    }
+    format!("responses       {}\n", each.join(", "))
+}
+
+/// A line of the last step: what it is compared with; nothing where it has no bake.
+fn compared(request: &ReleaseRequest, estimate: &Estimate) -> String {
+    let bakes = estimate
+        .steps
+        .last()
+        .is_some_and(|step| step.bake_seconds > 0);
+    match request.control() {
+        Weight::ZERO if bakes => "with 100 % on green nothing is left to compare it with: alarms and limits decide there \
+             (analysis.controlPercent keeps a control group)\n"
+            .to_owned(),
+        Weight::ZERO => String::new(),
+        control => format!("{control} stay on blue as a control group until green is promoted\n"),
+    }
+}
+
 /// A line of the health checks, each with the side that it belongs to; nothing where there are none.
 fn checks(request: &ReleaseRequest) -> String {
     let checks = &request.analysis.health_checks;
@@ -151,6 +199,7 @@ fn found(preflight: &Preflight) -> String {
     let mut lines = Vec::new();
     for (heading, found) in [
         ("serving now", &preflight.serving),
+        ("counted so far", &preflight.counted),
         ("warnings", &preflight.warnings),
         ("in the way", &preflight.problems),
     ] {
@@ -222,6 +271,46 @@ mod tests {
         assert_eq!(rows[7], ["states entered", "76, and 7 of the retention"]);
         assert!(shown.contains("cost            $0.00"), "{shown}");
         assert!(shown.contains("\nevents: about 679 of 25,000, "), "{shown}");
+    }
+
+    #[test]
+    fn names_what_counts_responses_or_says_that_nothing_does() {
+        let shown = |more: serde_json::Value| {
+            let mut request = json!({"application": "chat", "strategy": "dev",
+                "functions": [{"functionName": "f", "alias": "live"}]});
+            for (field, value) in more.as_object().unwrap() {
+                request[field] = value.clone();
+            }
+            let Ok(Request::Release(request)) = Request::parse(&request) else {
+                panic!("it is a release: {request}");
+            };
+            responses(&request)
+        };
+        let none = shown(json!({}));
+        assert!(
+            none.starts_with("responses       not counted: a handler that answers 500"),
+            "{none}"
+        );
+        let told = shown(json!({"analysis": {
+            "maxErrorRatePercent": 5,
+            "responses": [{"functionUrl": "f"}, {"httpApi": {"apiId": "a1", "stage": "prod"}}],
+            "metrics": [{"namespace": "Chat", "name": "Age", "max": 3, "dimensions": {"V": "${version}"}}],
+        }}));
+        assert_eq!(
+            told,
+            "responses       function URL of f (green against blue), stage prod of API a1 (both versions together, held \
+             to a ceiling), metric Chat/Age (green's, held to a ceiling)\n"
+        );
+        let records = shown(
+            json!({"traffic": {"type": "route53", "hostedZoneId": "Z0123456789ABCDEFGHIJ",
+            "recordName": "api.example.com", "behind": [
+                {"setIdentifier": "blue", "loadBalancer": "app/a/1"},
+                {"setIdentifier": "green", "loadBalancer": "app/b/1"}]}}),
+        );
+        assert_eq!(
+            records,
+            "responses       what is behind both records (green against blue)\n"
+        );
     }
 
     #[test]

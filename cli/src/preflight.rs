@@ -26,6 +26,7 @@ use serde::Serialize;
 use crate::{
     error::CliError,
     exit_code::{Ended, Exit},
+    listening,
     output::brief,
     scaling,
     stack::Aws,
@@ -37,6 +38,8 @@ use crate::{
 pub(crate) struct Preflight {
     /// What serves now, a phrase for each function.
     pub(crate) serving: Vec<String>,
+    /// What CloudWatch has of what counts responses, and of the team's own metrics, a phrase each.
+    pub(crate) counted: Vec<String>,
     /// What operators should know.
     pub(crate) warnings: Vec<String>,
     /// What would turn the release away, each by its path.
@@ -105,6 +108,7 @@ impl Preflight {
         };
         if let Some(observed) = &splitter.observed {
             let serving = &observed.functions;
+            seen.counted = observe::counted(&metrics, request, observed, now).await;
             seen.blues = observe::blues(&functions, request, serving).await;
             seen.capacity = observe::capacity(&functions, request, serving, &seen.blues).await;
         }
@@ -112,6 +116,10 @@ impl Preflight {
         let mut told = Self::from(decide(request, &seen, now));
         told.warnings.extend(splitter.warnings);
         told.warnings.extend(scaled);
+        if let Some(observed) = &splitter.observed {
+            told.warnings
+                .extend(listening::warnings(aws, request, observed).await);
+        }
         if let Some(observed) = splitter.observed {
             for (asked, serving) in request.functions.iter().zip(&observed.functions) {
                 let serves = serves(serving);
@@ -162,6 +170,7 @@ impl From<Admission> for Preflight {
                 .iter()
                 .map(|unknown| format!("{}: {}", unknown.what, brief(&unknown.because.why)))
                 .collect(),
+            counted: admission.counted,
             warnings: admission.warnings,
         }
     }

@@ -16,6 +16,7 @@ use crate::{
     domain::{
         Timestamp,
         capacity::{Provisioned, Running},
+        live::deaf::Group,
         names::{
             AliasName, FunctionName, Version,
             resources::{HostedZoneId, RecordName, RecordType, TargetGroupArn},
@@ -436,6 +437,26 @@ impl RowWrite {
         self.returns = returns;
         self
     }
+}
+
+// --- CloudWatch Logs ----------------------------------------------------------------------------
+
+/// CloudWatch Logs' log groups and their subscription filters. These have no revisions.
+pub trait LogsApi {
+    /// Returns a log group; `None` where there is none.
+    async fn log_group(&self, name: &str) -> Result<Option<Group>, Error>;
+
+    /// Puts a subscription filter; one of this name is replaced.
+    async fn subscribe(
+        &self,
+        group: &str,
+        filter: &str,
+        pattern: &str,
+        to: &str,
+    ) -> Result<(), Error>;
+
+    /// Deletes a subscription filter; one that is not there, or whose group is not, is as good.
+    async fn unsubscribe(&self, group: &str, filter: &str) -> Result<(), Error>;
 }
 
 // --- Time ---------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ fn judged(e_value: f64, errors: u64) -> Value {
             "blue": {"invocations": 900, "errors": 0, "slow": 0, "throttles": 0},
             "green": {"invocations": 100, "errors": 1, "slow": 0, "throttles": 0}}],
         "own": {"eValue": e_value, "routing": e_value, "past": 1.0},
-        "pastRequests": 1_000_000, "pastHits": 1021, "scaledBy": 1.0,
+        "pastRequests": 1_000_000, "pastHits": 1021,
     })
 }
 
@@ -258,8 +258,39 @@ fn settled() -> Named {
     alarm.evidence = serde_json::from_value(json!({"decidedBy": "alarm", "alarms": [
         {"name": "chat-5xx", "state": "ALARM", "since": "2026-11-21T09:08:10Z"}]}))
     .unwrap();
+    // Its own counts decided; the function itself failed nothing.
+    let mut responses = json!({"decidedBy": "responseTest", "judge": judged(1234.5, 56)});
+    responses["judge"]["function"] = json!("function URL of chat-assistant");
+    responses["judge"]["functions"] = json!(3);
     vec![
         ("promoted", ended(&promoted)),
+        (
+            "rolled-back-by-responses",
+            failed(
+                "DeploymentRolledBack",
+                &outcome(
+                    DeploymentStatus::RolledBack,
+                    "function URL of chat-assistant: 56 of 1234 green requests failed (4.538 %), 12 of 11106 blue ones",
+                    &with(json!({"evidence": responses})),
+                ),
+            ),
+        ),
+        (
+            "rolled-back-by-a-metric",
+            failed(
+                "DeploymentRolledBack",
+                &outcome(
+                    DeploymentStatus::RolledBack,
+                    "metric Chat/Tokens: was 900 and 950 in its two newest minutes, over the ceiling of 500",
+                    &with(
+                        json!({"evidence": {"decidedBy": "metricCeiling", "judge": judged(0.031, 2), "sources": [
+                        {"source": "metric Chat/Tokens", "verdict": "unhealthy", "decidedBy": "metricCeiling",
+                            "reason": "metric Chat/Tokens: was 900 and 950 in its two newest minutes, over the ceiling \
+                                       of 500"}]}}),
+                    ),
+                ),
+            ),
+        ),
         (
             "rolled-back-by-the-test",
             failed(

@@ -137,6 +137,8 @@ pub(crate) enum Class {
     LostLock,
     /// A version is gone that is needed.
     Deleted,
+    /// A subscription filter is left on a log group.
+    Subscription,
     /// Another invariant does not hold.
     Other,
 }
@@ -149,6 +151,7 @@ impl fmt::Display for Class {
             Self::Unproven => "unproven",
             Self::LostLock => "lost lock",
             Self::Deleted => "deleted in error",
+            Self::Subscription => "subscription left",
             Self::Other => "another invariant",
         })
     }
@@ -377,13 +380,14 @@ impl Tally {
             line = format!("faults: other invariants broken by {}\n", of(Class::Other));
         }
         line + &format!(
-            "faults: {} injected, {} stuck, {} wrong version, {} lost locks, {} versions deleted in error, {} unproven requests",
+            "faults: {} injected, {} stuck, {} wrong version, {} lost locks, {} versions deleted in error, {} unproven requests, {} subscriptions left",
             self.injected,
             of(Class::Stuck),
             of(Class::WrongVersion),
             of(Class::LostLock),
             of(Class::Deleted),
-            self.unproven
+            self.unproven,
+            of(Class::Subscription)
         )
     }
 }

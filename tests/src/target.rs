@@ -52,6 +52,11 @@ pub struct Behaviour {
     /// Its answers as they are, one after the other; the last one again and again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Value>,
+    /// Log each error that it returns as Python's runtime does.
+    pub logs_errors: bool,
+    /// A line that it logs with each answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logs: Option<String>,
     /// Answers as a streaming function does: a prelude with the status, eight NUL bytes, and the body.
     pub stream: bool,
 }

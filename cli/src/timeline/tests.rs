@@ -25,7 +25,7 @@ fn judged() -> Value {
         "blue": {"invocations": 900, "errors": 9}, "green": {"invocations": 100, "errors": 2},
         "blueErrorPercent": 1.0, "greenErrorPercent": 2.0, "eValue": 0.8, "threshold": 100.0,
         "functions": 1, "own": {"eValue": 0.8, "routing": 0.8, "past": 1.0},
-        "pastRequests": 0, "pastHits": 0, "scaledBy": 1.0}})
+        "pastRequests": 0, "pastHits": 0}})
 }
 
 fn told(events: Vec<What>) -> (Timeline, Vec<String>) {

@@ -44,7 +44,7 @@ pub fn asked(kind: QuestionKind) -> Question {
             "blue": {"invocations": 41_210, "errors": 37}, "green": {"invocations": 9_816, "errors": 8},
             "blueErrorPercent": 0.09, "greenErrorPercent": 0.08, "eValue": 0.14, "threshold": 100.0,
             "functions": 1, "own": {"eValue": 0.14, "routing": 0.1, "past": 0.2},
-            "pastRequests": 0, "pastHits": 0, "scaledBy": 1.0,
+            "pastRequests": 0, "pastHits": 0,
         },
         "validation": [{"functionName": "chat-assistant", "test": "health", "passed": true, "durationMs": 12.0}],
     });

@@ -160,8 +160,9 @@ impl Handler {
             from: minute(history::beginning(record.began_at, now)),
             through: minute(now),
         };
+        let counted: Vec<_> = counted.iter().collect();
         match tokio::time::timeout(TIMEOUT, self.metrics.minutes(&counted, None, watch)).await {
-            Ok(Ok(minutes)) => Some(minutes),
+            Ok(Ok(read)) => Some(read.into_iter().map(|one| one.minutes).collect()),
             Ok(Err(error)) => {
                 tracing::warn!(
                     event = "metrics_not_read",

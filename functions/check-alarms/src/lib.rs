@@ -19,6 +19,7 @@ use crossfade::{
             check::{Look, Window, check},
             counts::FunctionSeries,
             judge::Watch,
+            source::{Measured, Source},
         },
         approval::OperatorRequest,
         propagation::{IN_SYNC_USUAL_SECONDS, Propagation},
@@ -98,20 +99,28 @@ impl Handler {
             return Err(Error::InvalidRequest("there is no step that bakes".into()));
         };
         // A step without weight or without a bake says nothing of green's traffic.
-        let judged = if step.weight > Weight::ZERO && step.bake_seconds > 0 {
-            release.spec.traffic.counted(&release.progress().functions)
+        let functions = &release.progress().functions;
+        let (judged, sources) = if step.weight > Weight::ZERO && step.bake_seconds > 0 {
+            let counted = release.spec.traffic.counted(functions);
+            (counted, release.spec.analysis.sources(functions))
         } else {
-            Vec::new()
+            (Vec::new(), Vec::new())
         };
+        let counted: Vec<_> = judged
+            .iter()
+            .chain(sources.iter().flat_map(Source::counted))
+            .collect();
+        let valued: Vec<_> = sources.iter().filter_map(Source::valued).collect();
 
         let read = Watch {
             from: window.first,
             through: window.watch.through,
         };
-        let (readings, minutes, record, health) = futures::try_join!(
+        let slower_than_ms = release.spec.analysis.slower_than_ms;
+        let (readings, counts, values, record, health) = futures::try_join!(
             self.metrics.alarms(&release.spec.analysis.alarms, task.now),
-            self.metrics
-                .minutes(&judged, release.spec.analysis.slower_than_ms, read),
+            self.metrics.minutes(&counted, slower_than_ms, read),
+            self.metrics.values(&valued, read),
             self.ledger.get(&task.execution),
             async { Ok(self.health_now(&release).await) },
         )?;
@@ -122,31 +131,41 @@ impl Handler {
             let past = release.spec.past.get(&target.function_name).copied();
             (target.is_new(), past)
         });
+        let (mut counts, mut values) = (counts.into_iter(), values.into_iter());
         let series: Vec<_> = judged
-            .into_iter()
-            .zip(minutes)
+            .iter()
+            .zip(counts.by_ref())
             .zip(each.chain([(false, release.spec.traffic.past())]))
-            .map(|((counted, minutes), (is_new, past))| FunctionSeries {
-                function: counted.name,
-                minutes: minutes
+            .map(|((counted, read), (is_new, past))| FunctionSeries {
+                function: counted.name.clone(),
+                minutes: read
+                    .minutes
                     .into_iter()
-                    .filter(|minute| window.judges(minute))
+                    .filter(|minute| window.judges(minute.start))
                     .collect(),
                 is_new,
                 past,
             })
             .collect();
+        let measured = sources.into_iter().map(|source| {
+            let past = release.spec.source_past.get(&source.path).copied();
+            let mut measured = Measured::of(source, past, &mut counts, &mut values);
+            measured.retain(|start| window.judges(start));
+            measured
+        });
+        let measured: Vec<_> = measured.collect();
         let look = Look {
             readings: &readings,
             preexisting: &release.spec.preexisting_alarms,
             started_at: release.spec.started_at,
             health: &health,
             series: &series,
+            sources: &measured,
             watch: window.watch,
             smoke_tested: &release.progress().smoke_tested,
             routes_each_request: release.spec.traffic.routes_each_request(),
         };
-        let found = check(&release.spec.analysis, &look);
+        let found = check(&release.judged_by(), &look);
         metrics::verdict(&release, step.weight, &found, task.now).write();
         let (verdict, index) = (found.verdict, release.progress().position.step);
         let looked = Event::Looked {
@@ -202,6 +221,7 @@ impl Handler {
             started_at: release.spec.started_at,
             health: &health,
             series: &[],
+            sources: &[],
             watch: Watch {
                 from: 0,
                 through: 0,
@@ -209,7 +229,7 @@ impl Handler {
             smoke_tested: &[],
             routes_each_request: release.spec.traffic.routes_each_request(),
         };
-        let finding = check(&release.spec.analysis, &look);
+        let finding = check(&release.judged_by(), &look);
         let propagated = Event::Followed {
             in_sync,
             finding,

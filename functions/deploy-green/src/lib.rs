@@ -5,6 +5,7 @@
 //! version that exists.
 
 mod green;
+mod listen;
 mod locks;
 mod requested;
 #[cfg(test)]
@@ -20,14 +21,15 @@ use crossfade::{
     },
     aws::{
         artifacts::Artifacts, executions::Executions, functions::Functions, ledger::Ledger,
-        metrics::Metrics, notify::Notifier, traffic::Traffic,
+        live::Lambda, logs::Logs, metrics::Metrics, notify::Notifier, traffic::Traffic,
     },
     domain::{
         Timestamp,
-        analysis::{check::Evidence, counts::BluePast},
+        analysis::{check::Evidence, counts::BluePast, source::Source},
         approval::Approval,
         capacity::Capacity,
         health::of_green,
+        live::lane::Lane,
         migration::Migration,
         moved::{Observed, Serving},
         names::FunctionName,
@@ -79,7 +81,9 @@ pub struct Handler {
     artifacts: Artifacts,
     executions: Executions,
     functions: Functions,
+    lambda: Lambda,
     ledger: Ledger,
+    logs: Option<Logs>,
     metrics: Metrics,
     notifier: Notifier,
     traffic: Traffic,
@@ -93,7 +97,9 @@ impl Handler {
             artifacts: Artifacts::new(config),
             executions: Executions::new(config),
             functions: Functions::new(config),
+            lambda: Lambda::new(config),
             ledger: Ledger::new(config),
+            logs: Logs::listening(config),
             metrics: Metrics::new(config),
             notifier: Notifier::new(config),
             traffic: Traffic::new(config),
@@ -145,9 +151,8 @@ impl Handler {
         let (functions, left_out) = moving(&splitter, changed, same, &mut warnings);
         self.traffic.ready(&splitter, &functions).await?;
 
-        let past = self
-            .past(&mut splitter, &functions, &request, task.now)
-            .await?;
+        let pasts = self.past(&mut splitter, &functions, &request, task.now);
+        let (past, source_past) = pasts.await?;
         let plan = plan(&request, &splitter, &functions);
         let mut analysis = request.analysis.clone();
         analysis.health_checks = of_green(&analysis.health_checks, &splitter);
@@ -156,6 +161,14 @@ impl Handler {
             accepted_reachable: again.accepted_reachable,
             ..Evidence::default()
         };
+        let ears = self
+            .ears(&task.execution, &request, &functions, &splitter, &past)
+            .await;
+        warnings.extend(ears.warnings);
+        let lane = Lane::of(&task.execution, &analysis, ears.ears);
+        let (listens_to, deaf) =
+            Box::pin(self.arm(&lane, &ears.formats, &analysis, task.now)).await;
+        warnings.extend(deaf);
         let spec = Spec {
             application: request.application.clone(),
             started_at: task.now,
@@ -163,6 +176,7 @@ impl Handler {
             left_out,
             slowest_seconds: slowest_seconds.unwrap_or_default(),
             past,
+            source_past,
             plan,
             traffic: splitter,
             idle_wait_seconds: again.idle_wait_seconds,
@@ -173,6 +187,7 @@ impl Handler {
             blue_hours: request.retention.blue_hours,
             keep_versions: request.retention.keep_versions,
             hooks: request.hooks.clone(),
+            listens_to,
         };
         let migration = request.migration.as_ref().map(Migration::from);
         let release = Release::new(
@@ -296,6 +311,7 @@ impl Handler {
         seen.ways = ways;
         if let Some(observed) = &observed {
             let serving = &observed.functions;
+            seen.counted = observe::counted(&self.metrics, request, observed, task.now).await;
             seen.blues = observe::blues(&self.functions, request, serving).await;
             let capacity = observe::capacity(&self.functions, request, serving, &seen.blues);
             seen.capacity = capacity.await;
@@ -319,23 +335,46 @@ impl Handler {
         }
     }
 
-    /// What each function's blue showed so far; and that of the splitter's blue, which the splitter keeps.
+    /// What each function's blue showed so far, and the same of what else counts it, by the request's field; and that
+    /// of the splitter's blue, which the splitter keeps.
     async fn past(
         &self,
         splitter: &mut Splitter,
         functions: &[Target],
         request: &ReleaseRequest,
         now: Timestamp,
-    ) -> Result<BTreeMap<FunctionName, BluePast>, Error> {
+    ) -> Result<(BTreeMap<FunctionName, BluePast>, BTreeMap<String, BluePast>), Error> {
         let counted = splitter.counted(functions);
+        let sources = request.analysis.sources(functions);
+        let first = |source: &Source| {
+            Some((
+                source.path.clone(),
+                source.counted().first().copied()?.clone(),
+            ))
+        };
+        let (paths, more): (Vec<_>, Vec<_>) = sources.iter().filter_map(first).unzip();
+        let all: Vec<_> = counted.iter().chain(&more).collect();
         let slower_than_ms = request.analysis.slower_than_ms;
-        let pasts = self.metrics.past(&counted, slower_than_ms, now).await?;
-        splitter.set_blue_past(pasts.get(functions.len()).copied().flatten());
+        let mut pasts = self
+            .metrics
+            .past(&all, slower_than_ms, now)
+            .await?
+            .into_iter();
         let names = functions.iter().map(|target| target.function_name.clone());
-        let each = names.zip(pasts);
-        Ok(each
-            .filter_map(|(name, past)| Some((name, past?)))
-            .collect())
+        let each = names.zip(pasts.by_ref()).collect::<Vec<_>>();
+        if counted.len() > functions.len() {
+            splitter.set_blue_past(pasts.next().flatten());
+        }
+        let each = each.into_iter();
+        Ok((
+            each.filter_map(|(name, past)| Some((name, past?)))
+                .collect(),
+            paths
+                .into_iter()
+                .zip(pasts)
+                .filter_map(|(path, past)| Some((path, past?)))
+                .collect(),
+        ))
     }
 
     async fn nothing_to_release(

@@ -3,7 +3,7 @@
 
 use chrono::{SubsecRound, TimeDelta};
 use crossfade::{
-    aws::{ledger::Ledger, notify::Notifier, traffic::Traffic},
+    aws::{ledger::Ledger, logs::Logs, notify::Notifier, traffic::Traffic},
     domain::{
         hook::{HookPoint, HookRun},
         release::Event,
@@ -13,6 +13,7 @@ use crossfade::{
     notice::Notice,
     protocol::{
         ledger::Retention,
+        live,
         release::{Attempt, promote},
         rollback::deliver_or_queue,
     },
@@ -33,6 +34,7 @@ pub struct Handler {
     traffic: Traffic,
     ledger: Ledger,
     notifier: Notifier,
+    logs: Option<Logs>,
 }
 
 impl Handler {
@@ -43,6 +45,7 @@ impl Handler {
             traffic: Traffic::new(config),
             ledger: Ledger::new(config),
             notifier: Notifier::new(config),
+            logs: Logs::listening(config),
         }
     }
 
@@ -66,6 +69,8 @@ impl Handler {
         };
         let (traffic, ledger) = (&self.traffic, &self.ledger);
         let moved = promote(traffic, ledger, attempt, &mut release, retention).await?;
+
+        live::disarm_or_leave(self.logs.as_ref(), ledger, &task.execution, task.now).await;
 
         let mut reason = format!("green has all traffic; {}", release.progress().reason);
         if let Some(back) = &release.spec.goes_back {

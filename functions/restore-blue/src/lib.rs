@@ -10,6 +10,7 @@ use crossfade::{
             alarm::{AlarmState, Reading},
             check::Evidence,
         },
+        live::evidence::LiveEvidence,
         names::AlarmName,
         record::{Status, Watch, Why},
         release::FROZEN,
@@ -59,6 +60,11 @@ impl Handler {
             Event::AlarmFired { name, reason, time } => {
                 self.alarm_fired(&name, &reason, time).await
             }
+            Event::FailuresFound {
+                execution,
+                evidence,
+                time,
+            } => self.failures_found(&execution, *evidence, time).await,
             Event::Foreign(why) => {
                 events::ignored(&why);
                 Ok(json!({}))
@@ -100,6 +106,39 @@ impl Handler {
         }
         tracing::info!(event = "alarm_fired", alarm = %alarm, watching = watches.len(), rolled_back, "An alarm fired.");
         Ok(json!({ "watching": watches.len(), "rolledBack": rolled_back }))
+    }
+
+    /// Puts the traffic of a release back on blue whose logs condemn green.
+    ///
+    /// # Errors
+    /// That it could not be: the event is then delivered again.
+    async fn failures_found(
+        &self,
+        execution: &str,
+        evidence: LiveEvidence,
+        time: Timestamp,
+    ) -> Result<Value, Error> {
+        let record = self.ledger.get(execution).await?;
+        let open = record.filter(|record| record.status.is_open());
+        let Some(footprint) = open.and_then(|record| record.footprint) else {
+            return Ok(json!({ "rolledBack": 0 }));
+        };
+        let why = Why {
+            reason: evidence.reason(),
+            evidence: Evidence {
+                decided_by: Some("liveErrors".into()),
+                live: Some(evidence),
+                ..Evidence::default()
+            },
+            at: time,
+        };
+        let watch = Watch {
+            execution: execution.to_owned(),
+            footprint,
+            retain_until: None,
+        };
+        let rolled_back = self.restore_watched(&watch, &why).await?;
+        Ok(json!({ "rolledBack": usize::from(rolled_back) }))
     }
 
     async fn restore_watched(&self, watch: &Watch, why: &Why) -> Result<bool, Error> {

@@ -14,7 +14,10 @@ use crossfade::{
     error::{self, Error},
     metrics,
     notice::Notice,
-    protocol::rollback::{self, PromotedRestore, Restored as Traffic, Settled},
+    protocol::{
+        live,
+        rollback::{self, PromotedRestore, Restored as Traffic, Settled},
+    },
     wire::{
         failure::Failure,
         outcome::{EndError, Ending, Outcome},
@@ -159,6 +162,8 @@ impl Handler {
                 rollback::close(&self.ledger, settled, task.now).await?;
             }
         }
+        let logs = self.logs.as_ref();
+        live::disarm_or_leave(logs, &self.ledger, &task.execution, task.now).await;
         let hook = failed.hook(&restored);
         let (error, outcome, is_on_record) = self.end(failed, restored).await?;
         self.report(task, &outcome, is_on_record).await?;
@@ -185,6 +190,7 @@ impl Handler {
         if !self.ledger.leave_held(execution).await? {
             return Ok(None);
         }
+        live::disarm_or_leave(self.logs.as_ref(), &self.ledger, execution, failed.task.now).await;
         let mut outcome = Outcome::of(release, DeploymentStatus::Held, reason);
         outcome.evidence = failed.why.evidence.clone().beside(outcome.evidence);
         outcome.help = error::page(EndError::DeploymentHeld.into());

@@ -12,7 +12,7 @@ mod failure;
 mod sweep;
 
 use crossfade::{
-    aws::{executions::Executions, ledger::Ledger, notify::Notifier, traffic::Traffic},
+    aws::{executions::Executions, ledger::Ledger, logs::Logs, notify::Notifier, traffic::Traffic},
     domain::{names::Application, record::Why, status::DeploymentStatus},
     error::{self, Error},
     wire::{
@@ -32,6 +32,7 @@ pub struct Handler {
     executions: Executions,
     home: Home,
     ledger: Ledger,
+    logs: Option<Logs>,
     notifier: Notifier,
     traffic: Traffic,
 }
@@ -47,6 +48,7 @@ impl Handler {
             executions: Executions::new(config),
             home: Home::from_env(),
             ledger: Ledger::new(config),
+            logs: Logs::listening(config),
             notifier: Notifier::new(config),
             traffic: Traffic::new(config),
         }
@@ -79,7 +81,9 @@ impl Handler {
                     events::ignored(&why);
                     Ok(json!({}))
                 }
-                Event::AlarmFired { .. } | Event::Other => Ok(json!({})),
+                Event::AlarmFired { .. } | Event::FailuresFound { .. } | Event::Other => {
+                    Ok(json!({}))
+                }
             },
             Call::Task(task) => {
                 if let Some(ended) = ended(&task.execution, &task.state) {

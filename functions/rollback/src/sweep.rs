@@ -16,7 +16,7 @@ use crossfade::{
     error::{self, Error},
     metrics::{Line, Metric},
     notice::Notice,
-    protocol::rollback,
+    protocol::{live, rollback},
     wire::outcome::Outcome,
 };
 use serde_json::{Value, json};
@@ -131,6 +131,15 @@ impl Handler {
             }
         }
         Line::new(time).measure(Metric::Stuck, stuck).write();
+        if let Some(logs) = &self.logs {
+            match live::sweep(logs, &self.ledger, time).await {
+                Ok(left) => tracing::debug!(event = "lanes_swept", left, "Swept lanes."),
+                Err(error) => {
+                    tracing::error!(event = "lane_not_removed", error.message = %error, "Failed to remove a subscription filter.");
+                    failed = failed.or(Some(error));
+                }
+            }
+        }
         if let Some(error) = failed {
             return Err(error);
         }
@@ -205,6 +214,7 @@ impl Handler {
         // Before it is closed: once it is, a repeat finds nothing to do, nor to report.
         let told = self.notifier.deliver(&ended).await;
         rollback::close(&self.ledger, &settled, at).await?;
+        live::disarm_or_leave(self.logs.as_ref(), &self.ledger, execution, at).await;
         rollback::deliver_or_queue(&self.ledger, execution, told).await?;
         tracing::warn!(
             event = "orphan_restored",

@@ -19,7 +19,7 @@ pub use self::{
     limits::{Limits, Place, outside_windows},
     locks::{Holder, Stands, locks_of},
 };
-use crate::domain::analysis::alarm::Reading;
+use crate::domain::analysis::{alarm::Reading, source::Before};
 use crate::domain::{
     Timestamp,
     capacity::Capacity,
@@ -163,6 +163,8 @@ pub struct Seen {
     pub blues: Vec<Read<Settings>>,
     /// What stands ready for each function.
     pub capacity: Vec<Read<Capacity>>,
+    /// What CloudWatch has of what counts responses, and of the team's own metrics.
+    pub counted: Read<Vec<Before>>,
 }
 
 /// Holds the decision.
@@ -182,6 +184,8 @@ pub struct Admission {
     pub idle_wait_seconds: u32,
     /// The ways to the idle side that the request accepts by name, and that are there.
     pub accepted_reachable: Vec<String>,
+    /// What CloudWatch has of what counts responses, and of the team's own metrics, a phrase each.
+    pub counted: Vec<String>,
 }
 
 impl Admission {

@@ -2,6 +2,10 @@
 //! the command line alike. What cannot be read is handed over as such: what follows from that is
 //! [`decide`](crate::admission::decide)'s to say.
 
+mod counted;
+
+pub use self::counted::counted;
+
 use std::collections::BTreeMap;
 
 use futures::{

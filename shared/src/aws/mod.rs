@@ -12,6 +12,8 @@ pub mod functions;
 pub mod health;
 pub mod lazy_client;
 pub mod ledger;
+pub mod live;
+pub mod logs;
 pub mod metrics;
 pub mod notify;
 pub mod rate_limit;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{
     analysis::{
         counts::BluePast,
-        series::{Counted, Dimensions, Publisher},
+        series::{Counted, Dimensions, Publisher, dimensions},
     },
     names::{
         AliasName, FunctionName, NameError, derived,
@@ -272,10 +272,10 @@ impl Forward {
             ForwardAt::Listener(arn) => arn.load_balancer(),
         };
         let of = |group: &TargetGroupArn| -> Dimensions {
-            vec![
+            dimensions([
                 ("LoadBalancer", load_balancer.clone()),
                 ("TargetGroup", group.metric_dimension().to_owned()),
-            ]
+            ])
         };
         Counted {
             name: self.at.lock(),
@@ -312,15 +312,15 @@ impl Layer {
         match self {
             Self::RestApi { api_name, stage } => (
                 Publisher::RestApi,
-                vec![("ApiName", api_name.clone()), ("Stage", stage.clone())],
+                dimensions([("ApiName", api_name.clone()), ("Stage", stage.clone())]),
             ),
             Self::HttpApi { api_id, stage } => (
                 Publisher::HttpApi,
-                vec![("ApiId", api_id.clone()), ("Stage", stage.clone())],
+                dimensions([("ApiId", api_id.clone()), ("Stage", stage.clone())]),
             ),
             Self::LoadBalancer { load_balancer } => (
                 Publisher::LoadBalancer,
-                vec![("LoadBalancer", load_balancer.clone())],
+                dimensions([("LoadBalancer", load_balancer.clone())]),
             ),
         }
     }

@@ -145,18 +145,29 @@ pub struct RequestsServed {
 }
 
 impl RequestsServed {
-    /// Of the last look's numbers; none where green's traffic was never judged.
+    /// Of the last look's numbers; none where green's traffic was never judged. What counts responses counts the same
+    /// requests as the functions do: its numbers are those where it decided, and no part of the sum where not.
     #[must_use]
-    pub fn of(evidence: &Evidence) -> Option<Self> {
+    pub fn of(evidence: &Evidence, functions: &[FunctionOutcome]) -> Option<Self> {
         let judge = evidence.judge.as_ref()?;
-        judge.function.as_ref()?;
-        let told = judge.next.iter().map(|other| &other.green);
-        let all = told.fold(judge.green, |sum, one| sum.plus(*one));
+        let decided = judge.function.as_ref()?;
+        let is_function = |name: &str| {
+            let mut all = functions.iter();
+            all.any(|one| one.function_name.as_ref() == name)
+        };
+        let beside: Vec<_> = judge
+            .next
+            .iter()
+            .filter(|other| is_function(decided) && is_function(&other.function))
+            .collect();
+        let each = beside.iter().map(|other| &other.green);
+        let all = each.fold(judge.green, |sum, one| sum.plus(*one));
+        let most = if is_function(decided) { functions.len() as u64 } else { 1 };
         Some(Self {
             requests: all.invocations,
             failed: all.errors,
-            functions: 1 + judge.next.len() as u64,
-            of_functions: judge.functions,
+            functions: 1 + beside.len() as u64,
+            of_functions: judge.functions.min(most),
         })
     }
 }
@@ -327,7 +338,7 @@ impl Notice {
             .map(FunctionOutcome::from)
             .collect();
         facts.weight = Some(release.weight());
-        facts.met = RequestsServed::of(&release.progress().evidence);
+        facts.met = RequestsServed::of(&release.progress().evidence, &facts.functions);
         facts.evidence = release.progress().evidence.clone();
         facts.steps.clone_from(&release.progress().steps);
         facts.answers.clone_from(&release.progress().answers);
@@ -428,7 +439,7 @@ impl Notice {
             Kind::RolledBack => Some(Weight::ZERO),
             _ => None,
         };
-        facts.met = RequestsServed::of(&outcome.evidence);
+        facts.met = RequestsServed::of(&outcome.evidence, &facts.functions);
         facts.evidence = outcome.evidence.clone();
         facts.steps.clone_from(&outcome.steps);
         facts.answers.clone_from(&outcome.answers);

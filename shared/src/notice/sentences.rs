@@ -75,7 +75,10 @@ pub(super) fn after_the_bake(release: &Release, now: Timestamp) -> NextStep {
     let then = match release.next() {
         Next::Step => format!("{next} go to green"),
         Next::StepAfterApproval => format!("an operator is asked whether {next} go to green"),
-        Next::End => "green is promoted".to_owned(),
+        Next::End => match release.spec.plan.control() {
+            Weight::ZERO => "green is promoted".to_owned(),
+            control => format!("green is promoted, and takes the {control} that blue has kept"),
+        },
     };
     let what = if bake == 0 {
         then
@@ -224,7 +227,9 @@ pub(super) fn table(facts: &NoticeDetail) -> Vec<Row> {
 pub(super) fn judged(facts: &NoticeDetail) -> Option<(String, String)> {
     let judge = facts.evidence.judge.as_ref()?;
     let function = judge.function.as_ref()?;
-    let of = if judge.functions > 1 {
+    let of = if judge.functions > facts.functions.len().max(1) as u64 {
+        format!("{function}, one of {} that are compared", judge.functions)
+    } else if judge.functions > 1 {
         format!("{function}, one of {} functions", judge.functions)
     } else {
         function.clone()

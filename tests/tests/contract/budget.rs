@@ -159,6 +159,7 @@ impl Walk {
                 self.apply(Event::Shifted {
                     functions,
                     effective,
+                    warnings: Vec::new(),
                 });
             }
             "CheckAlarms" => {

@@ -1038,3 +1038,10 @@ async fn by_name(case: Case) {
     assert!(arn.contains(&format!(":app-{}-20", case.name)), "{arn}");
     case.watch(&case.world.execution(arn));
 }
+
+/// What `crossfade plan` shows of a request.
+pub(crate) async fn planned(case: &Case, request: &Value) -> String {
+    let said = ended(spawn(case, &["plan", "-"], &request.to_string())).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    said.out
+}

@@ -18,6 +18,7 @@ mod hooks;
 mod judged;
 mod keys;
 mod limits;
+mod live;
 mod load;
 mod migrations;
 mod moto;
@@ -30,6 +31,7 @@ mod reachable;
 mod readme;
 mod refused;
 mod rejected;
+mod responses;
 mod retention;
 mod roles;
 mod rolled_back;
@@ -44,8 +46,10 @@ fn main() -> std::process::ExitCode {
     // The longest first.
     case::run(vec![
         limits::tests(),
+        live::tests(),
         readme::tests(),
         judged::tests(),
+        responses::tests(),
         admission::tests(),
         gates::tests(),
         splitters::tests(),

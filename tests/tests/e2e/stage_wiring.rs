@@ -12,7 +12,7 @@ use crate::{
     promoted::promoted,
 };
 
-const PRODUCTION: &str = "production";
+pub(crate) const PRODUCTION: &str = "production";
 const STAGING: &str = "staging";
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -60,7 +60,7 @@ pub(crate) fn order(case: &Case, api: &Api, action: &str) -> Value {
     })
 }
 
-fn front_door(api: &Api) -> Value {
+pub(crate) fn front_door(api: &Api) -> Value {
     json!({"type": "apiGateway", "apiId": api.id, "stage": PRODUCTION, "alias": ALIAS})
 }
 

@@ -13,11 +13,13 @@ use crate::domain::{
         alarm::{AlarmState, Reading},
         counts::{Counts, FunctionSeries, Minute},
         judge::{self, Watch, judge},
+        source::{self, Means},
         verdict::Verdict,
     },
     capacity::LeftBehind,
     health::{self, Health},
     hook::{HookResult, MAX_HEARD},
+    live::evidence::LiveEvidence,
     migration::MigrationRun,
     names::{AlarmName, FunctionName},
     step_record::StepRecord,
@@ -27,8 +29,9 @@ use crate::domain::{
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
-    /// What decided: `alarm`, `healthCheck`, `noData` of either, or what the judge names; none when
-    /// nothing did.
+    /// What decided: `alarm`, `healthCheck`, `liveErrors`, `responseCeiling`, `metricCeiling`, `noData` of any of them, or
+    /// what the judge names (`responseTest` or `metricTest` where the series that it found is one of `analysis.responses` or
+    /// `analysis.metrics`); none when nothing did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<String>,
     /// The watched alarms that are not OK, and those whose OK proves nothing.
@@ -37,9 +40,15 @@ pub struct Evidence {
     /// The health checks that are not known to be healthy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub health_checks: Vec<health::Found>,
+    /// What `analysis.responses` and `analysis.metrics` say that is not compared and not healthy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<source::Found>,
     /// The judge's numbers, enough to check its arithmetic; none where green was not judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<judge::Evidence>,
+    /// The fast lane's numbers, where it is what decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveEvidence>,
     /// Functions of a first release without callers so far, so that there was nothing to judge.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uncalled: Vec<FunctionName>,
@@ -164,6 +173,8 @@ pub struct Look<'a> {
     /// Both versions' minutes, a series a function; empty when green's traffic is not to be judged:
     /// it has no weight, or the step has no bake.
     pub series: &'a [FunctionSeries],
+    /// What was read of `analysis.responses` and `analysis.metrics`; empty when `series` is.
+    pub sources: &'a [source::Measured],
     /// Which of the minutes count.
     pub watch: Watch,
     /// New functions of which a smoke test has passed.
@@ -193,13 +204,27 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
         .series
         .iter()
         .partition(|series| is_uncalled(series, look.watch));
+    // What counts the responses of a function without callers has nothing to count.
+    let is_silent = |source: &source::Measured| match &source.source.function {
+        Some(function) => uncalled.iter().any(|one| one.function == function.as_ref()),
+        None => called.is_empty() && !uncalled.is_empty(),
+    };
+    let called_for = look.sources.iter().filter(|source| !is_silent(source));
+    let means = called_for.flat_map(|source| source.means(analysis, look.watch).into_iter());
+    let (mut compared, mut found) = (Vec::new(), Vec::new());
+    for one in means {
+        match one {
+            Means::Compared(series) => compared.push(series),
+            Means::Found(one) => found.push(one),
+        }
+    }
     // As they are, where none is left out: a long release has many minutes.
-    let called = match uncalled.as_slice() {
-        [] => Cow::Borrowed(look.series),
-        [_, ..] => called.into_iter().cloned().collect(),
+    let called = match (uncalled.as_slice(), compared.as_slice()) {
+        ([], []) => Cow::Borrowed(look.series),
+        _ => called.into_iter().cloned().chain(compared).collect(),
     };
     let judged = (!called.is_empty()).then(|| judge(&analysis.judging(), &called, look.watch));
-    let shadow = analysis.shadow && judged.is_some();
+    let shadow = analysis.shadow && (judged.is_some() || !found.is_empty());
 
     let mut evidence = Evidence {
         alarms: look
@@ -228,30 +253,36 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
         parts.push((verdict, Some(decided_by.to_owned()), found.reason()));
         evidence.health_checks.push(found);
     }
+    // In shadow it is only recorded.
+    let recorded = |verdict: Verdict, reason: &str| {
+        if shadow {
+            let reason = format!("in shadow, not acted on: {verdict:?}: {reason}");
+            (Verdict::Healthy, reason)
+        } else {
+            (verdict, reason.to_owned())
+        }
+    };
     let mut early_proceed = false;
     if let Some(judged) = judged {
-        let decided_by = serde_json::to_value(judged.evidence.decided_by).ok();
-        let decided_by = decided_by
-            .as_ref()
-            .and_then(|word| word.as_str())
-            .map(str::to_owned);
-        let reason = if shadow {
-            format!(
-                "in shadow, not acted on: {:?}: {}",
-                judged.verdict, judged.evidence.reason
-            )
-        } else {
-            judged.evidence.reason.clone()
-        };
-        let verdict = if shadow {
-            Verdict::Healthy
-        } else {
-            judged.verdict
-        };
+        let (verdict, reason) = recorded(judged.verdict, &judged.evidence.reason);
+        let decided_by = decided_by(&judged.evidence, look.sources);
         // First, so that with equal verdicts the judge's numbers are reported.
         parts.insert(0, (verdict, decided_by, reason));
         early_proceed = judged.early_proceed && !shadow;
         evidence.judge = Some(judged.evidence);
+    }
+    let mut within = Vec::new();
+    for one in found {
+        if one.verdict == Verdict::Healthy {
+            within.push(one.source);
+            continue;
+        }
+        let (verdict, reason) = recorded(one.verdict, &one.reason);
+        let part = (verdict, Some(one.decided_by.clone()), reason);
+        // What would have ended the release is reported rather than that the judge found nothing.
+        let place = if shadow { 0 } else { parts.len() };
+        parts.insert(place, part);
+        evidence.sources.push(one);
     }
     let worst = parts
         .into_iter()
@@ -267,6 +298,9 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
         if let Some(passed) = health::passed(&analysis.health_checks, look.health) {
             watched = format!("{watched}; {passed}");
         }
+        if !within.is_empty() {
+            watched = format!("{watched}; within the ceiling: {}", within.join(", "));
+        }
         reason = if reason.is_empty() {
             watched
         } else {
@@ -278,6 +312,20 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
         reason,
         evidence,
         early_proceed: early_proceed && verdict == Verdict::Healthy,
+    }
+}
+
+/// What decided, in the judge's word; or whether it was a test of responses or of a metric.
+fn decided_by(judged: &judge::Evidence, sources: &[source::Measured]) -> Option<String> {
+    let of = |source: &&source::Measured| Some(&source.source.name) == judged.function.as_ref();
+    let kind = sources.iter().find(of).map(|source| source.source.kind);
+    match (judged.decided_by, kind) {
+        (judge::DecidedBy::ErrorTest, Some(kind)) => Some(kind.test().to_owned()),
+        (judge::DecidedBy::ErrorCeiling, Some(kind)) => Some(kind.ceiling().to_owned()),
+        (word, _) => {
+            let word = serde_json::to_value(word).ok()?;
+            word.as_str().map(str::to_owned)
+        }
     }
 }
 
@@ -396,10 +444,10 @@ impl Window {
         })
     }
 
-    /// Whether a minute is judged.
+    /// Whether the minute that begins at `start`, seconds since 1970 (UTC), is judged.
     #[must_use]
-    pub fn judges(&self, minute: &Minute) -> bool {
-        !self.mixed.contains(&minute.start)
+    pub fn judges(&self, start: i64) -> bool {
+        !self.mixed.contains(&start)
     }
 }
 
@@ -478,6 +526,7 @@ mod tests {
                 },
                 smoke_tested: &[FunctionName::try_from("chat".to_owned()).unwrap()],
                 routes_each_request: true,
+                sources: &[],
             },
         )
     }
@@ -745,12 +794,7 @@ mod tests {
         let steps = [step("2026-11-20T12:00:30Z"), step("2026-11-20T12:05:10Z")];
         let now = "2026-11-20T12:30:00Z".parse().unwrap();
         let window = Window::at(now, &steps, 60).unwrap();
-        let judges = |text| {
-            window.judges(&Minute {
-                start: minute(text),
-                ..Minute::default()
-            })
-        };
+        let judges = |text| window.judges(minute(text));
         assert!(!judges("2026-11-20T12:00:00Z") && !judges("2026-11-20T12:05:00Z"));
         assert!(judges("2026-11-20T12:01:00Z") && judges("2026-11-20T12:06:00Z"));
         assert!(Window::at(now, &[], 60).is_none());
@@ -765,9 +809,6 @@ mod tests {
         )
         .unwrap();
         assert_eq!(window.watch.through, minute("2026-11-20T12:00:00Z"));
-        assert!(window.judges(&Minute {
-            start: window.first,
-            ..Minute::default()
-        }));
+        assert!(window.judges(window.first));
     }
 }

@@ -35,6 +35,9 @@ pub const PARTITION_KEY: usize = 2048;
 /// The longest sort key, in bytes (DynamoDB).
 pub const SORT_KEY: usize = 1024;
 
+/// What the names of subscription filters begin with.
+const LIVE: &str = "crossfade-live";
+
 /// How many characters a hash has: 64 bits.
 const HASH: usize = 16;
 
@@ -147,6 +150,12 @@ pub fn execution(application: &str, at: Timestamp, digits: u16) -> String {
     fitted(application.to_owned(), EXECUTION - tail.len(), '-') + &tail
 }
 
+/// Returns the name of the subscription filters of a release: by its execution, so that none is another's.
+#[must_use]
+pub fn live_filter(execution: &str) -> String {
+    hashed(LIVE, execution, LIVE.len() + 1 + HASH, '-')
+}
+
 /// Returns the subject of a mail: printable ASCII on one line.
 #[must_use]
 pub fn subject(label: impl Display, application: impl Display, reason: impl Display) -> String {
@@ -231,6 +240,18 @@ pub mod keys {
     #[must_use]
     pub fn migration(execution: &str) -> String {
         pk("MIGRATION", execution)
+    }
+
+    /// The rows of what is listened to during a release, by the name of its subscription filters.
+    #[must_use]
+    pub fn lane(filter: &str) -> String {
+        pk("LANE", filter)
+    }
+
+    /// The row of an execution environment that is listened to, by its log group and stream.
+    #[must_use]
+    pub fn environment(group: &str, stream: &str) -> String {
+        fitted(format!("ENVIRONMENT#{group}#{stream}"), SORT_KEY, '#')
     }
 
     /// The rows of an API's wirings.

@@ -2,6 +2,7 @@
 //! round it. Each check says what would be right, because its message is what the user reads.
 
 pub mod api;
+pub mod cloudwatch;
 pub mod derived;
 pub mod locks;
 pub mod resources;

@@ -40,6 +40,8 @@ pub enum Event {
         functions: Vec<Target>,
         /// When it takes effect.
         effective: Effective,
+        /// What operators should know.
+        warnings: Vec<String>,
     },
     /// The weight that bakes was looked at.
     Looked {

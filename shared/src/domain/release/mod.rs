@@ -91,6 +91,9 @@ pub struct Spec {
     /// Not part of the targets: it is for judging, and a rollback should carry no more than it needs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub past: BTreeMap<FunctionName, BluePast>,
+    /// The same of what the request's `responses` and `metrics` count, by the field that requests it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub source_past: BTreeMap<String, BluePast>,
     /// All weights and bake times.
     pub plan: Plan,
     /// What splits the traffic.
@@ -118,6 +121,9 @@ pub struct Spec {
     /// The user's hooks.
     #[serde(default, skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,
+    /// The functions whose logs are listened to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listens_to: Vec<FunctionName>,
 }
 
 /// A release: what it will do, and how far it has come. As JSON both are one object.
@@ -299,6 +305,16 @@ impl Release {
         let waited = position.waited_seconds + position.wait_seconds;
         self.bake()
             .is_none_or(|bake| waited >= bake.planned_seconds)
+    }
+
+    /// Returns what the judge judges by: where logs are listened to, it has half of the risk.
+    #[must_use]
+    pub fn judged_by(&self) -> Analysis {
+        let mut analysis = self.spec.analysis.clone();
+        if !self.spec.listens_to.is_empty() {
+            analysis.alpha /= 2.0;
+        }
+        analysis
     }
 
     /// Whether it is looked at less often than the request requests.

@@ -70,6 +70,7 @@ fn shift(release: &mut Release, effective: Effective) {
         Event::Shifted {
             functions,
             effective,
+            warnings: Vec::new(),
         },
     );
 }
@@ -617,6 +618,7 @@ impl Kind {
                 } else {
                     Effective::Later(None)
                 },
+                warnings: Vec::new(),
             },
             Self::Looked(index) => Event::Looked {
                 finding: verdict(index),

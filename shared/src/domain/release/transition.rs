@@ -67,9 +67,11 @@ impl Release {
                 Event::Shifted {
                     functions,
                     effective,
+                    warnings,
                 },
             ) if self.due_shift().is_ok() => {
                 self.progress.functions = functions;
+                self.progress.warnings.extend(warnings);
                 self.shifted(effective, now);
             }
             (

@@ -37,6 +37,7 @@ pub(super) fn look<'a>(readings: &'a [Reading], series: &'a [FunctionSeries]) ->
         started_at: "2026-11-20T12:00:00Z".parse().unwrap(),
         health: &[],
         series,
+        sources: &[],
         watch: Watch {
             from: 0,
             through: 0,
@@ -207,6 +208,7 @@ fn full(of: &str) -> Evidence {
         alarms: vec![named(of, AlarmState::Missing)],
         health_checks: vec![unknown(of)],
         judge: judged.evidence.judge,
+        sources: vec![silent_source(of)],
         rests_on: Some(of.to_owned()),
         shadow: of == "release",
         validation: vec![of.into()],
@@ -218,6 +220,14 @@ fn full(of: &str) -> Evidence {
         uncalled: vec![of.parse().unwrap()],
         durable_executions: vec![left_behind(of)],
     }
+}
+
+fn silent_source(name: &str) -> source::Found {
+    serde_json::from_value(
+        json!({"source": name, "verdict": "inconclusive", "reason": "no data",
+        "decidedBy": "noData"}),
+    )
+    .unwrap()
 }
 
 fn left_behind(function: &str) -> LeftBehind {
@@ -256,6 +266,7 @@ fn what_is_found_later_leaves_what_the_release_has_on_record() {
         alarms: found.alarms,
         health_checks: found.health_checks,
         judge: found.judge,
+        sources: found.sources,
         rests_on: found.rests_on,
         shadow: found.shadow,
         uncalled: found.uncalled,
@@ -301,7 +312,7 @@ fn last_answers_of_hooks_are_kept() {
 fn evidence_is_empty_when_no_part_has_anything() {
     assert!(Evidence::default().is_empty());
     let all = serde_json::to_value(full("release")).unwrap();
-    assert_eq!(all.as_object().unwrap().len(), 14, "every part is written");
+    assert_eq!(all.as_object().unwrap().len(), 15, "every part is written");
     for (name, part) in all.as_object().unwrap() {
         let one = json!({ name: part });
         let one: Evidence = serde_json::from_value(one).unwrap();

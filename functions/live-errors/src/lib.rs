@@ -1,0 +1,145 @@
+//! Takes in lines of released functions' logs, as CloudWatch Logs delivers them, and asks for a rollback when the
+//! failures among them condemn green.
+//!
+//! Nothing of a line is kept or logged but which version and which environment has failed, and when.
+
+use aws_lambda_events::event::cloudwatch_logs::{LogData, LogsEvent};
+use chrono::Utc;
+use crossfade::{
+    aws::{ledger::Ledger, live::Lambda},
+    domain::{
+        Timestamp,
+        live::{evidence::LiveEvidence, lane::Lane},
+    },
+    error::Error,
+    protocol::live::{Delivery, Told, take},
+    wire::events::failures_found,
+};
+use serde_json::{Value, json};
+
+/// What the handler acts on.
+#[derive(Debug)]
+pub struct Handler {
+    lambda: Lambda,
+    ledger: Ledger,
+    /// The function that puts traffic back on blue when an alarm fires.
+    restore_blue: String,
+}
+
+impl Handler {
+    /// Returns a handler with clients on `config`, and the function that the environment's `RESTORE_BLUE` names.
+    ///
+    /// # Panics
+    /// Without that variable: the template sets it, and nothing works without.
+    #[must_use]
+    pub fn new(config: &aws_config::SdkConfig) -> Self {
+        Self {
+            lambda: Lambda::new(config),
+            ledger: Ledger::new(config),
+            restore_blue: std::env::var("RESTORE_BLUE")
+                .expect("RESTORE_BLUE is set by the template"),
+        }
+    }
+
+    /// Takes a delivery in.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] for what is none, and [`Error::Transient`] where it is to be delivered again.
+    pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
+        // What serde says of a line would quote it.
+        let event: LogsEvent = serde_json::from_value(payload)
+            .map_err(|_| Error::InvalidRequest("this is no delivery of CloudWatch Logs".into()))?;
+        // A function's own clock: whoever sends this has none, and nothing is decided by it.
+        let now = Utc::now();
+        let mut asked = 0;
+        for delivery in deliveries(event.aws_logs.data) {
+            let found = take(&self.ledger, &delivery, now).await?;
+            if let Some((lane, evidence)) = found {
+                self.tell(&lane, &evidence, &delivery.filter, now).await?;
+                asked += usize::from(!lane.shadow);
+            }
+        }
+        Ok(json!({ "rollbacksAskedFor": asked }))
+    }
+
+    /// Asks for the rollback, and then records that it was asked for: where that fails, it is asked for again.
+    async fn tell(
+        &self,
+        lane: &Lane,
+        evidence: &LiveEvidence,
+        filter: &str,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let reason = evidence.reason();
+        if lane.shadow {
+            tracing::warn!(
+                event = "failures_found",
+                deployment.id = lane.execution,
+                reason,
+                shadow = true,
+                "The logs condemn green; in shadow, this is not acted on."
+            );
+        } else {
+            let event = failures_found(&lane.execution, evidence, now);
+            self.lambda.send(&self.restore_blue, &event).await?;
+            tracing::warn!(
+                event = "failures_found",
+                deployment.id = lane.execution,
+                reason,
+                "The logs condemn green: asked for a rollback."
+            );
+        }
+        self.ledger.lane_told(filter).await
+    }
+}
+
+/// Returns the deliveries that an event has: one for each filter that matched. A control message has none.
+fn deliveries(data: LogData) -> Vec<Delivery> {
+    if data.message_type != "DATA_MESSAGE" {
+        return Vec::new();
+    }
+    let lines = data.log_events.into_iter().filter_map(|line| {
+        Some(Told {
+            at: Timestamp::from_timestamp_millis(line.timestamp)?,
+            id: line.id,
+            message: line.message,
+        })
+    });
+    let lines: Vec<_> = lines.collect();
+    let filters = data.subscription_filters.into_iter();
+    filters
+        .map(|filter| Delivery {
+            filter,
+            group: data.log_group.clone(),
+            stream: data.log_stream.clone(),
+            lines: lines.clone(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As AWS's page shows it: gzip in base64 (<https://docs.aws.amazon.com/lambda/latest/dg/services-cloudwatchlogs.html>).
+    fn event(kind: &str) -> LogsEvent {
+        let data = json!({"messageType": kind, "owner": "123456789012", "logGroup": "/aws/lambda/f",
+            "logStream": "2026/11/29/[2]0f", "subscriptionFilters": ["ours"],
+            "logEvents": [{"id": "1", "timestamp": 1_764_410_400_000_i64, "message": "[ERROR] x: y"}]});
+        let mut event = LogsEvent::default();
+        event.aws_logs.data = serde_json::from_value(data).unwrap();
+        serde_json::from_value(serde_json::to_value(event).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn reads_a_delivery() {
+        let read = deliveries(event("DATA_MESSAGE").aws_logs.data);
+        let [one] = &read[..] else { panic!("{read:?}") };
+        assert_eq!(
+            (one.filter.as_str(), one.group.as_str()),
+            ("ours", "/aws/lambda/f")
+        );
+        assert_eq!(one.lines[0].at.timestamp_millis(), 1_764_410_400_000);
+        assert_eq!(deliveries(event("CONTROL_MESSAGE").aws_logs.data), []);
+    }
+}
