@@ -277,7 +277,7 @@ mod tests {
         assert_eq!(word(Decided::Promote, &record), Err("Promote".into()));
         for decided in [Decided::Approve, Decided::Reject, Decided::Resume] {
             let refused = word(decided, &record).unwrap_err();
-            assert!(refused.contains("in flight with 50 %"), "{refused}");
+            assert!(refused.contains("in flight with 10 %"), "{refused}");
         }
     }
 
