@@ -331,6 +331,34 @@ mod tests {
     }
 
     #[test]
+    fn names_what_the_last_step_is_compared_with() {
+        let shown = |strategy: serde_json::Value, analysis: serde_json::Value| {
+            let request = json!({"application": "chat", "strategy": strategy, "analysis": analysis,
+                "functions": [{"functionName": "f", "alias": "live"}]});
+            let Ok(Request::Release(request)) = Request::parse(&request) else {
+                panic!("it is a release");
+            };
+            lines(&request, &estimate(&request))
+        };
+        let (kept, nothing) = (
+            "stay on blue as a control group",
+            "nothing is left to compare it with",
+        );
+        let prod = shown(json!("prod"), json!({}));
+        assert!(prod.contains(&format!("\n5 % {kept}")), "{prod}");
+        assert!(prod.contains("95 %") && !prod.contains(nothing), "{prod}");
+        let whole = shown(json!("prod"), json!({"controlPercent": 0}));
+        assert!(whole.contains(nothing) && !whole.contains(kept), "{whole}");
+        let asked = shown(json!("BlueGreen"), json!({"controlPercent": 0.5}));
+        assert!(asked.contains(&format!("\n0.5 % {kept}")), "{asked}");
+        let no_bake = shown(json!("dev"), json!({}));
+        assert!(
+            !no_bake.contains(kept) && !no_bake.contains(nothing),
+            "{no_bake}"
+        );
+    }
+
+    #[test]
     fn prints_obstacles_last() {
         let free = Preflight {
             serving: vec!["f: version 1".into()],
