@@ -138,8 +138,10 @@ mod tests {
 
     #[test]
     fn reads_a_delivery() {
-        let read = deliveries(event("DATA_MESSAGE").aws_logs.data);
-        let [one] = &read[..] else { panic!("{read:?}") };
+        let delivered = deliveries(event("DATA_MESSAGE").aws_logs.data);
+        let [one] = &delivered[..] else {
+            panic!("{delivered:?}")
+        };
         assert_eq!(
             (one.filter.as_str(), one.group.as_str()),
             ("ours", "/aws/lambda/f")

@@ -573,7 +573,7 @@ mod tests {
                 .collect();
             names
         };
-        let twice = |names: [&str; 2]| [names, names].concat();
+        let twice = |names: [&'static str; 2]| [names, names].concat();
         assert_eq!(
             names(Publisher::FunctionUrl),
             twice([
