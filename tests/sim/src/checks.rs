@@ -13,7 +13,7 @@ const RATES: [f64; 3] = [30.0, 300.0, 10_000.0];
 /// at exactly one in a hundred would.
 const ERRORS: f64 = 3.09;
 
-fn no_healthy_release_is_rolled_back_too_often(ours: &Ours) {
+fn no_healthy_release_is_rolled_back_too_often(ours: Ours) {
     let mut cells = drawn(&DRAWN, &RATES);
     cells.retain(Cell::healthy);
     let tried = try_all(&cells, 150, SEED, ours);
@@ -35,18 +35,18 @@ fn no_healthy_release_is_rolled_back_too_often(ours: &Ours) {
 
 #[test]
 fn healthy_releases_are_kept_in_any_weather() {
-    no_healthy_release_is_rolled_back_too_often(&PROD);
+    no_healthy_release_is_rolled_back_too_often(PROD);
 }
 
 #[test]
 fn healthy_releases_are_kept_without_a_control_group() {
-    no_healthy_release_is_rolled_back_too_often(&Ours { control: 0.0 });
+    no_healthy_release_is_rolled_back_too_often(Ours { control: 0.0 });
 }
 
 #[test]
 fn neither_incident_nor_rhythm_in_the_past_lets_more_through() {
     let cells = drawn(&[Kind::Incident, Kind::Rhythm, Kind::Weekend], &RATES);
-    let tried = try_all(&cells, 150, SEED, &PROD);
+    let tried = try_all(&cells, 150, SEED, PROD);
     let (ratio, cell) = Table::new(&cells, &tried).by_the_past().expect("bad cells");
     assert!(ratio <= 1.3, "x{ratio:.2} in {cell}");
 }
@@ -70,7 +70,7 @@ fn no_safe_peer_lets_less_through_in_steady_worlds() {
             }));
         }
     }
-    let tried = try_all(&cells, 200, SEED, &PROD);
+    let tried = try_all(&cells, 200, SEED, PROD);
     for row in Table::new(&cells, &tried).bad() {
         assert_eq!(row.beaten_by(), [0; 0], "{:?}", row.cell);
     }

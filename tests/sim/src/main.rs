@@ -75,7 +75,7 @@ fn main() {
     );
     let mut cells = cell::drawn(&cell::DRAWN, &RATES);
     cells.extend(cell::fixed());
-    let tried = try_all(&cells, runs, seed, &PROD);
+    let tried = try_all(&cells, runs, seed, PROD);
     let table = Table::new(&cells, &tried);
     table.print();
     if let Some((ratio, cell)) = table.by_the_past() {
@@ -97,7 +97,7 @@ fn main() {
 }
 
 /// Plays all cells on two threads. Every run has its own seed, so the order does not matter.
-fn try_all(cells: &[Cell], runs: u64, seed: u64, ours: &Ours) -> Vec<Tried> {
+fn try_all(cells: &[Cell], runs: u64, seed: u64, ours: Ours) -> Vec<Tried> {
     let next = AtomicUsize::new(0);
     let done: Vec<OnceLock<Tried>> = cells.iter().map(|_| OnceLock::new()).collect();
     let first = seed.wrapping_mul(1 << 32);
@@ -122,7 +122,7 @@ fn few(seed: u64) {
         "Few requests: rolled back, let through; the judge before (6e49162), whose last step had no control group."
     );
     let cells = cell::few();
-    let tried = try_all(&cells, 1000, seed, &PROD);
+    let tried = try_all(&cells, 1000, seed, PROD);
     for ((cell, own), (stopped, through)) in cells.iter().zip(&tried).zip(FORMER) {
         let (blue, green) = cell.rates();
         println!(
@@ -139,7 +139,7 @@ fn without_control(runs: u64, seed: u64) {
     let mut cells = cell::drawn(&cell::DRAWN, &RATES);
     cells.retain(Cell::healthy);
     let ours = Ours { control: 0.0 };
-    let tried = try_all(&cells, runs, seed, &ours);
+    let tried = try_all(&cells, runs, seed, ours);
     println!(
         "without a control group: {}",
         Table::new(&cells, &tried).worst_healthy()

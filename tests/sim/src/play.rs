@@ -89,7 +89,7 @@ pub struct Ours {
 }
 
 /// Plays `cell` once for each seed.
-pub fn play(cell: Cell, seeds: std::ops::Range<u64>, ours: &Ours) -> Tried {
+pub fn play(cell: Cell, seeds: std::ops::Range<u64>, ours: Ours) -> Tried {
     let judging = Judging {
         slower_than_ms: (cell.kind == Kind::Slow).then_some(1000),
         ..Judging::default()

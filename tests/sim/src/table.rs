@@ -89,7 +89,7 @@ impl<'a> Table<'a> {
         let peers = PEERS.map(|(name, _)| format!("{name:>18}")).concat();
         println!("{peers}{:>18}", "clairvoyant");
         for row in &self.rows {
-            self.print_row(row);
+            Self::print_row(row);
         }
         for row in &self.rows {
             for rule in row.beaten_by() {
@@ -105,7 +105,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn print_row(&self, row: &Row) {
+    fn print_row(row: &Row) {
         let (cell, own) = (row.cell, row.own);
         let (blue, green) = cell.rates();
         let beaten_by = row.beaten_by();

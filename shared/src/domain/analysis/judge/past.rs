@@ -226,7 +226,7 @@ mod tests {
         assert!(past.highest_rate < 0.025, "{}", past.highest_rate);
         let rhythm: Vec<_> = (0..1440)
             .map(|t| {
-                let wave = (std::f64::consts::TAU * t as f64 / 1440.0).sin();
+                let wave = (std::f64::consts::TAU * f64::from(t) / 1440.0).sin();
                 (100_000, (1000.0 * 3f64.powf(wave)) as u64)
             })
             .collect();
