@@ -228,15 +228,7 @@ mod tests {
     }
 
     fn record(status: Status, kind: Option<&str>) -> Record {
-        let release: crossfade::domain::release::Release = serde_json::from_value(json!({
-            "application": "chat", "startedAt": "2026-11-20T12:00:00Z",
-            "functions": [{"functionName": "f", "alias": "live", "blueVersion": "1", "greenVersion": "2", "revisionId": "r"}],
-            "plan": {"steps": [{"weight": 50, "bakeSeconds": 300}, {"weight": 100, "bakeSeconds": 0}]},
-            "analysis": {}, "hold": {"timeoutSeconds": 60, "onTimeout": "rollBack"}, "blueHours": 24,
-            "position": {"step": 0, "waitedSeconds": 0, "waitSeconds": 60},
-            "steps": [{"weight": 50, "startedAt": "2026-11-20T12:00:00Z"}]}))
-        .unwrap();
-        let mut record = Record::of("arn:aws:states:r:1:execution:m:chat-1", &release);
+        let mut record = Record::example();
         record.status = status;
         record.asked = kind.map(asked);
         record.token = kind.map(|_| "token".to_owned());
@@ -285,7 +277,7 @@ mod tests {
         assert_eq!(word(Decided::Promote, &record), Err("Promote".into()));
         for decided in [Decided::Approve, Decided::Reject, Decided::Resume] {
             let refused = word(decided, &record).unwrap_err();
-            assert!(refused.contains("in flight with 50 %"), "{refused}");
+            assert!(refused.contains("in flight with 10 %"), "{refused}");
         }
     }
 

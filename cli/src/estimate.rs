@@ -351,10 +351,12 @@ fn calls(
                 .first()
                 .is_some_and(|step| step.weight == Weight::ZERO),
         );
+    // The promotion takes what blue has kept.
+    let all = moving + u64::from(request.control() > Weight::ZERO);
     let writes = match request.traffic {
         Traffic::Alias => ("lambda UpdateAlias", (moving + 1) * functions),
-        Traffic::Route53(_) => ("route53 ChangeResourceRecordSets", moving),
-        Traffic::Alb(_) => ("elasticloadbalancing ModifyRule", moving),
+        Traffic::Route53(_) => ("route53 ChangeResourceRecordSets", all),
+        Traffic::Alb(_) => ("elasticloadbalancing ModifyRule", all),
     };
     // Values are read in a call of their own; what is there of either is read before the release.
     let analysis = &request.analysis;

@@ -1,5 +1,6 @@
 //! What is shown: a bar with lines above it on a terminal, lines alone elsewhere, or JSON.
 
+use crossfade::display::truncate;
 use std::{
     borrow::Cow,
     env, fmt,
@@ -20,10 +21,7 @@ const REASON: usize = 200;
 /// Returns the first line of a reason, truncated.
 pub(crate) fn brief(why: &str) -> String {
     let line = why.lines().next().unwrap_or_default();
-    if line.chars().count() <= REASON {
-        return line.to_owned();
-    }
-    line.chars().take(REASON).chain(['…']).collect()
+    truncate(line, REASON)
 }
 
 /// Where things are shown.

@@ -1,9 +1,10 @@
 //! Saying what a request would do, and changing nothing.
 
 use comfy_table::{Table, presets::NOTHING};
+use crossfade::display::{duration, thousands};
 use crossfade::{
     aws::executions::Executions,
-    domain::budget::MAX_EVENTS,
+    domain::{budget::MAX_EVENTS, weight::Weight},
     to_version,
     wire::request::{ReleaseRequest, Request, Traffic},
 };
@@ -16,7 +17,6 @@ use crate::{
     output::Output,
     preflight::Preflight,
     stack::Aws,
-    timeline::seconds,
 };
 
 /// What is said of a request.
@@ -86,9 +86,9 @@ fn lines(request: &ReleaseRequest, estimate: &Estimate) -> String {
         table.add_row([
             (index + 1).to_string(),
             step.on_green(),
-            format!("+{}", span(step.after_seconds)),
-            seconds(step.bake_seconds),
-            seconds(step.longest_seconds),
+            format!("+{}", duration(step.after_seconds)),
+            duration(step.bake_seconds.into()),
+            duration(step.longest_seconds.into()),
             step.looks.to_string(),
             if step.approval { "after approval" } else { "" }.to_owned(),
         ]);
@@ -101,8 +101,9 @@ fn lines(request: &ReleaseRequest, estimate: &Estimate) -> String {
         .collect();
     let cost = &estimate.cost;
     let (responses, checks) = (responses(request), checks(request));
+    let compared = compared(request, estimate);
     format!(
-        "{}: {} step{}, {} function{}, {} of bakes, {} at most\n\n{}\n\n\
+        "{}: {} step{}, {} function{}, {} of bakes, {} at most\n\n{}\n{compared}\n\
          states entered  {}, and {} of the retention\n\
          events: about {} of {}, where bakes and hooks take as long as they may\n\
          AWS calls       {calls}: {}\n\
@@ -113,13 +114,13 @@ fn lines(request: &ReleaseRequest, estimate: &Estimate) -> String {
         plural(estimate.steps.len()),
         request.functions.len(),
         plural(request.functions.len()),
-        span(estimate.seconds),
-        span(estimate.longest_seconds),
+        duration(estimate.seconds),
+        duration(estimate.longest_seconds),
         table.trim_fmt(),
         estimate.state_transitions,
         estimate.retention_transitions,
-        grouped(estimate.events),
-        grouped(MAX_EVENTS),
+        thousands(estimate.events.into()),
+        thousands(MAX_EVENTS.into()),
         each.join(", "),
         cost.total,
         cost.step_functions,
@@ -160,6 +161,21 @@ fn responses(request: &ReleaseRequest) -> String {
             .to_owned();
     }
     format!("responses       {}\n", each.join(", "))
+}
+
+/// A line of the last step: what it is compared with; nothing where it has no bake.
+fn compared(request: &ReleaseRequest, estimate: &Estimate) -> String {
+    let bakes = estimate
+        .steps
+        .last()
+        .is_some_and(|step| step.bake_seconds > 0);
+    match request.control() {
+        Weight::ZERO if bakes => "with 100 % on green nothing is left to compare it with: alarms and limits decide there \
+             (analysis.controlPercent keeps a control group)\n"
+            .to_owned(),
+        Weight::ZERO => String::new(),
+        control => format!("{control} stay on blue as a control group until green is promoted\n"),
+    }
 }
 
 /// A line of the health checks, each with the side that it belongs to; nothing where there are none.
@@ -208,21 +224,8 @@ fn found(preflight: &Preflight) -> String {
     lines.join("\n")
 }
 
-/// A number as operators write it: 25,000.
-fn grouped(number: u32) -> String {
-    match (number / 1000, number % 1000) {
-        (0, rest) => rest.to_string(),
-        (thousands, rest) => format!("{},{rest:03}", grouped(thousands)),
-    }
-}
-
 fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
-}
-
-/// Seconds as operators say them; a plan of days is one of seconds too.
-fn span(of: u64) -> String {
-    seconds(u32::try_from(of).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -311,12 +314,6 @@ mod tests {
     }
 
     #[test]
-    fn writes_numbers_in_groups() {
-        let shown = [0, 999, 1000, 23_007, 1_000_042].map(grouped);
-        assert_eq!(shown, ["0", "999", "1,000", "23,007", "1,000,042"]);
-    }
-
-    #[test]
     fn names_the_side_of_each_health_check() {
         let request = json!({"application": "chat", "strategy": "dev",
             "functions": [{"functionName": "f", "alias": "live"}],
@@ -331,6 +328,34 @@ mod tests {
         let told = "\nhealth checks   https://blue.example.com/health of record \"blue\", abc of record \
                     \"green\"; a release asks those of the side that is green in it\n";
         assert!(shown.contains(told), "{shown}");
+    }
+
+    #[test]
+    fn names_what_the_last_step_is_compared_with() {
+        let shown = |strategy: serde_json::Value, analysis: serde_json::Value| {
+            let request = json!({"application": "chat", "strategy": strategy, "analysis": analysis,
+                "functions": [{"functionName": "f", "alias": "live"}]});
+            let Ok(Request::Release(request)) = Request::parse(&request) else {
+                panic!("it is a release");
+            };
+            lines(&request, &estimate(&request))
+        };
+        let (kept, nothing) = (
+            "stay on blue as a control group",
+            "nothing is left to compare it with",
+        );
+        let prod = shown(json!("prod"), json!({}));
+        assert!(prod.contains(&format!("\n5 % {kept}")), "{prod}");
+        assert!(prod.contains("95 %") && !prod.contains(nothing), "{prod}");
+        let whole = shown(json!("prod"), json!({"controlPercent": 0}));
+        assert!(whole.contains(nothing) && !whole.contains(kept), "{whole}");
+        let asked = shown(json!("BlueGreen"), json!({"controlPercent": 0.5}));
+        assert!(asked.contains(&format!("\n0.5 % {kept}")), "{asked}");
+        let no_bake = shown(json!("dev"), json!({}));
+        assert!(
+            !no_bake.contains(kept) && !no_bake.contains(nothing),
+            "{no_bake}"
+        );
     }
 
     #[test]

@@ -348,22 +348,14 @@ pub(crate) async fn history(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn record(status: Status) -> Record {
-        let release: crossfade::domain::release::Release = serde_json::from_value(json!({
-            "application": "chat", "startedAt": "2026-11-20T12:00:00Z",
-            "functions": [{"functionName": "f", "alias": "live", "blueVersion": "1", "greenVersion": "2", "revisionId": "r"}],
-            "plan": {"steps": [{"weight": 10, "bakeSeconds": 300}, {"weight": 100, "bakeSeconds": 0}]},
-            "analysis": {}, "hold": {"timeoutSeconds": 60, "onTimeout": "rollBack"}, "blueHours": 24,
-            "position": {"step": 0, "waitedSeconds": 0, "waitSeconds": 60},
-            "steps": [{"weight": 10, "startedAt": "2026-11-20T12:00:00Z"}]}))
-        .unwrap();
-        let mut record = Record::of("arn:aws:states:r:1:execution:m:chat-1", &release);
-        record.status = status;
-        record
+        Record {
+            execution: "arn:aws:states:r:1:execution:m:chat-1".to_owned(),
+            status,
+            ..Record::example()
+        }
     }
 
     #[test]

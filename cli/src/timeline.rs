@@ -1,10 +1,12 @@
 //! What happened, from an execution's history: a pure fold of events into what operators want to know.
 
 mod entry;
+mod present;
 #[cfg(test)]
 mod tests;
 
 use crossfade::{
+    display::duration,
     domain::{
         Timestamp, analysis::verdict::Verdict, decision::Decision, release::Release,
         status::DeploymentStatus, target::Target, weight::Weight,
@@ -169,7 +171,11 @@ impl Timeline {
                             .steps()
                             .iter()
                             .map(|step| {
-                                format!("{} for {}", step.weight, seconds(step.bake_seconds))
+                                format!(
+                                    "{} for {}",
+                                    step.weight,
+                                    duration(step.bake_seconds.into())
+                                )
                             })
                             .collect();
                         format!("release of {application} began: {}", steps.join(", "))
@@ -217,12 +223,7 @@ impl Timeline {
                     "approval"
                 };
                 let limit = input[wait]["timeoutSeconds"].as_u64();
-                let limit = limit.map(|limit| {
-                    format!(
-                        " for up to {}",
-                        seconds(u32::try_from(limit).unwrap_or(u32::MAX))
-                    )
-                });
+                let limit = limit.map(|limit| format!(" for up to {}", duration(limit)));
                 let reason = input["reason"].as_str().filter(|reason| !reason.is_empty());
                 let reason = reason.map(|reason| format!("; {reason}"));
                 let text = format!(
@@ -319,7 +320,7 @@ impl Timeline {
                     release.weight(),
                     release.progress().steps.len(),
                     release.spec.plan.len(),
-                    seconds(bake)
+                    duration(bake.into())
                 );
                 Some(self.happening(at, Kind::Shifted, text))
             }
@@ -438,77 +439,6 @@ impl Timeline {
         told.by = by.map(str::to_owned);
         told
     }
-
-    /// How the release stands at `at`.
-    pub(crate) fn now(&self, at: Timestamp) -> Now {
-        let release = self.release.as_deref();
-        let weight = release.map_or(Weight::ZERO, Release::weight);
-        let state = self.state.as_ref();
-        let name = state.map_or("", |state| state.name.as_str());
-        let present = state.map_or(Some(StateName::Route), |state| state.state);
-        let has_ended = state.is_some_and(|state| state.ended);
-        let doing = match present {
-            Some(StateName::Route | StateName::DeployGreen) => "making green".to_owned(),
-            Some(StateName::AwaitIdle) => {
-                "waiting until no client reaches the idle side".to_owned()
-            }
-            Some(StateName::ValidateGreen) => "proving green".to_owned(),
-            Some(StateName::AwaitApproval) => "waits for approval".to_owned(),
-            Some(StateName::Hold) => "held".to_owned(),
-            Some(StateName::RunMigration) if has_ended => "running the migration back".to_owned(),
-            Some(StateName::RunMigration) => "migrating".to_owned(),
-            Some(StateName::RunHook | StateName::AwaitHook) => "asking a hook".to_owned(),
-            Some(StateName::RollbackDeployment | StateName::Decide) if has_ended => {
-                "ending".to_owned()
-            }
-            Some(StateName::RollbackDeployment) if !self.shift_begun => "ending".to_owned(),
-            Some(StateName::RollbackDeployment) => "rolling back".to_owned(),
-            Some(StateName::DeploymentSuccessful | StateName::FinalizeDeployment) => {
-                "promoting".to_owned()
-            }
-            Some(StateName::Decide)
-                if release.is_none_or(|known| known.progress().steps.is_empty()) =>
-            {
-                "making green".to_owned()
-            }
-            Some(StateName::Bake)
-                if release.is_some_and(|release| release.propagation().is_some()) =>
-            {
-                "waits for DNS".to_owned()
-            }
-            _ => match release.and_then(|release| release.step().map(|step| (release, step))) {
-                Some((release, step)) if !release.progress().steps.is_empty() => {
-                    let waited = i64::from(release.progress().position.waited_seconds);
-                    let waits = i64::from(release.progress().position.wait_seconds);
-                    let waiting = match state {
-                        Some(state) if state.state == Some(StateName::Bake) => {
-                            (at - state.since).num_seconds().clamp(0, waits)
-                        }
-                        _ => 0,
-                    };
-                    format!("bakes {} of {} s", waited + waiting, step.bake_seconds)
-                }
-                _ => name.to_owned(),
-            },
-        };
-        let step = release.map(|release| {
-            format!(
-                "step {} of {}, ",
-                release.progress().steps.len().max(1),
-                release.spec.plan.len()
-            )
-        });
-        let rates = release.and_then(|release| Rates::of(&release.progress().evidence));
-        let rates = rates.map(|rates| format!("; {}", rates.describe()));
-        Now {
-            weight,
-            told: format!(
-                "{}{doing}{}",
-                step.unwrap_or_default(),
-                rates.unwrap_or_default()
-            ),
-        }
-    }
 }
 
 fn versions(target: &Target) -> String {
@@ -516,16 +446,6 @@ fn versions(target: &Target) -> String {
     match &target.blue_version {
         Some(blue) => format!("{function} {blue} -> {}", target.green_version),
         None => format!("{function} {} (its first)", target.green_version),
-    }
-}
-
-/// Seconds as operators say them.
-pub(crate) fn seconds(seconds: u32) -> String {
-    match seconds {
-        0..=119 => format!("{seconds} s"),
-        _ if seconds.is_multiple_of(3600) => format!("{} h", seconds / 3600),
-        _ if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
-        _ => format!("{} min {} s", seconds / 60, seconds % 60),
     }
 }
 

@@ -60,6 +60,23 @@ impl Error {
         }
     }
 
+    /// Adds the page that explains what an operator does about it.
+    #[must_use]
+    pub fn see(mut self, page: &str) -> Self {
+        let (Self::InvalidRequest(detail)
+        | Self::DeploymentInProgress(detail)
+        | Self::ChangedOutside(detail)
+        | Self::ValidationFailed(detail)
+        | Self::MigrationFailed(detail)
+        | Self::DeploymentRolledBack(detail)
+        | Self::RollbackFailed(detail)
+        | Self::Refused(detail)
+        | Self::Transient(detail)) = &mut self;
+        detail.reason.push_str("; see ");
+        detail.reason.push_str(page);
+        self
+    }
+
     /// Returns the call to AWS that failed, where one did.
     #[must_use]
     pub fn call(&self) -> Option<&CallError> {

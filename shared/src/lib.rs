@@ -33,6 +33,7 @@
 
 pub mod admission;
 pub mod aws;
+pub mod display;
 pub mod domain;
 pub mod error;
 #[cfg(any(test, feature = "fake"))]

@@ -304,6 +304,52 @@ fn accepts_the_longest_bake_of_a_plan() {
 }
 
 #[test]
+fn keeps_a_control_group_as_requested_and_by_default_with_prod() {
+    let plan = |strategy: Value, analysis: Value| {
+        let mut request = minimal();
+        request["strategy"] = strategy;
+        request["analysis"] = analysis;
+        let plan = release(&request).plan();
+        let last = plan.step(plan.len() - 1).expect("a last step").weight;
+        assert_eq!(last.rest(), plan.control());
+        (
+            last.percent(),
+            plan.approve_before().map(|weight| weight.percent()),
+        )
+    };
+    assert_eq!(plan(json!("prod"), json!({})), (95.0, Some(95.0)));
+    assert_eq!(
+        plan(json!("prod"), json!({"controlPercent": 0})),
+        (100.0, Some(100.0))
+    );
+    assert_eq!(
+        plan(json!("prod"), json!({"controlPercent": 0.1})),
+        (99.9, Some(99.9))
+    );
+    for name in [
+        "AllAtOnce",
+        "BlueGreen",
+        "dev",
+        "Linear10PercentEvery1Minute",
+    ] {
+        assert_eq!(plan(json!(name), json!({})), (100.0, None), "{name}");
+    }
+    let all_at_once = json!({"type": "allAtOnce", "bakeSeconds": 60});
+    assert_eq!(
+        plan(all_at_once, json!({"controlPercent": 50})),
+        (50.0, None)
+    );
+    // As an object it says 100, and means it.
+    let steps = json!([{"weight": 10, "bakeSeconds": 60}, {"weight": 100, "bakeSeconds": 60}]);
+    let canary = json!({"type": "canary", "steps": steps, "approveBefore": 10});
+    assert_eq!(plan(canary.clone(), json!({})), (100.0, Some(10.0)));
+    assert_eq!(
+        plan(canary, json!({"controlPercent": 5})),
+        (95.0, Some(10.0))
+    );
+}
+
+#[test]
 fn staging_is_all_at_once_after_smoke_tests() {
     let mut request = minimal();
     request["strategy"] = json!("staging");

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod tests;
 
+use crossfade::display;
 use crossfade::domain::{
     Timestamp,
     analysis::{counts::Counts, judge::in_words},
@@ -133,7 +134,7 @@ fn colours(view: &View) -> Markup {
                 @match error_percent(counts) {
                     Some(rate) => {
                         p.big { (format::percent(rate)) }
-                        p.few { (format::count(counts.errors)) " of " (format::counted(counts.invocations, "request", "requests")) }
+                        p.few { (display::thousands(counts.errors)) " of " (display::counted(counts.invocations, "request", "requests")) }
                     },
                     None => {
                         p.big { "–" }
@@ -169,7 +170,7 @@ fn numbers(slices: &[Slice], minutes: i64) -> Markup {
             summary { "The chart as a table" }
             div.scroll tabindex="0" role="region" aria-label="The chart as a table" {
                 table {
-                    caption { "In steps of " (format::counted(minutes.unsigned_abs(), "minute", "minutes")) ", UTC" }
+                    caption { "In steps of " (display::counted(minutes.unsigned_abs(), "minute", "minutes")) ", UTC" }
                     thead {
                         tr {
                             th scope="col" { "From" }
@@ -189,9 +190,9 @@ fn numbers(slices: &[Slice], minutes: i64) -> Markup {
                                 td { (slice.weight) }
                                 @match slice.counts {
                                     Some(both) => {
-                                        td { (format::count(both.blue.invocations)) }
+                                        td { (display::thousands(both.blue.invocations)) }
                                         td { (rate(both.blue)) }
-                                        td { (format::count(both.green.invocations)) }
+                                        td { (display::thousands(both.green.invocations)) }
                                         td { (rate(both.green)) }
                                     },
                                     None => td colspan="4" { "not known" },
@@ -297,26 +298,26 @@ fn evidence(view: &View) -> Markup {
                     }
                     thead { tr { th scope="col" { span.skip { "Number" } } th scope="col" { "Blue" } th scope="col" { "Green" } } }
                     tbody {
-                        (row("Requests", format::count(blue.invocations), format::count(green.invocations)))
-                        (row("Failed", format::count(blue.errors), format::count(green.errors)))
+                        (row("Requests", display::thousands(blue.invocations), display::thousands(green.invocations)))
+                        (row("Failed", display::thousands(blue.errors), display::thousands(green.errors)))
                         (row("Error rate", rate(blue), rate(green)))
                         @if blue.slow + green.slow > 0 {
-                            (row("Slow", format::count(blue.slow), format::count(green.slow)))
+                            (row("Slow", display::thousands(blue.slow), display::thousands(green.slow)))
                         }
                         @if blue.throttles + green.throttles > 0 {
-                            (row("Throttled", format::count(blue.throttles), format::count(green.throttles)))
+                            (row("Throttled", display::thousands(blue.throttles), display::thousands(green.throttles)))
                         }
                     }
                 }
                 p.fine {
-                    "E-value " (in_words(judged.e_value, 2)) " of the " (format::count(threshold(judged.threshold)))
+                    "E-value " (in_words(judged.e_value, 2)) " of the " (display::thousands(threshold(judged.threshold)))
                     " that would show green to be worse."
                 }
             },
             None => p { "Green's requests have not been judged yet." },
         }
         @if let Some((passed, tests)) = view.smoke_tests {
-            p { (passed) " of " (format::counted(tests as u64, "smoke test", "smoke tests")) " passed before any traffic." }
+            p { (passed) " of " (display::counted(tests as u64, "smoke test", "smoke tests")) " passed before any traffic." }
         }
         @if !view.rows.is_empty() {
             h3 { "Functions" }

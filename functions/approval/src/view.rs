@@ -1,6 +1,7 @@
 //! What the page shows: made of the ledger's row and of what CloudWatch counted, with nothing left to
 //! decide for who draws it.
 
+use crossfade::display::duration;
 use crossfade::domain::{
     Timestamp,
     analysis::counts::{Counts, Minute},
@@ -123,7 +124,7 @@ impl View {
             reason: format::sentence(&asked.reason),
             asked_at: asked.at,
             until: asked.until,
-            left: format::duration(asked.until - now),
+            left: duration((asked.until - now).num_seconds().max(0).unsigned_abs()),
             on_silence: asked.on_silence.clone(),
             choices: asked
                 .kind

@@ -4,6 +4,7 @@
 //! touched is such that to begin again finds it done: a publication that changes nothing yields the
 //! version that exists.
 
+mod choices;
 mod green;
 mod listen;
 mod locks;
@@ -25,20 +26,17 @@ use crossfade::{
     domain::{
         Timestamp,
         analysis::{check::Evidence, counts::BluePast, source::Source},
-        approval::Approval,
         capacity::Capacity,
         health::of_green,
         live::lane::Lane,
         migration::Migration,
         moved::{Observed, Serving},
         names::FunctionName,
-        plan::{Plan, Step},
         record::Status,
-        release::{GoesBack, Hold, Release, Spec},
+        release::{GoesBack, Release, Spec},
         status::DeploymentStatus,
         target::Target,
         traffic::Splitter,
-        weight::Weight,
     },
     error::Error,
     notice::Notice,
@@ -52,7 +50,10 @@ use crossfade::{
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 
-use crate::green::{Prepared, Wanted};
+use crate::{
+    choices::{approval, extend_new, hold, moving, plan, truncate_warnings, wired},
+    green::{Prepared, Wanted},
+};
 
 /// What a release is admitted with under its locks.
 struct Locked {
@@ -413,117 +414,4 @@ impl Handler {
         self.notifier.deliver(&ended).await?;
         Ok(json!(End::of(task, outcome, None)))
     }
-}
-
-/// Who moves, and whose green serves already, so that nothing is done to it.
-fn moving(
-    splitter: &Splitter,
-    changed: Vec<Prepared>,
-    same: Vec<Prepared>,
-    warnings: &mut Vec<String>,
-) -> (Vec<Target>, Vec<FunctionName>) {
-    let mut functions: Vec<_> = changed.into_iter().map(|one| one.target).collect();
-    let mut left_out = Vec::new();
-    if *splitter == Splitter::Alias {
-        warnings.extend(same.iter().map(|one| {
-            format!(
-                "{}: version {} serves already; left out",
-                one.target.function_name, one.target.green_version
-            )
-        }));
-        left_out.extend(same.into_iter().map(|one| one.target.function_name));
-    } else {
-        // One splitter moves them all: green's side has to have the unchanged ones, too.
-        functions.extend(same.into_iter().map(|one| one.target));
-    }
-    (functions, left_out)
-}
-
-/// Takes out of a request what `WireStage` has added to it: the word that led here, and warnings. Only behind that
-/// state may they be there: anywhere else they are unknown fields.
-fn wired(request: &mut Value) -> Vec<String> {
-    let Some(fields) = request.as_object_mut() else {
-        return Vec::new();
-    };
-    match fields.get("frontDoor") {
-        None => Vec::new(),
-        Some(wired) => {
-            let is_wired = !wired.is_null();
-            fields.remove("next");
-            let warnings = is_wired.then(|| fields.remove("frontDoorWarnings"));
-            let warnings = warnings.flatten();
-            warnings
-                .and_then(|warnings| serde_json::from_value(warnings).ok())
-                .unwrap_or_default()
-        }
-    }
-}
-
-/// Returns what holding means for a release.
-fn hold(request: &ReleaseRequest) -> Hold {
-    Hold {
-        timeout_seconds: request.hold_timeout_seconds,
-        on_timeout: request.hold_ends(),
-    }
-}
-
-/// Returns what awaiting an approval means for a release.
-fn approval(request: &ReleaseRequest) -> Approval {
-    Approval {
-        timeout_seconds: request.approval_timeout_seconds,
-        on_timeout: request.on_approval_timeout,
-        on_denied: request.on_denied,
-    }
-}
-
-/// Adds what is not among them yet.
-fn extend_new(warnings: &mut Vec<String>, more: Vec<String>) {
-    for warning in more {
-        if !warnings.contains(&warning) {
-            warnings.push(warning);
-        }
-    }
-}
-
-/// As many warnings as every state of a release can carry; all of them are in the log.
-fn truncate_warnings(mut warnings: Vec<String>) -> Vec<String> {
-    const TOLD: usize = 30;
-    const CHARACTERS: usize = 300;
-    for warning in &warnings {
-        tracing::info!(event = "release_warning", warning, "Release warning.");
-    }
-    let left_out = warnings.len().saturating_sub(TOLD);
-    warnings.truncate(TOLD);
-    for warning in &mut warnings {
-        if warning.chars().count() > CHARACTERS {
-            *warning = warning.chars().take(CHARACTERS).chain(['…']).collect();
-        }
-    }
-    if left_out > 0 {
-        warnings.push(format!(
-            "{left_out} more warnings are in deploy-green's log"
-        ));
-    }
-    warnings
-}
-
-/// The steps: those of the request, where there is a blue to share traffic with.
-fn plan(request: &ReleaseRequest, splitter: &Splitter, functions: &[Target]) -> Plan {
-    let new = functions.iter().all(|target| target.blue_version.is_none());
-    if *splitter == Splitter::Alias && new {
-        first_release(&request.plan())
-    } else {
-        request.plan()
-    }
-}
-
-/// A first release has no blue to share traffic with: one step, baked as the plan's last one is.
-fn first_release(plan: &Plan) -> Plan {
-    let bake_seconds = plan.steps().last().map_or(0, |step| step.bake_seconds);
-    let step = Step {
-        weight: Weight::FULL,
-        bake_seconds,
-    };
-    let approval = plan.approve_before().is_some().then_some(Weight::FULL);
-    Plan::new(vec![step], approval).unwrap_or_else(|_| plan.clone())
 }

@@ -1,4 +1,9 @@
-use super::*;
+use crossfade::domain::{
+    plan::{Plan, Step},
+    weight::Weight,
+};
+
+use super::{choices::first_release, *};
 
 #[test]
 fn takes_wiring_warnings_of_a_wired_release_only() {

@@ -46,9 +46,7 @@ impl Handler {
     /// # Errors
     /// [`Error::InvalidRequest`] for what is none, and [`Error::Transient`] where it is to be delivered again.
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
-        // What serde says of a line would quote it.
-        let event: LogsEvent = serde_json::from_value(payload)
-            .map_err(|_| Error::InvalidRequest("this is no delivery of CloudWatch Logs".into()))?;
+        let event = read(&payload)?;
         // A function's own clock: whoever sends this has none, and nothing is decided by it.
         let now = Utc::now();
         let mut asked = 0;
@@ -93,6 +91,13 @@ impl Handler {
     }
 }
 
+/// Reads an event. From text: the type's reader borrows names from what it reads.
+fn read(payload: &Value) -> Result<LogsEvent, Error> {
+    // What serde says of a line would quote it.
+    serde_json::from_str(&payload.to_string())
+        .map_err(|_| Error::InvalidRequest("this is no delivery of CloudWatch Logs".into()))
+}
+
 /// Returns the deliveries that an event has: one for each filter that matched. A control message has none.
 fn deliveries(data: LogData) -> Vec<Delivery> {
     if data.message_type != "DATA_MESSAGE" {
@@ -128,7 +133,7 @@ mod tests {
             "logEvents": [{"id": "1", "timestamp": 1_764_410_400_000_i64, "message": "[ERROR] x: y"}]});
         let mut event = LogsEvent::default();
         event.aws_logs.data = serde_json::from_value(data).unwrap();
-        serde_json::from_value(serde_json::to_value(event).unwrap()).unwrap()
+        read(&serde_json::to_value(event).unwrap()).unwrap()
     }
 
     #[test]
@@ -141,5 +146,11 @@ mod tests {
         );
         assert_eq!(one.lines[0].at.timestamp_millis(), 1_764_410_400_000);
         assert_eq!(deliveries(event("CONTROL_MESSAGE").aws_logs.data), []);
+        for wrong in [json!({}), json!({"awslogs": {"data": "x"}}), json!([])] {
+            assert!(
+                matches!(read(&wrong), Err(Error::InvalidRequest(_))),
+                "{wrong}"
+            );
+        }
     }
 }

@@ -11,6 +11,7 @@ mod observe;
 mod prune;
 mod retention_status;
 
+use crossfade::display::truncate;
 use crossfade::{
     aws::{ledger::Ledger, notify::Notifier, versions::Versions},
     domain::{
@@ -155,7 +156,7 @@ fn functions(record: &Record) -> impl Iterator<Item = &FunctionName> {
 /// What a Catch left in the state, in words.
 fn cause(state: &Value) -> String {
     let failure = Failure::of(state).unwrap_or_default();
-    failure.to_string().chars().take(1000).collect()
+    truncate(&failure.to_string(), 1000)
 }
 
 fn application(state: &Value) -> Option<Application> {

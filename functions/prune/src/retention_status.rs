@@ -63,31 +63,17 @@ pub(crate) fn of(record: Option<Record>, last: Option<&str>) -> Result<Found, Er
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use crossfade::domain::{Timestamp, approval::OnHoldTimeout, weight::Weight};
+    use crossfade::domain::weight::Weight;
 
     use super::*;
 
     pub(crate) fn record(status: Status) -> Record {
-        let at: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
         Record {
-            execution: "arn:aws:states:eu-west-1:1:execution:crossfade-deployment:42".into(),
-            application: "chat".parse().unwrap(),
             status,
-            began_at: at,
-            locks: Vec::new(),
-            alarms: Vec::new(),
             footprint: None,
             weight: Weight::FULL,
-            shift_begun: true,
-            steps: Vec::new(),
-            token: None,
-            asked: None,
-            wish: None,
-            on_hold_timeout: OnHoldTimeout::RollBack,
-            why: None,
-            retain_until: Some(at),
-            retention_ended_at: None,
-            superseded_by: None,
+            retain_until: Some("2026-11-20T12:00:00Z".parse().unwrap()),
+            ..Record::example()
         }
     }
 

@@ -14,7 +14,7 @@ mod sweep;
 use crossfade::{
     aws::{executions::Executions, ledger::Ledger, logs::Logs, notify::Notifier, traffic::Traffic},
     domain::{names::Application, record::Why, status::DeploymentStatus},
-    error::Error,
+    error::{self, Error},
     wire::{
         events::{self, Event, Home},
         failure::Failure,
@@ -91,11 +91,20 @@ impl Handler {
                 }
                 let ending = match by_hand::requested(&task.state) {
                     Some(request) => Box::pin(self.by_hand(&task, request)).await?,
-                    None => Box::pin(self.failed(&task)).await?,
+                    None => Box::pin(self.failed(&task)).await.map_err(with_page)?,
                 };
                 Ok(json!(Output::of(ending, Next::rolled_back)))
             }
         }
+    }
+}
+
+/// Names the page of what the execution ends with where this state cannot roll back: the Cause of `RollbackFailed`
+/// is this error's.
+fn with_page(error: Error) -> Error {
+    match error::page("RollbackFailed") {
+        Some(page) => error.see(&page),
+        None => error,
     }
 }
 
@@ -156,6 +165,16 @@ fn nothing_begun(application: Option<Application>, why: &Why) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_the_page_where_it_cannot_roll_back() {
+        let failed = with_page(Error::Transient("UpdateAlias of chat: 500".into()));
+        assert_eq!(failed.name(), "Transient");
+        assert_eq!(
+            failed.to_string(),
+            "UpdateAlias of chat: 500; see docs/errors/RollbackFailed.md"
+        );
+    }
 
     #[test]
     fn ends_what_has_ended_as_it_was() {

@@ -1,6 +1,7 @@
 //! Executions that ended without making traffic whole themselves: stopped by hand, timed out, or
 //! failed where nothing catches.
 
+use crossfade::display::truncate;
 use crossfade::{
     domain::{
         Timestamp,
@@ -246,7 +247,7 @@ fn ended_badly(status: &str, error: Option<&str>, cause: Option<&str>) -> String
     let parts = [error, cause].into_iter().flatten();
     for part in parts.filter(|part| !part.is_empty()) {
         reason.push_str(": ");
-        reason.extend(part.chars().take(300));
+        reason.push_str(&truncate(part, 300));
     }
     if let Some(advice) = cause.and_then(budget::advice) {
         reason.push_str("; ");
@@ -286,38 +287,22 @@ fn owed(record: &Record, said: Option<&str>) -> Option<Outcome> {
 
 #[cfg(test)]
 mod tests {
-    use crossfade::{
-        domain::{names::Application, weight::Weight},
-        wire::outcome::Outcome,
-    };
+    use crossfade::{domain::weight::Weight, wire::outcome::Outcome};
 
     use super::*;
 
     fn record(status: Status) -> Record {
-        let at: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
         Record {
-            execution: "arn:aws:states:eu-west-1:1:execution:crossfade:42".into(),
-            application: Application::try_from("chat".to_owned()).unwrap(),
             status,
-            began_at: at,
-            locks: Vec::new(),
-            alarms: Vec::new(),
-            footprint: None,
             weight: Weight::ZERO,
             shift_begun: false,
             steps: Vec::new(),
-            token: None,
-            asked: None,
-            wish: None,
-            on_hold_timeout: OnHoldTimeout::RollBack,
             why: Some(Why {
                 reason: "the ledger's reason".into(),
                 evidence: Evidence::default(),
-                at,
+                at: "2026-11-20T12:00:00Z".parse().unwrap(),
             }),
-            retain_until: None,
-            retention_ended_at: None,
-            superseded_by: None,
+            ..Record::example()
         }
     }
 

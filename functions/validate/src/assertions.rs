@@ -3,6 +3,7 @@
 //! Which HTTP integration the function's callers use is not known here, so an answer passes when it is as
 //! expected for the client of one of them.
 
+use crossfade::display::truncate;
 use crossfade::{
     aws::functions::Invocation,
     domain::answer::{self, Integration, Response, at, equal, readings},
@@ -126,11 +127,7 @@ fn as_value(payload: &[u8]) -> Value {
 
 /// Truncates an answer: it may be megabytes, and the evidence goes into a Cause.
 fn cut(text: &str) -> String {
-    const MOST: usize = 200;
-    if text.chars().count() <= MOST {
-        return text.to_owned();
-    }
-    text.chars().take(MOST).chain(['…']).collect()
+    truncate(text, 200)
 }
 
 #[cfg(test)]

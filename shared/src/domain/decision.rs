@@ -74,7 +74,7 @@ pub enum Next {
     Step,
     /// Another step, which an operator has to approve.
     StepAfterApproval,
-    /// Nothing: green has all traffic.
+    /// Nothing: green has all traffic, but for the control group's.
     End,
 }
 

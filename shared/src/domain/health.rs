@@ -11,6 +11,7 @@ mod address;
 mod check;
 mod url;
 
+use crate::display::truncate;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -174,7 +175,7 @@ pub struct Health {
 impl Health {
     /// Applies an answer. An unknown one leaves the failures as they are.
     pub fn take(&mut self, sample: Sample) {
-        let told = |what: String| what.chars().take(MOST_SAID).collect();
+        let told = |what: String| truncate(&what, MOST_SAID);
         self.asked_seconds_ago = Some(0);
         (self.failures_in_a_row, self.known, self.said) = match sample {
             Sample::Passed => (0, true, String::new()),
@@ -448,7 +449,8 @@ mod tests {
         health.take(Sample::Passed);
         assert_eq!(health.verdict(), Verdict::Healthy);
         health.take(Sample::Failed("é".repeat(1000)));
-        assert_eq!(health.said.chars().count(), MOST_SAID);
+        // With the mark of the cut.
+        assert_eq!(health.said.chars().count(), MOST_SAID + 1);
     }
 
     #[test]

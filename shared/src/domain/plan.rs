@@ -27,13 +27,15 @@ pub struct Step {
     pub bake_seconds: u32,
 }
 
-/// The fixed list of steps: 1 to 100 of them, weights strictly rising, the last at 100, each bake
-/// at most a day. Position in a plan is an index, never found again from a weight.
+/// The fixed list of steps: 1 to 100 of them, weights strictly rising, the last at 100 less what is kept on
+/// blue until the promotion, each bake at most a day. Position in a plan is an index, never found again
+/// from a weight.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", try_from = "Parts", into = "Parts")]
 pub struct Plan {
     steps: Vec<Step>,
     approve_before: Option<Weight>,
+    control: Weight,
 }
 
 /// A plan as JSON carries it, not yet checked.
@@ -43,6 +45,17 @@ struct Parts {
     steps: Vec<Step>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     approve_before: Option<Weight>,
+    #[serde(default = "nothing", skip_serializing_if = "is_zero")]
+    control: Weight,
+}
+
+const fn nothing() -> Weight {
+    Weight::ZERO
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde wants a reference.
+fn is_zero(weight: &Weight) -> bool {
+    *weight == Weight::ZERO
 }
 
 /// One reason why a list of steps is not a plan.
@@ -69,6 +82,18 @@ pub enum PlanError {
         index: usize,
         /// Its weight.
         weight: Weight,
+    },
+    /// A step before the last has no more left for blue than the control group, or less.
+    #[error(
+        "is {weight}, and a control group of {control} leaves less than {} to every step but the last", .control.rest()
+    )]
+    IntoControl {
+        /// The step's index.
+        index: usize,
+        /// Its weight.
+        weight: Weight,
+        /// What is kept on blue.
+        control: Weight,
     },
     /// A bake is longer than [`MAX_BAKE_SECONDS`].
     #[error("must be a whole number from 0 to {MAX_BAKE_SECONDS}, not {seconds}")]
@@ -159,10 +184,45 @@ impl Plan {
             Ok(Self {
                 steps,
                 approve_before,
+                control: Weight::ZERO,
             })
         } else {
             Err(PlanErrors(errors))
         }
+    }
+
+    /// Keeps `control` on blue through the last bake: the last step, which is the one at 100, has so much less.
+    /// An approval before 100 is required before that step.
+    pub fn keeping(self, control: Weight) -> Result<Self, PlanErrors> {
+        let most = control.rest();
+        let last = self.steps.len() - 1;
+        let errors: Vec<_> = self.steps[..last]
+            .iter()
+            .enumerate()
+            .filter(|(_, step)| step.weight >= most)
+            .map(|(index, step)| PlanError::IntoControl {
+                index,
+                weight: step.weight,
+                control,
+            })
+            .collect();
+        if !errors.is_empty() {
+            return Err(PlanErrors(errors));
+        }
+        let kept = |weight| if weight == Weight::FULL { most } else { weight };
+        let mut steps = self.steps;
+        steps[last].weight = most;
+        Ok(Self {
+            steps,
+            approve_before: self.approve_before.map(kept),
+            control,
+        })
+    }
+
+    /// Returns what stays on blue until green is promoted, so that green is compared to the end.
+    #[must_use]
+    pub fn control(&self) -> Weight {
+        self.control
     }
 
     /// The steps, in order.
@@ -228,7 +288,20 @@ impl TryFrom<Parts> for Plan {
     type Error = PlanErrors;
 
     fn try_from(parts: Parts) -> Result<Self, PlanErrors> {
-        Self::new(parts.steps, parts.approve_before)
+        let control = parts.control;
+        // As it was before the control group was taken from its last step.
+        let whole = |weight| {
+            if weight == control.rest() {
+                Weight::FULL
+            } else {
+                weight
+            }
+        };
+        let mut steps = parts.steps;
+        if let Some(last) = steps.last_mut() {
+            last.weight = whole(last.weight);
+        }
+        Self::new(steps, parts.approve_before.map(whole))?.keeping(control)
     }
 }
 
@@ -237,6 +310,7 @@ impl From<Plan> for Parts {
         Self {
             steps: plan.steps,
             approve_before: plan.approve_before,
+            control: plan.control,
         }
     }
 }
@@ -278,6 +352,54 @@ mod tests {
             (plan.longest_bake_seconds(), plan.total_bake_seconds()),
             (60, 180)
         );
+    }
+
+    #[test]
+    fn a_control_group_is_taken_from_the_last_step_alone() {
+        let whole = Plan::new(steps(&[0, 50, 100]), Some(Weight::FULL)).unwrap();
+        assert_eq!(whole.control(), Weight::ZERO);
+        let weights = |plan: &Plan| {
+            plan.steps()
+                .iter()
+                .map(|step| step.weight)
+                .collect::<Vec<_>>()
+        };
+        for (tenths, last) in [(0, 1000), (1, 999), (50, 950), (499, 501)] {
+            let (control, last) = (
+                Weight::of_tenths(tenths).unwrap(),
+                Weight::of_tenths(last).unwrap(),
+            );
+            let plan = whole.clone().keeping(control).unwrap();
+            assert_eq!(weights(&plan), [Weight::ZERO, weight(50), last]);
+            assert_eq!(
+                (plan.control(), plan.approve_before()),
+                (control, Some(last))
+            );
+            assert_eq!([1, 2].map(|i| plan.needs_approval(i)), [false, true]);
+            let json = serde_json::to_string(&plan).unwrap();
+            assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan, "{json}");
+        }
+        // An approval before another step stays where it is.
+        let plan = Plan::new(steps(&[50, 100]), Some(weight(50))).unwrap();
+        let plan = plan.keeping(weight(5)).unwrap();
+        assert_eq!(plan.approve_before(), Some(weight(50)));
+    }
+
+    #[test]
+    fn rejects_steps_that_leave_blue_less_than_the_control_group() {
+        let plan = Plan::new(steps(&[10, 95, 98, 100]), None).unwrap();
+        let errors = plan.clone().keeping(weight(5)).unwrap_err();
+        let into = |index, percent| PlanError::IntoControl {
+            index,
+            weight: weight(percent),
+            control: weight(5),
+        };
+        assert_eq!(errors.as_slice(), [into(1, 95), into(2, 98)]);
+        assert_eq!(
+            into(1, 95).to_string(),
+            "is 95 %, and a control group of 5 % leaves less than 95 % to every step but the last"
+        );
+        assert!(plan.keeping(weight(1)).is_ok());
     }
 
     #[test]
@@ -361,6 +483,8 @@ mod tests {
             r#"{"steps":[{"weight":100,"bakeSeconds":86401}]}"#,
             r#"{"steps":[{"weight":100,"bakeSeconds":1}],"approveBefore":50}"#,
             r#"{"steps":[{"weight":100,"bakeSeconds":1}],"more":1}"#,
+            r#"{"steps":[{"weight":95,"bakeSeconds":1}],"control":4}"#,
+            r#"{"steps":[{"weight":96,"bakeSeconds":1},{"weight":95,"bakeSeconds":1}],"control":5}"#,
         ] {
             assert!(serde_json::from_str::<Plan>(bad).is_err(), "{bad}");
         }

@@ -141,7 +141,7 @@ impl<E: DeserializeError> Deserr<E> for Stride {
         value: Value<V>,
         location: ValuePointerRef,
     ) -> Result<Self, E> {
-        weight::read(Self::LEAST, &value, location).map(Self)
+        weight::read(Self::LEAST..=Weight::FULL, &value, location).map(Self)
     }
 }
 
@@ -219,7 +219,7 @@ impl Strategy {
     ///   the strategy as an object to watch green after the last shift as well.
     /// - `dev`: all at once, no bake. `staging`: all at once, no bake, and every function must have
     ///   a smoke test. `prod`: 10 % for 5 minutes, 50 % for 10 minutes, an operator's approval, then
-    ///   100 % for 5 minutes.
+    ///   100 % for 5 minutes, less a control group ([`Planned::control`]).
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         let weight = |percent| Weight::try_from(percent).ok();
@@ -301,9 +301,23 @@ impl Strategy {
 pub struct Planned {
     strategy: Strategy,
     plan: Plan,
+    control: Weight,
 }
 
+/// What `prod` keeps on blue until the promotion, unless the request says otherwise.
+const PROD_CONTROL: Weight = match Weight::of_tenths(50) {
+    Some(weight) => weight,
+    None => Weight::ZERO,
+};
+
 impl Planned {
+    /// Returns what stays on blue until the promotion where the request does not say it: 5 % with the name
+    /// `prod`, else nothing, because who writes 100 means 100.
+    #[must_use]
+    pub fn control(&self) -> Weight {
+        self.control
+    }
+
     /// The strategy as it was given; a name has become what it stands for.
     #[must_use]
     pub fn strategy(&self) -> &Strategy {
@@ -322,7 +336,11 @@ impl TryFrom<Strategy> for Planned {
 
     fn try_from(strategy: Strategy) -> Result<Self, PlanErrors> {
         let plan = plan(&strategy)?;
-        Ok(Self { strategy, plan })
+        Ok(Self {
+            strategy,
+            plan,
+            control: Weight::ZERO,
+        })
     }
 }
 
@@ -343,7 +361,7 @@ impl JsonSchema for Planned {
                 `AllAtOnce` and CodeDeploy's names keep CodeDeploy's times (no bake at weight 100). \
                 `dev`: all at once. `staging`: all at once, and every function must have a smoke \
                 test. `prod`: 10 % for 5 minutes, 50 % for 10 minutes, an operator's approval, 100 % \
-                for 5 minutes.",
+                for 5 minutes, of which 5 % stay on blue until the promotion (`analysis.controlPercent`).",
             "anyOf": [
                 { "type": "string", "enum": Strategy::names() },
                 generator.subschema_for::<Strategy>(),
@@ -357,16 +375,22 @@ impl<E: DeserializeError> Deserr<E> for Planned {
         value: Value<V>,
         location: ValuePointerRef,
     ) -> Result<Self, E> {
+        let mut control = Weight::ZERO;
         let strategy = match value {
-            Value::String(name) => Strategy::named(&name).ok_or_else(|| {
-                let names = Strategy::names();
-                let accepted: Vec<_> = names.iter().map(String::as_str).collect();
-                let kind = ErrorKind::UnknownValue {
-                    value: &name,
-                    accepted: &accepted,
-                };
-                take_cf_content(E::error::<V>(None, kind, location))
-            })?,
+            Value::String(name) => {
+                if name == "prod" {
+                    control = PROD_CONTROL;
+                }
+                Strategy::named(&name).ok_or_else(|| {
+                    let names = Strategy::names();
+                    let accepted: Vec<_> = names.iter().map(String::as_str).collect();
+                    let kind = ErrorKind::UnknownValue {
+                        value: &name,
+                        accepted: &accepted,
+                    };
+                    take_cf_content(E::error::<V>(None, kind, location))
+                })?
+            }
             Value::Map(_) => Strategy::deserialize_from_value(value, location)?,
             other => {
                 let shown = crate::parse::bounds::shown(&other);
@@ -374,14 +398,15 @@ impl<E: DeserializeError> Deserr<E> for Planned {
                 return Err(unexpected(&message, location));
             }
         };
-        Self::try_from(strategy).map_err(|errors| {
+        let planned = Self::try_from(strategy).map_err(|errors| {
             let all = errors
                 .as_slice()
                 .iter()
                 .map(|error| located(error, location));
             all.reduce(|a, b| take_cf_content(E::merge(Some(a), b, location)))
                 .unwrap_or_else(|| unexpected("is not a plan", location))
-        })
+        })?;
+        Ok(Self { control, ..planned })
     }
 }
 
@@ -395,9 +420,9 @@ fn located<E: DeserializeError>(error: &PlanError, strategy: ValuePointerRef) ->
     };
     match error {
         PlanError::Count(_) => unexpected(&message, strategy.push_key("steps")),
-        PlanError::NotRising { index, .. } | PlanError::NotFull { index, .. } => {
-            at(*index, "weight")
-        }
+        PlanError::NotRising { index, .. }
+        | PlanError::NotFull { index, .. }
+        | PlanError::IntoControl { index, .. } => at(*index, "weight"),
         PlanError::BakeTooLong { index, .. } => at(*index, "bakeSeconds"),
         PlanError::ApproveBefore { .. } => unexpected(&message, strategy.push_key("approveBefore")),
         PlanError::StepWeight(_) => unexpected(&message, strategy.push_key("stepWeight")),

@@ -123,9 +123,9 @@ impl<'de> Deserialize<'de> for Weight {
     }
 }
 
-/// Reads a weight of at least so many tenths of a percent.
+/// Reads a weight within a range.
 pub(super) fn read<E: DeserializeError, V: IntoValue>(
-    least: Weight,
+    range: std::ops::RangeInclusive<Weight>,
     value: &Value<V>,
     location: ValuePointerRef,
 ) -> Result<Weight, E> {
@@ -135,11 +135,12 @@ pub(super) fn read<E: DeserializeError, V: IntoValue>(
         _ => None,
     };
     match number.map(Weight::try_from) {
-        Some(Ok(weight)) if weight >= least => Ok(weight),
+        Some(Ok(weight)) if range.contains(&weight) => Ok(weight),
         _ => {
-            let (least, shown) = (least.percent(), shown(value));
+            let (least, most, shown) =
+                (range.start().percent(), range.end().percent(), shown(value));
             let message =
-                format!("must be a number from {least} to 100 in steps of 0.1, not {shown}");
+                format!("must be a number from {least} to {most} in steps of 0.1, not {shown}");
             Err(unexpected(&message, location))
         }
     }
@@ -150,7 +151,7 @@ impl<E: DeserializeError> Deserr<E> for Weight {
         value: Value<V>,
         location: ValuePointerRef,
     ) -> Result<Self, E> {
-        read(Self::ZERO, &value, location)
+        read(Self::ZERO..=Self::FULL, &value, location)
     }
 }
 

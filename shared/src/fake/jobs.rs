@@ -218,6 +218,20 @@ impl Setting {
         self
     }
 
+    /// Returns the same, where so many percent stay on blue until the promotion.
+    ///
+    /// # Panics
+    /// Where there is no step.
+    #[must_use]
+    pub fn keeping(mut self, percent: u8) -> Self {
+        let plan = &mut self.release["plan"];
+        plan["control"] = json!(percent);
+        let steps = plan["steps"].as_array_mut();
+        let last = steps.and_then(|steps| steps.last_mut());
+        last.expect("it has steps")["weight"] = json!(100 - percent);
+        self
+    }
+
     /// Returns the same, where no alarm is watched.
     #[must_use]
     pub fn without_alarms(mut self) -> Self {

@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::notice::{
-    Kind, Notice, sentences,
-    truncate::{truncate, truncate_detail},
+use crate::{
+    display::truncate,
+    notice::{Kind, Notice, sentences, truncate::truncate_detail},
 };
 
 /// What is laid out, as bytes of JSON. SNS takes 256 KiB; how much a channel shows is not documented,

@@ -1,5 +1,6 @@
 //! For operators, as plain text.
 
+use crate::display::duration;
 use std::fmt::{Display, Write as _};
 
 use crate::domain::{
@@ -226,7 +227,7 @@ impl Text {
         self.list(
             "Steps that are planned",
             facts.plan.iter().map(|step| {
-                let bake = sentences::seconds(step.bake_seconds);
+                let bake = duration(step.bake_seconds.into());
                 format!("{} for {bake}", step.weight)
             }),
         );

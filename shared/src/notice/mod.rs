@@ -162,7 +162,11 @@ impl RequestsServed {
             .collect();
         let each = beside.iter().map(|other| &other.green);
         let all = each.fold(judge.green, |sum, one| sum.plus(*one));
-        let most = if is_function(decided) { functions.len() as u64 } else { 1 };
+        let most = if is_function(decided) {
+            functions.len() as u64
+        } else {
+            1
+        };
         Some(Self {
             requests: all.invocations,
             failed: all.errors,

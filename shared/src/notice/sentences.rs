@@ -1,5 +1,6 @@
 //! The words and numbers that mail and chat have in common.
 
+use crate::display::{counted, duration, thousands};
 use chrono::{SecondsFormat, TimeDelta};
 
 use crate::domain::{
@@ -22,7 +23,7 @@ pub(super) fn started(release: &Release) -> String {
         .plan
         .steps()
         .iter()
-        .map(|step| format!("{} for {}", step.weight, seconds(step.bake_seconds)))
+        .map(|step| format!("{} for {}", step.weight, duration(step.bake_seconds.into())))
         .collect();
     let functions = release.progress().functions.len();
     let approval = release
@@ -74,12 +75,15 @@ pub(super) fn after_the_bake(release: &Release, now: Timestamp) -> NextStep {
     let then = match release.next() {
         Next::Step => format!("{next} go to green"),
         Next::StepAfterApproval => format!("an operator is asked whether {next} go to green"),
-        Next::End => "green is promoted".to_owned(),
+        Next::End => match release.spec.plan.control() {
+            Weight::ZERO => "green is promoted".to_owned(),
+            control => format!("green is promoted, and takes the {control} that blue has kept"),
+        },
     };
     let what = if bake == 0 {
         then
     } else {
-        format!("after {} at this weight {then}", seconds(bake))
+        format!("after {} at this weight {then}", duration(bake.into()))
     };
     let at = release
         .propagation()
@@ -158,7 +162,7 @@ pub(super) fn met(facts: &NoticeDetail) -> Option<String> {
             Some(format!(
                 "By the last look, green had served {}{whose}, and {} of them failed{}.",
                 counted(met.requests, "request", "requests"),
-                grouped(met.failed),
+                thousands(met.failed),
                 share(met.failed, met.requests)
                     .map(|share| format!(" ({share})"))
                     .unwrap_or_default()
@@ -196,7 +200,7 @@ pub(super) fn table(facts: &NoticeDetail) -> Vec<Row> {
             let share = share(of(counts), counts.invocations);
             share.filter(|_| shares).unwrap_or_default()
         };
-        let number = |counts: &Counts| grouped(of(counts));
+        let number = |counts: &Counts| thousands(of(counts));
         [what.to_owned(), number(b), share(b), number(g), share(g)]
     };
     let mut rows = vec![
@@ -248,8 +252,8 @@ pub(super) fn others(facts: &NoticeDetail) -> Vec<String> {
     let one = |colour: &str, counts: &Counts| {
         format!(
             "{colour} {} of {} failed",
-            grouped(counts.errors),
-            grouped(counts.invocations)
+            thousands(counts.errors),
+            thousands(counts.invocations)
         )
     };
     judge
@@ -289,27 +293,6 @@ pub(super) fn time(at: Timestamp) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// A duration as operators say it: the two largest units.
-pub(super) fn seconds(seconds: u32) -> String {
-    let (days, hours, minutes, rest) = (
-        seconds / 86_400,
-        seconds / 3600 % 24,
-        seconds / 60 % 60,
-        seconds % 60,
-    );
-    let parts: Vec<_> = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
-        .into_iter()
-        .filter(|(number, _)| *number > 0)
-        .take(2)
-        .map(|(number, unit)| format!("{number} {unit}"))
-        .collect();
-    if parts.is_empty() {
-        "0 s".into()
-    } else {
-        parts.join(" ")
-    }
-}
-
 /// Lists the first `most` items, and counts the rest.
 pub(super) fn list(items: &[String], most: usize) -> String {
     let told = items.iter().take(most).cloned().collect::<Vec<_>>();
@@ -317,27 +300,6 @@ pub(super) fn list(items: &[String], most: usize) -> String {
         0 => told.join(", "),
         more => format!("{} and {more} more", told.join(", ")),
     }
-}
-
-fn counted(number: u64, one: &str, many: &str) -> String {
-    format!(
-        "{} {}",
-        grouped(number),
-        if number == 1 { one } else { many }
-    )
-}
-
-/// A number with commas between thousands.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A share in percent; none of nothing.
@@ -354,25 +316,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_told_as_people_read_them() {
-        for (number, told) in [
-            (0, "0"),
-            (999, "999"),
-            (1000, "1,000"),
-            (12_345_678, "12,345,678"),
-        ] {
-            assert_eq!(grouped(number), told);
-        }
-        for (number, told) in [
-            (0, "0 s"),
-            (59, "59 s"),
-            (300, "5 min"),
-            (5400, "1 h 30 min"),
-            (86_400, "1 d"),
-            (90_061, "1 d 1 h"),
-        ] {
-            assert_eq!(seconds(number), told);
-        }
+    fn writes_shares_and_lists() {
         assert_eq!(share(1, 0), None);
         assert_eq!(share(1, 3).as_deref(), Some("33.33 %"));
         let items = ["a", "b", "c"].map(str::to_owned);

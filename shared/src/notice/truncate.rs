@@ -1,5 +1,6 @@
 //! Truncates notices to what a service accepts, and marks each cut.
 
+use crate::display::truncate;
 use crate::notice::NoticeDetail;
 
 /// How much is left of each list where there is too little room.
@@ -75,14 +76,6 @@ impl NoticeDetail {
     }
 }
 
-/// A text of at most so many characters.
-pub(super) fn truncate(text: &str, characters: usize) -> String {
-    match text.char_indices().nth(characters) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
-    }
-}
-
 /// Whole lines of a text in at most `most` bytes.
 pub(super) fn lines(text: &str, most: usize) -> String {
     /// Room for what says that something is missing.
@@ -105,12 +98,6 @@ pub(super) fn lines(text: &str, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn truncates_between_characters() {
-        assert_eq!(truncate("äöü", 3), "äöü");
-        assert_eq!(truncate("äöü", 2), "äö…");
-    }
 
     #[test]
     fn lines_are_cut_whole_and_counted() {

@@ -384,7 +384,7 @@ impl<W: Weighted> SplitterProtocol for W {
         forth(self, lease, of, to, &[from]).await
     }
 
-    /// Green has all of it after the last step: what is left to do is to see that it is so.
+    /// Green has all of it after the last step, or all but the control group's, which is taken here.
     async fn promote<S: LedgerStore>(
         &self,
         lease: Lease<'_, S>,

@@ -1,5 +1,6 @@
 //! How a deployment ended: the execution's output, or the Cause of its failure.
 
+use crate::display::truncate;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -260,7 +261,7 @@ impl Outcome {
             |it| drop(it.steps.drain(..it.steps.len().saturating_sub(10))),
             |it| {
                 it.warnings.truncate(1);
-                it.reason = it.reason.chars().take(1000).chain(['…']).collect();
+                it.reason = truncate(&it.reason, 1000);
                 if let Some(judge) = &mut it.evidence.judge {
                     judge.reason.clone_from(&it.reason);
                 }

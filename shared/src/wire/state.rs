@@ -2,6 +2,7 @@
 //!
 //! The request is the contract's own JSON, which has no tag.
 
+use crate::display::truncate;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
@@ -142,7 +143,7 @@ impl InFlight {
             .map(|_| Event::Answered(Answer::new(AnswerKind::Silence)));
         let event = |given: Value| match Answer::read(&given) {
             Some(answer) => Event::Answered(answer),
-            None => Event::Misanswered(given.to_string().chars().take(SHOWN).collect()),
+            None => Event::Misanswered(truncate(&given.to_string(), SHOWN)),
         };
         let approval = replies.approval_answer.map(event);
         let hold = replies.answer.map(event);

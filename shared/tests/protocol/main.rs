@@ -11,7 +11,7 @@ use crossfade::fake::Rules;
 
 use crate::{
     machine::{Event, Fault, Machine, Plan},
-    splitters::{SPLITTERS, Splitter},
+    splitters::{SPLITTERS, Splitter, serving},
 };
 
 /// Runs a case, and returns how many calls it made.
@@ -109,6 +109,24 @@ fn records_keep_every_promise_under_every_fault() {
 #[test]
 fn target_groups_keep_every_promise_under_every_fault() {
     check(&SPLITTERS[3]);
+}
+
+/// The promotion takes from blue what it has kept: one write more, which meets every fault.
+#[test]
+fn a_control_group_is_taken_by_the_promotion_under_every_fault() {
+    for splitter in &SPLITTERS[4..] {
+        check(splitter);
+        let calm = Plan::default();
+        let mut machine = Machine::new(splitter, &calm, Rules::default());
+        machine.run();
+        let ends = serving(&machine.world);
+        let on_green = [Some(2)].into();
+        assert!(
+            !ends.is_empty() && ends.iter().all(|(_, on)| *on == on_green),
+            "{}: {ends:?}",
+            splitter.name
+        );
+    }
 }
 
 /// Returns how many cases are broken without a rule.

@@ -150,7 +150,7 @@ fn past(counted: &[&Counted], answers: &[MetricDataResult], day: Range<i64>, bef
                 for share in [Some(past.errors), past.slow].into_iter().flatten() {
                     assert!(share.hits <= share.requests, "{share:?}");
                     assert!(
-                        share.spread.is_finite() && share.stick.is_finite(),
+                        share.highest_rate.is_finite() && share.together.is_finite(),
                         "{share:?}"
                     );
                 }

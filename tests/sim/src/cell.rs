@@ -29,6 +29,8 @@ pub enum Kind {
     RareClumps,
     /// The level rises for both while green has all traffic, or all but the control group's.
     Rise,
+    /// The level is higher for both than it ever was, from the release's first minute on.
+    Higher,
     /// The level drifts for both during the release.
     Drift,
     /// Environments that fail all or much of what they get for minutes.
@@ -47,7 +49,7 @@ pub enum Kind {
     Cron,
     /// One client that is a large part of the traffic.
     Whale,
-    /// Messages that nobody can serve.
+    /// Messages that no version can serve.
     Poison,
     /// Batch windows.
     Batch,
@@ -69,6 +71,7 @@ impl Kind {
             Self::Clumps => "clumps",
             Self::RareClumps => "rare",
             Self::Rise => "rise",
+            Self::Higher => "higher",
             Self::Drift => "drift",
             Self::Spells => "spells",
             Self::Weekend => "weekend",
@@ -90,7 +93,7 @@ impl Kind {
 }
 
 /// The kinds of which each run draws its parameters anew, blue's error rate among them.
-pub const DRAWN: [Kind; 18] = [
+pub const DRAWN: [Kind; 19] = [
     Kind::Steady,
     Kind::OutageLast,
     Kind::Incident,
@@ -100,6 +103,7 @@ pub const DRAWN: [Kind; 18] = [
     Kind::RareClumps,
     Kind::Spells,
     Kind::Rise,
+    Kind::Higher,
     Kind::Drift,
     Kind::Cold,
     Kind::Cache,
@@ -199,6 +203,22 @@ pub fn fixed() -> Vec<Cell> {
             for rate in [100.0, 1000.0, 10_000.0] {
                 add(kind, rate, base, &[0.05, 0.2, 1.0]);
             }
+        }
+    }
+    cells
+}
+
+/// Steady worlds of few requests, for the power there is with so little.
+pub fn few() -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for rate in [10.0, 30.0, 100.0] {
+        for base in [0.001, 0.01] {
+            cells.extend([0.05, 0.2].map(|green| Cell {
+                kind: Kind::Steady,
+                rate,
+                base: Some(base),
+                green: Green::Rate(green),
+            }));
         }
     }
     cells

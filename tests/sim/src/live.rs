@@ -19,7 +19,7 @@ use crossfade::domain::{
     Timestamp,
     analysis::{
         counts::{BluePast, Counts, FunctionSeries, Minute, PastShare},
-        judge::{Judging, Overdispersion, Verdict, Watch, judge},
+        judge::{Judging, Verdict, Watch, judge},
     },
     live::{
         environment::{Colour, Environment, Failure, sum},
@@ -180,7 +180,7 @@ fn past(rng: &mut Xoshiro256PlusPlus, cell: Cell) -> BluePast {
         })
         .collect();
     BluePast {
-        errors: PastShare::from_minutes(&minutes, (0, 0)),
+        errors: PastShare::from_minutes(&minutes, &[]),
         slow: None,
     }
 }
@@ -212,7 +212,7 @@ fn by_metrics(minutes: &[Minute], past: BluePast, alpha: f64) -> Option<i64> {
 fn play(cell: Cell, seed: u64) -> (i64, i64, bool, Vec<u64>) {
     let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
     let past = past(&mut rng, cell);
-    let come = Come::of(Some(&past), Overdispersion::Scale);
+    let come = Come::of(Some(&past));
     let extra = ((cell.green - cell.base) / (1.0 - cell.base)).max(0.0);
     let (mut blue, mut green) = (Pool::new(), Pool::new());
     // Blue has served before, so that its sick environments are there.

@@ -30,6 +30,8 @@ pub struct Tried {
     over_squared: [f64; RULES],
     /// Minutes until Crossfade's release ended.
     pub took: f64,
+    /// What Crossfade let through of the same releases after a calm past, where the past is what matters.
+    pub after_calm: f64,
 }
 
 impl Tried {
@@ -49,6 +51,24 @@ impl Tried {
         (mean, (variance / self.runs).sqrt())
     }
 
+    /// What Crossfade lets through, over what it lets through after a calm past.
+    pub fn by_the_past(&self) -> Option<f64> {
+        (self.after_calm > 0.0).then(|| self.let_through[0] / self.after_calm)
+    }
+
+    /// The false rollbacks of Crossfade in percent, and their interval at so many standard errors (Wilson 1927).
+    pub fn interval(&self, errors: f64) -> (f64, f64, f64) {
+        let (n, rate, square) = (self.runs, self.false_rate(0), errors * errors);
+        let middle = (rate + square / (2.0 * n)) / (1.0 + square / n);
+        let half =
+            errors / (1.0 + square / n) * (rate * (1.0 - rate) / n + square / (4.0 * n * n)).sqrt();
+        (
+            100.0 * rate,
+            100.0 * (middle - half),
+            100.0 * (middle + half),
+        )
+    }
+
     fn add(&mut self, stopped: [bool; RULES], let_through: &[f64; RULES]) {
         for rule in 0..RULES {
             let over = let_through[0] - let_through[rule];
@@ -64,7 +84,6 @@ impl Tried {
 /// How Crossfade's releases are made.
 #[derive(Clone, Copy, Debug)]
 pub struct Ours {
-    pub judging: Judging,
     /// The share that stays on blue through the last bake.
     pub control: f64,
 }
@@ -73,7 +92,7 @@ pub struct Ours {
 pub fn play(cell: Cell, seeds: std::ops::Range<u64>, ours: &Ours) -> Tried {
     let judging = Judging {
         slower_than_ms: (cell.kind == Kind::Slow).then_some(1000),
-        ..ours.judging
+        ..Judging::default()
     };
     let mut tried = Tried::default();
     for seed in seeds {
@@ -96,16 +115,18 @@ pub fn play(cell: Cell, seeds: std::ops::Range<u64>, ours: &Ours) -> Tried {
             stopped[CLAIRVOYANT] = now < MINUTES;
             let_through[CLAIRVOYANT] = hits(&minutes[..(now + 1).min(MINUTES)]);
         }
-        let k = known(cell, &past);
-        if std::env::var("DBG").is_ok() {
-            eprintln!("{:?} {} {:?}", cell.kind, cell.rate, k.errors);
-        }
-        let tally = Tally::new(&judging, Some(k));
+        let tally = Tally::new(&judging, Some(known(cell, &past)));
         let last = 1.0 - ours.control;
         let (rolled_back, seen) = release(cell, World::new(cell, seed).0, tally, &judging, last);
         stopped[0] = rolled_back;
         let_through[0] = hits(&seen[..seen.len().min(MINUTES)]);
         tried.took += seen.len() as f64;
+        if cell.kind.is_in_the_past() {
+            let (world, past) = World::after_calm(cell, seed);
+            let tally = Tally::new(&judging, Some(known(cell, &past)));
+            let (_, seen) = release(cell, world, tally, &judging, last);
+            tried.after_calm += hits(&seen[..seen.len().min(MINUTES)]);
+        }
         tried.add(stopped, &let_through);
     }
     tried

@@ -43,6 +43,7 @@ pub struct World {
     rng: Rng,
     blue: Environments,
     green: Environments,
+    calm: bool,
 }
 
 #[derive(Clone, Default)]
@@ -54,6 +55,15 @@ struct Environments {
 impl World {
     /// A world, and its past. Two of one seed that see the same weights see the same minutes.
     pub fn new(cell: Cell, seed: u64) -> (Self, Past) {
+        Self::after(cell, seed, false)
+    }
+
+    /// The same world after a past that was all the time as the release's first minute is.
+    pub fn after_calm(cell: Cell, seed: u64) -> (Self, Past) {
+        Self::after(cell, seed, true)
+    }
+
+    fn after(cell: Cell, seed: u64, calm: bool) -> (Self, Past) {
         let mut drawn = stream(seed, 1);
         let base = cell
             .base
@@ -65,6 +75,7 @@ impl World {
             rng: stream(seed, 2),
             blue: Environments::default(),
             green: Environments::default(),
+            calm,
         };
         let past = world.past();
         // What the release meets does not depend on how much chance its past took.
@@ -91,7 +102,7 @@ impl World {
 
     fn sky(&mut self, minute: i64, weight: f64) -> Sky {
         let at = At {
-            minute,
+            minute: if self.calm { minute.max(0) } else { minute },
             weight,
             rate: self.cell.rate,
             base: self.base,

@@ -101,12 +101,6 @@ async fn found(case: &Case, target: &Target, users: Traffic, execution: &Executi
         .iter()
         .find(|one| one.version.as_deref() == Some("2") && (one.failed || how == "pattern"));
     let first = first.expect("a request met green").sent;
-    let began = last
-        - counts
-            .requests
-            .last()
-            .map_or(0.0, |one| one.sent.as_secs_f64());
-    let _ = began;
     let back = counts
         .requests
         .iter()

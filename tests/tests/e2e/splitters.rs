@@ -177,6 +177,15 @@ pub(crate) fn tests() -> Vec<Test> {
         test("door_alias_alarm_at_100_percent", |case| {
             alarm(case, Alias, 2)
         }),
+        test("door_alias_keeps_a_control_group", |case| {
+            control_group(case, Alias)
+        }),
+        test("door_route53_keeps_a_control_group", |case| {
+            control_group(case, Zone)
+        }),
+        test("door_alb_keeps_a_control_group", |case| {
+            control_group(case, Rule)
+        }),
         test("door_alias_takes_tenths_of_a_percent", |case| {
             tenths(case, Alias, [0.001, 0.025, 0.999])
         }),
@@ -562,6 +571,34 @@ async fn promoted(case: Case, kind: Kind) {
     let counts = users.stop().await;
     assert_eq!(counts.total().errors, 0, "{:?}", counts.by_version);
     assert!(counts.of("1").requests > 0, "{:?}", counts.by_version);
+}
+
+/// Blue keeps its part through the last bake; an alarm then takes all back, and without one the promotion takes it.
+async fn control_group(case: Case, kind: Kind) {
+    let door = Door::make(&case, kind, Behaviour::healthy("green")).await;
+    let alarm = case.alarm().await;
+    let request = |bake: u32| {
+        let all_at_once = json!({"type": "allAtOnce", "bakeSeconds": bake});
+        let analysis = json!({"controlPercent": 5, "alarms": [alarm], "onInconclusive": "proceed", "maxBakeSeconds": bake});
+        door.request(
+            &case,
+            json!({"strategy": all_at_once, "analysis": analysis}),
+        )
+    };
+    let execution = case.start(&request(80_000)).await;
+    door.share_is(0.95).await;
+    execution.wait_for_state("Bake", 1).await;
+    case.world.fire(&alarm).await;
+    door.share_is(0.0).await;
+    let ended = execution.wait().await;
+    back_on_blue(&case, &door, &execution, &ended).await;
+
+    let mut request = request(60);
+    request["analysis"]["alarms"] = json!([]);
+    let (_, ended) = case.release(&request).await;
+    assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    assert!((door.share().await - 1.0).abs() < 1e-9);
+    assert_eq!(ended.output["steps"][0]["weight"], 95, "{ended:?}");
 }
 
 async fn alarm(case: Case, kind: Kind, nth: usize) {
@@ -1213,7 +1250,7 @@ fn zone(door: &Door) -> &Dns {
     }
 }
 
-/// The design's timeline: 10 % for 5 minutes, 50 % for 10, a person, 100 %, and a day of retention in
+/// The design's timeline: 10 % for 5 minutes, 50 % for 10, a person, 95 %, all, and a day of retention in
 /// which it can be taken back.
 async fn prods_timeline(case: Case) {
     let door = Door::make(&case, Kind::Zone, Behaviour::healthy("green")).await;
@@ -1230,7 +1267,7 @@ async fn prods_timeline(case: Case) {
     door.share_is(1.0).await;
     let steps: Vec<_> = ended.output["steps"].as_array().unwrap().clone();
     let weights: Vec<_> = steps.iter().map(|step| step["weight"].clone()).collect();
-    assert_eq!(weights, [json!(10), json!(50), json!(100)]);
+    assert_eq!(weights, [json!(10), json!(50), json!(95)]);
     for step in &steps {
         let (started, in_force) = (step["startedAt"].as_str(), step["inForceAt"].as_str());
         assert!(in_force > started, "DNS took its time: {step}");

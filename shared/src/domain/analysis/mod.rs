@@ -10,7 +10,7 @@ pub mod series;
 pub mod source;
 pub mod verdict;
 
-use deserr::Deserr;
+use deserr::{DeserializeError, Deserr, IntoValue, Value, ValuePointerRef};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,7 @@ use crate::domain::analysis::responses::{OwnMetric, Responses};
 use crate::domain::health::HealthCheck;
 use crate::domain::names::AlarmName;
 use crate::domain::plan::Step;
+use crate::domain::weight::{self, Weight};
 use crate::parse::bounds::{Decimal, List, Percent, Whole};
 use crate::parse::problem::Problems;
 
@@ -78,6 +79,13 @@ pub struct Analysis {
     #[schemars(range(min = 1, max = 900_000))]
     #[deserr(default, from(Option<Whole<1, 900_000>>) = Whole::optional)]
     pub slower_than_ms: Option<u32>,
+    /// Percent of traffic that stays on blue through the last bake, and goes to green only when it is promoted: 0 to
+    /// 50, in steps of 0.1. So green is compared with blue to the end; where it has all traffic, only alarms and
+    /// limits decide. When absent, 5 with the strategy `prod`, else 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 50))]
+    #[deserr(default, from(Option<Control>) = Control::optional)]
+    pub control_percent: Option<Weight>,
     /// Whether a step ends before its bake is over, once green is shown to be no worse than blue by
     /// more than the margin, at the risk `alpha`.
     #[serde(default)]
@@ -171,6 +179,7 @@ impl Default for Analysis {
             alpha: default_alpha(),
             min_effect: MinEffect::default(),
             slower_than_ms: None,
+            control_percent: None,
             early_proceed: false,
             shadow: false,
             max_error_rate_percent: None,
@@ -183,6 +192,29 @@ impl Default for Analysis {
             on_inconclusive: OnInconclusive::default(),
             live_errors: LiveErrors::default(),
         }
+    }
+}
+
+/// What stays on blue: at most half, so that the last step is the largest.
+struct Control(Weight);
+
+impl Control {
+    const MOST: Weight = match Weight::of_tenths(500) {
+        Some(weight) => weight,
+        None => Weight::ZERO,
+    };
+
+    fn optional(read: Option<Self>) -> Option<Weight> {
+        read.map(|control| control.0)
+    }
+}
+
+impl<E: DeserializeError> Deserr<E> for Control {
+    fn deserialize_from_value<V: IntoValue>(
+        value: Value<V>,
+        location: ValuePointerRef,
+    ) -> Result<Self, E> {
+        weight::read(Weight::ZERO..=Self::MOST, &value, location).map(Self)
     }
 }
 

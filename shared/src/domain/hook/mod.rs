@@ -3,6 +3,7 @@
 
 pub(super) mod request;
 
+use crate::display::truncate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -238,10 +239,7 @@ impl HookRun {
 
 /// Reads an answer: how the hook stands, and when to ask again, seconds. The error describes what is wrong.
 fn read(answer: &Value) -> Result<(HookStatus, u32), String> {
-    let shown = || {
-        let text: String = answer.to_string().chars().take(200).collect();
-        text
-    };
+    let shown = || truncate(&answer.to_string(), 200);
     let status = match answer["hookStatus"].as_str() {
         Some("SUCCEEDED") => HookStatus::Succeeded,
         Some("FAILED") => HookStatus::Failed,

@@ -138,7 +138,7 @@ mod tests {
         for percent in [0.1, 1.0, 10.0, 50.0, 99.0] {
             for come in [Come::OneByOne, Come::Sticking] {
                 let p = held_to(percent / 100.0, 1.1, come);
-                for (green, blue) in [(0, 0), (3, 0), (2, 5), (7, 40)] {
+                for (green, blue) in [(0, 0), (3, 0), (2, 5), (4, 40)] {
                     let value = |green, blue| e_value(&[at(percent, green, blue)], 1.1, come);
                     let next = p * value(green + 1, blue) + (1.0 - p) * value(green, blue + 1);
                     let ratio = next / value(green, blue);

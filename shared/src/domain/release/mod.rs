@@ -2,6 +2,8 @@
 //! come ([`Progress`]), which only [`Release::apply`] changes.
 
 mod event;
+#[cfg(any(test, feature = "fake"))]
+mod example;
 mod progress;
 mod question;
 #[cfg(test)]

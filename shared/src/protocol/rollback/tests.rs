@@ -1,26 +1,13 @@
 use super::*;
-use crate::domain::{approval::OnHoldTimeout, weight::Weight};
+use crate::domain::weight::Weight;
 
 fn promoted() -> Record {
     Record {
-        execution: "arn:aws:states:eu-west-1:1:execution:crossfade-deployment:42".into(),
-        application: "chat".parse().unwrap(),
         status: Status::Promoted,
-        began_at: at("2026-11-20T11:00:00Z"),
-        locks: Vec::new(),
-        alarms: Vec::new(),
-        footprint: None,
         weight: Weight::FULL,
-        shift_begun: true,
         steps: Vec::new(),
-        token: None,
-        asked: None,
-        wish: None,
-        on_hold_timeout: OnHoldTimeout::RollBack,
-        why: None,
         retain_until: Some(at("2026-11-21T12:00:00Z")),
-        retention_ended_at: None,
-        superseded_by: None,
+        ..Record::example()
     }
 }
 

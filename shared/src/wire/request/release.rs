@@ -17,6 +17,7 @@ use crate::domain::names::{AliasName, Application, FunctionName};
 use crate::domain::override_freeze::OverrideFreeze;
 use crate::domain::plan::Plan;
 use crate::domain::strategy::Planned;
+use crate::domain::weight::Weight;
 use crate::domain::{
     hook::Hooks,
     migration::{AfterRollback, MigrationRequest},
@@ -119,10 +120,20 @@ impl ReleaseRequest {
         }
     }
 
-    /// The plan that the strategy says.
+    /// Returns the plan that the strategy says, less the control group.
     #[must_use]
     pub fn plan(&self) -> Plan {
-        self.strategy.plan().clone()
+        let whole = self.strategy.plan();
+        // Where it does not fit, the request has been rejected.
+        let kept = whole.clone().keeping(self.control());
+        kept.unwrap_or_else(|_| whole.clone())
+    }
+
+    /// Returns what stays on blue until the promotion: what the request says, or the strategy's name.
+    #[must_use]
+    pub fn control(&self) -> Weight {
+        let asked = self.analysis.control_percent;
+        asked.unwrap_or_else(|| self.strategy.control())
     }
 
     /// Returns what decides how many events the release takes.

@@ -13,7 +13,10 @@ use deserr::Deserr;
 use serde_json::Value;
 
 use self::{
-    time::{execution_has_room, max_bake_holds_every_bake, smoke_tests_fit_their_time},
+    time::{
+        control_group_is_left_by_every_step, execution_has_room, max_bake_holds_every_bake,
+        smoke_tests_fit_their_time,
+    },
     traffic::{
         colours_are_aliases, functions_fit_the_splitter, groups_can_be_told_apart,
         health_checks_follow_the_colour, records_can_be_told_apart,
@@ -50,6 +53,7 @@ pub(super) fn broken(request: &Value) -> Vec<Problem> {
     health_checks_follow_the_colour(request, &mut problems);
     counted::broken(request, &mut problems);
     max_bake_holds_every_bake(request, &mut problems);
+    control_group_is_left_by_every_step(request, &mut problems);
     execution_has_room(request, &mut problems);
     stage_wiring_names_a_function(request, functions, &mut problems);
     what_takes_away_waits_for_a_person(request, &mut problems);

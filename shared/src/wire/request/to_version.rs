@@ -108,6 +108,7 @@ pub fn request_of(last: &ReleaseRequest, to: &ToVersion) -> Result<ReleaseReques
     request.analysis.health_checks.clear();
     request.analysis.on_inconclusive = OnInconclusive::Proceed;
     request.analysis.max_bake_seconds = None;
+    request.analysis.control_percent = None;
     request.on_hold_timeout = OnHoldTimeout::RollBack;
     request.front_door = None;
     request.migration = None;

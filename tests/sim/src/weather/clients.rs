@@ -1,4 +1,4 @@
-//! What clients do: they try again, come by the clock, or send what nobody can serve.
+//! What clients do: they try again, come by the clock, or send what no version can serve.
 
 use rand::RngExt;
 
@@ -140,7 +140,7 @@ impl Weather for Whale {
     }
 }
 
-/// Messages that nobody can serve come back every minute until they have been tried often enough.
+/// Messages that no version can serve come back every minute until they have been tried often enough.
 pub struct Poison {
     comes: f64,
     number: f64,

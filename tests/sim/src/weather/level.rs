@@ -185,6 +185,21 @@ impl Weather for Rise {
     }
 }
 
+/// The level is another one from the release's first minute on, as after another team's release.
+pub struct Higher(f64);
+
+impl Higher {
+    pub fn draw(rng: &mut Rng) -> Self {
+        Self(between(rng, 1.2, 5.0))
+    }
+}
+
+impl Weather for Higher {
+    fn sky(&mut self, at: At, _: &mut Rng) -> Sky {
+        times(at, if at.in_release() { self.0 } else { 1.0 })
+    }
+}
+
 /// The level drifts over the release, up or down.
 pub struct Drift {
     factor: f64,

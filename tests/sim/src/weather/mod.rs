@@ -98,6 +98,7 @@ pub fn draw(kind: Kind, rng: &mut Rng) -> Box<dyn Weather> {
         Kind::Rhythm => Box::new(level::Rhythm::draw(rng)),
         Kind::Weekend => Box::new(level::Weekend::draw(rng)),
         Kind::Rise => Box::new(level::Rise::draw(rng)),
+        Kind::Higher => Box::new(level::Higher::draw(rng)),
         Kind::Drift => Box::new(level::Drift::draw(rng)),
         Kind::Cache => Box::new(level::Cache::draw(rng)),
         Kind::Flapping => Box::new(level::Flapping::draw(rng)),

@@ -219,6 +219,7 @@ fn full(of: &str) -> Evidence {
         hooks: vec![heard(of)],
         uncalled: vec![of.parse().unwrap()],
         durable_executions: vec![left_behind(of)],
+        live: Some(live(of)),
     }
 }
 
@@ -228,6 +229,12 @@ fn silent_source(name: &str) -> source::Found {
         "decidedBy": "noData"}),
     )
     .unwrap()
+}
+
+fn live(function: &str) -> LiveEvidence {
+    let numbers = json!({"functionName": function, "green": 4, "blue": 0, "sticking": false,
+        "ownEValue": 900.0, "eValue": 900.0, "threshold": 200.0, "functions": 1});
+    serde_json::from_value(numbers).unwrap()
 }
 
 fn left_behind(function: &str) -> LeftBehind {
@@ -271,6 +278,7 @@ fn what_is_found_later_leaves_what_the_release_has_on_record() {
         shadow: found.shadow,
         uncalled: found.uncalled,
         durable_executions: found.durable_executions,
+        live: found.live,
         ..before
     };
     assert_eq!(evidence, kept);

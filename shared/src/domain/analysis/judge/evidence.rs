@@ -127,7 +127,7 @@ pub struct Other {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Own {
-    /// The e-value: `0.75 routing + 0.25 past`, or `together` if that is smaller; `routing` without a past.
+    /// The e-value: the mean of `routing` and `past`, or `together` if that is smaller; `routing` without a past.
     pub e_value: f64,
     /// Its part from routing.
     pub routing: f64,

@@ -309,7 +309,7 @@ mod tests {
     const EXACT_2: f64 = 7.600_147_359_617_381;
     const EXACT_10: f64 = -15.169_504_319_887_38;
 
-    /// A minute in which every request failed, or none, or that only one version served, tells nothing.
+    /// A minute in which every request failed, or none, or that only one version served, shows nothing.
     #[test]
     fn nothing_to_learn() {
         for (green, blue, green_hits, hits) in [

@@ -31,11 +31,13 @@
 //!   hit; clumps with an exponential tail are within it.
 //!
 //! **Blue's past** adds power where errors are so rare that routing has little to go by. *Assumes that the level of this
-//! release is at most that of blue's worst hour of the week, but for a few.* The e-value is the binomial likelihood ratio of
-//! green's hits against that rate, a bet of a quarter beside routing. It is kept from mattering
-//! where the assumption fails: it counts only minutes in which blue has at least as many requests as green and is, now and
-//! since the release began, in line with that rate; and only until three hits were to be expected of green, so that a
-//! level that has doubled unseen adds three and no more.
+//! release is at most that of blue's worst hour of the week, but for a few, as long as blue does not show otherwise.* The
+//! e-value is the binomial likelihood ratio of green's hits against that rate: half of the stake. It is kept from
+//! mattering where the level has changed: it counts only minutes in which blue has at least half as many requests as green
+//! and is in line with that rate, in this minute (one in twenty) and since the release began (one standard error or
+//! so), which a risen level shows long before green's hits are worth 200; and only until eight hits were to be expected of
+//! green. That is no proof for every level: the worst, a steady one that is a half to twice above all hours, is in
+//! the simulation (`higher`, `rise`, `drift`).
 //!
 //! **Without blue** (a last step of 100) nothing is compared, and no test decides: yesterday's level need not be
 //! today's. The evidence says which part of the release that was. `analysis.controlPercent` keeps blue beside green until
@@ -151,7 +153,7 @@ pub fn conclude(judging: &Judging, functions: &[(&str, Tally)], watch: Watch) ->
     let mut view = worst;
     if e_value >= threshold {
         (view, verdict) = (heaviest, Verdict::Unhealthy);
-        (decided_by, reason) = heaviest.condemned(&release);
+        (decided_by, reason) = heaviest.marked(&release);
     } else if e_value >= judging.suspect_at && verdict == Verdict::Healthy {
         (view, verdict, decided_by) = (heaviest, Verdict::Inconclusive, DecidedBy::Suspicion);
         reason = heaviest.suspected(&release);
@@ -204,7 +206,7 @@ struct Release {
 struct View<'a> {
     name: &'a str,
     tally: &'a Tally,
-    /// What each test says, the first one told of where none speaks against green.
+    /// What each test says, the first one reported where none speaks against green.
     findings: Vec<(Signal, Finding)>,
 }
 
@@ -287,7 +289,7 @@ impl<'a> View<'a> {
         (silent > 0 && (-each * silent as f64).exp() < NATURALLY_EMPTY).then_some(silent)
     }
 
-    fn condemned(&self, release: &Release) -> (DecidedBy, String) {
+    fn marked(&self, release: &Release) -> (DecidedBy, String) {
         let decided_by = self.heavier().0.decided_by();
         (decided_by, self.told_with(release, "reaches"))
     }

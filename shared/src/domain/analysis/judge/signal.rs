@@ -15,7 +15,7 @@ pub enum Signal {
 }
 
 impl Signal {
-    /// All of them, the one first that evidence is told of when none speaks against green.
+    /// All of them, the one first that evidence reports when none speaks against green.
     pub const ALL: [Self; 2] = [Self::Errors, Self::Slow];
 
     /// Returns whether it is tested.

@@ -12,12 +12,16 @@ use crate::domain::analysis::judge::signal::Signal;
 /// The newest minutes, over which ceilings look back.
 const RECENT: usize = 5;
 /// What is staked on blue's past, where it is known; the rest is staked on routing.
-const ON_PAST: f64 = 0.25;
+const ON_PAST: f64 = 0.5;
 /// Green is held to blue's past until so many hits were to be expected of it: what a level that changes during
 /// the release may add to that many is little.
-const EXPECTED_FROM_PAST: f64 = 3.0;
-/// `ln 20`: so unlikely are blue's hits at the rate of its past where they are out of line with it.
+const EXPECTED_FROM_PAST: f64 = 8.0;
+/// `ln 20`: so unlikely are the hits of a minute of blue's at the rate of its past where they are out of line
+/// with it.
 const OUT_OF_LINE: f64 = 2.995_732_273_553_991;
+/// The same of all that blue has shown since the release began: a level that has risen shows on blue, which has at
+/// least as many requests, long before green has twice as much.
+const OUT_OF_LINE_SO_FAR: f64 = 0.7;
 
 /// One kind of hit over all minutes.
 #[derive(Clone, Debug)]
@@ -151,27 +155,28 @@ impl Share {
         if self.past.requests == 0 {
             return;
         }
-        if out_of_line(blue, rate) || out_of_line(self.blue, rate) {
+        if out_of_line(blue, rate, OUT_OF_LINE) || out_of_line(self.blue, rate, OUT_OF_LINE_SO_FAR)
+        {
             self.unwell = 2; // This minute and the next one with blue.
         }
         let expected = raised(rate, edge) * self.beside.0.saturating_add(green.0) as f64;
         if self.unwell > 0 {
             self.unwell -= 1;
-        } else if expected <= EXPECTED_FROM_PAST && blue.0 >= green.0 {
+        } else if expected <= EXPECTED_FROM_PAST && blue.0 >= green.0 / 2 {
             self.beside = plus(self.beside, green);
         }
     }
 }
 
-/// Whether hits are more than `rate` explains: by the Chernoff bound for a Poisson count, less likely than one
-/// in twenty.
-fn out_of_line((requests, hits): (u64, u64), rate: f64) -> bool {
+/// Whether hits are more than `rate` explains: by the Chernoff bound for a Poisson count, less likely than
+/// `exp(-unlikely)`.
+fn out_of_line((requests, hits): (u64, u64), rate: f64, unlikely: f64) -> bool {
     let (expected, hits) = (requests as f64 * rate, hits as f64);
     let over = hits - expected;
     // As ln(1 + x) <= x, the bound is at most over^2 / expected: most minutes need no logarithm.
     over > 0.0
-        && over * over > OUT_OF_LINE * expected
-        && hits * (hits / expected).ln() - over > OUT_OF_LINE
+        && over * over > unlikely * expected
+        && hits * (hits / expected).ln() - over > unlikely
 }
 
 /// The rate whose odds are `odds` times those of `rate`.

@@ -2,7 +2,7 @@ use serde_json::json;
 
 use super::*;
 use crate::{
-    domain::{approval::OnHoldTimeout, names::locks, restore_point::RestorePoint, weight::Weight},
+    domain::{names::locks, restore_point::RestorePoint, weight::Weight},
     fake::{Actor, Call, Client, Reply, Rules, Transaction, World, drive},
 };
 
@@ -31,23 +31,13 @@ fn release(functions: usize, alarms: usize) -> Record {
         execution: "arn:x:42".into(),
         locks: locks::names(&application, &names, &["rule/r".to_owned()]),
         application,
-        status: Status::InFlight,
-        began_at: at("2026-11-20T11:00:00Z"),
         alarms: (0..alarms)
             .map(|nth| format!("a{nth}").parse().unwrap())
             .collect(),
         footprint: Some(footprint),
         weight: Weight::FULL,
-        shift_begun: true,
         steps: Vec::new(),
-        token: None,
-        asked: None,
-        wish: None,
-        on_hold_timeout: OnHoldTimeout::RollBack,
-        why: None,
-        retain_until: None,
-        retention_ended_at: None,
-        superseded_by: None,
+        ..Record::example()
     }
 }
 

@@ -11,6 +11,7 @@ use crate::{
             MOST_BAKING_SECONDS, Pace, most,
         },
         hook::Hooks,
+        plan::PlanError,
         strategy::Planned,
     },
     parse::problem::Problem,
@@ -33,6 +34,34 @@ pub(super) fn max_bake_holds_every_bake(request: &Value, problems: &mut Vec<Prob
                  it out"
             ),
         });
+    }
+}
+
+/// A step that has more than the last one would take from the control group, and give it back.
+pub(super) fn control_group_is_left_by_every_step(request: &Value, problems: &mut Vec<Problem>) {
+    let planned: Option<Planned> = read(&request["strategy"]);
+    let analysis: Option<Analysis> = read_or_default(&request["analysis"]);
+    let (Some(planned), Some(analysis)) = (planned, analysis) else {
+        return;
+    };
+    let control = analysis.control_percent.unwrap_or(planned.control());
+    if let Err(errors) = planned.plan().clone().keeping(control) {
+        let steps = errors.as_slice().iter().map(|error| match error {
+            PlanError::IntoControl { index, weight, .. } => {
+                format!("step {} has {weight}", index + 1)
+            }
+            other => other.to_string(),
+        });
+        let steps: Vec<_> = steps.collect();
+        let (most, kept) = (control.rest(), control.percent());
+        problems.push(problem(
+            "analysis.controlPercent",
+            format!(
+                "is {kept}, so the last step has {most}, and {}; every step before the last must have less than {most}: \
+                 give a smaller controlPercent, or leave these steps out",
+                steps.join(", ")
+            ),
+        ));
     }
 }
 
