@@ -90,8 +90,8 @@ impl<S: LedgerStore> Ledger<S> {
         };
         let mut listening = Listening {
             lane: parsed(first, "lane")?,
-            is_over: first.contains_key("over"),
-            is_told: first.contains_key("told"),
+            is_over: first.contains_key("laneOver"),
+            is_told: first.contains_key("laneTold"),
             weights: Vec::new(),
             rows: Vec::new(),
         };
@@ -144,12 +144,12 @@ impl<S: LedgerStore> Ledger<S> {
 
     /// Records that a rollback was asked for.
     pub async fn lane_told(&self, filter: &str) -> Result<(), Error> {
-        self.mark_lane(filter, "SET told = :yes").await
+        self.mark_lane(filter, "SET laneTold = :yes").await
     }
 
     /// Records that nothing is listened to any more.
     pub async fn lane_over(&self, filter: &str) -> Result<(), Error> {
-        self.mark_lane(filter, "SET over = :yes").await
+        self.mark_lane(filter, "SET laneOver = :yes").await
     }
 
     async fn mark_lane(&self, filter: &str, set: &str) -> Result<(), Error> {
