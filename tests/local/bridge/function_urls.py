@@ -10,7 +10,7 @@ from typing import Any
 from ministack.core.responses import error_response_json, json_response
 from ministack.services import lambda_svc
 
-from . import cloudwatch, control, functions, policies
+from . import cloudwatch, functions, policies
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -99,7 +99,7 @@ _FORBIDDEN = (
 
 # ── Their metrics ────────────────────────────────────────────────────────────────────────────
 
-_by_version: dict[str, bool] = {}
+BY_VERSION: dict[str, bool] = {}
 """Function -> whether its URLs are counted by version too; they are where it is not named."""
 
 
@@ -110,7 +110,7 @@ def _count(resolved: Any, status: int, began: float, version: str | None) -> Non
     account, region, name, qualifier, _config = resolved
     function, resource = ("FunctionName", name), ("Resource", f"{name}:{qualifier or '$LATEST'}")
     sets: list[tuple[tuple[str, str], ...]] = [(function,), (function, resource)]
-    if version and _by_version.get(name, True):
+    if version and BY_VERSION.get(name, True):
         sets.append((("ExecutedVersion", version), function, resource))
     points = [
         ("UrlRequestCount", 1.0, "Count"),
@@ -123,13 +123,6 @@ def _count(resolved: Any, status: int, began: float, version: str | None) -> Non
             cloudwatch.record(
                 "AWS/Lambda", metric, value, dimensions, unit=unit, timestamp=began, account=account, region=region
             )
-
-
-@control.route("POST", "function-urls/metrics")
-def _set_metrics(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
-    """Whether the URLs of a function are counted by version."""
-    _by_version[str(body["functionName"])] = bool(body["byVersion"])
-    return {"byVersion": dict(_by_version)}
 
 
 # ── Their configuration ──────────────────────────────────────────────────────────────────────

@@ -6,7 +6,7 @@ from typing import Any
 
 from ministack.services import cloudwatch_logs as logs
 
-from . import control, telemetry
+from . import control, function_urls, telemetry
 
 
 @control.route("POST", "logs")
@@ -33,3 +33,10 @@ def _set_lag(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
     else:
         telemetry.LAGS[name] = float(seconds)
     return {"lags": dict(telemetry.LAGS)}
+
+
+@control.route("POST", "function-urls/metrics")
+def _set_url_metrics(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
+    """Whether the URLs of a function are counted by version."""
+    function_urls.BY_VERSION[str(body["functionName"])] = bool(body["byVersion"])
+    return {"byVersion": dict(function_urls.BY_VERSION)}

@@ -161,14 +161,17 @@ fn compared_or_held(schema: &mut Schema) {
     let either = serde_json::json!([{ "required": ["of"] }, { "required": ["max"] }]);
     schema.insert("anyOf".to_owned(), either);
     let with_of = serde_json::json!({
-        "of": {
-            "properties": {
-                "statistic": { "type": "null" },
-                "max": { "minimum": 0, "maximum": 100 },
-            },
+        "required": ["of"],
+        "properties": { "of": { "type": "string" } },
+    });
+    schema.insert("if".to_owned(), with_of);
+    let sums = serde_json::json!({
+        "properties": {
+            "statistic": { "type": "null" },
+            "max": { "minimum": 0, "maximum": 100 },
         },
     });
-    schema.insert("dependentSchemas".to_owned(), with_of);
+    schema.insert("then".to_owned(), sums);
 }
 
 impl OwnMetric {
