@@ -318,6 +318,11 @@ impl Planned {
         self.control
     }
 
+    /// Takes it, once the request itself says so.
+    pub fn take_control(&mut self) -> Weight {
+        std::mem::replace(&mut self.control, Weight::ZERO)
+    }
+
     /// The strategy as it was given; a name has become what it stands for.
     #[must_use]
     pub fn strategy(&self) -> &Strategy {

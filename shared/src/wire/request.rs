@@ -300,7 +300,7 @@ fn release(fields: Map<String, Value>, mut problems: Vec<Problem>) -> Result<Req
         deserr::deserialize::<ReleaseRequest, _, Problems>(fields),
         Problems::found(problems),
     ) {
-        (Ok(release), None) => Ok(Request::Release(Box::new(release))),
+        (Ok(release), None) => Ok(Request::Release(Box::new(release.with_control()))),
         (Ok(_), Some(broken)) => Err(broken),
         (Err(wrong), broken) => Err(wrong.and(broken)),
     }

@@ -83,7 +83,7 @@ pub struct Analysis {
     /// 50, in steps of 0.1. So green is compared with blue to the end; where it has all traffic, only alarms and
     /// limits decide. When absent, 5 with the strategy `prod`, else 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 50))]
+    #[schemars(with = "Option<f64>", range(min = 0, max = 50))]
     #[deserr(default, from(Option<Control>) = Control::optional)]
     pub control_percent: Option<Weight>,
     /// Whether a step ends before its bake is over, once green is shown to be no worse than blue by

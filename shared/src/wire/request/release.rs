@@ -129,6 +129,15 @@ impl ReleaseRequest {
         kept.unwrap_or_else(|_| whole.clone())
     }
 
+    /// Writes down what the strategy's name keeps on blue, because a strategy is written as what its name stands for.
+    pub(super) fn with_control(mut self) -> Self {
+        let of_name = self.strategy.take_control();
+        if of_name > Weight::ZERO {
+            self.analysis.control_percent.get_or_insert(of_name);
+        }
+        self
+    }
+
     /// Returns what stays on blue until the promotion: what the request says, or the strategy's name.
     #[must_use]
     pub fn control(&self) -> Weight {
