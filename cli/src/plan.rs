@@ -260,7 +260,7 @@ mod tests {
             rows[5],
             [
                 "3",
-                "100 %",
+                "95 %",
                 "+15 min",
                 "5 min",
                 "15 min",
@@ -268,7 +268,11 @@ mod tests {
                 "after approval"
             ]
         );
-        assert_eq!(rows[7], ["states entered", "76, and 7 of the retention"]);
+        assert_eq!(
+            rows[6],
+            ["5 % stay on blue as a control group until green is promoted"]
+        );
+        assert_eq!(rows[8], ["states entered", "76, and 7 of the retention"]);
         assert!(shown.contains("cost            $0.00"), "{shown}");
         assert!(shown.contains("\nevents: about 679 of 25,000, "), "{shown}");
     }

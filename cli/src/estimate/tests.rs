@@ -47,7 +47,7 @@ fn steps_have_their_times_looks_and_approvals() {
         [
             (10, 0, 900, 3, false),
             (50, 300, 1800, 5, false),
-            (100, 900, 900, 3, true)
+            (95, 900, 900, 3, true)
         ]
     );
     assert_eq!((estimate.seconds, estimate.longest_seconds), (1200, 3600));

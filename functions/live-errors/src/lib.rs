@@ -126,19 +126,19 @@ fn deliveries(data: LogData) -> Vec<Delivery> {
 mod tests {
     use super::*;
 
-    /// As AWS's page shows it: gzip in base64 (<https://docs.aws.amazon.com/lambda/latest/dg/services-cloudwatchlogs.html>).
-    fn event(kind: &str) -> LogsEvent {
-        let data = json!({"messageType": kind, "owner": "123456789012", "logGroup": "/aws/lambda/f",
-            "logStream": "2026/11/29/[2]0f", "subscriptionFilters": ["ours"],
-            "logEvents": [{"id": "1", "timestamp": 1_764_410_400_000_i64, "message": "[ERROR] x: y"}]});
-        let mut event = LogsEvent::default();
-        event.aws_logs.data = serde_json::from_value(data).unwrap();
-        read(&serde_json::to_value(event).unwrap()).unwrap()
+    /// Deliveries as AWS's page shows them, gzip in base64
+    /// (<https://docs.aws.amazon.com/lambda/latest/dg/services-cloudwatchlogs.html>): one line of stream
+    /// `2026/11/29/[2]0f` of `/aws/lambda/f` by the filter `ours`, and the same as a control message.
+    const DELIVERY: &str = "H4sIAAAAAAACAzWOTwuCQBTEv4q8s7B/Mk1vQtYpAvUmEmtusaCu7K6VhN+9Z9G7PJjfDDNv6KW14i7LeZSQwD4t08spK4r0mIEP+jlIgzLjm2AbRruYMo5yp+9Ho6cRCRFPSzrRN60gtx8qnJGiR8YpDwljhMek4jVdsZ0aezVqdEoPB9U5aSwkFegJf/1NZw85uFV8g2rXakw5hSud6LGQRWEQMBrQ9fz/evRVWZ6f89p7Jd4MS718AAQ9Py3aAAAA";
+    const CONTROL: &str = "H4sIAAAAAAACAzWPTwuCQBDFv0rMWdg/maW3CPNSCdpNJNbcZEFd2V2ziL57Y9FcBt5vHu/NCzpprWjk+TlIiGCXns5Zergc4zzfJjF4oKdeGiSML/1VsN6ElHGUW90kRo8DEiImS1rRVbUgtx/KnZGiQ8YpDwhjhIek4CWdsR0rezVqcEr3e9U6aSxEBegRd/l1x3fZu1l8garnaHQ5hUWd6DCQrQPfZ9Sn83j/B/CuiLMszcrFI1o84V2+P7vf/gzdAAAA";
+
+    fn event(data: &str) -> LogsEvent {
+        read(&json!({"awslogs": {"data": data}})).expect("it is a delivery")
     }
 
     #[test]
     fn reads_a_delivery() {
-        let delivered = deliveries(event("DATA_MESSAGE").aws_logs.data);
+        let delivered = deliveries(event(DELIVERY).aws_logs.data);
         let [one] = &delivered[..] else {
             panic!("{delivered:?}")
         };
@@ -147,7 +147,7 @@ mod tests {
             ("ours", "/aws/lambda/f")
         );
         assert_eq!(one.lines[0].at.timestamp_millis(), 1_764_410_400_000);
-        assert_eq!(deliveries(event("CONTROL_MESSAGE").aws_logs.data), []);
+        assert_eq!(deliveries(event(CONTROL).aws_logs.data), []);
         for wrong in [json!({}), json!({"awslogs": {"data": "x"}}), json!([])] {
             assert!(
                 matches!(read(&wrong), Err(Error::InvalidRequest(_))),

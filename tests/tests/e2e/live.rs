@@ -42,6 +42,7 @@ async fn logging(case: &Case, config: Option<LoggingConfig>, green: Behaviour) -
     assert_eq!(target.publish().await, "1");
     target.alias(ALIAS, "1").await;
     target.invoke_alias(ALIAS).await;
+    target.has_past(ALIAS, "1").await;
     target.update(green).await;
     target
 }
@@ -60,9 +61,7 @@ fn request(case: &Case, more: Value) -> Value {
         "functions": [{"functionName": case.function_name(), "alias": ALIAS,
             "smokeTests": [{"name": "smoke", "payload": {"path": "/smoke"}}]}],
         "strategy": canary(&[(25, 30_000), (100, 30_000)]),
-        "analysis": {"settleSeconds": 600, "checkEverySeconds": 3600, "maxBakeSeconds": null, "liveErrors": "on",
-            // The local AWS has no past to tell how errors come.
-            "overdispersion": "ignore"},
+        "analysis": {"settleSeconds": 600, "checkEverySeconds": 3600, "maxBakeSeconds": null, "liveErrors": "on"},
     }));
     crate::case::merge(&mut request, more);
     request

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use deserr::{Deserr, IntoValue, Value as Input, ValuePointerRef};
+use deserr::{
+    Deserr, IntoValue, Map, MergeWithError, Value as Input, ValuePointerRef, take_cf_content,
+};
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 
@@ -203,6 +205,43 @@ impl fmt::Display for OwnMetric {
     }
 }
 
+/// Dimensions by their names. `deserr`'s own map leaves out what is wrong, and says nothing of it.
+struct Dimensions(BTreeMap<MetricName, DimensionValue>);
+
+impl Deserr<Problems> for Dimensions {
+    fn deserialize_from_value<V: IntoValue>(
+        value: Input<V>,
+        location: ValuePointerRef,
+    ) -> Result<Self, Problems> {
+        let Input::Map(fields) = value else {
+            let message = format!(
+                "must be an object of names and values, not {}",
+                shown(&value)
+            );
+            return Err(unexpected(&message, location));
+        };
+        let (mut dimensions, mut wrong) = (BTreeMap::new(), None);
+        for (name, value) in fields.into_iter() {
+            let location = location.push_key(&name);
+            let read = name
+                .parse::<MetricName>()
+                .map_err(|error| unexpected(&error.to_string(), location))
+                .and_then(|name| {
+                    let value =
+                        DimensionValue::deserialize_from_value(value.into_value(), location)?;
+                    Ok((name, value))
+                });
+            match read {
+                Ok((name, value)) => drop(dimensions.insert(name, value)),
+                Err(problems) => {
+                    wrong = Some(take_cf_content(Problems::merge(wrong, problems, location)));
+                }
+            }
+        }
+        wrong.map_or(Ok(Self(dimensions)), Err)
+    }
+}
+
 /// A finite number.
 struct Number(f64);
 
@@ -236,7 +275,7 @@ impl Deserr<Problems> for OwnMetric {
             name: MetricName,
             #[deserr(default)]
             of: Option<MetricName>,
-            dimensions: BTreeMap<MetricName, DimensionValue>,
+            dimensions: Dimensions,
             #[deserr(default)]
             statistic: Option<Statistic>,
             #[deserr(default)]
@@ -248,7 +287,7 @@ impl Deserr<Problems> for OwnMetric {
             namespace,
             name,
             of,
-            dimensions,
+            dimensions: Dimensions(dimensions),
             statistic,
             max,
             function_name,
