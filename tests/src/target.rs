@@ -23,6 +23,7 @@ use crate::{LocalAws, paths, stack::ARTIFACTS};
 /// How a version behaves; the sample function's `behaviour.json`.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(clippy::struct_excessive_bools)] // Switches that have nothing to do with each other.
 pub struct Behaviour {
     /// The label that it answers with.
     pub version: String,

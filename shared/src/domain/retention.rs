@@ -218,7 +218,7 @@ pub fn decide(versions: &[Version], holds: &[Hold], keep: Option<NonZeroU32>) ->
             _ if newer == 0 => because.push(RetainReason::Newest),
             None => because.push(RetainReason::NoLimit),
             Some(keep) if newer < keep.get() as usize => {
-                because.push(RetainReason::AmongNewest(keep))
+                because.push(RetainReason::AmongNewest(keep));
             }
             Some(_) => {}
         }

@@ -170,7 +170,7 @@ pub async fn unheard(
             .filter(|name| !is_heard(name))
             .cloned()
             .collect();
-        if silent.is_empty() || clock.elapsed() - began >= HEARING {
+        if silent.is_empty() || clock.elapsed().saturating_sub(began) >= HEARING {
             return Ok(silent);
         }
         clock.sleep(LOOK).await;

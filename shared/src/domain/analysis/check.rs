@@ -191,15 +191,6 @@ const CLIENTS: &str = "DNS routes clients and not requests, each for as long as 
 /// recorded.
 #[must_use]
 pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
-    let alarms = look
-        .readings
-        .iter()
-        .map(|reading| {
-            let old = look.preexisting.contains(&reading.name)
-                && reading.since.is_none_or(|since| since <= look.started_at);
-            of_alarm(reading, old)
-        })
-        .reduce(|worst, next| if next.0 > worst.0 { next } else { worst });
     let (uncalled, called): (Vec<_>, Vec<_>) = look
         .series
         .iter()
@@ -237,7 +228,7 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
         rests_on: (judged.is_some() && !look.routes_each_request).then(|| CLIENTS.to_owned()),
         ..Evidence::default()
     };
-    let mut parts: Vec<Part> = alarms.into_iter().collect();
+    let mut parts: Vec<Part> = worst_alarm(look).into_iter().collect();
     for series in uncalled {
         let mut tested = look.smoke_tested.iter();
         let tested = tested.find(|name| name.as_ref() == series.function);
@@ -291,16 +282,7 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
         worst.unwrap_or((Verdict::Healthy, None, String::new()));
     evidence.decided_by = decided_by;
     if verdict == Verdict::Healthy {
-        let mut watched = format!(
-            "{} alarms watched, none newly in ALARM",
-            look.readings.len()
-        );
-        if let Some(passed) = health::passed(&analysis.health_checks, look.health) {
-            watched = format!("{watched}; {passed}");
-        }
-        if !within.is_empty() {
-            watched = format!("{watched}; within the ceiling: {}", within.join(", "));
-        }
+        let watched = all_passed(analysis, look, &within);
         reason = if reason.is_empty() {
             watched
         } else {
@@ -313,6 +295,32 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
         evidence,
         early_proceed: early_proceed && verdict == Verdict::Healthy,
     }
+}
+
+/// Returns what the worst alarm means.
+fn worst_alarm(look: &Look<'_>) -> Option<Part> {
+    let of_one = |reading: &Reading| {
+        let old = look.preexisting.contains(&reading.name)
+            && reading.since.is_none_or(|since| since <= look.started_at);
+        of_alarm(reading, old)
+    };
+    let each = look.readings.iter().map(of_one);
+    each.reduce(|worst, next| if next.0 > worst.0 { next } else { worst })
+}
+
+/// Returns what was watched and found in order, in words.
+fn all_passed(analysis: &Analysis, look: &Look<'_>, within: &[String]) -> String {
+    let mut watched = format!(
+        "{} alarms watched, none newly in ALARM",
+        look.readings.len()
+    );
+    if let Some(passed) = health::passed(&analysis.health_checks, look.health) {
+        watched = format!("{watched}; {passed}");
+    }
+    if !within.is_empty() {
+        watched = format!("{watched}; within the ceiling: {}", within.join(", "));
+    }
+    watched
 }
 
 /// What decided, in the judge's word; or whether it was a test of responses or of a metric.

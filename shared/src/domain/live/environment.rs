@@ -152,10 +152,8 @@ pub fn sum<'a>(environments: impl IntoIterator<Item = &'a Environment>) -> Vec<A
 #[must_use]
 pub fn hash(text: &str) -> String {
     let digest = Sha256::digest(text);
-    digest[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let first: [u8; 8] = std::array::from_fn(|at| digest[at]);
+    format!("{:016x}", u64::from_be_bytes(first))
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ impl Release {
     ///
     /// # Errors
     /// [`IllegalEvent`] where the event cannot happen in this phase; the release is as it was.
+    #[allow(clippy::too_many_lines)] // One match says every transition.
     pub fn apply(&mut self, event: Event, now: Timestamp) -> Result<(), IllegalEvent> {
         let is_first = self.progress.steps.is_empty();
         match (self.progress.phase.clone(), event) {

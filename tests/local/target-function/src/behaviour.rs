@@ -10,6 +10,7 @@ use serde_json::Value;
 /// healthy version of what a test meant to be a bad one.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools)] // Switches that have nothing to do with each other.
 pub(crate) struct Behaviour {
     /// The label it answers with.
     pub(crate) version: String,
