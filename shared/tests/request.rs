@@ -315,7 +315,8 @@ fn keeps_a_control_group_as_requested_and_by_default_with_prod() {
         assert_eq!(last.rest(), plan.control());
         (
             last.percent(),
-            plan.approve_before().map(|weight| weight.percent()),
+            plan.approve_before()
+                .map(crossfade::domain::weight::Weight::percent),
         )
     };
     assert_eq!(plan(json!("prod"), json!({})), (95.0, Some(95.0)));

@@ -81,6 +81,7 @@ impl Handler {
     }
 
     /// One look at the step that bakes.
+    #[allow(clippy::too_many_lines)] // What is read at once, and what of it goes where.
     async fn look(&self, task: Task) -> Result<Release, Error> {
         let (mut release, waited) = task.state.in_flight()?.answered(task.now)?;
         if waited {

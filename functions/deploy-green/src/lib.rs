@@ -107,6 +107,7 @@ impl Handler {
     }
 
     /// Makes green of a request: a [`Release`], or an [`Outcome`] when there is nothing to release.
+    #[allow(clippy::too_many_lines)] // The order of what is observed and done, once.
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
         let mut task: Task<Value> = task(payload)?;
         let mut warnings = wired(&mut task.state);

@@ -31,7 +31,7 @@ use crate::Handler;
 
 /// What can be listened to.
 #[derive(Debug, Default)]
-pub(crate) struct Ears {
+pub(crate) struct Listening {
     pub(crate) ears: Vec<Ear>,
     /// In which format each of the log groups is written.
     pub(crate) formats: BTreeMap<String, Format>,
@@ -48,8 +48,8 @@ impl Handler {
         functions: &[Target],
         splitter: &Splitter,
         past: &BTreeMap<FunctionName, BluePast>,
-    ) -> Ears {
-        let mut found = Ears::default();
+    ) -> Listening {
+        let mut found = Listening::default();
         if self.logs.is_none() || request.analysis.live_errors == LiveErrors::Off {
             return found;
         }

@@ -102,10 +102,10 @@ impl Handler {
                 "these are judged by alarms and metrics alone"
             }
         );
-        if silent.len() == heard_of.len() {
-            if let Some(logs) = &self.logs {
-                live::deafen(logs, &self.ledger, execution).await?;
-            }
+        if silent.len() == heard_of.len()
+            && let Some(logs) = &self.logs
+        {
+            live::deafen(logs, &self.ledger, execution).await?;
         }
         Ok(vec![told])
     }

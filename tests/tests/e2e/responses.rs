@@ -89,6 +89,7 @@ async fn url_users(case: &Case, target: &Target) -> Traffic {
 }
 
 /// A request with two steps.
+#[allow(clippy::needless_pass_by_value)] // A literal at each call.
 fn request(case: &Case, analysis: Value) -> Value {
     case.request(json!({"strategy": canary(&[(50, 600), (100, 100)]), "analysis": analysis}))
 }

@@ -46,6 +46,7 @@ fn stage() -> Source {
 }
 
 /// A metric of the team's own, by version where `more` does not say otherwise.
+#[allow(clippy::needless_pass_by_value)] // A literal at each call.
 fn metric(more: Value) -> Source {
     let mut metric = json!({"namespace": "Chat", "name": "Failures",
         "dimensions": {"Service": "chat", "Version": "${version}"}});
@@ -175,8 +176,11 @@ fn counts(requests: u64, bad: u64) -> Counts {
     }
 }
 
+/// All requests and the bad ones.
+type Pair = (u64, u64);
+
 /// Minutes one after the other: green's requests and bad ones, and blue's.
-fn minutes(of: &[((u64, u64), (u64, u64))]) -> Counting {
+fn minutes(of: &[(Pair, Pair)]) -> Counting {
     let minutes = (0..)
         .step_by(60)
         .zip(of)
