@@ -214,7 +214,7 @@ async fn no_answer(case: Case) {
     execution.answer(&token, "yes, please").await;
     let ended = execution.wait().await;
     let cause = rolled_back(&case, &target, &execution, &ended).await;
-    assert!(reason(&cause).contains("which is no answer"), "{cause}");
+    assert!(reason(&cause).contains("unrecognized answer"), "{cause}");
 }
 
 async fn stopped(case: Case) {

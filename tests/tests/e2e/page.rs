@@ -98,7 +98,7 @@ async fn approves(case: Case) {
         .unwrap_or_default()
         .to_owned();
     for expected in [
-        &format!("Move {name} to 100 % on green?"),
+        &format!("Move {name} to 95 % on green?"),
         "approval is required with 50 % on green",
         "Blue <span>version 1</span>",
         "Green <span>version 2</span>",
