@@ -34,10 +34,12 @@ impl Handler {
         time: Timestamp,
     ) -> Result<Value, Error> {
         let reason = ended_badly(status, error, cause);
+        let said = cause.and_then(|cause| serde_json::from_str::<Outcome>(cause).ok());
+        // Such an execution has reported that traffic was not moved to blue.
+        let is_reported = error == Some("RollbackFailed") && said.is_some();
         if let Some(record) = self.left_held(execution, error).await? {
-            let outcome = cause
-                .and_then(|cause| serde_json::from_str(cause).ok())
-                .unwrap_or_else(|| rollback::outcome(&record, DeploymentStatus::Held, &[]));
+            let outcome =
+                said.unwrap_or_else(|| rollback::outcome(&record, DeploymentStatus::Held, &[]));
             let left = Notice::left(execution, time, &outcome);
             self.notifier.tell(&left).await?;
             return Ok(json!({ "madeWhole": false }));
@@ -54,8 +56,7 @@ impl Handler {
                 Ok(json!({ "madeWhole": made_whole }))
             }
             Err(failed) => {
-                // An execution that could not move traffic to blue may have reported that itself.
-                if cause.is_none_or(|cause| serde_json::from_str::<Outcome>(cause).is_err()) {
+                if !is_reported {
                     self.call_for_help(execution, &failed, time).await?;
                 }
                 Err(failed)
