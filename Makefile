@@ -157,8 +157,8 @@ graph: setup ## write the state machines' definitions and pictures anew, from st
 	@$(VENV)/bin/python statemachine/generate.py
 
 .PHONY: golden
-golden: ## write what people and programs are told (shared/tests/golden) anew; look at the difference
-	@UPDATE_GOLDEN=1 cargo test --quiet --workspace --test notices what_is_told
+golden: ## write the notices (shared/tests/golden) anew; look at the difference
+	@UPDATE_GOLDEN=1 cargo test --quiet --workspace --test notices golden
 
 .PHONY: docs
 docs: ## write what docs/request.md has from the schema and from events/ anew

@@ -35,6 +35,7 @@ PARAMETERS = {
     "KmsKeyArns": "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     "HostedZoneArns": "arn:aws:route53:::hostedzone/Z0123456789ABCDEFGHIJ",
     "LoadBalancerPrefix": "demo-",
+    "LiveErrors": "yes",
     "ReservedConcurrency": "5",
     "Architecture": "x86_64",
 }

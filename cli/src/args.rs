@@ -20,7 +20,7 @@ pub(crate) struct Cli {
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(subcommand)]
-    pub(crate) verb: Verb,
+    pub(crate) verb: Command,
 }
 
 /// Where Crossfade is.
@@ -57,7 +57,7 @@ pub(crate) struct Place {
 
 /// What can be done.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Verb {
+pub(crate) enum Command {
     /// Say what a request would do, and change nothing: steps, times, states, AWS calls, cost, and what
     /// would be in the way.
     Plan {
@@ -67,7 +67,7 @@ pub(crate) enum Verb {
         #[arg(long)]
         offline: bool,
     },
-    /// Start a release (or whatever the request asks for).
+    /// Start a release (or whatever the request requests).
     Deploy {
         /// The request, a JSON file; `-` for standard input.
         request: PathBuf,
@@ -93,9 +93,9 @@ pub(crate) enum Verb {
         /// An application, or a release by its name or ARN.
         what: Option<String>,
     },
-    /// Let a release that asks for approval go on.
+    /// Let a release that requests approval go on.
     Approve(Answer),
-    /// Deny a release the approval that it asks for; it then does what its request says.
+    /// Deny a release the approval that it requests; it then does what its request says.
     Reject(Answer),
     /// Stop a release at its present weight, at its next look.
     Hold(Answer),
@@ -108,10 +108,10 @@ pub(crate) enum Verb {
     Rollback {
         /// The application, or its release by name or ARN.
         what: String,
-        /// A published version to go back to, with the smoke tests of the last release.
+        /// A published version to return to, with the smoke tests of the last release.
         #[arg(long, value_name = "VERSION")]
         to: Option<String>,
-        /// The one function that goes back to that version; without it, all of the application do.
+        /// The one function that returns to that version; without it, all functions of the application do.
         #[arg(long, value_name = "NAME", requires = "to")]
         function: Option<String>,
         #[command(flatten)]
@@ -139,7 +139,7 @@ pub(crate) struct Which {
     pub(crate) release: Option<String>,
 }
 
-/// A person's answer.
+/// An operator's answer.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Answer {
     #[command(flatten)]
@@ -211,13 +211,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_definition_holds() {
+    fn accepts_clap_definition() {
         Cli::command().debug_assert();
     }
 
     /// Each command of ours that a document shows can be typed.
     #[test]
-    fn what_documents_say_can_be_typed() {
+    fn parses_every_documented_command() {
         let repository = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut documents = vec![repository.join("README.md")];
         for folder in ["docs", "docs/recipes", "docs/errors"] {
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_all_verbs_may_stand_behind_them() {
+    fn accepts_global_options_after_a_command() {
         let cli = Cli::parse_from(["crossfade", "status", "chat", "--json", "--stack", "blue"]);
         assert!(cli.json);
         assert_eq!(cli.place.stack, "blue");

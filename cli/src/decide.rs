@@ -1,9 +1,9 @@
-//! What a person decides about a release: answers to what it asks, and wishes where it asks nothing.
+//! Sends an operator's decision: an answer to an open question, or a request where none is open.
 
 use crossfade::{
     aws::executions::{Answering, Executions},
     domain::{
-        approval::{Answer, Asked, AskedKind, Verb, Wish, Word},
+        approval::{Answer, AnswerKind, OperatorAction, OperatorRequest, Question, QuestionKind},
         record::{Record, Status},
     },
 };
@@ -11,13 +11,13 @@ use serde_json::json;
 
 use crate::{
     args::{self, Words},
-    error::Trouble,
+    error::CliError,
     executions::Run,
     exit_code::Exit,
-    output::Screen,
+    output::Output,
     resolve::resolve,
     stack::Aws,
-    timeline::{Kind, Story},
+    timeline::{Kind, Timeline},
     watch::now,
 };
 
@@ -38,16 +38,16 @@ enum Act {
     /// The wait is ended with a word.
     Answer {
         token: String,
-        asked: Box<Asked>,
-        word: Word,
+        asked: Box<Question>,
+        word: AnswerKind,
     },
-    /// A wish is left for the next look.
-    Wish(Verb),
+    /// A request that the next look takes up.
+    OperatorRequest(OperatorAction),
 }
 
 /// What a decision means for a release as the ledger has it.
-fn act(decided: Decided, record: &Record) -> Result<Act, Trouble> {
-    let refuse = |what: String, next: &str| Err(Trouble::new(Exit::Rejected, what).next(next));
+fn act(decided: Decided, record: &Record) -> Result<Act, CliError> {
+    let refuse = |what: String, next: &str| Err(CliError::new(Exit::Rejected, what).next(next));
     let name = Run {
         arn: record.execution.clone(),
     };
@@ -57,28 +57,28 @@ fn act(decided: Decided, record: &Record) -> Result<Act, Trouble> {
     match (record.status, waits) {
         (Status::Held, Some((token, asked))) => {
             let word = match (decided, asked.kind) {
-                (Decided::Approve, AskedKind::Approval) => Word::Approve,
-                (Decided::Reject, AskedKind::Approval) => Word::Reject,
-                (Decided::Resume, AskedKind::Hold) => Word::Resume,
-                (Decided::Promote, _) => Word::Promote,
+                (Decided::Approve, QuestionKind::Approval) => AnswerKind::Approve,
+                (Decided::Reject, QuestionKind::Approval) => AnswerKind::Reject,
+                (Decided::Resume, QuestionKind::Hold) => AnswerKind::Resume,
+                (Decided::Promote, _) => AnswerKind::Promote,
                 (Decided::Hold, _) => {
                     return refuse(
                         format!(
-                            "{name} waits for a person already, with {} on green",
+                            "{name} waits for an operator already, with {} on green",
                             asked.weight
                         ),
                         "`crossfade status` says what it asks",
                     );
                 }
-                (Decided::Resume, AskedKind::Approval) => {
+                (Decided::Resume, QuestionKind::Approval) => {
                     return refuse(
-                        format!("{name} asks for approval, and is not held"),
+                        format!("{name} waits for approval, and is not held"),
                         "`crossfade approve` or `crossfade reject`",
                     );
                 }
-                (Decided::Approve | Decided::Reject, AskedKind::Hold) => {
+                (Decided::Approve | Decided::Reject, QuestionKind::Hold) => {
                     return refuse(
-                        format!("{name} is held, and asks for no approval"),
+                        format!("{name} is held, and waits for no approval"),
                         "`crossfade resume`, `crossfade promote` or `crossfade rollback`",
                     );
                 }
@@ -86,8 +86,8 @@ fn act(decided: Decided, record: &Record) -> Result<Act, Trouble> {
             Ok(Act::Answer { token, asked, word })
         }
         (Status::InFlight, _) => match decided {
-            Decided::Hold => Ok(Act::Wish(Verb::Hold)),
-            Decided::Promote => Ok(Act::Wish(Verb::Promote)),
+            Decided::Hold => Ok(Act::OperatorRequest(OperatorAction::Hold)),
+            Decided::Promote => Ok(Act::OperatorRequest(OperatorAction::Promote)),
             Decided::Approve | Decided::Reject | Decided::Resume => refuse(
                 format!(
                     "{name} is in flight with {} on green, and asks nothing",
@@ -121,17 +121,17 @@ fn act(decided: Decided, record: &Record) -> Result<Act, Trouble> {
     }
 }
 
-/// Does what a person decided.
+/// Does what an operator decided.
 pub(crate) async fn decide(
     aws: &Aws,
     decided: Decided,
     said: &args::Answer,
-    screen: &Screen,
-) -> Result<Exit, Trouble> {
+    screen: &Output,
+) -> Result<Exit, CliError> {
     let run = resolve(aws, said.which.release.as_deref()).await?;
     let ledger = aws.ledger().await?;
     let record = ledger.get(&run.arn).await?.ok_or_else(|| {
-        Trouble::new(
+        CliError::new(
             Exit::Rejected,
             format!("the ledger has nothing of {}: it took no locks", run.name()),
         )
@@ -155,15 +155,15 @@ pub(crate) async fn decide(
             let meaning = asked.meaning(word);
             ("answered", format!("{}: {meaning}", run.name()))
         }
-        Act::Wish(wished) => {
+        Act::OperatorRequest(requested) => {
             let by = said.words.by.as_deref().unwrap_or_default();
-            let wish = Wish::new(wished, by, said.words.reason.as_deref(), now());
-            if !ledger.wish(&run.arn, &wish).await? {
+            let wish = OperatorRequest::new(requested, by, said.words.reason.as_deref(), now());
+            if !ledger.request(&run.arn, &wish).await? {
                 return Err(too_late(aws, &run).await);
             }
-            let what = match wished {
-                Verb::Hold => "stops at its present weight",
-                Verb::Promote => "puts all traffic on green",
+            let what = match requested {
+                OperatorAction::Hold => "stops at its present weight",
+                OperatorAction::Promote => "puts all traffic on green",
             };
             ("wished", format!("{}: {what} at its next look", run.name()))
         }
@@ -178,7 +178,7 @@ pub(crate) async fn decide(
     Ok(Exit::Done)
 }
 
-fn answer(word: Word, words: &Words) -> Answer {
+fn answer(word: AnswerKind, words: &Words) -> Answer {
     let answer = Answer::new(word);
     let answer = match &words.by {
         Some(by) => answer.by(by),
@@ -190,13 +190,13 @@ fn answer(word: Word, words: &Words) -> Answer {
     }
 }
 
-/// Somebody was first, or the wait is over: who, as far as the history says.
-async fn too_late(aws: &Aws, run: &Run) -> Trouble {
-    let mut story = Story::default();
+/// Explains that the wait is over, with the operator who answered first as far as the history has it.
+async fn too_late(aws: &Aws, run: &Run) -> CliError {
+    let mut story = Timeline::default();
     let events = aws.runs().since(run, 0).await.unwrap_or_default();
     let first = events
         .into_iter()
-        .filter_map(|event| story.tell(event))
+        .filter_map(|event| story.apply(event))
         .filter(|told| {
             matches!(
                 told.event,
@@ -212,7 +212,7 @@ async fn too_late(aws: &Aws, run: &Run) -> Trouble {
         || "the wait is over".to_owned(),
         |told| format!("at {} {}", told.at.format("%H:%M:%SZ"), told.text),
     );
-    Trouble::new(Exit::Rejected, format!("too late: {what}"))
+    CliError::new(Exit::Rejected, format!("too late: {what}"))
         .next(format!("`crossfade history {}` has all of it", run.name()))
 }
 
@@ -220,36 +220,28 @@ async fn too_late(aws: &Aws, run: &Run) -> Trouble {
 mod tests {
     use super::*;
 
-    fn asked(kind: &str) -> Box<Asked> {
+    fn asked(kind: &str) -> Box<Question> {
         let asked = json!({"kind": kind, "at": "2026-11-20T12:00:00Z", "until": "2026-11-21T12:00:00Z",
-            "weight": 50, "next": "shift", "nextWeight": 100, "onSilence": "all traffic goes back to blue",
-            "reason": "approval is asked for"});
+            "weight": 50, "next": "shift", "nextWeight": 100, "onSilence": "all traffic returns to blue",
+            "reason": "approval is required"});
         serde_json::from_value(asked).unwrap()
     }
 
     fn record(status: Status, kind: Option<&str>) -> Record {
-        let release: crossfade::domain::release::Release = serde_json::from_value(json!({
-            "application": "chat", "startedAt": "2026-11-20T12:00:00Z",
-            "functions": [{"functionName": "f", "alias": "live", "blueVersion": "1", "greenVersion": "2", "revisionId": "r"}],
-            "plan": {"steps": [{"weight": 50, "bakeSeconds": 300}, {"weight": 100, "bakeSeconds": 0}]},
-            "analysis": {}, "hold": {"timeoutSeconds": 60, "onTimeout": "rollBack"}, "blueHours": 24,
-            "position": {"step": 0, "waitedSeconds": 0, "waitSeconds": 60},
-            "steps": [{"weight": 50, "startedAt": "2026-11-20T12:00:00Z"}]}))
-        .unwrap();
-        let mut record = Record::of("arn:aws:states:r:1:execution:m:chat-1", &release);
+        let mut record = Record::example();
         record.status = status;
         record.asked = kind.map(asked);
         record.token = kind.map(|_| "token".to_owned());
         record
     }
 
-    fn word(decided: Decided, record: &Record) -> Result<Word, String> {
+    fn word(decided: Decided, record: &Record) -> Result<AnswerKind, String> {
         match act(decided, record) {
             Ok(Act::Answer { word, token, .. }) => {
                 assert_eq!(token, "token");
                 Ok(word)
             }
-            Ok(Act::Wish(verb)) => Err(format!("{verb:?}")),
+            Ok(Act::OperatorRequest(verb)) => Err(format!("{verb:?}")),
             Err(trouble) => {
                 assert_eq!(trouble.exit, Exit::Rejected);
                 assert!(trouble.next.is_some(), "it says what to do next");
@@ -259,14 +251,14 @@ mod tests {
     }
 
     #[test]
-    fn only_the_words_that_fit_are_answers() {
+    fn accepts_only_answers_to_the_open_question() {
         let approval = record(Status::Held, Some("approval"));
         let hold = record(Status::Held, Some("hold"));
-        assert_eq!(word(Decided::Approve, &approval), Ok(Word::Approve));
-        assert_eq!(word(Decided::Reject, &approval), Ok(Word::Reject));
-        assert_eq!(word(Decided::Promote, &approval), Ok(Word::Promote));
-        assert_eq!(word(Decided::Resume, &hold), Ok(Word::Resume));
-        assert_eq!(word(Decided::Promote, &hold), Ok(Word::Promote));
+        assert_eq!(word(Decided::Approve, &approval), Ok(AnswerKind::Approve));
+        assert_eq!(word(Decided::Reject, &approval), Ok(AnswerKind::Reject));
+        assert_eq!(word(Decided::Promote, &approval), Ok(AnswerKind::Promote));
+        assert_eq!(word(Decided::Resume, &hold), Ok(AnswerKind::Resume));
+        assert_eq!(word(Decided::Promote, &hold), Ok(AnswerKind::Promote));
         for (decided, record) in [
             (Decided::Resume, &approval),
             (Decided::Hold, &approval),
@@ -279,18 +271,18 @@ mod tests {
     }
 
     #[test]
-    fn in_flight_there_are_two_wishes_and_nothing_to_answer() {
+    fn allows_only_requests_while_in_flight() {
         let record = record(Status::InFlight, None);
         assert_eq!(word(Decided::Hold, &record), Err("Hold".into()));
         assert_eq!(word(Decided::Promote, &record), Err("Promote".into()));
         for decided in [Decided::Approve, Decided::Reject, Decided::Resume] {
             let refused = word(decided, &record).unwrap_err();
-            assert!(refused.contains("in flight with 50 %"), "{refused}");
+            assert!(refused.contains("in flight with 10 %"), "{refused}");
         }
     }
 
     #[test]
-    fn what_has_ended_or_goes_back_takes_nothing() {
+    fn refuses_decisions_after_the_end() {
         for status in [
             Status::Preparing,
             Status::RollingBack,

@@ -16,11 +16,11 @@ use serde_json::{Value, json};
 
 use crate::{
     args::{Pace, Words},
-    error::Trouble,
+    error::CliError,
     executions::Run,
     exit_code::Exit,
     input,
-    output::Screen,
+    output::Output,
     resolve::named,
     stack::Aws,
     watch::{follow, now},
@@ -28,18 +28,18 @@ use crate::{
 
 /// A request as it was typed, and as it was read.
 #[derive(Debug)]
-pub(crate) struct Asked {
+pub(crate) struct RequestFile {
     /// As it is handed on.
     pub(crate) input: Value,
     /// As it was read.
     pub(crate) request: Request,
 }
 
-impl Asked {
+impl RequestFile {
     /// Reads a request from a file, or from standard input.
-    pub(crate) fn read(path: &Path) -> Result<Self, Trouble> {
+    pub(crate) fn read(path: &Path) -> Result<Self, CliError> {
         let name = path.display().to_string();
-        let cannot = |what: String| Trouble::new(Exit::Usage, format!("{name}: {what}"));
+        let cannot = |what: String| CliError::new(Exit::Usage, format!("{name}: {what}"));
         let bytes = if path == Path::new("-") {
             let mut bytes = Vec::new();
             io::stdin().read_to_end(&mut bytes).map(|_| bytes)
@@ -55,16 +55,16 @@ impl Asked {
         Self::parse(&name, &bytes)
     }
 
-    fn parse(name: &str, bytes: &[u8]) -> Result<Self, Trouble> {
+    fn parse(name: &str, bytes: &[u8]) -> Result<Self, CliError> {
         let input = input::value(bytes)
-            .map_err(|what| Trouble::new(Exit::Usage, format!("{name} {what}")))?;
+            .map_err(|what| CliError::new(Exit::Usage, format!("{name} {what}")))?;
         let request =
-            Request::parse(&input).map_err(|problems| Trouble::invalid(name, &problems))?;
+            Request::parse(&input).map_err(|problems| CliError::invalid(name, &problems))?;
         Ok(Self { input, request })
     }
 }
 
-/// What `deploy` was told beside the request.
+/// Options of `deploy` beside the request.
 #[derive(Clone, Debug)]
 pub(crate) struct Told {
     pub(crate) watch: bool,
@@ -73,8 +73,8 @@ pub(crate) struct Told {
     pub(crate) json: bool,
 }
 
-/// Starts what a request asks for.
-pub(crate) async fn deploy(aws: &Aws, asked: &Asked, told: Told) -> Result<Exit, Trouble> {
+/// Starts what a request requests.
+pub(crate) async fn deploy(aws: &Aws, asked: &RequestFile, told: Told) -> Result<Exit, CliError> {
     let application = asked.request.application().as_ref();
     let name = match told.name {
         Some(name) => name,
@@ -85,9 +85,9 @@ pub(crate) async fn deploy(aws: &Aws, asked: &Asked, told: Told) -> Result<Exit,
         .start(&aws.machine().await?, &name, &asked.input)
         .await?;
     let screen = if told.watch {
-        Screen::live(told.json, run.name())
+        Output::live(told.json, run.name())
     } else {
-        Screen::plain(told.json)
+        Output::plain(told.json)
     };
     announce(&screen, &run, application, told.watch);
     if told.watch {
@@ -98,7 +98,7 @@ pub(crate) async fn deploy(aws: &Aws, asked: &Asked, told: Told) -> Result<Exit,
 }
 
 /// Says what was started; as the first of many events where it is watched.
-fn announce(screen: &Screen, run: &Run, application: &str, watched: bool) {
+fn announce(screen: &Output, run: &Run, application: &str, watched: bool) {
     screen.say(&format!("started {}", run.arn));
     if screen.is_json() {
         let mut started = json!({
@@ -111,7 +111,7 @@ fn announce(screen: &Screen, run: &Run, application: &str, watched: bool) {
     }
 }
 
-/// Where `rollback` goes back to, where that is not blue of the last release.
+/// The version that `rollback` returns to, where that is not blue of the last release.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Back {
     pub(crate) to: Option<String>,
@@ -126,29 +126,29 @@ pub(crate) async fn rollback(
     words: &Words,
     pace: Pace,
     json: bool,
-) -> Result<Exit, Trouble> {
+) -> Result<Exit, CliError> {
     let application = &application_of(aws, what, back.to.is_some()).await?;
     let input = rollback_of(application, back, words);
-    Request::parse(&input).map_err(|problems| Trouble::invalid("this rollback", &problems))?;
+    Request::parse(&input).map_err(|problems| CliError::invalid("this rollback", &problems))?;
     let name = name_of(&format!("rollback-{application}"), now(), &input);
     let run: Run = aws
         .runs()
         .start(&aws.machine().await?, &name, &input)
         .await?;
-    let screen = Screen::live(json, run.name());
+    let screen = Output::live(json, run.name());
     announce(&screen, &run, application, true);
     follow(aws, &run, true, pace, &screen).await
 }
 
 /// The application that is meant: by its own name, or by a release's. That must be the one that a rollback
 /// takes back, unless it goes to a version.
-async fn application_of(aws: &Aws, what: &str, to_version: bool) -> Result<String, Trouble> {
+async fn application_of(aws: &Aws, what: &str, to_version: bool) -> Result<String, CliError> {
     let Some(run) = named(aws, what).await? else {
         return Ok(what.to_owned());
     };
     let ledger = aws.ledger().await?;
     let Some(record) = ledger.get(&run.arn).await? else {
-        return Err(Trouble::new(
+        return Err(CliError::new(
             Exit::Rejected,
             format!(
                 "{} took no locks: there is nothing to take back",
@@ -161,7 +161,7 @@ async fn application_of(aws: &Aws, what: &str, to_version: bool) -> Result<Strin
         )));
     };
     match ledger.latest(&record.application).await? {
-        Some(latest) if latest != run.arn && !to_version => Err(Trouble::new(
+        Some(latest) if latest != run.arn && !to_version => Err(CliError::new(
             Exit::Rejected,
             format!(
                 "{} is not the release of {} that can be taken back: {} is",
@@ -211,15 +211,15 @@ mod tests {
     use crate::name;
 
     #[test]
-    fn every_problem_of_a_request_is_told_by_its_path() {
+    fn reports_every_problem_by_path() {
         let wrong = json!({"application": "chat", "functions": [{"functionName": "a b"}],
             "strategy": {"type": "canary", "steps": [{"weight": 10, "bakeSeconds": -1}]}});
-        let trouble = Asked::parse("request.json", wrong.to_string().as_bytes()).unwrap_err();
+        let trouble = RequestFile::parse("request.json", wrong.to_string().as_bytes()).unwrap_err();
         assert_eq!(trouble.exit, Exit::Usage);
         for path in ["functions[0].functionName", "strategy.steps[0].bakeSeconds"] {
             assert!(trouble.what.contains(path), "{}", trouble.what);
         }
-        let trouble = Asked::parse("request.json", b"{").unwrap_err();
+        let trouble = RequestFile::parse("request.json", b"{").unwrap_err();
         assert!(trouble.what.starts_with("request.json is not JSON"));
     }
 
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_says_who_and_why() {
+    fn carries_name_and_reason_of_a_rollback() {
         let words = |by: Option<&str>, reason: Option<&str>| Words {
             by: by.map(str::to_owned),
             reason: reason.map(str::to_owned),

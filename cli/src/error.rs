@@ -10,7 +10,7 @@ use crate::exit_code::Exit;
 /// What is in the way.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{what}")]
-pub(crate) struct Trouble {
+pub(crate) struct CliError {
     /// How the command ends with it.
     pub(crate) exit: Exit,
     /// What it is, in a sentence.
@@ -19,7 +19,7 @@ pub(crate) struct Trouble {
     pub(crate) next: Option<String>,
 }
 
-impl Trouble {
+impl CliError {
     /// Something is in the way.
     pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
         Self {
@@ -46,7 +46,7 @@ impl Trouble {
     }
 }
 
-impl From<Error> for Trouble {
+impl From<Error> for CliError {
     fn from(error: Error) -> Self {
         let exit = match error {
             Error::InvalidRequest(_) => Exit::Usage,
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_obstacle_says_what_to_do_next() {
+    fn adds_advice_to_obstacles() {
         let trouble = |obstacle| {
             let message = "DescribeStacks: dispatch failure: io error".to_owned();
             let call = CallError {
@@ -92,7 +92,7 @@ mod tests {
                 obstacle,
                 message,
             };
-            Trouble::from(Error::Transient(call.into()))
+            CliError::from(Error::Transient(call.into()))
         };
         for (obstacle, says) in [
             (Obstacle::Credentials, "--profile"),
@@ -114,6 +114,6 @@ mod tests {
     #[test]
     fn words_of_an_error_decide_nothing() {
         let quoted = Error::Refused("alarm ExpiredTokenAlarm: AccessDenied, no credentials".into());
-        assert_eq!(Trouble::from(quoted).next, None);
+        assert_eq!(CliError::from(quoted).next, None);
     }
 }

@@ -1,7 +1,10 @@
 //! What a release would do and cost, from its request alone.
 //!
-//! It counts the way in which all goes well: every look finds green healthy, nothing is tried again, and a
-//! person who is asked approves. The end-to-end suite compares it with a release that was made.
+//! It counts the way in which all goes well: every look finds green healthy, nothing is tried again, and an
+//! operator who is asked approves. The end-to-end suite compares it with a release that was made.
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -10,6 +13,10 @@ use std::{
 
 use crossfade::{
     domain::{
+        analysis::{
+            Analysis,
+            responses::{OwnMetric, Responses},
+        },
         budget::Pace,
         names::Application,
         plan::Plan,
@@ -65,7 +72,7 @@ pub(crate) struct Step {
     pub(crate) longest_seconds: u32,
     /// How often it is looked at.
     pub(crate) looks: u64,
-    /// Whether a person is asked before it.
+    /// Whether an operator is asked before it.
     pub(crate) approval: bool,
 }
 
@@ -142,14 +149,14 @@ const SECOND: f64 = 0.25 * 0.000_013_333_4;
 const RUN_SECONDS: f64 = 1.0;
 const MAKING_SECONDS: f64 = 10.0;
 
-/// A metric that `GetMetricData` is asked for, US dollars.
+/// A metric that `GetMetricData` is requested, US dollars.
 const METRIC: f64 = 0.01 / 1e3;
 
 /// A write and a read of DynamoDB's on-demand tables, US dollars. In a transaction each counts twice.
 const WRITE: f64 = 0.625 / 1e6;
 const READ: f64 = 0.125 / 1e6;
 
-/// A notification and an event, US dollars. A mail is not told apart from a call.
+/// A notification and an event, US dollars. An email counts as a call.
 const NOTIFICATION: f64 = 0.50 / 1e6;
 const EVENT: f64 = 1.00 / 1e6;
 
@@ -205,13 +212,13 @@ pub(crate) fn estimate(request: &ReleaseRequest) -> Estimate {
         Traffic::Route53(_) => shifts * TURNS_OF_DNS,
         Traffic::Alias | Traffic::Alb(_) => 0,
     };
-    let doors = u64::from(request.front_door.is_some());
+    let stages = u64::from(request.front_door.is_some());
     let entered: [(&[StateName], u64); 5] = [
         (&AROUND_STEPS, 1),
         (&[StateName::ShiftTraffic], shifts),
         (&LOOK, looks + dns),
         (&APPROVAL, approvals),
-        (&STAGE, doors),
+        (&STAGE, stages),
     ];
     let state_transitions = entered.iter().map(|(states, times)| count(*states) * times);
     let state_transitions = state_transitions.sum();
@@ -228,7 +235,8 @@ pub(crate) fn estimate(request: &ReleaseRequest) -> Estimate {
     let functions = count(&request.functions);
     let slow = u64::from(request.analysis.slower_than_ms.is_some());
     let metrics = functions
-        * (judged * (SERIES + slow * SLOW_SERIES) + PAST_SERIES + slow * SLOW_PAST_SERIES);
+        * (judged * (SERIES + slow * SLOW_SERIES) + PAST_SERIES + slow * SLOW_PAST_SERIES)
+        + sources(&request.analysis, judged);
     let rows = 3 + functions + count(&request.analysis.alarms);
     let made = |call: &str| calls.get(call).copied().unwrap_or_default();
     let cost = Cost::of(&Billed {
@@ -255,6 +263,25 @@ pub(crate) fn estimate(request: &ReleaseRequest) -> Estimate {
         calls,
         cost,
     }
+}
+
+/// The metrics that are read of what counts responses and of the team's own, by each of `judged` looks and before: blue's
+/// past, by the minute and by the hour, which the admission reads too.
+fn sources(analysis: &Analysis, judged: u64) -> u64 {
+    let urls = count(
+        analysis
+            .responses
+            .iter()
+            .filter(|one| matches!(one, Responses::FunctionUrl(_))),
+    );
+    let stages = count(&analysis.responses) - urls;
+    let counts = analysis.metrics.iter().filter(|one| one.of.is_some());
+    let (apart, together): (Vec<_>, Vec<_>) = counts.partition(|one| one.is_by_version());
+    let values = count(&analysis.metrics) - count(&apart) - count(&together);
+    // Requests and bad ones: of blue, green and both; of blue and green; of both.
+    let each_look = 6 * urls + 4 * count(&apart) + 2 * (stages + count(&together)) + values;
+    let before = 8 * (count(&analysis.responses) + count(&apart) + count(&together)) + values;
+    judged * each_look + before
 }
 
 fn steps(plan: &Plan, request: &ReleaseRequest, pace: &Pace) -> Vec<Step> {
@@ -324,17 +351,28 @@ fn calls(
                 .first()
                 .is_some_and(|step| step.weight == Weight::ZERO),
         );
+    // The promotion takes what blue has kept.
+    let all = moving + u64::from(request.control() > Weight::ZERO);
     let writes = match request.traffic {
         Traffic::Alias => ("lambda UpdateAlias", (moving + 1) * functions),
-        Traffic::Route53(_) => ("route53 ChangeResourceRecordSets", moving),
-        Traffic::Alb(_) => ("elasticloadbalancing ModifyRule", moving),
+        Traffic::Route53(_) => ("route53 ChangeResourceRecordSets", all),
+        Traffic::Alb(_) => ("elasticloadbalancing ModifyRule", all),
     };
-    // The beginning, each shift, each question and the end are told: by mail, in the channel, as an event.
+    // Values are read in a call of their own; what is there of either is read before the release.
+    let analysis = &request.analysis;
+    let is_value = |one: &OwnMetric| one.of.is_none();
+    let values = u64::from(analysis.metrics.iter().any(is_value));
+    let counted = !analysis.responses.is_empty() || !analysis.metrics.iter().all(is_value);
+    let counted = u64::from(counted);
+    // The start, each shift, each question and the end are published: by email, in the channel, as an event.
     let notices = 2 + shifts + approvals;
     let mut calls = BTreeMap::from([
         // Before the locks are taken, under them, and at each look.
         ("cloudwatch DescribeAlarms", alarms * (2 + looks)),
-        ("cloudwatch GetMetricData", judged + 2 * functions.min(1)),
+        (
+            "cloudwatch GetMetricData",
+            judged * (1 + values) + 2 * functions.min(1) + 2 * counted + values,
+        ),
         // The locks, the versions, each shift, the end.
         ("dynamodb TransactWriteItems", 3 + shifts),
         // The first shift is on record before it is made.
@@ -412,125 +450,4 @@ fn dollars(count: u64, each: f64) -> f64 {
 
 fn count<T>(items: impl IntoIterator<Item = T>) -> u64 {
     items.into_iter().map(|_| 1).sum()
-}
-
-#[cfg(test)]
-mod tests {
-    use crossfade::wire::request::Request;
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn of(strategy: &Value, analysis: &Value) -> Estimate {
-        let request = json!({"application": "chat", "strategy": strategy, "analysis": analysis,
-            "functions": [{"functionName": "f", "alias": "live",
-                "code": {"s3Bucket": "artifacts", "s3Key": "1.zip"}, "smokeTests": [{"name": "health"}]}]});
-        match Request::parse(&request) {
-            Ok(Request::Release(request)) => estimate(&request),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_smallest_release_enters_thirteen_states() {
-        let estimate = of(&json!({"type": "allAtOnce"}), &json!({}));
-        assert_eq!(estimate.state_transitions, 14);
-        assert_eq!((estimate.seconds, estimate.longest_seconds), (0, 0));
-        assert_eq!(estimate.calls["lambda UpdateAlias"], 2);
-        assert_eq!(estimate.calls["lambda UpdateFunctionCode"], 1);
-        assert!(!estimate.calls.contains_key("cloudwatch DescribeAlarms"));
-    }
-
-    #[test]
-    fn steps_have_their_times_looks_and_approvals() {
-        let estimate = of(
-            &json!("prod"),
-            &json!({"alarms": ["a"], "checkEverySeconds": 120}),
-        );
-        let seen: Vec<_> = estimate
-            .steps
-            .iter()
-            .map(|step| {
-                (
-                    step.weight.whole().unwrap(),
-                    step.after_seconds,
-                    step.longest_seconds,
-                    step.looks,
-                    step.approval,
-                )
-            })
-            .collect();
-        assert_eq!(
-            seen,
-            [
-                (10, 0, 900, 3, false),
-                (50, 300, 1800, 5, false),
-                (100, 900, 900, 3, true)
-            ]
-        );
-        assert_eq!((estimate.seconds, estimate.longest_seconds), (1200, 3600));
-        assert_eq!(estimate.state_transitions, 10 + 3 + 11 * 3 + 3);
-        assert_eq!(estimate.calls["cloudwatch DescribeAlarms"], 13);
-    }
-
-    #[test]
-    fn says_what_a_tenth_is_behind_each_splitter() {
-        let weights = [json!(0.1), json!(2.5), json!(10), json!(100)];
-        let steps = weights.map(|weight| json!({"weight": weight, "bakeSeconds": 60}));
-        let steps = json!({"type": "canary", "steps": steps});
-        let group = |name: &str| {
-            format!(
-                "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/{name}/73e2d6bc24d8a067"
-            )
-        };
-        let rule = "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/web/50dc6c495c0c9188/f2f7dc8efc522ab2/9683b2d02a6cabee";
-        for (traffic, told) in [
-            (
-                json!({"type": "alias"}),
-                ["0.1 %", "2.5 %", "10 %", "100 %"],
-            ),
-            (
-                json!({"type": "alb", "ruleArn": rule, "targetGroupArns": [group("a"), group("b")]}),
-                ["0.1 % (1 of 1000)", "2.5 % (25 of 1000)", "10 %", "100 %"],
-            ),
-            (
-                json!({"type": "route53", "hostedZoneId": "Z0123456789ABCDEFGHIJ", "recordName": "api.example.com"}),
-                [
-                    "0.1 % (in fact 0.4 %, 1 of 256)",
-                    "2.5 % (1 of 40)",
-                    "10 %",
-                    "100 %",
-                ],
-            ),
-        ] {
-            let mut request = json!({"application": "chat", "strategy": steps, "traffic": traffic,
-                "functions": [{"functionName": "f", "alias": "live"}]});
-            if traffic["type"] == "alb" {
-                request["functions"] = json!([{"functionName": "f"}]);
-            }
-            let estimate = match Request::parse(&request) {
-                Ok(Request::Release(request)) => estimate(&request),
-                other => panic!("{other:?}"),
-            };
-            let seen: Vec<_> = estimate.steps.iter().map(Step::on_green).collect();
-            assert_eq!(seen, told);
-        }
-    }
-
-    #[test]
-    fn a_step_without_traffic_moves_nothing_and_reads_no_metric() {
-        let estimate = of(&json!({"type": "blueGreen", "bakeSeconds": 60}), &json!({}));
-        assert_eq!(estimate.calls["lambda UpdateAlias"], 2);
-        assert_eq!(estimate.calls["cloudwatch GetMetricData"], 3);
-    }
-
-    #[test]
-    fn the_cost_is_the_sum_of_its_parts_and_most_of_it_are_transitions() {
-        let cost = of(&json!("Linear10PercentEvery1Minute"), &json!({})).cost;
-        let services = cost.step_functions + cost.lambda + cost.cloud_watch;
-        let sum = services + cost.dynamo_db + cost.telling;
-        assert!((cost.total - sum).abs() < 1e-12);
-        assert!(cost.step_functions > cost.total / 2.0, "{cost:?}");
-        assert!((0.0005..0.01).contains(&cost.total), "{cost:?}");
-    }
 }

@@ -13,12 +13,12 @@ use crossfade::{
 };
 use serde_json::Value;
 
-use crate::{error::Trouble, exit_code::Ended, exit_code::Exit};
+use crate::{error::CliError, exit_code::Ended, exit_code::Exit};
 
 /// The most events of one page: what Step Functions gives.
 const PAGE: i32 = 1000;
 
-/// How many of the newest events are asked for while a release is watched: more than come between two
+/// How many of the newest events are requested while a release is watched: more than come between two
 /// looks, so that one call will do.
 const NEWEST: i32 = 100;
 
@@ -109,7 +109,7 @@ impl Runs {
         machine: &str,
         name: &str,
         input: &Value,
-    ) -> Result<Run, Trouble> {
+    ) -> Result<Run, CliError> {
         let started = self
             .client
             .start_execution()
@@ -122,17 +122,17 @@ impl Runs {
             Ok(started) => Ok(Run {
                 arn: started.execution_arn,
             }),
-            Err(error) if is(&error, "ExecutionAlreadyExists") => Err(Trouble::new(
+            Err(error) if is(&error, "ExecutionAlreadyExists") => Err(CliError::new(
                 Exit::Rejected,
                 format!("a release called {name} ran before, or runs with another request"),
             )
             .next("give it another --name; a name is free again after 90 days")),
-            Err(error) if is(&error, "InvalidName") => Err(Trouble::new(
+            Err(error) if is(&error, "InvalidName") => Err(CliError::new(
                 Exit::Usage,
                 format!("Step Functions does not take {name:?} as an execution's name"),
             )
             .next("give it another --name")),
-            Err(error) if is(&error, "StateMachineDoesNotExist") => Err(Trouble::new(
+            Err(error) if is(&error, "StateMachineDoesNotExist") => Err(CliError::new(
                 Exit::Failed,
                 format!("there is no state machine {machine}"),
             )
@@ -142,7 +142,7 @@ impl Runs {
     }
 
     /// Whether there is such an execution.
-    pub(crate) async fn exists(&self, run: &Run) -> Result<bool, Trouble> {
+    pub(crate) async fn exists(&self, run: &Run) -> Result<bool, CliError> {
         let described = self
             .client
             .describe_execution()
@@ -160,7 +160,7 @@ impl Runs {
 
     /// The events that came after the one with the id `after`, in order. Reads from the newest back, so
     /// that a long history is not read again at each look.
-    pub(crate) async fn since(&self, run: &Run, after: i64) -> Result<Vec<Event>, Trouble> {
+    pub(crate) async fn since(&self, run: &Run, after: i64) -> Result<Vec<Event>, CliError> {
         let mut events = Vec::new();
         let mut token = None;
         let size = if after == 0 { PAGE } else { NEWEST };
@@ -177,7 +177,7 @@ impl Runs {
             let page = match page {
                 Ok(page) => page,
                 Err(error) if is(&error, "ExecutionDoesNotExist") => {
-                    return Err(Trouble::new(
+                    return Err(CliError::new(
                         Exit::Failed,
                         format!("there is no release {}", run.name()),
                     )
@@ -280,7 +280,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_is_known_by_its_name() {
+    fn resolves_executions_by_name() {
         let machine = "arn:aws:states:eu-west-1:123456789012:stateMachine:crossfade-deployment";
         let run = Run::of(machine, "chat-42");
         assert_eq!(

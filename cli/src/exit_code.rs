@@ -8,7 +8,7 @@ use serde::Serialize;
 /// How the command ended: the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumIter)]
 pub(crate) enum Exit {
-    /// Green has all traffic, there was nothing to do, or what was asked for is done.
+    /// Green has all traffic, there was nothing to do, or what was requested is done.
     Done = 0,
     /// It did not work: AWS refused, or does not answer.
     Failed = 1,
@@ -20,11 +20,11 @@ pub(crate) enum Exit {
     Held = 4,
     /// Ended before the first shift.
     Rejected = 5,
-    /// Traffic could not be put back: a person is needed.
+    /// Traffic could not be restored: an operator is needed.
     Stuck = 6,
-    /// Somebody else moved the traffic; what they set stands.
+    /// Another writer moved the traffic; what they set stands.
     ChangedOutside = 7,
-    /// Nobody watches any more; the release goes on.
+    /// The command has stopped watching; the release continues.
     GoesOn = 8,
     /// Nothing is known to be in a release's way, and not all could be read.
     CouldNotTell = 9,
@@ -93,7 +93,7 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// From what Step Functions tells of the end.
+    /// Derives the code from how Step Functions describes the end.
     pub(crate) fn of(
         status: &str,
         output: Option<&str>,
@@ -126,8 +126,8 @@ impl Ended {
         .exit()
     }
 
-    /// Whether it was stopped, or its time was over: no state of it told how traffic is, and rollback is
-    /// called by the event of its end.
+    /// Whether it was stopped or timed out: no state of it has reported the traffic, and the event of its
+    /// end invokes rollback.
     pub(crate) fn is_cut_off(&self) -> bool {
         matches!(self.status.as_str(), "ABORTED" | "TIMED_OUT")
     }
@@ -141,7 +141,7 @@ impl Ended {
             .outcome
             .as_ref()
             .map(|outcome| outcome.deployment_status);
-        // The status says whether traffic moved; the name, what a person does about it.
+        // The status says whether traffic moved; the name, what an operator does about it.
         match (self.error.as_deref(), status) {
             (Some("InvalidRequest"), Some(DeploymentStatus::Rejected) | None) => Exit::Usage,
             (_, Some(DeploymentStatus::Rejected)) => Exit::Rejected,
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn every_end_of_the_contract_has_its_code() {
+    fn maps_every_status_to_a_code() {
         for (error, status, exit) in [
             ("DeploymentRolledBack", "ROLLED_BACK", Exit::RolledBack),
             ("MigrationFailed", "ROLLED_BACK", Exit::RolledBack),
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_names_its_page() {
+    fn links_the_page_of_an_error() {
         let refused = failed("ValidationFailed", "REJECTED").sentence();
         assert_eq!(
             refused,
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_without_an_outcome_is_not_taken_for_a_good_one() {
+    fn exits_with_failure_without_an_outcome() {
         let stopped = Ended::of("ABORTED", None, None, Some("no more".into()));
         assert!(stopped.is_cut_off());
         assert_eq!(stopped.exit(), Exit::Failed);
@@ -261,14 +261,14 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_that_was_asked_for_is_done() {
+    fn exits_with_success_after_a_requested_rollback() {
         let ended = Ended::of("SUCCEEDED", Some(&outcome("ROLLED_BACK")), None, None);
         assert_eq!(ended.exit(), Exit::Done);
         assert_eq!(ended.sentence(), "rolled back, as asked: because");
     }
 
     #[test]
-    fn each_code_is_explained_once() {
+    fn explains_each_code_once() {
         let table = table();
         for code in 0..=9 {
             assert_eq!(

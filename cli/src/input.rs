@@ -109,7 +109,7 @@ fn utf32(bytes: &[u8], order: Order) -> Result<String, String> {
         .ok_or_else(|| format!("is not valid UTF-32; {SAVE_AS}"))
 }
 
-/// What the mistake is, where it is one that people make.
+/// What the mistake is, where it is one that operators make.
 fn hint(text: &str, error: &serde_json::Error) -> Option<String> {
     let said = error.to_string();
     if error.classify() == Category::Eof {
@@ -122,7 +122,7 @@ fn hint(text: &str, error: &serde_json::Error) -> Option<String> {
         return Some(format!("it looks like {other}"));
     }
     let here = rest_at(text, error.line(), error.column());
-    if let Some(hint) = by_what_follows(here) {
+    if let Some(hint) = describe_trailing(here) {
         return Some(hint);
     }
     let known = [
@@ -158,7 +158,7 @@ fn rest_at(text: &str, line: usize, column: usize) -> &str {
     text.get(at..).unwrap_or_default()
 }
 
-fn by_what_follows(here: &str) -> Option<String> {
+fn describe_trailing(here: &str) -> Option<String> {
     let first = here.chars().next()?;
     let hint = match first {
         '/' | '#' => "JSON has no comments: remove them".to_owned(),

@@ -1,11 +1,11 @@
 //! The command line: starts releases, watches them, answers them and takes them back.
 //!
-//! - `args`: what can be typed. `exit`: what the exit code says.
-//! - `input`, `name`: what a file and a name that somebody gives may be; pure.
-//! - `place`, `runs`, `which`: where Crossfade is, and its executions; thin.
-//! - `story`: an execution's history as what people want to know; pure. `screen` shows it.
+//! - `args`: what can be typed. `exit_code`: what the exit code means.
+//! - `input`, `name`: check the file and the name that were given; pure.
+//! - `stack`, `executions`, `resolve`: where Crossfade is, and its executions; thin.
+//! - `timeline`: an execution's history as a list of entries; pure. `output` prints it.
 //! - `estimate`: what a request would do and cost; pure. `preflight` reads what is in its way.
-//! - the rest: a verb each.
+//! - the rest: a command each.
 
 mod args;
 mod decide;
@@ -15,6 +15,7 @@ mod estimate;
 mod executions;
 mod exit_code;
 mod input;
+mod listening;
 mod name;
 mod output;
 mod plan;
@@ -36,26 +37,26 @@ use clap::{CommandFactory, Parser};
 use serde_json::json;
 
 use self::{
-    args::{Answer, Cli, Place, Verb},
+    args::{Answer, Cli, Command, Place},
     decide::Decided,
-    deploy::{Asked, Back, Told},
-    error::Trouble,
+    deploy::{Back, RequestFile, Told},
+    error::CliError,
     exit_code::Exit,
-    output::Screen,
+    output::Output,
     stack::Aws,
 };
 
-/// What an execution's history says, as `crossfade watch` shows it: each line for people, and the
+/// What an execution's history says, as `crossfade watch` shows it: each line for operators, and the
 /// object for programs.
 #[must_use]
-pub fn told(history: &[HistoryEvent]) -> Vec<(String, serde_json::Value)> {
-    let mut story = timeline::Story::default();
+pub fn timeline(history: &[HistoryEvent]) -> Vec<(String, serde_json::Value)> {
+    let mut story = timeline::Timeline::default();
     history
         .iter()
-        .filter_map(|event| story.tell(executions::event(event)))
+        .filter_map(|event| story.apply(executions::event(event)))
         .map(|told| {
             let object = serde_json::to_value(&told).unwrap_or_default();
-            (output::harmless(&told.line()).into_owned(), object)
+            (output::escaped(&told.line()).into_owned(), object)
         })
         .collect()
 }
@@ -70,17 +71,17 @@ pub fn main() -> ExitCode {
         .build();
     let done = match runtime {
         Ok(runtime) => runtime.block_on(Box::pin(run(cli))),
-        Err(error) => Err(Trouble::new(Exit::Failed, error.to_string())),
+        Err(error) => Err(CliError::new(Exit::Failed, error.to_string())),
     };
     let exit = done.unwrap_or_else(|trouble| {
-        complain(&trouble, json);
+        report(&trouble, json);
         trouble.exit
     });
     exit.into()
 }
 
-fn complain(trouble: &Trouble, json: bool) {
-    let screen = Screen::plain(json);
+fn report(trouble: &CliError, json: bool) {
+    let screen = Output::plain(json);
     if json {
         screen.object(&json!({
             "error": trouble.what, "next": trouble.next, "exitCode": trouble.exit.code(),
@@ -93,27 +94,27 @@ fn complain(trouble: &Trouble, json: bool) {
     }
 }
 
-async fn run(cli: Cli) -> Result<Exit, Trouble> {
+async fn run(cli: Cli) -> Result<Exit, CliError> {
     let Cli { place, json, verb } = cli;
     let aws = || Aws::new(&place);
-    let screen = Screen::plain(json);
+    let screen = Output::plain(json);
     match verb {
-        Verb::Plan { request, offline } => {
-            let asked = Asked::read(&request)?;
+        Command::Plan { request, offline } => {
+            let asked = RequestFile::read(&request)?;
             let aws = if offline { None } else { Some(aws().await?) };
             Box::pin(plan::plan(aws.as_ref(), &asked.request, &screen)).await
         }
-        Verb::Deploy {
+        Command::Deploy {
             request,
             watch,
             name,
             pace,
         } => {
-            // What is not valid is told before anything is asked of AWS.
+            // Invalid input is reported before any call to AWS.
             if let Some(name) = &name {
                 name::check(name)?;
             }
-            let asked = Asked::read(&request)?;
+            let asked = RequestFile::read(&request)?;
             let told = Told {
                 watch,
                 name,
@@ -122,19 +123,19 @@ async fn run(cli: Cli) -> Result<Exit, Trouble> {
             };
             deploy::deploy(&aws().await?, &asked, told).await
         }
-        Verb::Watch { which, pace } => {
+        Command::Watch { which, pace } => {
             let aws = aws().await?;
             let run = resolve::resolve(&aws, which.release.as_deref()).await?;
-            let screen = Screen::live(json, run.name());
+            let screen = Output::live(json, run.name());
             watch::follow(&aws, &run, false, pace, &screen).await
         }
-        Verb::Status { what } => status::status(&aws().await?, what.as_deref(), &screen).await,
-        Verb::Approve(said) => decide(&place, Decided::Approve, &said, &screen).await,
-        Verb::Reject(said) => decide(&place, Decided::Reject, &said, &screen).await,
-        Verb::Hold(said) => decide(&place, Decided::Hold, &said, &screen).await,
-        Verb::Resume(said) => decide(&place, Decided::Resume, &said, &screen).await,
-        Verb::Promote(said) => decide(&place, Decided::Promote, &said, &screen).await,
-        Verb::Rollback {
+        Command::Status { what } => status::status(&aws().await?, what.as_deref(), &screen).await,
+        Command::Approve(said) => decide(&place, Decided::Approve, &said, &screen).await,
+        Command::Reject(said) => decide(&place, Decided::Reject, &said, &screen).await,
+        Command::Hold(said) => decide(&place, Decided::Hold, &said, &screen).await,
+        Command::Resume(said) => decide(&place, Decided::Resume, &said, &screen).await,
+        Command::Promote(said) => decide(&place, Decided::Promote, &said, &screen).await,
+        Command::Rollback {
             what,
             to,
             function,
@@ -144,16 +145,16 @@ async fn run(cli: Cli) -> Result<Exit, Trouble> {
             let back = Back { to, function };
             deploy::rollback(&aws().await?, &what, &back, &words, pace, json).await
         }
-        Verb::History { which } => {
+        Command::History { which } => {
             status::history(&aws().await?, which.release.as_deref(), &screen).await
         }
-        Verb::Completions { shell } => {
+        Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "crossfade", &mut script);
             match stdout().write_all(&script).and_then(|()| stdout().flush()) {
                 // A reader that has read enough, as `head` does, is no failure.
                 Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                    Err(Trouble::new(Exit::Failed, error.to_string()))
+                    Err(CliError::new(Exit::Failed, error.to_string()))
                 }
                 Ok(()) | Err(_) => Ok(Exit::Done),
             }
@@ -165,7 +166,7 @@ async fn decide(
     place: &Place,
     decided: Decided,
     said: &Answer,
-    screen: &Screen,
-) -> Result<Exit, Trouble> {
+    screen: &Output,
+) -> Result<Exit, CliError> {
     decide::decide(&Aws::new(place).await?, decided, said, screen).await
 }

@@ -5,7 +5,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-use crate::{error::Trouble, exit_code::Exit};
+use crate::{error::CliError, exit_code::Exit};
 
 /// The longest name of an execution, characters (<https://docs.aws.amazon.com/step-functions/latest/apireference/API_StartExecution.html>).
 pub(crate) const MAX_NAME: usize = 80;
@@ -28,11 +28,11 @@ pub(crate) fn is_valid(name: &str) -> bool {
     (1..=MAX_NAME).contains(&length) && !name.contains(is_forbidden)
 }
 
-/// Checks the name that somebody gives to a release.
+/// Checks the name given to a release.
 ///
 /// # Errors
 /// What is wrong with it, what is right, and a name that will do.
-pub(crate) fn check(name: &str) -> Result<(), Trouble> {
+pub(crate) fn check(name: &str) -> Result<(), CliError> {
     if is_valid(name) {
         return Ok(());
     }
@@ -49,7 +49,7 @@ pub(crate) fn check(name: &str) -> Result<(), Trouble> {
         let shown: Vec<_> = forbidden.iter().map(|c| format!("{c:?}")).collect();
         wrong.push(format!("contains {}", shown.join(" ")));
     }
-    Err(Trouble::new(
+    Err(CliError::new(
         Exit::Usage,
         format!(
             "--name {name:?} {}; an execution's name has 1 to {MAX_NAME} characters, without white space, \

@@ -1,5 +1,6 @@
 //! What is shown: a bar with lines above it on a terminal, lines alone elsewhere, or JSON.
 
+use crossfade::display::truncate;
 use std::{
     borrow::Cow,
     env, fmt,
@@ -12,23 +13,20 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::timeline::{Happening, Now};
+use crate::timeline::{Entry, Now};
 
-/// The most that is told of why something could not be read, characters.
+/// The longest reason shown for something that could not be read, characters.
 const REASON: usize = 200;
 
 /// Returns the first line of a reason, truncated.
 pub(crate) fn brief(why: &str) -> String {
     let line = why.lines().next().unwrap_or_default();
-    if line.chars().count() <= REASON {
-        return line.to_owned();
-    }
-    line.chars().take(REASON).chain(['…']).collect()
+    truncate(line, REASON)
 }
 
 /// Where things are shown.
 #[derive(Debug)]
-pub(crate) struct Screen {
+pub(crate) struct Output {
     json: bool,
     bar: Option<ProgressBar>,
 }
@@ -44,7 +42,7 @@ fn written(state: &ProgressState, to: &mut dyn fmt::Write) {
 /// How often the bar's spinner turns.
 const TICK: Duration = Duration::from_millis(250);
 
-impl Screen {
+impl Output {
     /// For single answers.
     pub(crate) fn plain(json: bool) -> Self {
         Self { json, bar: None }
@@ -81,7 +79,7 @@ impl Screen {
     }
 
     /// Something happened.
-    pub(crate) fn happened(&self, told: &Happening) {
+    pub(crate) fn happened(&self, told: &Entry) {
         if self.json {
             self.object(told);
         } else {
@@ -104,7 +102,7 @@ impl Screen {
         }
     }
 
-    /// A line for people; nothing among JSON.
+    /// A line for operators; nothing among JSON.
     pub(crate) fn say(&self, line: &str) {
         if !self.json {
             self.line(line);
@@ -113,8 +111,8 @@ impl Screen {
 
     /// A line about the watching itself, beside what is shown.
     pub(crate) fn aside(&self, line: &str) {
-        let line = harmless(line);
-        // With nobody to read it, it does not matter that it cannot be written.
+        let line = escaped(line);
+        // A closed stderr has no reader: the error is ignored.
         let write = || drop(writeln!(stderr(), "{line}"));
         match &self.bar {
             Some(bar) => bar.suspend(write),
@@ -130,7 +128,7 @@ impl Screen {
     }
 
     fn line(&self, line: &str) {
-        let line = harmless(line);
+        let line = escaped(line);
         // A reader that has gone, as `head` does, is no reason to stop watching: the exit code counts.
         let write = || drop(writeln!(stdout(), "{line}"));
         match &self.bar {
@@ -140,9 +138,9 @@ impl Screen {
     }
 }
 
-/// Text as a terminal can show it: requests, answers and errors are anybody's, and what would move the
-/// cursor or change a title is told and not done.
-pub(crate) fn harmless(text: &str) -> Cow<'_, str> {
+/// Escapes control characters: requests, answers and errors come from outside, and must not move the
+/// cursor or change the title.
+pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     let acts = |c: char| c.is_control() && c != '\n' && c != '\t';
     if !text.contains(acts) {
         return Cow::Borrowed(text);
@@ -162,10 +160,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_act_on_is_shown() {
-        assert_eq!(harmless("p99 is\n\t7 ms, é"), "p99 is\n\t7 ms, é");
+    fn escapes_control_characters() {
+        assert_eq!(escaped("p99 is\n\t7 ms, é"), "p99 is\n\t7 ms, é");
         assert_eq!(
-            harmless("fine\u{1b}]0;hacked\u{7}\r\u{9b}2J"),
+            escaped("fine\u{1b}]0;hacked\u{7}\r\u{9b}2J"),
             "fine\\u{1b}]0;hacked\\u{7}\\r\\u{9b}2J"
         );
     }

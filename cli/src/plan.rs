@@ -1,27 +1,27 @@
 //! Saying what a request would do, and changing nothing.
 
 use comfy_table::{Table, presets::NOTHING};
+use crossfade::display::{duration, thousands};
 use crossfade::{
     aws::executions::Executions,
-    domain::budget::MAX_EVENTS,
+    domain::{budget::MAX_EVENTS, weight::Weight},
     to_version,
-    wire::request::{ReleaseRequest, Request},
+    wire::request::{ReleaseRequest, Request, Traffic},
 };
 use serde::Serialize;
 
 use crate::{
-    error::Trouble,
+    error::CliError,
     estimate::{Estimate, estimate},
     exit_code::Exit,
-    output::Screen,
+    output::Output,
     preflight::Preflight,
     stack::Aws,
-    timeline::seconds,
 };
 
 /// What is said of a request.
 #[derive(Debug, Serialize)]
-struct Said<'a> {
+struct PlanOutput<'a> {
     #[serde(flatten)]
     estimate: &'a Estimate,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
@@ -32,8 +32,8 @@ struct Said<'a> {
 pub(crate) async fn plan(
     aws: Option<&Aws>,
     request: &Request,
-    screen: &Screen,
-) -> Result<Exit, Trouble> {
+    screen: &Output,
+) -> Result<Exit, CliError> {
     let goes_back = matches!(request, Request::ToVersion(_));
     let last;
     let request = match (request, aws) {
@@ -45,16 +45,16 @@ pub(crate) async fn plan(
             &last.request
         }
         (Request::ToVersion(_), None) => {
-            return Err(Trouble::new(
+            return Err(CliError::new(
                 Exit::Usage,
                 "a rollback to a version is planned by the application's last release, which AWS knows",
             )
             .next("leave --offline out"));
         }
         (Request::Rollback { .. } | Request::Wire { .. } | Request::Unwire { .. }, _) => {
-            return Err(Trouble::new(
+            return Err(CliError::new(
                 Exit::Usage,
-                "only a release has a plan, and this request asks for something else",
+                "only a release has a plan, and this request has another action",
             ));
         }
     };
@@ -64,7 +64,7 @@ pub(crate) async fn plan(
     };
     let estimate = estimate(request);
     if screen.is_json() {
-        screen.object(&Said {
+        screen.object(&PlanOutput {
             estimate: &estimate,
             preflight: preflight.as_ref(),
         });
@@ -86,9 +86,9 @@ fn lines(request: &ReleaseRequest, estimate: &Estimate) -> String {
         table.add_row([
             (index + 1).to_string(),
             step.on_green(),
-            format!("+{}", span(step.after_seconds)),
-            seconds(step.bake_seconds),
-            seconds(step.longest_seconds),
+            format!("+{}", duration(step.after_seconds)),
+            duration(step.bake_seconds.into()),
+            duration(step.longest_seconds.into()),
             step.looks.to_string(),
             if step.approval { "after approval" } else { "" }.to_owned(),
         ]);
@@ -100,26 +100,27 @@ fn lines(request: &ReleaseRequest, estimate: &Estimate) -> String {
         .map(|(call, count)| format!("{call} {count}"))
         .collect();
     let cost = &estimate.cost;
-    let checks = checks(request);
+    let (responses, checks) = (responses(request), checks(request));
+    let compared = compared(request, estimate);
     format!(
-        "{}: {} step{}, {} function{}, {} of bakes, {} at most\n\n{}\n\n\
+        "{}: {} step{}, {} function{}, {} of bakes, {} at most\n\n{}\n{compared}\n\
          states entered  {}, and {} of the retention\n\
          events: about {} of {}, where bakes and hooks take as long as they may\n\
          AWS calls       {calls}: {}\n\
-         {checks}cost            ${:.4} (Step Functions {:.4}, Lambda {:.4}, CloudWatch {:.4}, DynamoDB {:.4}, SNS and EventBridge {:.4};\n\
+         {responses}{checks}cost            ${:.4} (Step Functions {:.4}, Lambda {:.4}, CloudWatch {:.4}, DynamoDB {:.4}, SNS and EventBridge {:.4};\n\
          \u{20}               us-east-1's list prices, no free tier, where all goes well)",
         estimate.application,
         estimate.steps.len(),
         plural(estimate.steps.len()),
         request.functions.len(),
         plural(request.functions.len()),
-        span(estimate.seconds),
-        span(estimate.longest_seconds),
+        duration(estimate.seconds),
+        duration(estimate.longest_seconds),
         table.trim_fmt(),
         estimate.state_transitions,
         estimate.retention_transitions,
-        grouped(estimate.events),
-        grouped(MAX_EVENTS),
+        thousands(estimate.events.into()),
+        thousands(MAX_EVENTS.into()),
         each.join(", "),
         cost.total,
         cost.step_functions,
@@ -128,6 +129,53 @@ fn lines(request: &ReleaseRequest, estimate: &Estimate) -> String {
         cost.dynamo_db,
         cost.telling,
     )
+}
+
+/// A line of what counts the responses that callers get, each with how green is judged by it.
+fn responses(request: &ReleaseRequest) -> String {
+    let by_door = match &request.traffic {
+        Traffic::Alb(_) => Some("both target groups (green against blue)"),
+        Traffic::Route53(records) if !records.behind.is_empty() => {
+            Some("what is behind both records (green against blue)")
+        }
+        Traffic::Alias | Traffic::Route53(_) => None,
+    };
+    let analysis = &request.analysis;
+    let responses = analysis
+        .responses
+        .iter()
+        .map(|one| format!("{one} ({})", one.judged()));
+    let metrics = analysis
+        .metrics
+        .iter()
+        .map(|one| format!("{one} ({})", one.judged()));
+    let each: Vec<_> = by_door
+        .map(str::to_owned)
+        .into_iter()
+        .chain(responses)
+        .chain(metrics)
+        .collect();
+    if each.is_empty() {
+        return "responses       not counted: a handler that answers 500 is a success for Lambda; say in \
+                analysis.responses or analysis.metrics what counts them\n"
+            .to_owned();
+    }
+    format!("responses       {}\n", each.join(", "))
+}
+
+/// A line of the last step: what it is compared with; nothing where it has no bake.
+fn compared(request: &ReleaseRequest, estimate: &Estimate) -> String {
+    let bakes = estimate
+        .steps
+        .last()
+        .is_some_and(|step| step.bake_seconds > 0);
+    match request.control() {
+        Weight::ZERO if bakes => "with 100 % on green nothing is left to compare it with: alarms and limits decide there \
+             (analysis.controlPercent keeps a control group)\n"
+            .to_owned(),
+        Weight::ZERO => String::new(),
+        control => format!("{control} stay on blue as a control group until green is promoted\n"),
+    }
 }
 
 /// A line of the health checks, each with the side that it belongs to; nothing where there are none.
@@ -151,6 +199,7 @@ fn found(preflight: &Preflight) -> String {
     let mut lines = Vec::new();
     for (heading, found) in [
         ("serving now", &preflight.serving),
+        ("counted so far", &preflight.counted),
         ("warnings", &preflight.warnings),
         ("in the way", &preflight.problems),
     ] {
@@ -162,7 +211,7 @@ fn found(preflight: &Preflight) -> String {
     if !preflight.could_not_tell.is_empty() {
         lines.push(String::new());
         let unknown = preflight.could_not_tell.iter();
-        lines.extend(unknown.map(|one| format!("could not tell: {one}")));
+        lines.extend(unknown.map(|one| format!("not known: {one}")));
     }
     if preflight.problems.is_empty() {
         let end = if preflight.could_not_tell.is_empty() {
@@ -175,21 +224,8 @@ fn found(preflight: &Preflight) -> String {
     lines.join("\n")
 }
 
-/// A number as people write it: 25,000.
-fn grouped(number: u32) -> String {
-    match (number / 1000, number % 1000) {
-        (0, rest) => rest.to_string(),
-        (thousands, rest) => format!("{},{rest:03}", grouped(thousands)),
-    }
-}
-
 fn plural(count: usize) -> &'static str {
     if count == 1 { "" } else { "s" }
-}
-
-/// Seconds as people say them; a plan of days is one of seconds too.
-fn span(of: u64) -> String {
-    seconds(u32::try_from(of).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -199,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_plan_is_shown_as_a_table() {
+    fn renders_a_plan_as_a_table() {
         let request = json!({"application": "chat", "strategy": "prod",
             "functions": [{"functionName": "f", "alias": "live", "smokeTests": [{"name": "health"}]}]});
         let Ok(Request::Release(request)) = Request::parse(&request) else {
@@ -224,7 +260,7 @@ mod tests {
             rows[5],
             [
                 "3",
-                "100 %",
+                "95 %",
                 "+15 min",
                 "5 min",
                 "15 min",
@@ -232,15 +268,53 @@ mod tests {
                 "after approval"
             ]
         );
-        assert_eq!(rows[7], ["states entered", "76, and 7 of the retention"]);
+        assert_eq!(
+            rows[6],
+            ["5 % stay on blue as a control group until green is promoted"]
+        );
+        assert_eq!(rows[8], ["states entered", "76, and 7 of the retention"]);
         assert!(shown.contains("cost            $0.00"), "{shown}");
         assert!(shown.contains("\nevents: about 679 of 25,000, "), "{shown}");
     }
 
     #[test]
-    fn writes_numbers_in_groups() {
-        let shown = [0, 999, 1000, 23_007, 1_000_042].map(grouped);
-        assert_eq!(shown, ["0", "999", "1,000", "23,007", "1,000,042"]);
+    fn names_what_counts_responses_or_says_that_nothing_does() {
+        let shown = |more: serde_json::Value| {
+            let mut request = json!({"application": "chat", "strategy": "dev",
+                "functions": [{"functionName": "f", "alias": "live"}]});
+            for (field, value) in more.as_object().unwrap() {
+                request[field] = value.clone();
+            }
+            let Ok(Request::Release(request)) = Request::parse(&request) else {
+                panic!("it is a release: {request}");
+            };
+            responses(&request)
+        };
+        let none = shown(json!({}));
+        assert!(
+            none.starts_with("responses       not counted: a handler that answers 500"),
+            "{none}"
+        );
+        let told = shown(json!({"analysis": {
+            "maxErrorRatePercent": 5,
+            "responses": [{"functionUrl": "f"}, {"httpApi": {"apiId": "a1", "stage": "prod"}}],
+            "metrics": [{"namespace": "Chat", "name": "Age", "max": 3, "dimensions": {"V": "${version}"}}],
+        }}));
+        assert_eq!(
+            told,
+            "responses       function URL of f (green against blue), stage prod of API a1 (both versions together, held \
+             to a ceiling), metric Chat/Age (green's, held to a ceiling)\n"
+        );
+        let records = shown(
+            json!({"traffic": {"type": "route53", "hostedZoneId": "Z0123456789ABCDEFGHIJ",
+            "recordName": "api.example.com", "behind": [
+                {"setIdentifier": "blue", "loadBalancer": "app/a/1"},
+                {"setIdentifier": "green", "loadBalancer": "app/b/1"}]}}),
+        );
+        assert_eq!(
+            records,
+            "responses       what is behind both records (green against blue)\n"
+        );
     }
 
     #[test]
@@ -261,7 +335,35 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_the_way_is_said_last() {
+    fn names_what_the_last_step_is_compared_with() {
+        let shown = |strategy: serde_json::Value, analysis: serde_json::Value| {
+            let request = json!({"application": "chat", "strategy": strategy, "analysis": analysis,
+                "functions": [{"functionName": "f", "alias": "live"}]});
+            let Ok(Request::Release(request)) = Request::parse(&request) else {
+                panic!("it is a release");
+            };
+            lines(&request, &estimate(&request))
+        };
+        let (kept, nothing) = (
+            "stay on blue as a control group",
+            "nothing is left to compare it with",
+        );
+        let prod = shown(json!("prod"), json!({}));
+        assert!(prod.contains(&format!("\n5 % {kept}")), "{prod}");
+        assert!(prod.contains("95 %") && !prod.contains(nothing), "{prod}");
+        let whole = shown(json!("prod"), json!({"controlPercent": 0}));
+        assert!(whole.contains(nothing) && !whole.contains(kept), "{whole}");
+        let asked = shown(json!("BlueGreen"), json!({"controlPercent": 0.5}));
+        assert!(asked.contains(&format!("\n0.5 % {kept}")), "{asked}");
+        let no_bake = shown(json!("dev"), json!({}));
+        assert!(
+            !no_bake.contains(kept) && !no_bake.contains(nothing),
+            "{no_bake}"
+        );
+    }
+
+    #[test]
+    fn prints_obstacles_last() {
         let free = Preflight {
             serving: vec!["f: version 1".into()],
             ..Preflight::default()
@@ -281,7 +383,7 @@ mod tests {
         };
         assert_eq!(
             found(&unknown),
-            "\ncould not tell: what serves: no answer\n\nnothing is known to be in the way, but not everything could be read"
+            "\nnot known: what serves: no answer\n\nnothing is known to be in the way, but not everything could be read"
         );
     }
 }

@@ -16,7 +16,7 @@ use crossfade::{
         Timestamp,
         health::{HealthCheck, Side, of_green},
         moved::Serving,
-        traffic::FrontDoor,
+        traffic::Splitter,
     },
     wire::request::ReleaseRequest,
 };
@@ -24,8 +24,9 @@ use futures::future::join_all;
 use serde::Serialize;
 
 use crate::{
-    error::Trouble,
+    error::CliError,
     exit_code::{Ended, Exit},
+    listening,
     output::brief,
     scaling,
     stack::Aws,
@@ -37,11 +38,13 @@ use crate::{
 pub(crate) struct Preflight {
     /// What serves now, a phrase for each function.
     pub(crate) serving: Vec<String>,
-    /// What people should know.
+    /// What CloudWatch has of what counts responses, and of the team's own metrics, a phrase each.
+    pub(crate) counted: Vec<String>,
+    /// What operators should know.
     pub(crate) warnings: Vec<String>,
     /// What would turn the release away, each by its path.
     pub(crate) problems: Vec<String>,
-    /// What may or may not be in the way, and why nobody knows.
+    /// What may or may not be in the way, each with why it is not known.
     pub(crate) could_not_tell: Vec<String>,
     /// What a start would end with.
     #[serde(skip)]
@@ -49,7 +52,7 @@ pub(crate) struct Preflight {
 }
 
 impl Preflight {
-    /// Looks. What cannot be read is told as such: the role of the one who asks may be less than Crossfade's.
+    /// Looks. What cannot be read is reported as such: the caller's role may allow less than Crossfade's.
     /// A rollback to a version is not refused by the time of day.
     pub(crate) async fn of(aws: &Aws, request: &ReleaseRequest, goes_back: bool) -> Self {
         if let Some(why) = without_credentials(aws).await {
@@ -105,6 +108,7 @@ impl Preflight {
         };
         if let Some(observed) = &splitter.observed {
             let serving = &observed.functions;
+            seen.counted = observe::counted(&metrics, request, observed, now).await;
             seen.blues = observe::blues(&functions, request, serving).await;
             seen.capacity = observe::capacity(&functions, request, serving, &seen.blues).await;
         }
@@ -112,6 +116,10 @@ impl Preflight {
         let mut told = Self::from(decide(request, &seen, now));
         told.warnings.extend(splitter.warnings);
         told.warnings.extend(scaled);
+        if let Some(observed) = &splitter.observed {
+            told.warnings
+                .extend(listening::warnings(aws, request, observed).await);
+        }
         if let Some(observed) = splitter.observed {
             for (asked, serving) in request.functions.iter().zip(&observed.functions) {
                 let serves = serves(serving);
@@ -119,13 +127,13 @@ impl Preflight {
                     .push(format!("{}: {serves}", asked.function_name));
             }
             let checks = &request.analysis.health_checks;
-            told.serving.extend(asked(checks, &observed.door));
+            told.serving.extend(asked(checks, &observed.splitter));
             told.warnings.extend(observed.warnings);
         }
         for found in bypasses {
             match found {
                 Ok(found) => told.warnings.extend(found),
-                // It is in nobody's way: a warning of the release may be missing here.
+                // Not an obstacle: a warning of the release may be missing here.
                 Err(error) => told.warnings.push(format!(
                     "could not read who calls a function past its alias: {}",
                     brief(&error.to_string())
@@ -149,7 +157,7 @@ impl From<Admission> for Preflight {
     fn from(mut admission: Admission) -> Self {
         if admission.idle_wait_seconds > 0 {
             admission.warnings.push(format!(
-                "waits {} s before green is validated, until nobody reaches the idle side",
+                "waits {} s before green is validated, until no client reaches the idle side",
                 admission.idle_wait_seconds
             ));
         }
@@ -162,15 +170,16 @@ impl From<Admission> for Preflight {
                 .iter()
                 .map(|unknown| format!("{}: {}", unknown.what, brief(&unknown.because.why)))
                 .collect(),
+            counted: admission.counted,
             warnings: admission.warnings,
         }
     }
 }
 
 /// Which health checks a release that began now would ask: those of the side that is green.
-fn asked(checks: &[HealthCheck], door: &FrontDoor) -> Option<String> {
-    let side = Side::green(door).filter(|_| !checks.is_empty())?;
-    let asked = of_green(checks, door);
+fn asked(checks: &[HealthCheck], splitter: &Splitter) -> Option<String> {
+    let side = Side::green(splitter).filter(|_| !checks.is_empty())?;
+    let asked = of_green(checks, splitter);
     let asked: Vec<_> = asked.iter().map(ToString::to_string).collect();
     Some(format!(
         "green is {side}, and its health checks are asked: {}",
@@ -224,7 +233,7 @@ async fn holders(
     found.await.into()
 }
 
-fn unread(trouble: &Trouble) -> Unread {
+fn unread(trouble: &CliError) -> Unread {
     Unread {
         why: trouble.what.clone(),
         passes: false,

@@ -2,11 +2,11 @@
 
 use crossfade::{aws::ledger::Ledger, domain::names::Application};
 
-use crate::{error::Trouble, executions::Run, exit_code::Exit, name::is_valid, stack::Aws};
+use crate::{error::CliError, executions::Run, exit_code::Exit, name::is_valid, stack::Aws};
 
 /// The release that `said` names: an ARN, an execution's name, or an application, whose release in flight
 /// it is, or else the one that was promoted last. Without a word, the only one in flight.
-pub(crate) async fn resolve(aws: &Aws, said: Option<&str>) -> Result<Run, Trouble> {
+pub(crate) async fn resolve(aws: &Aws, said: Option<&str>) -> Result<Run, CliError> {
     let Some(said) = said else {
         return only(&aws.ledger().await?).await;
     };
@@ -18,7 +18,7 @@ pub(crate) async fn resolve(aws: &Aws, said: Option<&str>) -> Result<Run, Troubl
         Err(_) => None,
     };
     latest.map(|arn| Run { arn }).ok_or_else(|| {
-        Trouble::new(
+        CliError::new(
             Exit::Usage,
             format!("{said} is neither a release nor an application that has one"),
         )
@@ -30,7 +30,7 @@ pub(crate) async fn resolve(aws: &Aws, said: Option<&str>) -> Result<Run, Troubl
 ///
 /// # Errors
 /// With [`Exit::Usage`], an ARN of something else.
-pub(crate) async fn named(aws: &Aws, said: &str) -> Result<Option<Run>, Trouble> {
+pub(crate) async fn named(aws: &Aws, said: &str) -> Result<Option<Run>, CliError> {
     if said.starts_with("arn:") {
         return run_of(said).map(Some);
     }
@@ -42,7 +42,7 @@ pub(crate) async fn named(aws: &Aws, said: &str) -> Result<Option<Run>, Trouble>
 }
 
 /// The execution whose ARN this is.
-fn run_of(arn: &str) -> Result<Run, Trouble> {
+fn run_of(arn: &str) -> Result<Run, CliError> {
     let parts: Vec<_> = arn.split(':').collect();
     match parts.as_slice() {
         [
@@ -63,7 +63,7 @@ fn run_of(arn: &str) -> Result<Run, Trouble> {
                 arn: arn.to_owned(),
             })
         }
-        _ => Err(Trouble::new(
+        _ => Err(CliError::new(
             Exit::Usage,
             format!(
                 "{arn} is not the ARN of an execution, which is \
@@ -75,14 +75,14 @@ fn run_of(arn: &str) -> Result<Run, Trouble> {
 }
 
 /// The only release in flight.
-async fn only(ledger: &Ledger) -> Result<Run, Trouble> {
+async fn only(ledger: &Ledger) -> Result<Run, CliError> {
     choose(ledger.running().await?)
 }
 
-fn choose(mut running: Vec<String>) -> Result<Run, Trouble> {
+fn choose(mut running: Vec<String>) -> Result<Run, CliError> {
     match (running.pop(), running.len()) {
         (Some(arn), 0) => Ok(Run { arn }),
-        (None, _) => Err(Trouble::new(Exit::Usage, "no release is in flight")
+        (None, _) => Err(CliError::new(Exit::Usage, "no release is in flight")
             .next("name one: its execution's name or ARN, or its application")),
         (Some(last), _) => {
             running.push(last);
@@ -91,7 +91,7 @@ fn choose(mut running: Vec<String>) -> Result<Run, Trouble> {
                 .into_iter()
                 .map(|arn| Run { arn }.name().to_owned())
                 .collect();
-            Err(Trouble::new(
+            Err(CliError::new(
                 Exit::Usage,
                 format!(
                     "{} releases are in flight: {}",
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_is_left_unnamed_only_where_there_is_one() {
+    fn requires_a_name_if_several_releases_run() {
         let arn = |name: &str| format!("arn:aws:states:r:1:execution:m:{name}");
         assert_eq!(choose(vec![arn("a")]).unwrap().name(), "a");
         assert_eq!(choose(vec![]).unwrap_err().exit, Exit::Usage);

@@ -18,7 +18,7 @@ use futures::future::join_all;
 
 use crate::output::brief;
 
-/// What people should know of the scaling of aliases that have provisioned concurrency, a sentence each.
+/// What operators should know of the scaling of aliases that have provisioned concurrency, a sentence each.
 pub(crate) async fn warnings(
     config: &SdkConfig,
     request: &ReleaseRequest,

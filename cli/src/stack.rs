@@ -1,4 +1,4 @@
-//! Where Crossfade is: its stack's outputs, asked for only when something needs them.
+//! Where Crossfade is: its stack's outputs, requested only when something needs them.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,7 +13,7 @@ use crossfade::aws::{
 };
 use tokio::sync::OnceCell;
 
-use crate::{args::Place, error::Trouble, executions::Runs, exit_code::Exit};
+use crate::{args::Place, error::CliError, executions::Runs, exit_code::Exit};
 
 /// An account and Region with Crossfade in it.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Aws {
 }
 
 /// Checks the names that say where Crossfade is, before anything is asked of AWS.
-fn check(place: &Place) -> Result<(), Trouble> {
+fn check(place: &Place) -> Result<(), CliError> {
     let of = |text: &str, more: &str| {
         let mut all = text.chars();
         all.all(|c| c.is_ascii_alphanumeric() || more.contains(c))
@@ -34,7 +34,7 @@ fn check(place: &Place) -> Result<(), Trouble> {
     };
     let wrong = |option: &str, text: &str, right: &str| {
         let what = format!("{option} {text:?} is not {right}");
-        Err(Trouble::new(Exit::Usage, what))
+        Err(CliError::new(Exit::Usage, what))
     };
     let stack = &place.stack;
     let is_name = stack.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -75,7 +75,7 @@ pub(crate) struct Stack {
 
 impl Aws {
     /// With credentials and Region from where the AWS CLI has them.
-    pub(crate) async fn new(place: &Place) -> Result<Self, Trouble> {
+    pub(crate) async fn new(place: &Place) -> Result<Self, CliError> {
         check(place)?;
         let client = Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
@@ -96,8 +96,10 @@ impl Aws {
         }
         let config = loader.load().await;
         if config.region().is_none() {
-            return Err(Trouble::new(Exit::Usage, "no AWS Region is named anywhere")
-                .next("give --region, or set AWS_REGION, or name it in the profile"));
+            return Err(
+                CliError::new(Exit::Usage, "no AWS Region is named anywhere")
+                    .next("give --region, or set AWS_REGION, or name it in the profile"),
+            );
         }
         Ok(Self {
             place: place.clone(),
@@ -117,7 +119,7 @@ impl Aws {
     }
 
     /// The state machine of releases.
-    pub(crate) async fn machine(&self) -> Result<String, Trouble> {
+    pub(crate) async fn machine(&self) -> Result<String, CliError> {
         match &self.place.state_machine {
             Some(arn) => Ok(arn.clone()),
             None => self.output("DeploymentStateMachineArn").await,
@@ -125,7 +127,7 @@ impl Aws {
     }
 
     /// The ledger.
-    pub(crate) async fn ledger(&self) -> Result<Ledger, Trouble> {
+    pub(crate) async fn ledger(&self) -> Result<Ledger, CliError> {
         let table = match &self.place.ledger {
             Some(table) => table.clone(),
             None => self.output("LedgerTableName").await?,
@@ -133,10 +135,10 @@ impl Aws {
         Ok(Ledger::at(&self.config, table))
     }
 
-    async fn output(&self, name: &str) -> Result<String, Trouble> {
+    async fn output(&self, name: &str) -> Result<String, CliError> {
         let stack = self.stack().await?;
         stack.outputs.get(name).cloned().ok_or_else(|| {
-            Trouble::new(
+            CliError::new(
                 Exit::Failed,
                 format!("the stack {} has no output {name}", self.place.stack),
             )
@@ -145,15 +147,15 @@ impl Aws {
     }
 
     /// The stack.
-    pub(crate) async fn stack(&self) -> Result<&Stack, Trouble> {
+    pub(crate) async fn stack(&self) -> Result<&Stack, CliError> {
         self.stack.get_or_try_init(|| self.describe()).await
     }
 
-    async fn describe(&self) -> Result<Stack, Trouble> {
+    async fn describe(&self) -> Result<Stack, CliError> {
         let name = &self.place.stack;
         let region = self.config.region().map_or("", AsRef::as_ref);
         let missing = || {
-            Trouble::new(
+            CliError::new(
                 Exit::Failed,
                 format!("there is no stack {name} in {region}"),
             )
@@ -193,7 +195,7 @@ mod tests {
     use super::*;
     use crate::args::Cli;
 
-    fn typed(more: &[&str]) -> Result<(), Trouble> {
+    fn typed(more: &[&str]) -> Result<(), CliError> {
         let typed = ["crossfade", "status"].iter().chain(more);
         check(&Cli::parse_from(typed).place)
     }

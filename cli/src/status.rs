@@ -7,7 +7,7 @@ use crossfade::{
     aws::ledger::Ledger,
     domain::{
         Timestamp,
-        approval::{Asked, AskedKind, Wish},
+        approval::{OperatorRequest, Question, QuestionKind},
         names::Application,
         record::{Record, Status},
         step_record::StepRecord,
@@ -19,13 +19,13 @@ use futures::future::try_join_all;
 use serde::Serialize;
 
 use crate::{
-    error::Trouble,
+    error::CliError,
     executions::Run,
     exit_code::Exit,
-    output::Screen,
+    output::Output,
     resolve::resolve,
     stack::Aws,
-    timeline::{Kind, Story},
+    timeline::{Kind, Timeline},
 };
 
 /// How a release is.
@@ -51,13 +51,13 @@ pub(crate) struct View {
     steps: Vec<StepRecord>,
     /// When it began.
     began_at: Timestamp,
-    /// What a person is asked.
+    /// What an operator is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     asks: Option<Asks>,
-    /// What a person wishes of it, until its next look.
+    /// The operator's request, until the next look takes it up.
     #[serde(skip_serializing_if = "Option::is_none")]
     wish: Option<String>,
-    /// Why it was told to go back.
+    /// Why a rollback was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
     /// Until when it can be taken back, where it was promoted.
@@ -69,29 +69,29 @@ pub(crate) struct View {
     /// The release that came after it.
     #[serde(skip_serializing_if = "Option::is_none")]
     superseded_by: Option<String>,
-    /// What people should know, as its execution says.
+    /// What operators should know, as its execution says.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }
 
-/// What a person is asked.
+/// What an operator is asked.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Asks {
     /// An approval, or what to do about a hold.
-    kind: AskedKind,
+    kind: QuestionKind,
     /// Until when an answer is waited for.
     until: Timestamp,
     /// Why.
     reason: String,
-    /// What happens when nobody answers.
+    /// What happens when no operator answers.
     on_silence: String,
     /// The words there are, each with what it does.
     answers: BTreeMap<&'static str, String>,
 }
 
 impl Asks {
-    fn of(asked: &Asked) -> Self {
+    fn of(asked: &Question) -> Self {
         let words = asked.kind.words().iter();
         Self {
             kind: asked.kind,
@@ -125,7 +125,7 @@ impl View {
             steps: record.steps.clone(),
             began_at: record.began_at,
             asks: record.asked.as_deref().map(Asks::of),
-            wish: record.wish.as_ref().map(Wish::told),
+            wish: record.wish.as_ref().map(OperatorRequest::describe),
             why: record.why.as_ref().map(|why| why.reason.clone()),
             retain_until: record.retain_until,
             retention_ended_at: record.retention_ended_at,
@@ -173,7 +173,7 @@ impl View {
         if let Some(why) = &self.why {
             let heading = match self.status {
                 "REJECTED" => "rejected",
-                _ => "went back",
+                _ => "rolled back",
             };
             line(heading, why.clone());
         }
@@ -213,8 +213,8 @@ fn name(execution: &str) -> String {
 pub(crate) async fn status(
     aws: &Aws,
     what: Option<&str>,
-    screen: &Screen,
-) -> Result<Exit, Trouble> {
+    screen: &Output,
+) -> Result<Exit, CliError> {
     let ledger = aws.ledger().await?;
     match what {
         None => {
@@ -233,7 +233,7 @@ pub(crate) async fn status(
             match record {
                 Some(record) => {
                     let mut view = View::of(&record);
-                    // The ledger has none. What the history does not tell is no reason to say nothing.
+                    // The ledger has none. A history that cannot be read does not hide the rest.
                     view.warnings = warnings(aws, &run).await.unwrap_or_default();
                     if screen.is_json() {
                         screen.object(&view);
@@ -249,18 +249,18 @@ pub(crate) async fn status(
     Ok(Exit::Done)
 }
 
-/// What people should know of a release.
-async fn warnings(aws: &Aws, run: &Run) -> Result<Vec<String>, Trouble> {
-    let mut story = Story::default();
+/// What operators should know of a release.
+async fn warnings(aws: &Aws, run: &Run) -> Result<Vec<String>, CliError> {
+    let mut story = Timeline::default();
     for event in aws.runs().since(run, 0).await? {
-        story.tell(event);
+        story.apply(event);
     }
     Ok(story.warnings)
 }
 
 /// What is said of an execution that the ledger knows nothing of.
-fn no_row(run: &Run) -> Trouble {
-    Trouble::new(
+fn no_row(run: &Run) -> CliError {
+    CliError::new(
         Exit::Failed,
         format!("the ledger has nothing of {}: it took no locks", run.name()),
     )
@@ -270,7 +270,7 @@ fn no_row(run: &Run) -> Trouble {
     ))
 }
 
-async fn in_flight(ledger: &Ledger) -> Result<Vec<View>, Trouble> {
+async fn in_flight(ledger: &Ledger) -> Result<Vec<View>, CliError> {
     let running = ledger.running().await?;
     let records = try_join_all(running.iter().map(|execution| ledger.get(execution))).await?;
     let mut views: Vec<_> = records.iter().flatten().map(View::of).collect();
@@ -311,14 +311,14 @@ fn table(views: &[View]) -> String {
 pub(crate) async fn history(
     aws: &Aws,
     said: Option<&str>,
-    screen: &Screen,
-) -> Result<Exit, Trouble> {
+    screen: &Output,
+) -> Result<Exit, CliError> {
     let run = resolve(aws, said).await?;
-    let mut story = Story::default();
+    let mut story = Timeline::default();
     let events = aws.runs().since(&run, 0).await?;
     let happenings: Vec<_> = events
         .into_iter()
-        .filter_map(|event| story.tell(event))
+        .filter_map(|event| story.apply(event))
         .collect();
     let view = aws.ledger().await?.get(&run.arn).await?;
     let view = view.as_ref().map(View::of);
@@ -348,26 +348,18 @@ pub(crate) async fn history(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn record(status: Status) -> Record {
-        let release: crossfade::domain::release::Release = serde_json::from_value(json!({
-            "application": "chat", "startedAt": "2026-11-20T12:00:00Z",
-            "functions": [{"functionName": "f", "alias": "live", "blueVersion": "1", "greenVersion": "2", "revisionId": "r"}],
-            "plan": {"steps": [{"weight": 10, "bakeSeconds": 300}, {"weight": 100, "bakeSeconds": 0}]},
-            "analysis": {}, "hold": {"timeoutSeconds": 60, "onTimeout": "rollBack"}, "blueHours": 24,
-            "position": {"step": 0, "waitedSeconds": 0, "waitSeconds": 60},
-            "steps": [{"weight": 10, "startedAt": "2026-11-20T12:00:00Z"}]}))
-        .unwrap();
-        let mut record = Record::of("arn:aws:states:r:1:execution:m:chat-1", &release);
-        record.status = status;
-        record
+        Record {
+            execution: "arn:aws:states:r:1:execution:m:chat-1".to_owned(),
+            status,
+            ..Record::example()
+        }
     }
 
     #[test]
-    fn what_has_ended_has_all_of_the_traffic_or_nothing() {
+    fn shows_full_or_no_weight_after_the_end() {
         for (status, percent) in [
             (Status::InFlight, 10),
             (Status::Promoted, 100),
@@ -379,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_is_shown_in_lines_and_in_a_table() {
+    fn renders_releases_as_lines_and_as_a_table() {
         let view = View::of(&record(Status::InFlight));
         assert_eq!(
             view.lines(),

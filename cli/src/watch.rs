@@ -11,47 +11,47 @@ use tokio::{
 
 use crate::{
     args::Pace,
-    error::Trouble,
+    error::CliError,
     executions::Run,
     exit_code::{Ended, Exit},
-    output::Screen,
+    output::Output,
     stack::Aws,
-    timeline::Story,
+    timeline::Timeline,
 };
 
-/// How often in a row AWS may not answer before nobody watches any more.
+/// How many calls in a row may fail before the command stops watching.
 const SILENCES: u32 = 15;
 
 /// How often a release that has just been started may not be found: what Step Functions answers is
 /// eventually consistent.
 const NOT_YET: u32 = 5;
 
-/// How long the traffic of an execution that was stopped may take to be made whole: the event of its end
-/// takes seconds, and a rollback as many.
+/// How long restoring the traffic of a stopped execution may take: the event of its end takes seconds, and
+/// a rollback as many.
 const MADE_WHOLE: Duration = Duration::from_secs(120);
 
-/// Why nobody watches any more.
+/// Why the command stopped watching.
 enum Left {
     Interrupted,
     TimeOver,
     NoAnswer(String),
 }
 
-/// Shows an execution until it ends, or until nobody is to wait any longer. A `new` one may not be seen at
+/// Shows an execution until it ends, or until the command stops waiting. A `new` one may not be visible at
 /// once.
 pub(crate) async fn follow(
     aws: &Aws,
     run: &Run,
     new: bool,
     pace: Pace,
-    screen: &Screen,
-) -> Result<Exit, Trouble> {
+    screen: &Output,
+) -> Result<Exit, CliError> {
     let unseen = if new { NOT_YET } else { 0 };
     let runs = aws.runs();
-    let mut story = Story::default();
+    let mut story = Timeline::default();
     let mut silences = 0;
     let until = pace.timeout.map(|timeout| Instant::now() + timeout);
-    let cannot = |error: std::io::Error| Trouble::new(Exit::Failed, error.to_string());
+    let cannot = |error: std::io::Error| CliError::new(Exit::Failed, error.to_string());
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
     let left = loop {
@@ -59,7 +59,7 @@ pub(crate) async fn follow(
             Ok(events) => {
                 silences = 0;
                 for event in events {
-                    if let Some(told) = story.tell(event) {
+                    if let Some(told) = story.apply(event) {
                         screen.happened(&told);
                     }
                 }
@@ -98,7 +98,7 @@ pub(crate) fn now() -> Timestamp {
     SystemTime::now().into()
 }
 
-fn leave(run: &Run, story: &Story, left: &Left, screen: &Screen) {
+fn leave(run: &Run, story: &Timeline, left: &Left, screen: &Output) {
     let why = match left {
         Left::Interrupted => "interrupted".to_owned(),
         Left::TimeOver => "--timeout is over".to_owned(),
@@ -127,8 +127,8 @@ async fn ending(
     run: &Run,
     pace: Pace,
     ended: &Ended,
-    screen: &Screen,
-) -> Result<Exit, Trouble> {
+    screen: &Output,
+) -> Result<Exit, CliError> {
     if !ended.is_cut_off() {
         return Ok(ended.exit());
     }
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stopped_release_is_good_only_when_the_ledger_says_so() {
+    fn reads_the_ledger_for_a_stopped_release() {
         for (status, exit) in [
             (None, Exit::Rejected),
             (Some(Status::RolledBack), Exit::RolledBack),

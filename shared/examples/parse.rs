@@ -27,11 +27,11 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Ok(Ok(Request::Wire { application, .. })) => {
-            println!("have a front door of {application} call its alias");
+            println!("have a stage of {application} call its alias");
             ExitCode::SUCCESS
         }
         Ok(Ok(Request::Unwire { application, .. })) => {
-            println!("put a front door of {application} back to how it was");
+            println!("put a stage of {application} back to how it was");
             ExitCode::SUCCESS
         }
         Ok(Err(problems)) => {

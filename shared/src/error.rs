@@ -21,7 +21,7 @@ pub enum Error {
     InvalidRequest(Detail),
     /// Another deployment holds a resource that this one needs.
     DeploymentInProgress(Detail),
-    /// Somebody else moved the traffic.
+    /// Another writer moved the traffic.
     ChangedOutside(Detail),
     /// Green did not pass validation, or the release does not fit what is deployed.
     ValidationFailed(Detail),
@@ -29,7 +29,7 @@ pub enum Error {
     MigrationFailed(Detail),
     /// An alarm or an operator has requested a rollback of the release.
     DeploymentRolledBack(Detail),
-    /// Traffic could not be made whole: an operator is needed.
+    /// Traffic could not be restored: an operator is needed.
     RollbackFailed(Detail),
     /// AWS refused the call, and repeating it does not help.
     Refused(Detail),
@@ -58,6 +58,23 @@ impl Error {
             | Self::Refused(detail)
             | Self::Transient(detail) => detail,
         }
+    }
+
+    /// Adds the page that explains what an operator does about it.
+    #[must_use]
+    pub fn see(mut self, page: &str) -> Self {
+        let (Self::InvalidRequest(detail)
+        | Self::DeploymentInProgress(detail)
+        | Self::ChangedOutside(detail)
+        | Self::ValidationFailed(detail)
+        | Self::MigrationFailed(detail)
+        | Self::DeploymentRolledBack(detail)
+        | Self::RollbackFailed(detail)
+        | Self::Refused(detail)
+        | Self::Transient(detail)) = &mut self;
+        detail.reason.push_str("; see ");
+        detail.reason.push_str(page);
+        self
     }
 
     /// Returns the call to AWS that failed, where one did.
@@ -217,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_has_the_call_that_failed_as_its_source() {
+    fn keeps_the_failed_call_as_source() {
         let call = CallError {
             code: Some("AccessDeniedException".into()),
             obstacle: Obstacle::Permission,

@@ -1,5 +1,5 @@
 //! Whether a release may begin at this time, for who has nothing but the environment to ask: the function that
-//! wires a front door before a release.
+//! wires a stage before a release.
 
 use std::env;
 
@@ -9,8 +9,8 @@ use crate::{
     error::Error,
 };
 
-/// Says whether a release may begin at `now`, by the windows in the environment's `RELEASE_WINDOWS`: always,
-/// without that. Returns what people should know, where somebody has gone past them.
+/// Checks whether the windows in the environment's `RELEASE_WINDOWS` allow a release at `now`: always,
+/// without that. Returns a warning where an override allows it.
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] where it may not; see [`outside_windows`].

@@ -43,12 +43,12 @@ pub enum Metric {
     EValue,
     /// 1 for a look that found green unhealthy, otherwise 0.
     Unhealthy,
-    /// Milliseconds from what asked for a rollback (an alarm's change, a verdict, a failure) until all
+    /// Milliseconds from what requested a rollback (an alarm's change, a verdict, a failure) until all
     /// traffic was on blue.
     TimeToBlue,
     /// 1 for each release that ended, by how: each outcome is a value of the dimension.
     Releases,
-    /// Deployments that could not be made whole, at each sweep and each time it was given up.
+    /// Deployments whose traffic could not be restored, at each sweep and each time it was given up.
     Stuck,
     /// Notices that did not reach their readers.
     Untold,
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_set_of_dimensions_has_its_own_directive() {
+    fn writes_one_directive_per_dimension_set() {
         let at = "2026-11-20T12:00:00Z".parse().unwrap();
         let line = Line::new(at)
             .with("Application", json!("chat"))
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "no Application")]
-    fn a_number_without_its_dimension_is_not_written() {
+    fn drops_values_without_their_dimension() {
         let at = "2026-11-20T12:00:00Z".parse().unwrap();
         let _ = Line::new(at).measure(Metric::GreenWeight, 1.0).json();
     }

@@ -16,6 +16,7 @@ use crate::{
     domain::{
         Timestamp,
         capacity::{Provisioned, Running},
+        live::deaf::Group,
         names::{
             AliasName, FunctionName, Version,
             resources::{HostedZoneId, RecordName, RecordType, TargetGroupArn},
@@ -46,7 +47,7 @@ pub trait AliasApi {
     /// Replaces what an alias does, where it is still at the revision that the write was decided on.
     ///
     /// A write whose answer is lost is sent again by the SDK, and then found to be [`Written::Stale`]: only
-    /// reading tells whose write it was.
+    /// reading shows whose write it was.
     async fn update_alias(
         &self,
         function: &FunctionName,
@@ -115,7 +116,7 @@ pub trait DurableApi {
 
 // --- Route 53 -----------------------------------------------------------------------------------
 
-/// Route 53's weighted records. They have no revisions: what is read may be replaced by somebody else
+/// Route 53's weighted records. They have no revisions: what is read may be replaced by another writer
 /// before it is written back.
 pub trait RecordApi {
     /// A record set as the service describes it.
@@ -438,9 +439,29 @@ impl RowWrite {
     }
 }
 
+// --- CloudWatch Logs ----------------------------------------------------------------------------
+
+/// CloudWatch Logs' log groups and their subscription filters. These have no revisions.
+pub trait LogsApi {
+    /// Returns a log group; `None` where there is none.
+    async fn log_group(&self, name: &str) -> Result<Option<Group>, Error>;
+
+    /// Puts a subscription filter; one of this name is replaced.
+    async fn subscribe(
+        &self,
+        group: &str,
+        filter: &str,
+        pattern: &str,
+        to: &str,
+    ) -> Result<(), Error>;
+
+    /// Deletes a subscription filter; one that is not there, or whose group is not, is as good.
+    async fn unsubscribe(&self, group: &str, filter: &str) -> Result<(), Error>;
+}
+
 // --- Time ---------------------------------------------------------------------------------------
 
-/// A clock that never goes back.
+/// A clock that never decreases.
 pub trait Clock {
     /// Returns the time since some moment in the past.
     fn elapsed(&self) -> Duration;

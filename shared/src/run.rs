@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_runtime_gets_the_message_and_logs_the_name() {
+    fn returns_the_message_and_logs_only_the_name() {
         let told = Reported(Error::InvalidRequest("strategy: \"s3cr3t\"".into()));
         assert_eq!(format!("{told:?}"), "InvalidRequest");
         assert_eq!(Diagnostic::from(told).error_message, "strategy: \"s3cr3t\"");

@@ -16,12 +16,12 @@ pub struct Resolved {
     /// The execution whose input has the request that this one is made of; none where it is made of what the
     /// ledger knows.
     pub request_of: Option<String>,
-    /// What people should know.
+    /// What operators should know.
     pub warnings: Vec<String>,
 }
 
 /// Resolves a rollback to a version for `execution`, which may hold the application's lock already, or for
-/// nobody yet. The release that was promoted last counts, or else the one in flight.
+/// no execution yet. The release that was promoted last counts, or else the one in flight.
 ///
 /// # Errors
 /// [`Error::InvalidRequest`] by the path of the rollback's own fields, as where nothing is on record of the
@@ -77,7 +77,7 @@ pub async fn resolve(
     })
 }
 
-/// The release that an execution's input asks for; none where it asks for something else, or cannot be read
+/// The release that an execution's input requests; none where it requests something else, or cannot be read
 /// any more.
 #[must_use]
 pub fn release(input: &serde_json::Value) -> Option<ReleaseRequest> {

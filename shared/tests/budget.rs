@@ -94,7 +94,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_release_that_is_taken_fits_into_an_execution(request in requests()) {
+    fn fits_every_accepted_release_into_an_execution(request in requests()) {
         if let Ok(release) = parsed(&request) {
             let pace = release.pace();
             prop_assert!(pace.events < MOST, "{pace:?}");
@@ -110,7 +110,7 @@ proptest! {
 
     /// One that was begun before there was a limit is stretched, however long that takes.
     #[test]
-    fn every_plan_fits_even_where_it_would_be_refused(request in requests()) {
+    fn fits_every_plan_into_the_budget(request in requests()) {
         let mut lenient = request.clone();
         lenient["hooks"] = json!({});
         let Ok(mut release) = parsed(&lenient) else { return Ok(()) };

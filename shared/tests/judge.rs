@@ -42,7 +42,7 @@ fn past() -> impl Strategy<Value = Option<BluePast>> {
             .iter()
             .map(|&(n, p)| (n, (n as f64 * p) as u64))
             .collect();
-        PastShare::from_minutes(&counted, (10_000, 30))
+        PastShare::from_minutes(&counted, &[(5_000, 10), (5_000, 20)])
     });
     prop::option::of(
         (share.clone(), prop::option::of(share))

@@ -12,7 +12,7 @@ use std::{
 use crossfade::{
     domain::{
         Timestamp,
-        approval::{Asked, AskedKind, nonce::Nonce},
+        approval::{Question, QuestionKind, nonce::Nonce},
         release::Release,
         status::DeploymentStatus,
     },
@@ -49,7 +49,7 @@ fn judged(e_value: f64, errors: u64) -> Value {
             "blue": {"invocations": 900, "errors": 0, "slow": 0, "throttles": 0},
             "green": {"invocations": 100, "errors": 1, "slow": 0, "throttles": 0}}],
         "own": {"eValue": e_value, "routing": e_value, "past": 1.0},
-        "pastRequests": 1_000_000, "pastHits": 1021, "scaledBy": 1.0,
+        "pastRequests": 1_000_000, "pastHits": 1021,
     })
 }
 
@@ -96,10 +96,10 @@ fn nothing_begun(reason: &str) -> Outcome {
     .unwrap()
 }
 
-fn asked(kind: AskedKind, more: &Value, link: bool) -> Notice {
+fn asked(kind: QuestionKind, more: &Value, link: bool) -> Notice {
     let release = release(more);
     let nonce = Nonce::from_random([7; 32]);
-    let asked = Asked::of(&release, kind, at("09:16:30"), nonce.hash());
+    let asked = Question::of(&release, kind, at("09:16:30"), nonce.hash());
     let outcome = Outcome::of(&release, DeploymentStatus::Held, asked.reason.clone());
     let link = link.then(|| {
         format!(
@@ -190,7 +190,7 @@ fn asking() -> Named {
         (
             "approval-needed",
             asked(
-                AskedKind::Approval,
+                QuestionKind::Approval,
                 &with(
                     json!({"decision": "ask", "resume": "shift", "evidence": good,
                     "position": {"step": 2, "waitedSeconds": 0, "waitSeconds": 60},
@@ -202,9 +202,9 @@ fn asking() -> Named {
         (
             "held-without-data",
             asked(
-                AskedKind::Hold,
+                QuestionKind::Hold,
                 &with(json!({"decision": "hold", "resume": "shift",
-                    "reason": "chat-history: 0 of 50 requests that were asked for were seen on green",
+                    "reason": "chat-history: 0 of 50 required requests were seen on green",
                     "evidence": {"decidedBy": "noData", "alarms": [
                         {"name": "chat-5xx", "state": "INSUFFICIENT_DATA"}]}})),
                 false,
@@ -213,7 +213,7 @@ fn asking() -> Named {
         (
             "held-after-a-rejection",
             asked(
-                AskedKind::Hold,
+                QuestionKind::Hold,
                 &with(
                     json!({"phase": "inFlight", "decision": "hold", "resume": "shift", "evidence": good,
                     "answers": [{"decision": "reject", "by": "Ada", "reason": "not on a Friday",
@@ -230,7 +230,7 @@ fn asking() -> Named {
                 at("21:16:30"),
                 &outcome(
                     DeploymentStatus::Held,
-                    "nobody answered the hold within 43200 s; no data",
+                    "no operator answered the hold within 43200 s; no data",
                     &with(json!({})),
                 ),
             ),
@@ -258,8 +258,39 @@ fn settled() -> Named {
     alarm.evidence = serde_json::from_value(json!({"decidedBy": "alarm", "alarms": [
         {"name": "chat-5xx", "state": "ALARM", "since": "2026-11-21T09:08:10Z"}]}))
     .unwrap();
+    // Its own counts decided; the function itself failed nothing.
+    let mut responses = json!({"decidedBy": "responseTest", "judge": judged(1234.5, 56)});
+    responses["judge"]["function"] = json!("function URL of chat-assistant");
+    responses["judge"]["functions"] = json!(3);
     vec![
         ("promoted", ended(&promoted)),
+        (
+            "rolled-back-by-responses",
+            failed(
+                "DeploymentRolledBack",
+                &outcome(
+                    DeploymentStatus::RolledBack,
+                    "function URL of chat-assistant: 56 of 1234 green requests failed (4.538 %), 12 of 11106 blue ones",
+                    &with(json!({"evidence": responses})),
+                ),
+            ),
+        ),
+        (
+            "rolled-back-by-a-metric",
+            failed(
+                "DeploymentRolledBack",
+                &outcome(
+                    DeploymentStatus::RolledBack,
+                    "metric Chat/Tokens: was 900 and 950 in its two newest minutes, over the ceiling of 500",
+                    &with(
+                        json!({"evidence": {"decidedBy": "metricCeiling", "judge": judged(0.031, 2), "sources": [
+                        {"source": "metric Chat/Tokens", "verdict": "unhealthy", "decidedBy": "metricCeiling",
+                            "reason": "metric Chat/Tokens: was 900 and 950 in its two newest minutes, over the ceiling \
+                                       of 500"}]}}),
+                    ),
+                ),
+            ),
+        ),
         (
             "rolled-back-by-the-test",
             failed(
@@ -339,7 +370,7 @@ fn otherwise() -> Named {
             "stuck-not-put-back",
             failed("RollbackFailed", &outcome(
                 DeploymentStatus::Held,
-                "traffic could not be put back on blue, and is tried again every 5 minutes: UpdateAlias: AccessDeniedException: no",
+                "traffic could not be restored to blue, and the sweep tries again every 5 minutes: UpdateAlias: AccessDeniedException: no",
                 &with(json!({})),
             )),
         ),
@@ -374,7 +405,7 @@ fn shown(notice: &Notice) -> String {
 }
 
 #[test]
-fn what_is_told_is_as_it_was() {
+fn matches_the_golden_notices() {
     let folder = here("tests/golden/notices");
     let update = env::var_os("UPDATE_GOLDEN").is_some();
     let mut changed = Vec::new();
@@ -461,7 +492,7 @@ fn closed(mut schema: Value) -> Value {
 }
 
 #[test]
-fn every_event_is_as_the_schema_says() {
+fn matches_events_with_their_schema() {
     let schema = jsonschema::draft202012::new(&closed(Event::schema())).unwrap();
     for (name, notice) in notices() {
         let event = json!(event(&notice));
@@ -486,7 +517,7 @@ fn every_event_is_as_the_schema_says() {
 }
 
 #[test]
-fn the_schema_of_events_is_current() {
+fn keeps_the_event_schema_current() {
     let path = here("../statemachine/events.schema.json");
     let schema = format!("{:#}\n", Event::schema());
     if env::var_os("UPDATE_SCHEMA").is_some() {
@@ -526,7 +557,7 @@ fn longest(reason: usize) -> Notice {
 }
 
 #[test]
-fn the_longest_train_is_told_within_the_limits_and_names_every_function() {
+fn fits_notices_of_the_longest_train() {
     for characters in [300, 30_000] {
         let notice = longest(characters);
         let (mail, chat, event) = (mail(&notice), chat(&notice).to_string(), event(&notice));

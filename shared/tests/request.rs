@@ -69,7 +69,7 @@ fn problems(request: &Value) -> Problems {
 }
 
 #[test]
-fn the_schema_is_current() {
+fn keeps_the_request_schema_current() {
     let path = file("statemachine").join("request.schema.json");
     let schema = format!("{:#}\n", Request::schema());
     if env::var_os("UPDATE_SCHEMA").is_some() {
@@ -84,12 +84,13 @@ fn the_schema_is_current() {
 }
 
 #[test]
-fn every_field_is_described() {
+fn describes_every_field() {
     fn walk(schema: &Value, at: &str) {
         for (name, field) in schema["properties"].as_object().into_iter().flatten() {
-            // The tag of a kind is described by the kind.
-            let told =
-                field["description"].is_string() || (name == "type" && !field["const"].is_null());
+            // The tag of a kind, and the one field of a variant, are described by these.
+            let is_tag = name == "type" && !field["const"].is_null();
+            let is_variant = at == "oneOf" && schema["description"].is_string();
+            let told = field["description"].is_string() || is_tag || is_variant;
             assert!(told, "{at}.{name} has no description");
         }
         if schema["type"] == "object" && schema["properties"].is_object() && at != "request" {
@@ -112,7 +113,7 @@ fn every_field_is_described() {
 }
 
 #[test]
-fn the_examples_are_accepted_by_parser_and_schema() {
+fn accepts_every_example() {
     let schema = validator();
     for (name, example) in examples() {
         let request = Request::parse(&example).unwrap_or_else(|p| panic!("{name}: {p}"));
@@ -136,7 +137,7 @@ fn assert_carried(request: &Request) {
 }
 
 #[test]
-fn what_is_absent_has_the_default_that_the_schema_tells() {
+fn applies_the_documented_defaults() {
     let release = release(&minimal());
     assert_eq!(release.analysis, Analysis::default());
     assert_eq!(release.analysis, serde_json::from_value(json!({})).unwrap());
@@ -168,7 +169,7 @@ fn null_is_absent_where_absent_is_allowed_and_has_no_default() {
 }
 
 #[test]
-fn a_rollback_by_hand() {
+fn parses_a_manual_rollback() {
     let bare = json!({ "action": "rollback", "application": "chat" });
     let reason =
         json!({ "action": "rollback", "application": "chat", "reason": "slow since 10:40" });
@@ -200,7 +201,7 @@ fn reads_a_rollback_to_a_version() {
 }
 
 #[test]
-fn a_front_door_is_wired_alone_or_before_a_release() {
+fn wires_a_stage_alone_or_before_a_release() {
     let stage = json!({
         "type": "apiGateway", "apiId": "a1b2c3d4e5", "stage": "$default", "alias": "production",
     });
@@ -248,7 +249,7 @@ fn health_checks_are_of_two_kinds() {
 fn prod_asks_a_person_before_the_last_step() {
     let release = release(&read("events/prod.json"));
     let plan = release.plan();
-    assert_eq!(plan.approve_before(), Some(Weight::FULL));
+    assert_eq!(plan.approve_before(), Weight::try_from(95.0).ok());
     assert_eq!(
         [0, 1, 2].map(|index| plan.needs_approval(index)),
         [false, false, true]
@@ -287,7 +288,7 @@ fn accepts_weights_in_steps_of_a_tenth() {
 }
 
 #[test]
-fn a_step_may_bake_three_times_as_long_unless_told() {
+fn defaults_the_longest_bake_to_three_times_the_bake() {
     let release = release(&read("events/canary.json"));
     assert_eq!(
         [0, 1, 2].map(|i| release.max_bake_seconds(i)),
@@ -296,11 +297,58 @@ fn a_step_may_bake_three_times_as_long_unless_told() {
 }
 
 #[test]
-fn the_longest_bake_may_be_as_long_as_the_plans() {
+fn accepts_the_longest_bake_of_a_plan() {
     let mut request = minimal();
     request["strategy"] = json!("prod");
     request["analysis"] = json!({ "maxBakeSeconds": 600 });
     assert_eq!(release(&request).max_bake_seconds(1), Some(600));
+}
+
+#[test]
+fn keeps_a_control_group_as_requested_and_by_default_with_prod() {
+    let plan = |strategy: Value, analysis: Value| {
+        let mut request = minimal();
+        request["strategy"] = strategy;
+        request["analysis"] = analysis;
+        let plan = release(&request).plan();
+        let last = plan.step(plan.len() - 1).expect("a last step").weight;
+        assert_eq!(last.rest(), plan.control());
+        (
+            last.percent(),
+            plan.approve_before()
+                .map(crossfade::domain::weight::Weight::percent),
+        )
+    };
+    assert_eq!(plan(json!("prod"), json!({})), (95.0, Some(95.0)));
+    assert_eq!(
+        plan(json!("prod"), json!({"controlPercent": 0})),
+        (100.0, Some(100.0))
+    );
+    assert_eq!(
+        plan(json!("prod"), json!({"controlPercent": 0.1})),
+        (99.9, Some(99.9))
+    );
+    for name in [
+        "AllAtOnce",
+        "BlueGreen",
+        "dev",
+        "Linear10PercentEvery1Minute",
+    ] {
+        assert_eq!(plan(json!(name), json!({})), (100.0, None), "{name}");
+    }
+    let all_at_once = json!({"type": "allAtOnce", "bakeSeconds": 60});
+    assert_eq!(
+        plan(all_at_once, json!({"controlPercent": 50})),
+        (50.0, None)
+    );
+    // As an object it says 100, and means it.
+    let steps = json!([{"weight": 10, "bakeSeconds": 60}, {"weight": 100, "bakeSeconds": 60}]);
+    let canary = json!({"type": "canary", "steps": steps, "approveBefore": 10});
+    assert_eq!(plan(canary.clone(), json!({})), (100.0, Some(10.0)));
+    assert_eq!(
+        plan(canary, json!({"controlPercent": 5})),
+        (95.0, Some(10.0))
+    );
 }
 
 #[test]
@@ -330,7 +378,7 @@ fn bad_requests() -> Vec<Bad> {
 }
 
 #[test]
-fn every_bad_request_is_told_all_its_problems() {
+fn reports_all_problems_of_every_bad_request() {
     let rows = bad_requests();
     assert!(rows.len() >= 150, "only {} rows", rows.len());
     for Bad {
@@ -358,7 +406,7 @@ fn every_bad_request_is_told_all_its_problems() {
 }
 
 #[test]
-fn the_schema_refuses_every_bad_request_that_a_schema_can() {
+fn refuses_bad_requests_by_schema() {
     let schema = validator();
     for Bad {
         name,
@@ -521,7 +569,7 @@ fn schemas_have_no_format() {
 }
 
 #[test]
-fn a_mistake_does_not_hide_another() {
+fn reports_all_mistakes() {
     // One of each kind of check, all in one request.
     let request = json!({
         "application": 7,
@@ -556,7 +604,7 @@ fn a_mistake_does_not_hide_another() {
 }
 
 #[test]
-fn the_list_of_problems_is_bounded() {
+fn bounds_the_list_of_problems() {
     let mut request = minimal();
     request["functions"] = (0..50).map(|_| json!({ "x": 1, "y": 2 })).collect();
     let found = problems(&request);
@@ -575,7 +623,7 @@ fn the_list_of_problems_is_bounded() {
 }
 
 #[test]
-fn a_payload_has_a_limit_and_a_request_too() {
+fn limits_payload_and_request_size() {
     let with = |bytes: usize, tests: usize| {
         let test = |n| json!({ "name": format!("t{n}"), "payload": "x".repeat(bytes - 2) });
         let mut request = minimal();
@@ -626,7 +674,7 @@ fn nesting_has_a_limit() {
 }
 
 #[test]
-fn no_nesting_exhausts_the_stack() {
+fn bounds_nesting() {
     // Dropping a Value recurses, so it lives here and only the parser gets the small stack.
     let deep = nested(5000);
     thread::scope(|scope| {
@@ -643,7 +691,7 @@ fn no_nesting_exhausts_the_stack() {
 // --- parser and schema, value by value --------------------------------------------------------
 
 /// What only the parser knows: rules between fields, and sizes in bytes.
-const RULES: [&str; 12] = [
+const RULES: [&str; 13] = [
     "same function",
     "is the same as",
     "must rise",
@@ -656,6 +704,7 @@ const RULES: [&str; 12] = [
     "swap roles at each promotion",
     "which the health check asks when it is green",
     "does not name a record",
+    "together, by their maxDurationMs",
 ];
 
 fn assert_agree(schema: &Validator, request: &Value) {

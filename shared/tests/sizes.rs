@@ -56,7 +56,7 @@ fn longest_release() -> Release {
 }
 
 #[test]
-fn the_longest_train_takes_no_more_than_half_of_what_a_state_may() {
+fn fits_the_longest_train_into_half_a_state() {
     let release = longest_release();
     let bytes = json!(release).to_string().len();
     println!("the longest release: {bytes} bytes");
@@ -111,7 +111,7 @@ fn longest_outcome() -> Outcome {
 }
 
 #[test]
-fn the_longest_outcome_fits_into_a_cause_and_names_every_function() {
+fn fits_the_longest_outcome_into_a_cause() {
     let longest = longest_outcome();
     assert!(json!(longest).to_string().len() > 2 * MAX_CAUSE);
     let cause = longest.to_cause();
@@ -123,7 +123,7 @@ fn the_longest_outcome_fits_into_a_cause_and_names_every_function() {
 }
 
 #[test]
-fn what_fits_is_told_whole() {
+fn keeps_what_fits_whole() {
     let mut outcome = longest_outcome();
     outcome.reason = "because".into();
     outcome.warnings.truncate(2);

@@ -35,6 +35,10 @@ const WAIT_SCALE: f64 = 0.02;
 const RATE: f64 = 50.0;
 /// How many of green's requests fail in the bad version, percent.
 const BAD: f64 = 50.0;
+/// How many of green's requests fail in the subtle version, percent.
+const SUBTLE: f64 = 3.0;
+/// How many more requests a second there are while it is released.
+const MORE: f64 = 100.0;
 /// Failed requests in a minute, from which on the alarm fires. Green serves 5 requests a second in the
 /// first step: the bad version gets there in the middle of its bake of 12 seconds, the good one never.
 const MOST_ERRORS: f64 = 5.0;
@@ -42,7 +46,7 @@ const MOST_ERRORS: f64 = 5.0;
 const BEFORE: f64 = 2.0;
 const AFTER: f64 = 3.0;
 /// Longer than this no release takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Runs the show.
 pub(crate) async fn demo() -> Result<(), String> {
@@ -55,12 +59,17 @@ pub(crate) async fn demo() -> Result<(), String> {
         ..Options::default()
     })
     .await;
-    let stack = Stack::deploy(&local, PREFIX).await;
+    let stack = Stack::deploy_with(&local, PREFIX, &[("LiveErrors", "yes")]).await;
     let world = World::new(&local, &stack);
     let target = first_version(&local).await;
     make_alarm(&world).await;
     let good = target.upload(behaviour("good", 0.0)).await;
     let bad = target.upload(behaviour("bad", BAD)).await;
+    let subtle = Behaviour {
+        logs_errors: true,
+        ..behaviour("subtle", SUBTLE)
+    };
+    let subtle = target.upload(subtle).await;
 
     let traffic = Traffic::start(&local, &target, ALIAS, RATE);
     let stage = Stage {
@@ -78,23 +87,35 @@ pub(crate) async fn demo() -> Result<(), String> {
     tokio::time::sleep(Duration::from_secs_f64(BEFORE)).await;
 
     println!("\nA good version, by StartExecution:");
-    let (first, first_ended) = stage.release("a good version", good).await?;
+    let (first, first_ended) = stage.release("a good version", &request(&good)).await?;
     let promoted = expect_promoted(&stage, &first, &first_ended).await;
     tokio::time::sleep(Duration::from_secs_f64(AFTER)).await;
 
     println!(
         "\nA bad version, {BAD:.0} % of whose answers are errors, and which no smoke test catches:"
     );
-    let (second, second_ended) = stage.release("a bad version", bad).await?;
+    let (second, second_ended) = stage.release("a bad version", &request(&bad)).await?;
     let rolled_back = expect_rolled_back(&stage, &second, &second_ended).await;
     tokio::time::sleep(Duration::from_secs_f64(AFTER)).await;
+
+    println!(
+        "\nA subtle one: {SUBTLE:.0} % of its answers are errors, no alarm is configured, and its metrics come a minute late:"
+    );
+    // A function in production has been called for more than these minutes.
+    stage.target.has_past(ALIAS, &first.green).await;
+    let more = Traffic::start(&local, &stage.target, ALIAS, MORE);
+    let (third, third_ended) = stage.release("a subtle version", &subtly(&subtle)).await?;
+    let more = more.stop().await.of(&third.green).errors;
+    let found = expect_found(&third, &third_ended);
 
     let Stage {
         traffic,
         traffic_began,
         ..
     } = stage;
-    let requests = traffic.stop().await.requests;
+    let counts = traffic.stop().await;
+    let subtle_failed = counts.of(&third.green).errors + more;
+    let requests = counts.requests;
     let acts = [first, second].map(|act| with_users(act, &requests, traffic_began));
     drop(local);
 
@@ -118,6 +139,10 @@ pub(crate) async fn demo() -> Result<(), String> {
         "demo: bad release rolled back in {:.1} s, {} failed requests",
         back - alarm,
         second.failed
+    );
+    println!(
+        "demo: subtle release found after {:.1} s, by {subtle_failed} failed requests",
+        found?
     );
     Ok(())
 }
@@ -193,8 +218,19 @@ pub(crate) fn request(code: &Value) -> Value {
             {"weight": 100, "bakeSeconds": 300}
         ]},
         // Metrics come at once here, and one look at the end of each bake is enough to see it go on.
-        "analysis": {"alarms": [ALARM], "settleSeconds": 0, "checkEverySeconds": 600}
+        "analysis": {"alarms": [ALARM], "settleSeconds": 0, "checkEverySeconds": 600, "liveErrors": "off"}
     })
+}
+
+/// A release of `code` that has no alarm, and whose metrics are judged as late as AWS has them.
+fn subtly(code: &Value) -> Value {
+    let mut request = request(code);
+    request["strategy"] = json!({"type": "canary", "steps": [
+        {"weight": 5, "bakeSeconds": 9000},
+        {"weight": 100, "bakeSeconds": 300}
+    ]});
+    request["analysis"] = json!({"settleSeconds": 60, "checkEverySeconds": 300});
+    request
 }
 
 /// The alarm's state and since when, seconds since 1970.
@@ -224,11 +260,11 @@ struct Stage {
 
 impl Stage {
     /// Starts a release and shows it until it has ended.
-    async fn release(&self, title: &str, code: Value) -> Result<(Act, Ended), String> {
+    async fn release(&self, title: &str, request: &Value) -> Result<(Act, Ended), String> {
         let asked_at = epoch();
         let blue = self.target.look(ALIAS).await.map(|alias| alias.primary);
         let blue = blue.ok_or("the alias is not there")?;
-        let execution = self.world.start(&request(&code)).await;
+        let execution = self.world.start(request).await;
         let aliases = Arc::new(Mutex::new(Vec::new()));
         let mut watching = JoinSet::new();
         watching.spawn(watch_alias(self.target.clone(), Arc::clone(&aliases)));
@@ -466,6 +502,25 @@ async fn expect_rolled_back(stage: &Stage, act: &Act, ended: &Ended) -> Result<(
         ended.status,
         ended.outcome()["reason"]
     ))
+}
+
+/// Returns how long after green's first weight all traffic was on blue again, seconds.
+fn expect_found(act: &Act, ended: &Ended) -> Result<f64, String> {
+    let outcome = ended.outcome();
+    let first = act.weights.iter().find(|(_, weight)| *weight > 0.0);
+    let back = first.and_then(|(from, _)| {
+        let mut later = act.weights.iter();
+        later.rfind(|(at, weight)| at > from && *weight <= 0.0)
+    });
+    match (first, back) {
+        (Some((from, _)), Some((at, _))) if outcome["evidence"]["decidedBy"] == "liveErrors" => {
+            Ok(at - from)
+        }
+        _ => Err(format!(
+            "the subtle version was not found by its log: the execution {} ({})",
+            ended.status, outcome["reason"]
+        )),
+    }
 }
 
 /// Seconds since 1970.

@@ -94,8 +94,11 @@ impl Ground {
         let local = tokio::task::spawn_blocking(move || LocalAws::start(options))
             .await
             .map_err(|error| error.to_string())?;
-        let stack = Stack::deploy(&local, PREFIX).await;
+        let stack = Stack::deploy_with(&local, PREFIX, &[("LiveErrors", "yes")]).await;
         let world = World::new(&local, &stack);
+        // Lines come as early as waits are short.
+        let soon = json!({"least_seconds": 0.05, "most_seconds": 0.3});
+        world.control.post("logs/deliveries", &soon).await;
         for code in Code::ALL {
             let package = code.behaviour().package();
             world

@@ -5,6 +5,7 @@ use crossfade_tests::{
     invariants::{self, Broken, Invariant, Scope},
     traffic::Witness,
 };
+use serde_json::json;
 
 use crate::{
     door::{ALIAS, Door, Serving},
@@ -56,6 +57,12 @@ pub(crate) async fn judge(end: &End<'_>) -> Vec<Bad> {
                 format!("{lock:?} is held, and the execution ended {:?}", end.ended),
             ));
         }
+    }
+    let group = json!({"prefix": format!("/aws/lambda/{}", end.target.name)});
+    let left = end.world.control.post("logs/filters", &group).await;
+    if left["filters"] != json!([]) {
+        let what = format!("{left}; the execution ended {:?}", end.ended);
+        bad.push(Bad::of(Class::Subscription, what));
     }
     let there = end.target.versions().await;
     if let Serving::One(version) = &serving

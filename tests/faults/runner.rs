@@ -137,6 +137,8 @@ pub(crate) enum Class {
     LostLock,
     /// A version is gone that is needed.
     Deleted,
+    /// A subscription filter is left on a log group.
+    Subscription,
     /// Another invariant does not hold.
     Other,
 }
@@ -149,6 +151,7 @@ impl fmt::Display for Class {
             Self::Unproven => "unproven",
             Self::LostLock => "lost lock",
             Self::Deleted => "deleted in error",
+            Self::Subscription => "subscription left",
             Self::Other => "another invariant",
         })
     }
@@ -377,13 +380,14 @@ impl Tally {
             line = format!("faults: other invariants broken by {}\n", of(Class::Other));
         }
         line + &format!(
-            "faults: {} injected, {} stuck, {} wrong version, {} lost locks, {} versions deleted in error, {} unproven requests",
+            "faults: {} injected, {} stuck, {} wrong version, {} lost locks, {} versions deleted in error, {} unproven requests, {} subscriptions left",
             self.injected,
             of(Class::Stuck),
             of(Class::WrongVersion),
             of(Class::LostLock),
             of(Class::Deleted),
-            self.unproven
+            self.unproven,
+            of(Class::Subscription)
         )
     }
 }
@@ -479,14 +483,14 @@ mod tests {
         let twice = vec![bad(Class::Stuck), bad(Class::Stuck), bad(Class::LostLock)];
         tally.add("c", seen(twice));
         let line = "faults: 2 injected, 1 stuck, 0 wrong version, 1 lost locks, 0 versions deleted in error, \
-                    0 unproven requests";
+                    0 unproven requests, 0 subscriptions left";
         assert_eq!(tally.line(), line);
         let unproven = |requests| Bad {
             requests,
             ..bad(Class::Unproven)
         };
         tally.add("e", seen(vec![unproven(3), unproven(4)]));
-        assert!(tally.line().ends_with(" 7 unproven requests"));
+        assert!(tally.line().contains(" 7 unproven requests,"));
         tally.add("d", seen(vec![bad(Class::Other)]));
         assert!(
             tally

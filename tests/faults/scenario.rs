@@ -311,6 +311,15 @@ impl Scenario {
             })
             .await;
         }
+        if self.versions() > 0 {
+            // Its log group is there once it has been invoked.
+            let blue = self.versions().to_string();
+            until("blue's first answer", || async {
+                let invoked = target.invoke(&blue, &json!({"path": SMOKE})).await;
+                invoked.ok().map(drop)
+            })
+            .await;
+        }
         target
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import json
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -77,6 +78,43 @@ class Gap12FunctionUrls(Bridged):
         self.assertEqual(self.call("GET", host, "/")[0], 403)
         self.allow("lambda:InvokeFunction", InvokedViaFunctionUrl=True)
         self.assertEqual(self.call("GET", host, "/")[0], 200)
+
+    def sums(self, metric: str, **more: str) -> float:
+        dimensions = [{"Name": n, "Value": v} for n, v in {"FunctionName": self.name, **more}.items()]
+        now = datetime.now(timezone.utc)
+        found = self.cloudwatch.get_metric_statistics(
+            Namespace="AWS/Lambda",
+            MetricName=metric,
+            Dimensions=dimensions,
+            StartTime=now - timedelta(minutes=5),
+            EndTime=now + timedelta(minutes=1),
+            Period=60,
+            Statistics=["Sum"],
+        )
+        return float(sum(point["Sum"] for point in found["Datapoints"]))
+
+    def test_answers_are_counted_by_class_and_version(self) -> None:
+        self.function({"version": "1", "statusCode": 500})
+        host = self.url()
+        for _ in range(3):
+            self.assertEqual(self.call("GET", host, "/")[0], 500)
+        resource = {"Resource": f"{self.name}:$LATEST"}
+        version = {**resource, "ExecutedVersion": "$LATEST"}
+        for dimensions in ({}, resource, version):
+            self.assertEqual(self.sums("UrlRequestCount", **dimensions), 3)
+            self.assertEqual(self.sums("Url5xxCount", **dimensions), 3)
+            self.assertEqual(self.sums("Url4xxCount", **dimensions), 0)
+        self.assertEqual(self.sums("Errors"), 0, "a handler that answers 500 is a success for Lambda")
+        self.aws.local("POST", "function-urls/metrics", {"functionName": self.name, "byVersion": False})
+        self.call("GET", host, "/")
+        self.assertEqual((self.sums("Url5xxCount", **resource), self.sums("Url5xxCount", **version)), (4, 3))
+
+    def test_who_may_not_is_counted_and_reaches_no_version(self) -> None:
+        self.function({"version": "1"})
+        host = self.url(allow=False)
+        self.assertEqual(self.call("GET", host, "/")[0], 403)
+        self.assertEqual((self.sums("UrlRequestCount"), self.sums("Url4xxCount")), (1, 1))
+        self.assertEqual(self.sums("Invocations"), 0)
 
     def test_such_requests_are_no_calls_of_aws(self) -> None:
         self.function({"version": "1"})

@@ -142,7 +142,7 @@ pub async fn request(
         "analysis": {
             "alarms": [alarm], "minInvocations": 1, "settleSeconds": 0, "maxErrorRatePercent": 5,
             "checkEverySeconds": BAKE_SECONDS, "maxBakeSeconds": BAKE_SECONDS,
-            "onInconclusive": "proceed",
+            "onInconclusive": "proceed", "liveErrors": "off",
         },
     })
 }

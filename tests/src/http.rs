@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_body_may_come_in_chunks() {
+    fn reads_chunked_bodies() {
         let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
         let whole = format!("{head}5\r\n{{\"a\":\r\nA;x=y\r\n\"1234567\"}}\r\n0\r\n\r\n");
         let answer = parse(whole.as_bytes()).expect("it is whole");

@@ -158,7 +158,7 @@ struct Split {
 }
 
 impl Write {
-    /// Whether it made the alias of a front door, which is on what users were served past it.
+    /// Whether it made the alias of a stage, which is on what users were served past it.
     fn is_wiring(&self) -> bool {
         self.by
             .as_ref()
@@ -597,7 +597,7 @@ fn whole(target: &str, writes: &[Write], runs: &[Run], grace: f64, broken: &mut 
     }
 }
 
-/// Blue versions, versions that somebody else chose or that a front door called, and greens that were
+/// Blue versions, versions that somebody else chose or that a stage called, and greens that were
 /// promoted.
 fn good_versions(target: &str, writes: &[Write], runs: &[Run]) -> BTreeSet<String> {
     let mut good: BTreeSet<String> = writes
@@ -1154,7 +1154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stopped_execution_has_five_seconds() {
+    fn allows_five_seconds_after_a_stop() {
         let stopped = [run("ABORTED", "", "")];
         for (at, expected) in [(24.0, vec![]), (26.0, vec![Invariant::Whole])] {
             let writes = [
@@ -1170,7 +1170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hold_is_left_only_when_the_request_says_so() {
+    fn detects_a_hold_left_without_request() {
         let writes = [
             write(1.0, None, "1", None),
             write(12.0, US, "1", Some(("2", 0.1))),
@@ -1212,7 +1212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_front_door_is_wired_to_what_it_served() {
+    fn detects_a_wiring_to_another_version() {
         let made = [write(1.0, Some("crossfade-front-door"), "1", None)];
         assert_eq!(found(|broken| proven("f", &made, &[], broken)), []);
         let runs = [run("SUCCEEDED", "", "SUCCESSFUL")];
@@ -1228,7 +1228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_over_somebody_elses_is_seen() {
+    fn detects_a_write_over_foreign_state() {
         let runs = [run("FAILED", "ChangedOutside", "HELD")];
         let mut writes = vec![
             write(1.0, None, "1", None),
@@ -1244,7 +1244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_write_without_a_revision_is_seen() {
+    fn detects_a_write_without_revision() {
         let call = |asked: Value| Call {
             served: false,
             seconds: 0.0,
@@ -1338,7 +1338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_is_gone_is_seen() {
+    fn detects_a_deleted_version() {
         let runs = [run("SUCCEEDED", "", "SUCCESSFUL")];
         let alias = &deleting(None, 0.0, "")[..1];
         assert_eq!(seen(&["1", "2", "5"], alias, &runs), []);
@@ -1348,7 +1348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_deletion_without_a_right_is_seen() {
+    fn detects_an_unentitled_deletion() {
         let us = "crossfade-prune";
         let one = json!({"keepVersions": 1});
         let at = |version, time, retention: &Value| {
@@ -1381,7 +1381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_release_ends_what_an_older_one_keeps() {
+    fn ends_older_retention_with_a_newer_release() {
         let one = json!({"keepVersions": 1});
         let mut older = retained(&one);
         older.blue_until = None;

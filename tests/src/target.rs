@@ -23,6 +23,7 @@ use crate::{LocalAws, paths, stack::ARTIFACTS};
 /// How a version behaves; the sample function's `behaviour.json`.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[allow(clippy::struct_excessive_bools)] // Switches that have nothing to do with each other.
 pub struct Behaviour {
     /// The label that it answers with.
     pub version: String,
@@ -52,6 +53,11 @@ pub struct Behaviour {
     /// Its answers as they are, one after the other; the last one again and again.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Value>,
+    /// Log each error that it returns as Python's runtime does.
+    pub logs_errors: bool,
+    /// A line that it logs with each answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub logs: Option<String>,
     /// Answers as a streaming function does: a prelude with the status, eight NUL bytes, and the body.
     pub stream: bool,
 }
@@ -366,6 +372,14 @@ impl Target {
             .filter_map(|version| version.version)
             .filter(|version| version != "$LATEST")
             .collect()
+    }
+
+    /// Has Lambda counted 20 requests a minute through an alias over the last four hours, none of which failed: a past
+    /// in which errors come one by one.
+    pub async fn has_past(&self, alias: &str, version: &str) {
+        let past = json!({"functionName": self.name, "alias": alias, "version": version, "requests": 20,
+            "minutes": 240});
+        self.control.post("metrics/past", &past).await;
     }
 
     /// Puts code that behaves so into S3. Returns a request's `code`.

@@ -1,4 +1,4 @@
-//! Users: a steady stream of requests, through an alias or any other front door.
+//! Users: a steady stream of requests, through an alias, a stage, a record or a load balancer.
 
 use std::{
     collections::BTreeMap,

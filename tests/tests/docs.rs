@@ -1,5 +1,7 @@
 //! The documents say what is so. `make docs` writes what is made from something else.
 
+mod prose;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -16,6 +18,7 @@ use crossfade::{
     },
 };
 use crossfade_tests::{paths, yaml};
+use prose::private_words;
 use serde::Deserialize as _;
 use serde_json::{Map, Value};
 use strum::VariantNames;
@@ -59,7 +62,7 @@ fn replaced(text: &str, begin: &str, end: &str, by: &str) -> String {
 }
 
 #[test]
-fn the_request_s_page_has_every_field_and_the_examples_as_they_are() {
+fn documents_every_request_field() {
     let is = read(REQUEST);
     let mut ought = replaced(
         &is,
@@ -82,7 +85,7 @@ fn the_request_s_page_has_every_field_and_the_examples_as_they_are() {
 }
 
 #[test]
-fn every_state_has_its_row() {
+fn documents_every_state() {
     let mut all = Map::new();
     for machine in ["deployment", "retention"] {
         let text = read(&format!("statemachine/{machine}.asl.json"));
@@ -169,7 +172,7 @@ fn broken(document: &str, link: &str) -> Option<String> {
 }
 
 #[test]
-fn every_link_leads_to_a_file_and_a_heading() {
+fn resolves_every_link() {
     let (mut seen, mut wrong) = (0, vec![]);
     for document in documents() {
         let text = read(&document);
@@ -220,7 +223,7 @@ fn paths_named(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_path_that_a_document_names_exists() {
+fn names_only_existing_paths() {
     let (mut seen, mut absent) = (0, vec![]);
     let history = |name: &String| name != "CHANGELOG.md";
     for document in documents().into_iter().filter(history) {
@@ -237,7 +240,7 @@ fn every_path_that_a_document_names_exists() {
 
 /// The table of contents lists every page of the book once, and nothing else.
 #[test]
-fn the_summary_lists_every_page() {
+fn lists_every_page_in_the_summary() {
     let summary = read("docs/SUMMARY.md");
     let listed: Vec<_> = links(&summary)
         .into_iter()
@@ -266,7 +269,7 @@ fn the_summary_lists_every_page() {
 
 /// Each error has a page, whose path the outcome's `help` names, and each page is an error's.
 #[test]
-fn every_error_has_a_page() {
+fn documents_every_error() {
     let mut errors: BTreeSet<String> = Error::VARIANTS
         .iter()
         .map(|&name| name.to_owned())
@@ -323,73 +326,9 @@ fn every_error_has_a_page() {
     assert_eq!(error::page("States.Timeout"), None);
 }
 
-/// Words and phrases that technical English does not use so, each with what it uses instead.
-const PRIVATE_WORDS: [(&str, &str); 30] = [
-    ("told", "reported, published, shown"),
-    ("tell", "report, publish, show"),
-    ("tells", "reports, publishes, shows"),
-    ("telling", "reporting, publishing"),
-    ("untold", "undelivered"),
-    ("owed", "undelivered, pending"),
-    ("owe", "have pending"),
-    ("owes", "has pending"),
-    ("heard", "received"),
-    ("hears", "receives"),
-    (
-        "whoever",
-        "the noun that is meant: the caller, the operator",
-    ),
-    ("nobody", "the noun that is meant: no operator, no request"),
-    ("somebody", "another writer, an operator"),
-    ("people", "operators, users, readers"),
-    ("asked for", "requested, required"),
-    ("asks for", "requests, requires"),
-    ("goes back", "returns, rolls back"),
-    ("go back to blue", "return to blue, roll back"),
-    ("gone back", "returned, rolled back"),
-    ("put back", "restored, moved to blue"),
-    ("puts back", "restores, moves to blue"),
-    ("made whole", "moved to one version"),
-    ("make whole", "move to one version"),
-    ("makes whole", "moves to one version"),
-    (
-        "what goes",
-        "the noun that is meant: the traffic, the version",
-    ),
-    ("its own word", "its own value"),
-    ("a person's word", "an operator's decision"),
-    ("a word for it", "a field, a parameter"),
-    ("can be had", "is available"),
-    ("is had", "is available"),
-];
-
-/// Returns the private words in a document, each with the text around it. Code is no prose, nor is the
-/// table that is made from the schema.
-fn private_words(text: &str) -> Vec<String> {
-    let generated = text.contains("<!-- fields -->");
-    let text = if generated {
-        replaced(text, "<!-- fields -->", "<!-- /fields -->", "")
-    } else {
-        text.to_owned()
-    };
-    let prose = prose(&text).collect::<Vec<_>>().join(" ");
-    let spoken = prose.split('`').step_by(2).collect::<Vec<_>>().join(" x ");
-    let spoken = spoken.to_lowercase().replace('\n', " ");
-    let words: Vec<&str> = spoken
-        .split(|c: char| !c.is_alphanumeric() && c != '\'')
-        .filter(|word| !word.is_empty())
-        .collect();
-    let mut found = vec![];
-    for (phrase, instead) in PRIVATE_WORDS {
-        let phrase: Vec<&str> = phrase.split(' ').collect();
-        for (nth, window) in words.windows(phrase.len()).enumerate() {
-            if window == phrase {
-                let around = &words[nth.saturating_sub(4)..words.len().min(nth + 5)];
-                found.push(format!("\"{}\"; write {instead}", around.join(" ")));
-            }
-        }
-    }
-    found
+/// Returns the private words in a document, whose code is no prose.
+fn words_of(text: &str) -> Vec<String> {
+    private_words(&prose(text).collect::<Vec<_>>().join(" "))
 }
 
 #[test]
@@ -400,7 +339,7 @@ fn documents_use_plain_words() {
         .into_iter()
         .filter(|name| name.starts_with("docs/"));
     for document in pages.into_iter().chain(book) {
-        let words = private_words(&read(&document));
+        let words = words_of(&read(&document));
         found.extend(words.into_iter().map(|word| format!("{document}: {word}")));
     }
     assert_eq!(found, [""; 0]);
@@ -408,10 +347,10 @@ fn documents_use_plain_words() {
 
 #[test]
 fn finds_private_words_in_prose_alone() {
-    let found = private_words("What is Asked\nfor, `told` and\n```\nnobody\n```\nowed");
+    let found = words_of("What is Asked\nfor, `told` and\n```\nnobody\n```\nowed");
     assert_eq!(found.len(), 2, "{found:?}");
-    assert!(private_words("The report is [told](#a).").len() == 1);
-    assert_eq!(private_words("It asks whether to go on; bold."), [""; 0]);
+    assert!(words_of("The report is [told](#a).").len() == 1);
+    assert_eq!(words_of("It asks whether to go on; bold."), [""; 0]);
 }
 
 /// README is a page and a half; what is longer is in the book.
@@ -458,7 +397,7 @@ fn anchor(heading: &str) -> String {
 
 /// Whoever looks up a word that a release ended with finds it.
 #[test]
-fn the_runbook_has_a_heading_for_each_end_each_queue_and_each_alarm() {
+fn documents_every_end_queue_and_alarm() {
     let runbook = read("docs/RUNBOOK.md");
     let words: BTreeSet<&str> = headings(&runbook)
         .flat_map(|line| line.split(' '))
@@ -508,7 +447,7 @@ fn the_runbook_has_a_heading_for_each_end_each_queue_and_each_alarm() {
 
 /// Parameters, outputs, resources and functions of the stack that a document names exist.
 #[test]
-fn what_documents_name_of_the_stack_is_in_the_template() {
+fn names_only_existing_resources() {
     let template = yaml::read("template.yaml");
     let keys = |section: &str| -> BTreeSet<String> {
         let section = template[section].as_object().expect("it has some");
@@ -563,7 +502,7 @@ fn what_documents_name_of_the_stack_is_in_the_template() {
 /// `sam deploy --guided` asks for every parameter in the template's order, and about every function URL
 /// without authentication: the guide's table has them all. The end-to-end suite runs that command.
 #[test]
-fn the_guide_answers_each_question_about_the_stack() {
+fn documents_every_parameter() {
     let guide = read(FIRST);
     let asked: Vec<_> = guide
         .lines()
@@ -734,7 +673,7 @@ fn is_name(word: &str) -> bool {
 
 /// The schedule's event that the runbook has for a schedule that does not come.
 #[test]
-fn the_runbook_s_tick_is_one() {
+fn accepts_the_tick_of_the_runbook() {
     let runbook = read("docs/RUNBOOK.md");
     let (_, payload) = runbook
         .split_once("--payload \"")

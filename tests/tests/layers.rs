@@ -17,7 +17,8 @@ use syn::{
 };
 
 /// The layers of the library, lowest first. A layer is a file or a folder; the longest one that fits counts.
-const LAYERS: [&[&str]; 8] = [
+const LAYERS: [&[&str]; 9] = [
+    &["display"],
     &["parse"],
     &["domain"],
     &["error", "metrics"],

@@ -106,7 +106,7 @@ fn assert_shell(place: &str, script: &str) {
 }
 
 #[test]
-fn the_workflow_writes_a_request_and_waits_for_it() {
+fn writes_and_awaits_the_request_of_the_workflow() {
     let workflow = yaml::read("docs/recipes/github-actions.yml");
     let steps = workflow["jobs"]["release"]["steps"].as_array();
     let scripts: Vec<&str> = steps
@@ -128,7 +128,7 @@ fn the_workflow_writes_a_request_and_waits_for_it() {
 }
 
 #[test]
-fn the_pipeline_hands_the_request_that_it_builds_to_the_state_machine() {
+fn passes_the_built_request_to_the_state_machine() {
     let template = yaml::read("docs/recipes/codepipeline.yaml");
     let specification = &template["Resources"]["Build"]["Properties"]["Source"]["BuildSpec"];
     let specification = yaml::python(
@@ -230,14 +230,14 @@ fn terraform_ignores_what_crossfade_writes() {
 }
 
 #[test]
-fn the_cdk_recipe_s_alias_is_on_a_version_of_its_own() {
+fn puts_the_cdk_alias_on_its_own_version() {
     let text = text("docs/recipes/cdk.mjs");
     assert!(text.contains("version: first"));
     assert!(!text.contains(".currentVersion }"), "{text}");
 }
 
 #[test]
-fn the_request_fits_the_recipes_that_use_it() {
+fn accepts_the_request_of_every_recipe() {
     let request = text("docs/recipes/release.json");
     assert_request("release.json", &request);
     let request: Value = serde_json::from_str(&request).unwrap();
@@ -257,7 +257,7 @@ fn the_request_fits_the_recipes_that_use_it() {
 }
 
 #[test]
-fn the_policy_allows_what_the_script_does() {
+fn allows_every_call_of_the_script() {
     let policy: Value = serde_json::from_str(&text("docs/recipes/pipeline-policy.json")).unwrap();
     let policy = policy.to_string();
     let script = text("docs/recipes/release.sh");
@@ -283,7 +283,7 @@ fn the_policy_allows_what_the_script_does() {
 
 /// The command line's policy, against the calls that its sources name.
 #[test]
-fn the_command_lines_policy_allows_what_it_does() {
+fn allows_every_call_of_the_command_line() {
     let policy: Value = serde_json::from_str(&text("docs/recipes/cli-policy.json")).unwrap();
     let policy = policy.to_string();
     let mut calls = 0;
@@ -347,7 +347,7 @@ esac
 }
 
 #[test]
-fn the_script_s_exit_code_says_how_the_release_ended() {
+fn exits_by_the_end_of_the_release() {
     let arguments = ["arn:machine", "request.json"];
     for (case, statuses, code) in [
         ("succeeded", &["RUNNING", "RUNNING", "SUCCEEDED"][..], 0),
@@ -379,7 +379,7 @@ fn the_script_s_exit_code_says_how_the_release_ended() {
 }
 
 #[test]
-fn the_script_starts_what_it_was_told_to() {
+fn starts_the_given_request() {
     let (_, _, asked) = released("plain", &["SUCCEEDED"], &["arn:machine", "a file.json"]);
     let start = asked.lines().next().unwrap();
     assert!(start.contains("--state-machine-arn arn:machine --input file://a file.json --query"));

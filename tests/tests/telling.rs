@@ -118,7 +118,7 @@ fn emitted() -> BTreeSet<Series> {
 }
 
 #[test]
-fn the_dashboard_draws_what_is_measured_and_all_of_it() {
+fn draws_every_metric() {
     let mut drawn = BTreeSet::new();
     let mut outcomes = BTreeSet::new();
     for widget in widgets() {
@@ -149,7 +149,7 @@ fn the_dashboard_draws_what_is_measured_and_all_of_it() {
 }
 
 #[test]
-fn the_dashboard_lies_flat() {
+fn lays_out_widgets_without_overlap() {
     let mut taken = BTreeSet::new();
     for widget in widgets() {
         let number = |name: &str| widget[name].as_u64().expect("it is a number");
@@ -204,7 +204,7 @@ fn alarms_watch_the_queues_and_what_is_stuck_and_tell_people() {
 }
 
 #[test]
-fn whatever_is_not_delivered_goes_to_a_queue_that_takes_it() {
+fn routes_undelivered_events_to_a_queue() {
     let template = template();
     let mut rules = 0;
     for (name, function) in resources(&template, "AWS::Serverless::Function") {
@@ -226,7 +226,7 @@ fn whatever_is_not_delivered_goes_to_a_queue_that_takes_it() {
 }
 
 #[test]
-fn whoever_tells_may_and_nobody_else() {
+fn grants_publishing_only_to_notifiers() {
     let template = template();
     // By what is compiled in: whose code holds a Notifier.
     let tells = |function: &str| {

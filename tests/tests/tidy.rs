@@ -1,8 +1,15 @@
 //! The workspace's own shape.
 
-use std::{collections::BTreeMap, fs, path::Path};
+mod prose;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use crossfade_tests::paths;
+use prose::private_words;
 
 /// The text of all Rust files in a folder and below it.
 fn sources(folder: &Path, text: &mut String) {
@@ -31,7 +38,7 @@ fn dependencies(manifest: &str) -> Vec<&str> {
 }
 
 #[test]
-fn every_dependency_is_used() {
+fn uses_every_dependency() {
     let root = fs::read_to_string(paths::repository().join("Cargo.toml")).expect("it is there");
     let (_, members) = root.split_once("members = [").expect("it has members");
     let (members, _) = members.split_once(']').expect("the list ends");
@@ -88,7 +95,7 @@ fn arguments<'a>(text: &'a str, call: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn every_log_line_has_an_event_and_documents_filter_by_it() {
+fn gives_every_log_line_an_event() {
     let mut text = String::new();
     for folder in ["shared/src", "functions"] {
         sources(&paths::repository().join(folder), &mut text);
@@ -122,4 +129,174 @@ fn every_log_line_has_an_event_and_documents_filter_by_it() {
         runbook.matches("--filter-pattern").count(),
         runbook.matches("$.event = ").count()
     );
+}
+
+/// The product's Rust files, each with its text up to its unit tests.
+fn product() -> Vec<(String, String)> {
+    fn walk(folder: &Path, all: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("it can be read") {
+            let path = entry.expect("it can be read").path();
+            if path.is_dir() {
+                walk(&path, all);
+            } else if path.extension().is_some_and(|kind| kind == "rs") {
+                all.push(path);
+            }
+        }
+    }
+    let root = paths::repository();
+    let mut all = vec![];
+    for folder in ["shared/src", "functions", "cli/src"] {
+        walk(&root.join(folder), &mut all);
+    }
+    // A file that its parent declares under `#[cfg(test)]` is a test.
+    let of_tests = |path: &Path| {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let folder = path.parent().expect("it is in a folder");
+        let parents = [
+            folder.with_extension("rs"),
+            folder.join("mod.rs"),
+            folder.join("lib.rs"),
+        ];
+        path.starts_with(root.join("shared/src/fake"))
+            || folder.ends_with("tests")
+            || parents.iter().any(|parent| {
+                let text = fs::read_to_string(parent).unwrap_or_default();
+                ["mod", "pub mod", "pub(crate) mod", "pub(super) mod"]
+                    .iter()
+                    .any(|module| text.contains(&format!("#[cfg(test)]\n{module} {name};")))
+            })
+    };
+    all.sort();
+    let all: Vec<_> = all
+        .into_iter()
+        .filter(|path| !of_tests(path))
+        .map(|path| {
+            let text = fs::read_to_string(&path).expect("it is text");
+            let of_product = text.split("#[cfg(test)]\nmod tests {").next();
+            let name = path.strip_prefix(&root).expect("it is in it");
+            (
+                name.display().to_string(),
+                of_product.unwrap_or_default().to_owned(),
+            )
+        })
+        .collect();
+    assert!(all.len() > 200, "{} files", all.len());
+    all
+}
+
+/// Returns the comments and the string literals of Rust code. Lines of comments that follow each other are one;
+/// placeholders in a literal are left out.
+fn comments_and_literals(code: &str) -> (Vec<String>, Vec<String>) {
+    let (mut comments, mut literals) = (Vec::<String>::new(), vec![]);
+    let mut rest = code;
+    let mut ended = "";
+    while let Some(at) = rest.find(['/', '"', '\'']) {
+        let (between, found) = rest.split_at(at);
+        if let Some(comment) = found.strip_prefix("//") {
+            let line = comment.find('\n').unwrap_or(comment.len());
+            let (text, after) = comment.split_at(line);
+            let text = text.trim_start_matches(['/', '!']).trim();
+            match comments.last_mut() {
+                Some(last) if ended == rest && between.trim().is_empty() && !text.is_empty() => {
+                    last.push(' ');
+                    last.push_str(text);
+                }
+                _ => comments.push(text.to_owned()),
+            }
+            (rest, ended) = (after, after);
+        } else if let Some(literal) = found.strip_prefix('"') {
+            let raw = between.ends_with('r') || between.ends_with("r#");
+            let end = if raw {
+                literal.find(if between.ends_with('#') { "\"#" } else { "\"" })
+            } else {
+                let mut escaped = false;
+                literal.find(|c| {
+                    let ends = c == '"' && !escaped;
+                    escaped = c == '\\' && !escaped;
+                    ends
+                })
+            };
+            let end = end.expect("a literal ends");
+            let (text, after) = literal.split_at(end);
+            let mut plain = String::new();
+            for part in text.replace("{{", "").replace("}}", "").split('{') {
+                plain.push_str(part.split_once('}').map_or(part, |(_, after)| after));
+                plain.push(' ');
+            }
+            literals.push(plain);
+            rest = &after[1..];
+        } else if let Some(one) = found.strip_prefix('\'') {
+            // A character, or a lifetime.
+            let escaped = one.starts_with('\\');
+            let first = one
+                .chars()
+                .nth(usize::from(escaped))
+                .map_or(0, char::len_utf8);
+            let after = usize::from(escaped) + first;
+            rest = one
+                .get(after..)
+                .and_then(|it| it.strip_prefix('\''))
+                .unwrap_or(one);
+        } else {
+            rest = &found[1..];
+        }
+    }
+    (comments, literals)
+}
+
+#[test]
+fn reads_comments_and_literals() {
+    let code =
+        "/// One\n/// two.\nfn a() { let c = '\"'; say(\"told {told} \\\" it\"); } // after\n//! x";
+    let (comments, literals) = comments_and_literals(code);
+    assert_eq!(comments, ["One two.", "after x"]);
+    assert_eq!(literals, ["told   \\\" it "]);
+}
+
+/// Files with private words that another change is about to mend.
+const STILL_PRIVATE: [&str; 10] = [
+    "cli/src/listening.rs",
+    "functions/deploy-green/src/listen.rs",
+    "functions/live-errors/",
+    "functions/shift-traffic/src/lib.rs",
+    "shared/src/aws/live",
+    "shared/src/domain/analysis/responses.rs",
+    "shared/src/domain/live/",
+    "shared/src/protocol/ledger/lanes.rs",
+    "shared/src/protocol/live",
+    "shared/src/wire/events.rs",
+];
+
+#[test]
+fn comments_and_messages_use_plain_words() {
+    let mut found = vec![];
+    let mended = product()
+        .into_iter()
+        .filter(|(file, _)| !STILL_PRIVATE.iter().any(|still| file.starts_with(still)));
+    for (file, text) in mended {
+        let (comments, literals) = comments_and_literals(&text);
+        // A literal of one word is a name; one with an update expression of DynamoDB is code.
+        let messages = literals.into_iter().filter(|text| {
+            text.trim().contains(' ') && !["SET ", "REMOVE "].iter().any(|word| text.contains(word))
+        });
+        for prose in comments.into_iter().chain(messages) {
+            let words = private_words(&prose);
+            found.extend(words.into_iter().map(|word| format!("{file}: {word}")));
+        }
+    }
+    assert_eq!(found, [""; 0], "{} in all", found.len());
+}
+
+/// Files over the limit that another change is about to split.
+const STILL_LONG: [&str; 1] = ["shared/src/admission/observe.rs"];
+
+#[test]
+fn no_file_is_long() {
+    const LIMIT: usize = 500;
+    let long: Vec<_> = product()
+        .into_iter()
+        .map(|(file, text)| (text.lines().count(), file))
+        .filter(|(lines, file)| *lines > LIMIT && !STILL_LONG.contains(&file.as_str()))
+        .collect();
+    assert_eq!(long, []);
 }

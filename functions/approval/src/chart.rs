@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_broken_where_nothing_is_known() {
+    fn breaks_the_line_at_missing_data() {
         let history = history(&[(10, 1), (10, 0), (0, 0), (10, 2)]);
         let plots = Plots { history: &history };
         assert!((plots.top() - 20.0).abs() < f64::EPSILON);
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_told_in_words_too() {
+    fn describes_the_chart_in_text() {
         let history = history(&[(10, 1)]);
         let words = Plots { history: &history }.in_words();
         assert_eq!(

@@ -1,10 +1,10 @@
-//! A release that asks, for tests and for programs that try the page.
+//! A release with an open question: fixtures for tests and for programs that render the page.
 
 use chrono::TimeDelta;
 use crossfade::domain::{
     Timestamp,
     analysis::counts::{Counts, Minute},
-    approval::{Asked, AskedKind, OnHoldTimeout, nonce::Nonce},
+    approval::{OnHoldTimeout, Question, QuestionKind, nonce::Nonce},
     decision::Decision,
     record::{Record, Status},
     step_record::StepRecord,
@@ -37,26 +37,26 @@ pub fn link() -> Link {
 /// # Panics
 /// Never.
 #[must_use]
-pub fn asked(kind: AskedKind) -> Asked {
+pub fn asked(kind: QuestionKind) -> Question {
     let evidence = json!({
         "judge": {
             "decidedBy": "enoughSeen", "reason": "", "minutes": 14,
             "blue": {"invocations": 41_210, "errors": 37}, "green": {"invocations": 9_816, "errors": 8},
             "blueErrorPercent": 0.09, "greenErrorPercent": 0.08, "eValue": 0.14, "threshold": 100.0,
             "functions": 1, "own": {"eValue": 0.14, "routing": 0.1, "past": 0.2},
-            "pastRequests": 0, "pastHits": 0, "scaledBy": 1.0,
+            "pastRequests": 0, "pastHits": 0,
         },
         "validation": [{"functionName": "chat-assistant", "test": "health", "passed": true, "durationMs": 12.0}],
     });
-    Asked {
+    Question {
         kind,
         at: now() - TimeDelta::seconds(40),
         until: now() + TimeDelta::hours(23) + TimeDelta::minutes(59),
         weight: Weight::try_from(50).unwrap(),
         next: Decision::Shift,
         next_weight: Some(Weight::FULL),
-        on_silence: "traffic is held as it is, and a person is called again".to_owned(),
-        reason: "approval is asked for with 50 % on green; 8 of 9816 requests failed on green, 37 of 41210 on blue; 2 alarms watched, none newly in ALARM".to_owned(),
+        on_silence: "traffic is held as it is, and an operator is notified again".to_owned(),
+        reason: "approval is required with 50 % on green; 8 of 9816 requests failed on green, 37 of 41210 on blue; 2 alarms watched, none newly in ALARM".to_owned(),
         evidence: serde_json::from_value(evidence).unwrap(),
         nonce_hash: Some(link().nonce.hash()),
     }
@@ -67,7 +67,7 @@ pub fn asked(kind: AskedKind) -> Asked {
 /// # Panics
 /// Never.
 #[must_use]
-pub fn record(asked: Asked) -> Record {
+pub fn record(asked: Question) -> Record {
     let began_at = now() - TimeDelta::minutes(17);
     let step = |weight: u8, minutes: i64| StepRecord {
         weight: Weight::try_from(weight).unwrap(),

@@ -1,13 +1,13 @@
-//! What a person answers, checked.
+//! What an operator answers, checked.
 
-use crossfade::domain::approval::{Answer, AskedKind, MAX_NAME, MAX_REASON, Word};
+use crossfade::domain::approval::{Answer, AnswerKind, MAX_NAME, MAX_REASON, QuestionKind};
 
 /// The form as it was sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Form {
     /// A word, or nothing.
     pub(crate) decision: String,
-    /// The person's name.
+    /// The operator's name.
     pub(crate) by: String,
     /// Why.
     pub(crate) reason: String,
@@ -23,13 +23,13 @@ pub(crate) struct Mistakes {
 
 impl Form {
     /// The word that was chosen, where it is one that was offered.
-    pub(crate) fn chosen(&self, kind: AskedKind) -> Option<Word> {
+    pub(crate) fn chosen(&self, kind: QuestionKind) -> Option<AnswerKind> {
         let word = self.decision.parse().ok()?;
         kind.words().contains(&word).then_some(word)
     }
 
-    /// The answer, or what is missing. The browser has asked for the same, but need not have.
-    pub(crate) fn check(&self, kind: AskedKind) -> Result<Answer, Mistakes> {
+    /// The answer, or what is missing. The browser has requested the same, but need not have.
+    pub(crate) fn check(&self, kind: QuestionKind) -> Result<Answer, Mistakes> {
         let mut mistakes = Mistakes::default();
         let word = self.chosen(kind);
         if word.is_none() {
@@ -41,9 +41,9 @@ impl Form {
             _ => None,
         };
         mistakes.reason = match length(&self.reason) {
-            0 if word == Some(Word::Reject) => {
-                Some("Say why you reject: whoever made this release will want to know.".to_owned())
-            }
+            0 if word == Some(AnswerKind::Reject) => Some(
+                "Give a reason for the rejection: the author of the release needs it.".to_owned(),
+            ),
             n if n > MAX_REASON => Some(too_long(n, MAX_REASON)),
             _ => None,
         };
@@ -79,16 +79,16 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_has_a_word_that_was_offered_and_a_name() {
+    fn requires_an_offered_answer_and_a_name() {
         let answer = form("approve", " Ada ", "")
-            .check(AskedKind::Approval)
+            .check(QuestionKind::Approval)
             .unwrap();
-        assert_eq!(answer, Answer::new(Word::Approve).by("Ada"));
+        assert_eq!(answer, Answer::new(AnswerKind::Approve).by("Ada"));
         for word in [
             "", "yes", "Approve", "resume", "promote", "rollBack", "silence",
         ] {
             let mistakes = form(word, "Ada", "x")
-                .check(AskedKind::Approval)
+                .check(QuestionKind::Approval)
                 .unwrap_err();
             assert!(
                 mistakes.decision.is_some() && mistakes.by.is_none(),
@@ -97,40 +97,43 @@ mod tests {
         }
         for word in ["resume", "promote", "rollBack"] {
             assert!(
-                form(word, "Ada", "").check(AskedKind::Hold).is_ok(),
+                form(word, "Ada", "").check(QuestionKind::Hold).is_ok(),
                 "{word}"
             );
         }
         for word in ["approve", "reject", "silence"] {
             assert!(
-                form(word, "Ada", "x").check(AskedKind::Hold).is_err(),
+                form(word, "Ada", "x").check(QuestionKind::Hold).is_err(),
                 "{word}"
             );
         }
         for nobody in ["", "  ", "\r\n\t", "\u{0}"] {
             let mistakes = form("approve", nobody, "")
-                .check(AskedKind::Approval)
+                .check(QuestionKind::Approval)
                 .unwrap_err();
             assert!(mistakes.by.is_some() && mistakes.decision.is_none());
         }
     }
 
     #[test]
-    fn a_rejection_says_why() {
+    fn requires_a_reason_to_reject() {
         let mistakes = form("reject", "Ada", " \n")
-            .check(AskedKind::Approval)
+            .check(QuestionKind::Approval)
             .unwrap_err();
         assert!(mistakes.reason.is_some());
         let answer = form("reject", "Ada", "odd")
-            .check(AskedKind::Approval)
+            .check(QuestionKind::Approval)
             .unwrap();
-        assert_eq!(answer, Answer::new(Word::Reject).by("Ada").because("odd"));
+        assert_eq!(
+            answer,
+            Answer::new(AnswerKind::Reject).by("Ada").because("odd")
+        );
     }
 
     #[test]
     fn nothing_is_cut_off_in_silence() {
         let check = |by: usize, reason: usize| {
-            form("approve", &"é".repeat(by), &"é".repeat(reason)).check(AskedKind::Approval)
+            form("approve", &"é".repeat(by), &"é".repeat(reason)).check(QuestionKind::Approval)
         };
         let whole = check(MAX_NAME, MAX_REASON).unwrap();
         assert_eq!(whole.by.map(|by| by.chars().count()), Some(MAX_NAME));

@@ -8,7 +8,7 @@ use crossfade::domain::{
     weight::Weight,
 };
 
-/// The most slices: more cannot be told apart on a phone.
+/// The most slices: more cannot be distinguished on a phone.
 const SLICES: i64 = 30;
 
 /// How long a slice may be, minutes: what divides hours and days.
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn however_long_it_takes_there_are_few() {
+    fn bounds_the_number_of_points() {
         for seconds in [0, 1, 59, 60, 600, 7200, 86_400, 604_800, 10_000_000] {
             let history = History::of(at(0), at(seconds), &[step(10, 0)], None);
             let count = i64::try_from(history.slices.len()).unwrap();
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_needs_requests() {
+    fn computes_no_rate_without_requests() {
         assert_eq!(error_percent(Counts::default()), None);
         let counts = Counts {
             invocations: 400,

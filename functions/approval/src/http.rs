@@ -1,6 +1,6 @@
-//! What comes in by the function's URL, and what goes out.
+//! Requests to the function's URL, and their responses.
 //!
-//! Anybody can send anything here, so all that is read is bounded, and nothing of it is logged: the
+//! The URL is public, so all that is read is bounded, and nothing of it is logged: the
 //! nonce is in the URL and in the form.
 
 use std::collections::BTreeMap;
@@ -65,7 +65,7 @@ pub struct Response {
     pub body: Option<String>,
 }
 
-/// What somebody wants. Looking decides nothing: programs that scan mail follow links.
+/// What a request wants. A GET decides nothing: programs that scan mail follow links.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Wanted {
     /// To see what is asked.
@@ -128,7 +128,7 @@ fn posted(request: &Request) -> Option<(Link, Form)> {
 struct Fields(Vec<(String, String)>);
 
 impl Fields {
-    /// None where there is too much, or a field twice: nobody can say which was meant.
+    /// Returns `None` for too many fields or a repeated one, which would be ambiguous.
     fn of(text: &[u8]) -> Option<Self> {
         if text.len() > MOST {
             return None;
@@ -176,8 +176,8 @@ pub(crate) fn answer(status: u16, page: Markup, head: bool) -> Response {
     }
 }
 
-/// What keeps the page to itself. No script, no frame, nothing from elsewhere; no cache has it, and no
-/// other site is told of its URL, which has the nonce in it.
+/// Returns headers that isolate the page: no script, no frame, nothing from elsewhere, no cache, and no
+/// referrer, because the URL has the nonce in it.
 fn headers() -> BTreeMap<&'static str, String> {
     let policy = format!(
         "default-src 'none'; style-src '{}'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_names_a_release_and_a_nonce() {
+    fn parses_release_and_nonce_of_a_link() {
         let nonce = nonce();
         let link = get(&format!("release=chat-42&nonce={nonce}")).unwrap();
         assert_eq!(link.release, "chat-42");
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_form_is_read_as_a_browser_sends_it() {
+    fn parses_a_form_as_browsers_send_it() {
         let nonce = nonce();
         let body = format!(
             "release=chat-42&nonce={nonce}&decision=reject&by=Ada+L%C3%B6velace&reason=p99+is+%3C+odd%0D%0A%26+more"
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_form_of_this_page_is_refused() {
+    fn refuses_foreign_forms() {
         let nonce = nonce();
         let good = format!("release=chat-42&nonce={nonce}&decision=approve&by=Ada&reason=");
         assert!(post(&good).is_some());
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_post_can_answer() {
+    fn accepts_answers_only_by_post() {
         let query = format!("release=chat-42&nonce={}&decision=approve&by=Ada", nonce());
         for method in ["GET", "HEAD"] {
             let wanted = request(method, &query, "", None, false);
@@ -330,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_keeps_to_itself() {
+    fn sets_security_headers_on_every_response() {
         for status in [200, 403, 405, 503] {
             let answer = answer(status, maud::html! { p { "text" } }, false);
             let header = |name: &str| answer.headers[name].as_str();

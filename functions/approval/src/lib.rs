@@ -1,4 +1,4 @@
-//! The page where a person answers an approval or a hold, behind the function's URL.
+//! The page where an operator answers an approval or a hold, behind the function's URL.
 //!
 //! Who has the link may answer; there is no other credential. The link's nonce is on record only as a
 //! hash, is compared in constant time, and goes with the first answer. Looking at the page decides
@@ -46,8 +46,8 @@ use crate::{
     view::standing,
 };
 
-/// How long CloudWatch may take. A person waits, and can decide without.
-const PATIENCE: Duration = Duration::from_secs(6);
+/// How long CloudWatch may take. An operator waits, and can decide without.
+const TIMEOUT: Duration = Duration::from_secs(6);
 
 /// What the handler acts on.
 #[derive(Debug)]
@@ -82,10 +82,10 @@ impl Handler {
         let visit = Visit::parse(payload)?;
         let said = match visit.link() {
             Some(link) => self.receive(&visit, link).await,
-            None => Ok(visit.turned_away()),
+            None => Ok(visit.refusal()),
         };
         let (status, page) = said.unwrap_or_else(|error| {
-            // An error's text may quote what was sent, so only its name is told.
+            // An error's text may quote what was sent, so only its name is logged.
             tracing::warn!(
                 event = "page_failed",
                 error.name = error.name(),
@@ -160,8 +160,9 @@ impl Handler {
             from: minute(history::beginning(record.began_at, now)),
             through: minute(now),
         };
-        match tokio::time::timeout(PATIENCE, self.metrics.minutes(&counted, None, watch)).await {
-            Ok(Ok(minutes)) => Some(minutes),
+        let counted: Vec<_> = counted.iter().collect();
+        match tokio::time::timeout(TIMEOUT, self.metrics.minutes(&counted, None, watch)).await {
+            Ok(Ok(read)) => Some(read.into_iter().map(|one| one.minutes).collect()),
             Ok(Err(error)) => {
                 tracing::warn!(
                     event = "metrics_not_read",

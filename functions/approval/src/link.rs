@@ -2,7 +2,7 @@
 
 use crossfade::domain::{
     Timestamp,
-    approval::{Asked, nonce::Nonce},
+    approval::{Question, nonce::Nonce},
     record::{Record, Status},
 };
 
@@ -18,7 +18,7 @@ pub struct Link {
 /// A wait for a decision that a link opens.
 pub(crate) struct Open<'a> {
     /// The request for a decision.
-    pub(crate) asked: &'a Asked,
+    pub(crate) asked: &'a Question,
     /// The task token that ends the wait.
     pub(crate) token: &'a str,
 }

@@ -1,10 +1,14 @@
 //! The pages, as HTML. Everything that comes from outside is escaped by the macro; nothing is asked of
 //! the browser but HTML and CSS.
 
+#[cfg(test)]
+mod tests;
+
+use crossfade::display;
 use crossfade::domain::{
     Timestamp,
     analysis::{counts::Counts, judge::in_words},
-    approval::{Answer, AskedKind, MAX_NAME, MAX_REASON},
+    approval::{Answer, MAX_NAME, MAX_REASON, QuestionKind},
     weight::Weight,
 };
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -53,8 +57,8 @@ fn frame(title: &str, note: &str, main: &Markup) -> Markup {
 /// What is asked, and the form to answer with. `mistakes` says what to put right in `form`.
 pub(crate) fn ask(view: &View, form: &Form, mistakes: Option<&Mistakes>) -> Markup {
     let note = match view.kind {
-        AskedKind::Approval => "Approval",
-        AskedKind::Hold => "Hold",
+        QuestionKind::Approval => "Approval",
+        QuestionKind::Hold => "Hold",
     };
     let title = if mistakes.is_some() {
         format!("Please check: {}", view.title)
@@ -130,7 +134,7 @@ fn colours(view: &View) -> Markup {
                 @match error_percent(counts) {
                     Some(rate) => {
                         p.big { (format::percent(rate)) }
-                        p.few { (format::count(counts.errors)) " of " (format::counted(counts.invocations, "request", "requests")) }
+                        p.few { (display::thousands(counts.errors)) " of " (display::counted(counts.invocations, "request", "requests")) }
                     },
                     None => {
                         p.big { "–" }
@@ -166,7 +170,7 @@ fn numbers(slices: &[Slice], minutes: i64) -> Markup {
             summary { "The chart as a table" }
             div.scroll tabindex="0" role="region" aria-label="The chart as a table" {
                 table {
-                    caption { "In steps of " (format::counted(minutes.unsigned_abs(), "minute", "minutes")) ", UTC" }
+                    caption { "In steps of " (display::counted(minutes.unsigned_abs(), "minute", "minutes")) ", UTC" }
                     thead {
                         tr {
                             th scope="col" { "From" }
@@ -186,9 +190,9 @@ fn numbers(slices: &[Slice], minutes: i64) -> Markup {
                                 td { (slice.weight) }
                                 @match slice.counts {
                                     Some(both) => {
-                                        td { (format::count(both.blue.invocations)) }
+                                        td { (display::thousands(both.blue.invocations)) }
                                         td { (rate(both.blue)) }
-                                        td { (format::count(both.green.invocations)) }
+                                        td { (display::thousands(both.green.invocations)) }
                                         td { (rate(both.green)) }
                                     },
                                     None => td colspan="4" { "not known" },
@@ -260,8 +264,8 @@ fn decision(view: &View, form: &Form, mistakes: Option<&Mistakes>) -> Markup {
                 label.name for="reason" { "Reason" }
                 p.hint id="reason-hint" {
                     @match view.kind {
-                        AskedKind::Approval => "Needed to reject; welcome otherwise.",
-                        AskedKind::Hold => "Welcome, and goes on record too.",
+                        QuestionKind::Approval => "Needed to reject; welcome otherwise.",
+                        QuestionKind::Hold => "Welcome, and goes on record too.",
                     }
                 }
                 textarea id="reason" name="reason" rows="3" maxlength=(MAX_REASON)
@@ -294,26 +298,26 @@ fn evidence(view: &View) -> Markup {
                     }
                     thead { tr { th scope="col" { span.skip { "Number" } } th scope="col" { "Blue" } th scope="col" { "Green" } } }
                     tbody {
-                        (row("Requests", format::count(blue.invocations), format::count(green.invocations)))
-                        (row("Failed", format::count(blue.errors), format::count(green.errors)))
+                        (row("Requests", display::thousands(blue.invocations), display::thousands(green.invocations)))
+                        (row("Failed", display::thousands(blue.errors), display::thousands(green.errors)))
                         (row("Error rate", rate(blue), rate(green)))
                         @if blue.slow + green.slow > 0 {
-                            (row("Slow", format::count(blue.slow), format::count(green.slow)))
+                            (row("Slow", display::thousands(blue.slow), display::thousands(green.slow)))
                         }
                         @if blue.throttles + green.throttles > 0 {
-                            (row("Throttled", format::count(blue.throttles), format::count(green.throttles)))
+                            (row("Throttled", display::thousands(blue.throttles), display::thousands(green.throttles)))
                         }
                     }
                 }
                 p.fine {
-                    "E-value " (in_words(judged.e_value, 2)) " of the " (format::count(threshold(judged.threshold)))
+                    "E-value " (in_words(judged.e_value, 2)) " of the " (display::thousands(threshold(judged.threshold)))
                     " that would show green to be worse."
                 }
             },
             None => p { "Green's requests have not been judged yet." },
         }
         @if let Some((passed, tests)) = view.smoke_tests {
-            p { (passed) " of " (format::counted(tests as u64, "smoke test", "smoke tests")) " passed before any traffic." }
+            p { (passed) " of " (display::counted(tests as u64, "smoke test", "smoke tests")) " passed before any traffic." }
         }
         @if !view.rows.is_empty() {
             h3 { "Functions" }
@@ -382,7 +386,7 @@ pub(crate) fn taken(
     let more = html! {
         p { (format::sentence(means)) }
         dl {
-            dt { "By" } dd { (answer.by.as_deref().unwrap_or("a person")) }
+            dt { "By" } dd { (answer.by.as_deref().unwrap_or("an operator")) }
             @if let Some(reason) = &answer.reason { dt { "Reason" } dd { (reason) } }
             dt { "At" } dd { time datetime=(format::exact(at)) { (format::day_and_time(at)) } }
             dt { "Release" } dd { (release) }
@@ -392,7 +396,7 @@ pub(crate) fn taken(
     say(&title, &mark("M13 23l6 6 12-13", "fill-green"), &more)
 }
 
-/// Somebody else was first.
+/// Another writer was first.
 pub(crate) fn too_late(application: &str, release: &str, standing: &str) -> Markup {
     let more = html! {
         p { "Your answer came too late: this was decided already, or its time was over. Of the release is known: " (standing) "." }
@@ -422,235 +426,11 @@ pub(crate) fn gone() -> Markup {
 pub(crate) fn trouble() -> Markup {
     let more = html! {
         p { "AWS did not answer in time, so it is not known whether your answer was taken." }
-        p { "Go back and send it again: the first answer counts, and a second one changes nothing." }
+        p { "Send it again from the previous page: the first answer counts, and a second one changes nothing." }
     };
     say(
         "Please try again",
         &mark("M22 11v14M22 32v.1", "fill-blue"),
         &more,
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use crossfade::domain::approval::{Asked, Word};
-
-    use base64::{Engine, engine::general_purpose::STANDARD};
-    use sha2::{Digest, Sha256};
-
-    use super::*;
-    use crate::fixtures;
-
-    fn page_of(asked: &Asked, form: &Form, mistakes: Option<&Mistakes>) -> String {
-        let record = fixtures::record(asked.clone());
-        let series = fixtures::series();
-        let view = View::of(
-            &record,
-            asked,
-            &fixtures::link(),
-            Some(&series),
-            fixtures::now(),
-        );
-        ask(&view, form, mistakes).into_string()
-    }
-
-    fn asked_page(kind: AskedKind) -> String {
-        page_of(&fixtures::asked(kind), &Form::default(), None)
-    }
-
-    fn all() -> Vec<String> {
-        let form = Form {
-            decision: "reject".into(),
-            ..Form::default()
-        };
-        let mistakes = form.check(AskedKind::Approval).unwrap_err();
-        let answer = Answer::new(Word::Approve).by("Ada").because("looks good");
-        vec![
-            asked_page(AskedKind::Approval),
-            asked_page(AskedKind::Hold),
-            page_of(
-                &fixtures::asked(AskedKind::Approval),
-                &form,
-                Some(&mistakes),
-            ),
-            taken("chat", "chat-42", &answer, "goes on", fixtures::now()).into_string(),
-            too_late("chat", "chat-42", "it goes on").into_string(),
-            gone().into_string(),
-            trouble().into_string(),
-        ]
-    }
-
-    /// The values of an attribute.
-    fn values<'a>(page: &'a str, attribute: &str) -> Vec<&'a str> {
-        let begin = format!(" {attribute}=\"");
-        let parts = page.split(begin.as_str()).skip(1);
-        parts.filter_map(|part| part.split('"').next()).collect()
-    }
-
-    #[test]
-    fn an_approval_shows_what_there_is_to_know() {
-        let page = asked_page(AskedKind::Approval);
-        for expected in [
-            "Move chat to 100 % on green?",
-            "Answer within <span class=\"whole\">23 h 59 min</span>, by",
-            "Sun 22 Nov, 03:11 UTC",
-            "Without an answer traffic is held as it is",
-            "Blue <span>version 41</span>",
-            "Green <span>version 42</span>",
-            "41,210",
-            "E-value 0.14 of the 100",
-            "1 of 1 smoke test passed",
-            "value=\"approve\"",
-            "value=\"reject\"",
-            "Goes on to 100 % on green.",
-            "chat-2026-11-21-42",
-        ] {
-            assert!(page.contains(expected), "{expected}");
-        }
-        // Nothing is chosen before a person chooses.
-        assert!(!page.contains(" checked"), "{page}");
-        for other in ["resume", "promote", "rollBack", "silence"] {
-            assert!(!page.contains(&format!("value=\"{other}\"")), "{other}");
-        }
-    }
-
-    #[test]
-    fn a_hold_offers_its_own_words() {
-        let page = asked_page(AskedKind::Hold);
-        assert!(page.contains("chat is held: what next?"));
-        assert_eq!(
-            values(&page, "id")
-                .into_iter()
-                .filter(|id| ["approve", "reject", "resume", "promote", "rollBack"].contains(id))
-                .collect::<Vec<_>>(),
-            ["resume", "promote", "rollBack"]
-        );
-    }
-
-    #[test]
-    fn without_counts_a_person_can_decide_all_the_same() {
-        let asked = fixtures::asked(AskedKind::Approval);
-        let record = fixtures::record(asked.clone());
-        let view = View::of(&record, &asked, &fixtures::link(), None, fixtures::now());
-        let page = ask(&view, &Form::default(), None).into_string();
-        assert!(page.contains("could not be read just now"));
-        assert!(page.contains("value=\"approve\"") && page.contains("Traffic on green"));
-        assert!(page.contains("not known"));
-    }
-
-    #[test]
-    fn what_others_wrote_is_text() {
-        const HOSTILE: &str =
-            "\"><script>alert(1)</script><img src=x onerror=alert(1)>' & {{7*7}}</textarea>";
-        let mut asked = fixtures::asked(AskedKind::Approval);
-        asked.reason = HOSTILE.to_owned();
-        asked.on_silence = HOSTILE.to_owned();
-        let form = Form {
-            decision: HOSTILE.to_owned(),
-            by: HOSTILE.to_owned(),
-            reason: HOSTILE.to_owned(),
-        };
-        let mistakes = form.check(AskedKind::Approval).unwrap_err();
-        let answer = Answer::new(Word::Approve).by(HOSTILE).because(HOSTILE);
-        for page in [
-            page_of(&asked, &form, Some(&mistakes)),
-            taken("chat", HOSTILE, &answer, HOSTILE, fixtures::now()).into_string(),
-            too_late("chat", HOSTILE, HOSTILE).into_string(),
-        ] {
-            assert!(page.contains("&lt;script&gt;"), "it is shown");
-            for wrong in ["<script", "<img", "onerror=\"", "' & {{"] {
-                assert!(!page.contains(wrong), "{wrong}");
-            }
-            assert!(page.matches("</textarea>").count() <= 1);
-        }
-    }
-
-    #[test]
-    fn every_page_keeps_to_the_policy() {
-        for page in all() {
-            assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));
-            // Styles in attributes and handlers would be refused by the browser.
-            for refused in [
-                " style=\"",
-                "<script",
-                " onclick",
-                "javascript:",
-                "http:",
-                "https:",
-            ] {
-                let found = page
-                    .replace("http://www.w3.org/2000/svg", "")
-                    .contains(refused);
-                assert!(!found, "{refused}");
-            }
-            assert_eq!(page.matches("<style>").count(), 1);
-            assert!(page.contains("width=device-width"));
-            assert_eq!(page.matches("<h1>").count(), 1, "one heading");
-            assert_eq!(page.matches("<main").count(), 1, "one main landmark");
-        }
-    }
-
-    #[test]
-    fn what_refers_to_something_finds_it() {
-        for page in all() {
-            let ids = values(&page, "id");
-            let mut once = ids.clone();
-            once.sort_unstable();
-            once.dedup();
-            assert_eq!(once.len(), ids.len(), "each id once: {ids:?}");
-            for attribute in ["aria-labelledby", "aria-describedby", "for"] {
-                for id in values(&page, attribute)
-                    .iter()
-                    .flat_map(|ids| ids.split(' '))
-                {
-                    assert!(ids.contains(&id), "{attribute}={id}");
-                }
-            }
-            for href in values(&page, "href") {
-                assert!(
-                    href.strip_prefix('#').is_none_or(|id| ids.contains(&id)),
-                    "{href}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_mistake_is_tied_to_its_field() {
-        let form = Form {
-            decision: "reject".into(),
-            by: String::new(),
-            reason: String::new(),
-        };
-        let mistakes = form.check(AskedKind::Approval).unwrap_err();
-        let page = page_of(
-            &fixtures::asked(AskedKind::Approval),
-            &form,
-            Some(&mistakes),
-        );
-        assert!(page.contains("<title>Please check: "));
-        assert!(page.contains("role=\"alert\""));
-        assert!(page.contains("aria-describedby=\"by-hint by-mistake\" aria-invalid=\"true\""));
-        assert!(
-            page.contains("aria-describedby=\"reason-hint reason-mistake\" aria-invalid=\"true\"")
-        );
-        assert!(page.contains("href=\"#by\"") && page.contains("href=\"#reason\""));
-        // What was chosen stays chosen.
-        assert_eq!(page.matches(" checked").count(), 1);
-        assert!(!page.contains("decision-mistake"));
-    }
-
-    #[test]
-    fn the_policy_names_the_style_that_is_there() {
-        let page = gone().into_string();
-        let style = page
-            .split("<style>")
-            .nth(1)
-            .unwrap()
-            .split("</style>")
-            .next()
-            .unwrap();
-        let hash = format!("sha256-{}", STANDARD.encode(Sha256::digest(style)));
-        assert_eq!(style::hash(), hash);
-    }
 }

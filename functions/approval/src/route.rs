@@ -4,7 +4,7 @@ use crossfade::{
     domain::{
         Timestamp,
         analysis::counts::Minute,
-        approval::{Answer, Asked},
+        approval::{Answer, Question},
         record::Record,
     },
     error::Error,
@@ -20,7 +20,7 @@ use crate::{
     view::View,
 };
 
-/// Somebody's request, read.
+/// A parsed request.
 pub(crate) struct Visit {
     wanted: Wanted,
     /// When it came.
@@ -40,7 +40,7 @@ pub(crate) enum Decided<'a> {
 /// The page that asks.
 pub(crate) struct Shown<'a> {
     pub(crate) record: &'a Record,
-    asked: &'a Asked,
+    asked: &'a Question,
     link: &'a Link,
     /// The form as it was sent, and what is wrong with it.
     sent: Option<(&'a Form, Mistakes)>,
@@ -50,7 +50,7 @@ pub(crate) struct Shown<'a> {
 /// An answer that can be one.
 pub(crate) struct Taken<'a> {
     pub(crate) record: &'a Record,
-    pub(crate) asked: &'a Asked,
+    pub(crate) asked: &'a Question,
     pub(crate) link: &'a Link,
     /// What ends the wait.
     pub(crate) token: &'a str,
@@ -90,7 +90,7 @@ impl Visit {
     }
 
     /// What is said without a link.
-    pub(crate) fn turned_away(&self) -> (u16, Markup) {
+    pub(crate) fn refusal(&self) -> (u16, Markup) {
         match self.wanted {
             Wanted::Look { .. } | Wanted::Answer(_) => (403, page::gone()),
             Wanted::Other => (405, page::gone()),
@@ -167,7 +167,7 @@ pub fn rehearse(
 ) -> Result<Response, Error> {
     let visit = Visit::parse(payload)?;
     let (status, page) = match visit.link().map(|link| visit.decide(link, record)) {
-        None => visit.turned_away(),
+        None => visit.refusal(),
         Some(Decided::Gone) => (403, page::gone()),
         Some(Decided::Show(shown)) => shown.page(series),
         Some(Decided::Take(taken)) => taken.page(),

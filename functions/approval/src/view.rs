@@ -1,10 +1,11 @@
 //! What the page shows: made of the ledger's row and of what CloudWatch counted, with nothing left to
 //! decide for who draws it.
 
+use crossfade::display::duration;
 use crossfade::domain::{
     Timestamp,
     analysis::counts::{Counts, Minute},
-    approval::{Asked, AskedKind, Word},
+    approval::{AnswerKind, Question, QuestionKind},
     decision::Decision,
     record::{Record, Status},
     target::Target,
@@ -19,7 +20,7 @@ use crate::{
 
 /// A word that can be chosen.
 pub(crate) struct Choice {
-    pub(crate) word: Word,
+    pub(crate) word: AnswerKind,
     pub(crate) name: &'static str,
     pub(crate) means: String,
     /// Whether it moves away from green, or does not go on.
@@ -42,7 +43,7 @@ pub(crate) struct Judged {
     /// E-value and what it is held against.
     pub(crate) e_value: f64,
     pub(crate) threshold: f64,
-    /// Whether it was only heard.
+    /// Whether it was recorded only.
     pub(crate) shadow: bool,
 }
 
@@ -51,7 +52,7 @@ pub(crate) struct View {
     pub(crate) release: String,
     pub(crate) nonce: String,
     pub(crate) application: String,
-    pub(crate) kind: AskedKind,
+    pub(crate) kind: QuestionKind,
     pub(crate) title: String,
     /// Green's weight now, and what the first choice leads to, where that is another.
     pub(crate) weight: Weight,
@@ -77,7 +78,7 @@ impl View {
     /// Of what is asked in `record`. `series` is none where the counts could not be read.
     pub(crate) fn of(
         record: &Record,
-        asked: &Asked,
+        asked: &Question,
         link: &Link,
         series: Option<&[Vec<Minute>]>,
         now: Timestamp,
@@ -91,11 +92,11 @@ impl View {
         let evidence = &asked.evidence;
         let shown_weight = asked.next_weight.filter(|weight| *weight != asked.weight);
         let title = match (asked.kind, asked.next, asked.next_weight) {
-            (AskedKind::Approval, Decision::Shift, Some(weight)) => {
+            (QuestionKind::Approval, Decision::Shift, Some(weight)) => {
                 format!("Move {application} to {weight} on green?")
             }
-            (AskedKind::Approval, _, _) => format!("Promote green of {application}?"),
-            (AskedKind::Hold, _, _) => format!("{application} is held: what next?"),
+            (QuestionKind::Approval, _, _) => format!("Promote green of {application}?"),
+            (QuestionKind::Hold, _, _) => format!("{application} is held: what next?"),
         };
         let alarms = evidence.alarms.iter();
         let alarms = alarms.map(|it| {
@@ -123,7 +124,7 @@ impl View {
             reason: format::sentence(&asked.reason),
             asked_at: asked.at,
             until: asked.until,
-            left: format::duration(asked.until - now),
+            left: duration((asked.until - now).num_seconds().max(0).unsigned_abs()),
             on_silence: asked.on_silence.clone(),
             choices: asked
                 .kind
@@ -173,7 +174,7 @@ fn row(target: &Target) -> Row {
     }
 }
 
-fn choice(asked: &Asked, word: Word) -> Choice {
+fn choice(asked: &Question, word: AnswerKind) -> Choice {
     let (name, stops) = named(word);
     Choice {
         word,
@@ -184,26 +185,26 @@ fn choice(asked: &Asked, word: Word) -> Choice {
 }
 
 /// What a word is called, and whether it stops.
-fn named(word: Word) -> (&'static str, bool) {
+fn named(word: AnswerKind) -> (&'static str, bool) {
     match word {
-        Word::Approve => ("Approve", false),
-        Word::Reject => ("Reject", true),
-        Word::Resume => ("Resume", false),
-        Word::Promote => ("Promote", false),
-        Word::RollBack => ("Roll back", true),
-        Word::Silence => ("No answer", true),
+        AnswerKind::Approve => ("Approve", false),
+        AnswerKind::Reject => ("Reject", true),
+        AnswerKind::Resume => ("Resume", false),
+        AnswerKind::Promote => ("Promote", false),
+        AnswerKind::RollBack => ("Roll back", true),
+        AnswerKind::Silence => ("No answer", true),
     }
 }
 
 /// What was done, for the page that says so.
-pub(crate) fn done(word: Word) -> &'static str {
+pub(crate) fn done(word: AnswerKind) -> &'static str {
     match word {
-        Word::Approve => "Approved",
-        Word::Reject => "Rejected",
-        Word::Resume => "Resumed",
-        Word::Promote => "Promoting green",
-        Word::RollBack => "Rolling back",
-        Word::Silence => "Not answered",
+        AnswerKind::Approve => "Approved",
+        AnswerKind::Reject => "Rejected",
+        AnswerKind::Resume => "Resumed",
+        AnswerKind::Promote => "Promoting green",
+        AnswerKind::RollBack => "Rolling back",
+        AnswerKind::Silence => "Not answered",
     }
 }
 
@@ -212,8 +213,8 @@ pub(crate) fn standing(status: Status) -> &'static str {
     match status {
         Status::Preparing => "it is being prepared",
         Status::InFlight => "it goes on",
-        Status::Held => "somebody has answered, and it is about to go on with that",
-        Status::RollingBack => "all traffic is going back to blue",
+        Status::Held => "an operator has answered, and the release is about to continue with that",
+        Status::RollingBack => "all traffic is returning to blue",
         Status::RolledBack => "it was rolled back: all traffic is on blue",
         Status::Promoted => "it was promoted: all traffic is on green",
         Status::Rejected => "it ended before any traffic moved",
@@ -231,8 +232,8 @@ mod tests {
     use crate::link::open;
 
     #[test]
-    fn a_link_opens_what_it_was_made_for_and_nothing_else() {
-        let held = record(asked(AskedKind::Approval));
+    fn opens_only_the_question_of_its_link() {
+        let held = record(asked(QuestionKind::Approval));
         let opens = |record: Option<&Record>, link: &Link, at| open(record, link, at).is_some();
         assert!(opens(Some(&held), &link(), now()));
         assert_eq!(
@@ -274,22 +275,22 @@ mod tests {
     }
 
     #[test]
-    fn the_title_asks_for_what_comes_next() {
-        let title = |asked: &Asked| {
+    fn titles_the_page_by_the_next_step() {
+        let title = |asked: &Question| {
             let record = record(asked.clone());
             View::of(&record, asked, &link(), None, now()).title
         };
-        let mut ask = asked(AskedKind::Approval);
+        let mut ask = asked(QuestionKind::Approval);
         assert_eq!(title(&ask), "Move chat to 100 % on green?");
         ask.next = Decision::Promote;
         assert_eq!(title(&ask), "Promote green of chat?");
-        ask.kind = AskedKind::Hold;
+        ask.kind = QuestionKind::Hold;
         assert_eq!(title(&ask), "chat is held: what next?");
     }
 
     #[test]
-    fn what_speaks_against_green_is_told() {
-        let mut ask = asked(AskedKind::Hold);
+    fn lists_findings_against_green() {
+        let mut ask = asked(QuestionKind::Hold);
         ask.evidence = serde_json::from_value(serde_json::json!({
             "alarms": [{"name": "chat-5xx", "state": "INSUFFICIENT_DATA"}],
             "healthChecks": [{"check": "https://example.com/health", "failuresInARow": 2, "said": "503"}],

@@ -1,4 +1,4 @@
-//! Taking in what an operator answered, or that nobody did.
+//! Applies an operator's answer, or that none came in time.
 
 use crossfade::{
     domain::release::{Phase, Release},
@@ -146,7 +146,9 @@ mod tests {
                 assert_eq!(next, Next::RollBack, "{answer}");
                 assert_eq!(
                     release.progress().reason,
-                    format!("a person answered {answer}, which is no answer; no data")
+                    format!(
+                        "unrecognized answer {answer}; expected an answer that was offered; no data"
+                    )
                 );
             }
         }

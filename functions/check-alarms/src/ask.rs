@@ -1,8 +1,8 @@
-//! Calling a person: the traffic stays as it is until someone answers.
+//! Calling an operator: the traffic stays as it is until someone answers.
 
 use crossfade::{
     domain::{
-        approval::{Asked, nonce::Nonce},
+        approval::{Question, nonce::Nonce},
         retention::name_of,
         status::DeploymentStatus,
     },
@@ -15,18 +15,18 @@ use serde_json::{Value, json};
 use crate::Handler;
 
 impl Handler {
-    /// Puts the token on record, so that an alarm can end the wait, and tells people how to.
+    /// Records the task token, so that an alarm can end the wait, and publishes how to answer.
     pub(crate) async fn ask(&self, task: Task, token: &str) -> Result<Value, Error> {
         let kind = task.question();
         let (release, _) = task.state.in_flight()?.answered(task.now)?;
         let nonce = random()?;
-        let asked = Asked::of(&release, kind, task.now, nonce.hash());
+        let asked = Question::of(&release, kind, task.now, nonce.hash());
         self.ledger.ask(&task.execution, token, &asked).await?;
 
         let outcome = Outcome::of(&release, DeploymentStatus::Held, asked.reason.clone());
         let link = self.link(&task.execution, &nonce);
         let notice = Notice::asked(&task.execution, &outcome, &asked, token, link);
-        self.notifier.tell(&notice).await?;
+        self.notifier.deliver(&notice).await?;
         tracing::info!(
             event = "decision_requested",
             deployment.id = task.execution,
@@ -37,7 +37,7 @@ impl Handler {
         Ok(json!({}))
     }
 
-    /// The page where a person can answer; none where the stack has none.
+    /// The page where an operator can answer; none where the stack has none.
     fn link(&self, execution: &str, nonce: &Nonce) -> Option<String> {
         let url = self.approval_url.as_ref()?;
         let name = name_of(execution);

@@ -1,8 +1,8 @@
-//! Judges green, and asks people, as states of the execution:
+//! Judges green, and asks operators, as states of the execution:
 //!
 //! - alarms, health checks and metrics of the bake so far -> verdict -> decision;
 //! - what an operator answered -> what follows;
-//! - where a state waits for a person: puts the token on record, and asks.
+//! - where a state waits for an operator: puts the token on record, and asks.
 
 mod answer;
 mod ask;
@@ -19,8 +19,9 @@ use crossfade::{
             check::{Look, Window, check},
             counts::FunctionSeries,
             judge::Watch,
+            source::{Measured, Source},
         },
-        approval::Wish,
+        approval::OperatorRequest,
         propagation::{IN_SYNC_USUAL_SECONDS, Propagation},
         record::{Record, Status},
         release::{Event, Release},
@@ -37,7 +38,7 @@ use serde_json::{Value, json};
 /// What the handler acts on.
 #[derive(Debug)]
 pub struct Handler {
-    /// Where a person can answer; none where the stack has no such page.
+    /// Where an operator can answer; none where the stack has no such page.
     approval_url: Option<String>,
     health: HealthChecks,
     ledger: Ledger,
@@ -80,10 +81,11 @@ impl Handler {
     }
 
     /// One look at the step that bakes.
+    #[allow(clippy::too_many_lines)] // What is read at once, and what of it goes where.
     async fn look(&self, task: Task) -> Result<Release, Error> {
         let (mut release, waited) = task.state.in_flight()?.answered(task.now)?;
         if waited {
-            // A person has resumed the bake that was held.
+            // An operator has resumed the bake that was held.
             self.ledger.resumed(&task.execution).await?;
         }
         if release.propagation().is_some() {
@@ -98,20 +100,28 @@ impl Handler {
             return Err(Error::InvalidRequest("there is no step that bakes".into()));
         };
         // A step without weight or without a bake says nothing of green's traffic.
-        let judged = if step.weight > Weight::ZERO && step.bake_seconds > 0 {
-            release.spec.traffic.counted(&release.progress().functions)
+        let functions = &release.progress().functions;
+        let (judged, sources) = if step.weight > Weight::ZERO && step.bake_seconds > 0 {
+            let counted = release.spec.traffic.counted(functions);
+            (counted, release.spec.analysis.sources(functions))
         } else {
-            Vec::new()
+            (Vec::new(), Vec::new())
         };
+        let counted: Vec<_> = judged
+            .iter()
+            .chain(sources.iter().flat_map(Source::counted))
+            .collect();
+        let valued: Vec<_> = sources.iter().filter_map(Source::valued).collect();
 
         let read = Watch {
             from: window.first,
             through: window.watch.through,
         };
-        let (readings, minutes, record, health) = futures::try_join!(
+        let slower_than_ms = release.spec.analysis.slower_than_ms;
+        let (readings, counts, values, record, health) = futures::try_join!(
             self.metrics.alarms(&release.spec.analysis.alarms, task.now),
-            self.metrics
-                .minutes(&judged, release.spec.analysis.slower_than_ms, read),
+            self.metrics.minutes(&counted, slower_than_ms, read),
+            self.metrics.values(&valued, read),
             self.ledger.get(&task.execution),
             async { Ok(self.health_now(&release).await) },
         )?;
@@ -122,31 +132,41 @@ impl Handler {
             let past = release.spec.past.get(&target.function_name).copied();
             (target.is_new(), past)
         });
+        let (mut counts, mut values) = (counts.into_iter(), values.into_iter());
         let series: Vec<_> = judged
-            .into_iter()
-            .zip(minutes)
+            .iter()
+            .zip(counts.by_ref())
             .zip(each.chain([(false, release.spec.traffic.past())]))
-            .map(|((counted, minutes), (is_new, past))| FunctionSeries {
-                function: counted.name,
-                minutes: minutes
+            .map(|((counted, read), (is_new, past))| FunctionSeries {
+                function: counted.name.clone(),
+                minutes: read
+                    .minutes
                     .into_iter()
-                    .filter(|minute| window.judges(minute))
+                    .filter(|minute| window.judges(minute.start))
                     .collect(),
                 is_new,
                 past,
             })
             .collect();
+        let measured = sources.into_iter().map(|source| {
+            let past = release.spec.source_past.get(&source.path).copied();
+            let mut measured = Measured::of(source, past, &mut counts, &mut values);
+            measured.retain(|start| window.judges(start));
+            measured
+        });
+        let measured: Vec<_> = measured.collect();
         let look = Look {
             readings: &readings,
             preexisting: &release.spec.preexisting_alarms,
             started_at: release.spec.started_at,
             health: &health,
             series: &series,
+            sources: &measured,
             watch: window.watch,
             smoke_tested: &release.progress().smoke_tested,
             routes_each_request: release.spec.traffic.routes_each_request(),
         };
-        let found = check(&release.spec.analysis, &look);
+        let found = check(&release.judged_by(), &look);
         metrics::verdict(&release, step.weight, &found, task.now).write();
         let (verdict, index) = (found.verdict, release.progress().position.step);
         let looked = Event::Looked {
@@ -202,6 +222,7 @@ impl Handler {
             started_at: release.spec.started_at,
             health: &health,
             series: &[],
+            sources: &[],
             watch: Watch {
                 from: 0,
                 through: 0,
@@ -209,13 +230,13 @@ impl Handler {
             smoke_tested: &[],
             routes_each_request: release.spec.traffic.routes_each_request(),
         };
-        let finding = check(&release.spec.analysis, &look);
-        let followed = Event::Followed {
+        let finding = check(&release.judged_by(), &look);
+        let propagated = Event::Followed {
             in_sync,
             finding,
             health,
         };
-        release.apply(followed, now)?;
+        release.apply(propagated, now)?;
         tracing::info!(
             event = "propagation_checked",
             deployment.id = execution,
@@ -227,9 +248,11 @@ impl Handler {
     }
 }
 
-/// What a person wishes of it, if any. A deployment that was told to go back meanwhile is not judged any
-/// more.
-fn still_in_flight(record: Option<Record>) -> Result<Option<Wish>, Error> {
+/// Returns the operator's request, if any.
+///
+/// # Errors
+/// [`Error::DeploymentRolledBack`] once a rollback was requested: the release is not judged any more.
+fn still_in_flight(record: Option<Record>) -> Result<Option<OperatorRequest>, Error> {
     match record {
         Some(record) if record.status == Status::InFlight => Ok(record.wish),
         Some(record) => {

@@ -12,7 +12,7 @@ use crossfade::{
         names::Version,
         routing::alias::{Alias, Primary},
         target::{CalledAs, Target},
-        traffic::{Colour, FrontDoor},
+        traffic::{Colour, Splitter},
     },
     error::Error,
     wire::request::{Code, FunctionRequest},
@@ -60,7 +60,7 @@ impl Handler {
         &self,
         wanted: Wanted<'_>,
         serving: Serving,
-        door: &FrontDoor,
+        splitter: &Splitter,
         now: Timestamp,
     ) -> Result<Prepared, Error> {
         let Wanted {
@@ -100,15 +100,15 @@ impl Handler {
         };
 
         let (green, known) = self.green(asked, source_key, now).await?;
-        let called_as = match door {
-            FrontDoor::Alias => None,
-            FrontDoor::Route53(_) | FrontDoor::Alb(_) => Some(CalledAs {
+        let called_as = match splitter {
+            Splitter::Alias => None,
+            Splitter::Route53(_) | Splitter::Alb(_) => Some(CalledAs {
                 blue: match &serving.alias {
                     Some(alias) => Some(alias.to_string()),
                     None => blue.as_ref().map(ToString::to_string),
                 },
-                green: match (door, &asked.alias) {
-                    (FrontDoor::Route53(records), Some(alias)) => records
+                green: match (splitter, &asked.alias) {
+                    (Splitter::Route53(records), Some(alias)) => records
                         .alias(Colour::Green, alias)
                         .map_err(|error| Error::InvalidRequest(error.to_string().into()))?
                         .to_string(),
@@ -116,8 +116,8 @@ impl Handler {
                 },
             }),
         };
-        // What is written is the door: an alias's revision has no part in it.
-        let revision_id = revision_id.filter(|_| *door == FrontDoor::Alias);
+        // What is written is the splitter: an alias's revision has no part in it.
+        let revision_id = revision_id.filter(|_| *splitter == Splitter::Alias);
         let provisioned = capacity.and_then(|capacity| capacity.provisioned.as_ref());
         let mut prepared = Prepared {
             target: Target {
@@ -144,7 +144,7 @@ impl Handler {
         };
         let configuration = match &blue {
             // Only an alias asks that both be alike.
-            Some(blue) if *door == FrontDoor::Alias => {
+            Some(blue) if *splitter == Splitter::Alias => {
                 let known = async {
                     match known_blue {
                         Some(settings) => Ok(settings.clone()),
@@ -201,7 +201,7 @@ impl Handler {
         let function = &asked.function_name;
         let uploaded = match &asked.code {
             Some(Code::Version { version }) => {
-                // Read after the lock was taken: a cleanup that dooms it later sees the lock.
+                // Read after the lock was taken: a cleanup that marks it for deletion later sees the lock.
                 let doomed = self.ledger.doomed(function, now).await?;
                 if doomed.iter().any(|span| span.contains(version)) {
                     return Err(Error::Transient(format!(

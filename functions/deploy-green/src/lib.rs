@@ -4,37 +4,39 @@
 //! touched is such that to begin again finds it done: a publication that changes nothing yields the
 //! version that exists.
 
+mod choices;
 mod green;
+mod listen;
 mod locks;
 mod requested;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, env};
 
 use crossfade::{
     admission::{
         Admission, Found, Limits, Place, Read, Seen, Settings, decide,
-        observe::{self, Splitter},
+        observe::{self, SplitterFindings},
     },
     aws::{
         artifacts::Artifacts, executions::Executions, functions::Functions, ledger::Ledger,
-        metrics::Metrics, notify::Notifier, traffic::Traffic,
+        live::Lambda, logs::Logs, metrics::Metrics, notify::Notifier, traffic::Traffic,
     },
     domain::{
         Timestamp,
-        analysis::{check::Evidence, counts::BluePast},
-        approval::Approval,
+        analysis::{check::Evidence, counts::BluePast, source::Source},
         capacity::Capacity,
         health::of_green,
+        live::lane::Lane,
         migration::Migration,
         moved::{Observed, Serving},
         names::FunctionName,
-        plan::{Plan, Step},
         record::Status,
-        release::{GoesBack, Hold, Release, Spec},
+        release::{GoesBack, Release, Spec},
         status::DeploymentStatus,
         target::Target,
-        traffic::FrontDoor,
-        weight::Weight,
+        traffic::Splitter,
     },
     error::Error,
     notice::Notice,
@@ -48,7 +50,10 @@ use crossfade::{
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 
-use crate::green::{Prepared, Wanted};
+use crate::{
+    choices::{approval, extend_new, hold, moving, plan, truncate_warnings, wired},
+    green::{Prepared, Wanted},
+};
 
 /// What a release is admitted with under its locks.
 struct Locked {
@@ -76,7 +81,9 @@ pub struct Handler {
     artifacts: Artifacts,
     executions: Executions,
     functions: Functions,
+    lambda: Lambda,
     ledger: Ledger,
+    logs: Option<Logs>,
     metrics: Metrics,
     notifier: Notifier,
     traffic: Traffic,
@@ -90,7 +97,9 @@ impl Handler {
             artifacts: Artifacts::new(config),
             executions: Executions::new(config),
             functions: Functions::new(config),
+            lambda: Lambda::new(config),
             ledger: Ledger::new(config),
+            logs: Logs::listening(config),
             metrics: Metrics::new(config),
             notifier: Notifier::new(config),
             traffic: Traffic::new(config),
@@ -98,6 +107,7 @@ impl Handler {
     }
 
     /// Makes green of a request: a [`Release`], or an [`Outcome`] when there is nothing to release.
+    #[allow(clippy::too_many_lines)] // The order of what is observed and done, once.
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
         let mut task: Task<Value> = task(payload)?;
         let mut warnings = wired(&mut task.state);
@@ -120,7 +130,7 @@ impl Handler {
         }
         let names = request.functions.iter().map(|asked| &asked.function_name);
         let bypasses = try_join_all(names.map(|name| self.functions.bypasses(name))).await?;
-        let mut door = observed.door;
+        let mut splitter = observed.splitter;
         warnings.extend(admitted.warnings);
         extend_new(&mut warnings, again.warnings);
         warnings.extend(taken);
@@ -128,7 +138,7 @@ impl Handler {
         warnings.extend(bypasses.into_iter().flatten());
 
         let prepared = self
-            .prepare_all(&request, observed.functions, &known, &door, task.now)
+            .prepare_all(&request, observed.functions, &known, &splitter, task.now)
             .await?;
         warnings.extend(prepared.iter().flat_map(|one| one.warnings.clone()));
         let slowest_seconds = prepared.iter().map(|one| one.slowest_seconds).max();
@@ -139,18 +149,27 @@ impl Handler {
                 .nothing_to_release(&task, &request, &same, warnings)
                 .await;
         }
-        let (functions, left_out) = moving(&door, changed, same, &mut warnings);
-        self.traffic.ready(&door, &functions).await?;
+        let (functions, left_out) = moving(&splitter, changed, same, &mut warnings);
+        self.traffic.ready(&splitter, &functions).await?;
 
-        let past = self.past(&mut door, &functions, &request, task.now).await?;
-        let plan = plan(&request, &door, &functions);
+        let pasts = self.past(&mut splitter, &functions, &request, task.now);
+        let (past, source_past) = pasts.await?;
+        let plan = plan(&request, &splitter, &functions);
         let mut analysis = request.analysis.clone();
-        analysis.health_checks = of_green(&analysis.health_checks, &door);
+        analysis.health_checks = of_green(&analysis.health_checks, &splitter);
         let evidence = Evidence {
             override_freeze: by.cloned(),
             accepted_reachable: again.accepted_reachable,
             ..Evidence::default()
         };
+        let ears = self
+            .ears(&task.execution, &request, &functions, &splitter, &past)
+            .await;
+        warnings.extend(ears.warnings);
+        let lane = Lane::of(&task.execution, &analysis, ears.ears);
+        let (listens_to, deaf) =
+            Box::pin(self.arm(&lane, &ears.formats, &analysis, task.now)).await;
+        warnings.extend(deaf);
         let spec = Spec {
             application: request.application.clone(),
             started_at: task.now,
@@ -158,8 +177,9 @@ impl Handler {
             left_out,
             slowest_seconds: slowest_seconds.unwrap_or_default(),
             past,
+            source_past,
             plan,
-            traffic: door,
+            traffic: splitter,
             idle_wait_seconds: again.idle_wait_seconds,
             analysis,
             preexisting_alarms: again.preexisting_alarms,
@@ -168,9 +188,16 @@ impl Handler {
             blue_hours: request.retention.blue_hours,
             keep_versions: request.retention.keep_versions,
             hooks: request.hooks.clone(),
+            listens_to,
         };
         let migration = request.migration.as_ref().map(Migration::from);
-        let release = Release::new(spec, functions, migration, few(warnings), evidence);
+        let release = Release::new(
+            spec,
+            functions,
+            migration,
+            truncate_warnings(warnings),
+            evidence,
+        );
         self.ledger
             .launch(&task.execution, task.retries, &release)
             .await?;
@@ -193,7 +220,7 @@ impl Handler {
         request: &ReleaseRequest,
         serving: Vec<Serving>,
         known: &Known,
-        door: &FrontDoor,
+        splitter: &Splitter,
         now: Timestamp,
     ) -> Result<Vec<Prepared>, Error> {
         let each = request.functions.iter().enumerate().zip(serving);
@@ -207,7 +234,7 @@ impl Handler {
                 source_key: found.and_then(|found| found.source_key.as_deref()),
                 capacity: known.capacity.get(index).and_then(Read::seen),
             };
-            self.prepare(wanted, serving, door, now)
+            self.prepare(wanted, serving, splitter, now)
         });
         try_join_all(each).await
     }
@@ -275,7 +302,7 @@ impl Handler {
                 request
             )),
         );
-        let Splitter {
+        let SplitterFindings {
             problems,
             observed,
             ways,
@@ -285,6 +312,7 @@ impl Handler {
         seen.ways = ways;
         if let Some(observed) = &observed {
             let serving = &observed.functions;
+            seen.counted = observe::counted(&self.metrics, request, observed, task.now).await;
             seen.blues = observe::blues(&self.functions, request, serving).await;
             let capacity = observe::capacity(&self.functions, request, serving, &seen.blues);
             seen.capacity = capacity.await;
@@ -308,23 +336,46 @@ impl Handler {
         }
     }
 
-    /// What each function's blue showed so far; that of the front door's blue goes into the door.
+    /// What each function's blue showed so far, and the same of what else counts it, by the request's field; and that
+    /// of the splitter's blue, which the splitter keeps.
     async fn past(
         &self,
-        door: &mut FrontDoor,
+        splitter: &mut Splitter,
         functions: &[Target],
         request: &ReleaseRequest,
         now: Timestamp,
-    ) -> Result<BTreeMap<FunctionName, BluePast>, Error> {
-        let counted = door.counted(functions);
+    ) -> Result<(BTreeMap<FunctionName, BluePast>, BTreeMap<String, BluePast>), Error> {
+        let counted = splitter.counted(functions);
+        let sources = request.analysis.sources(functions);
+        let first = |source: &Source| {
+            Some((
+                source.path.clone(),
+                source.counted().first().copied()?.clone(),
+            ))
+        };
+        let (paths, more): (Vec<_>, Vec<_>) = sources.iter().filter_map(first).unzip();
+        let all: Vec<_> = counted.iter().chain(&more).collect();
         let slower_than_ms = request.analysis.slower_than_ms;
-        let pasts = self.metrics.past(&counted, slower_than_ms, now).await?;
-        door.remember(pasts.get(functions.len()).copied().flatten());
+        let mut pasts = self
+            .metrics
+            .past(&all, slower_than_ms, now)
+            .await?
+            .into_iter();
         let names = functions.iter().map(|target| target.function_name.clone());
-        let each = names.zip(pasts);
-        Ok(each
-            .filter_map(|(name, past)| Some((name, past?)))
-            .collect())
+        let each = names.zip(pasts.by_ref()).collect::<Vec<_>>();
+        if counted.len() > functions.len() {
+            splitter.set_blue_past(pasts.next().flatten());
+        }
+        let each = each.into_iter();
+        Ok((
+            each.filter_map(|(name, past)| Some((name, past?)))
+                .collect(),
+            paths
+                .into_iter()
+                .zip(pasts)
+                .filter_map(|(path, past)| Some((path, past?)))
+                .collect(),
+        ))
     }
 
     async fn nothing_to_release(
@@ -353,7 +404,7 @@ impl Handler {
             evidence: Evidence::default(),
             steps: Vec::new(),
             answers: Vec::new(),
-            warnings: few(warnings),
+            warnings: truncate_warnings(warnings),
             served_by: Vec::new(),
             retain_until: None,
             front_door: None,
@@ -361,164 +412,7 @@ impl Handler {
             help: None,
         };
         let ended = Notice::ended(&task.execution, task.now, &outcome);
-        self.notifier.tell(&ended).await?;
+        self.notifier.deliver(&ended).await?;
         Ok(json!(End::of(task, outcome, None)))
-    }
-}
-
-/// Who moves, and whose green serves already, so that nothing is done to it.
-fn moving(
-    door: &FrontDoor,
-    changed: Vec<Prepared>,
-    same: Vec<Prepared>,
-    warnings: &mut Vec<String>,
-) -> (Vec<Target>, Vec<FunctionName>) {
-    let mut functions: Vec<_> = changed.into_iter().map(|one| one.target).collect();
-    let mut left_out = Vec::new();
-    if *door == FrontDoor::Alias {
-        warnings.extend(same.iter().map(|one| {
-            format!(
-                "{}: version {} serves already; left out",
-                one.target.function_name, one.target.green_version
-            )
-        }));
-        left_out.extend(same.into_iter().map(|one| one.target.function_name));
-    } else {
-        // One door moves them all: green's side has to have the unchanged ones, too.
-        functions.extend(same.into_iter().map(|one| one.target));
-    }
-    (functions, left_out)
-}
-
-/// Takes out of a request what `WireStage` has added to it: the word that led here, and warnings. Only behind that
-/// state may they be there: anywhere else they are unknown fields.
-fn wired(request: &mut Value) -> Vec<String> {
-    let Some(fields) = request.as_object_mut() else {
-        return Vec::new();
-    };
-    match fields.get("frontDoor") {
-        None => Vec::new(),
-        Some(door) => {
-            let is_wired = !door.is_null();
-            fields.remove("next");
-            let warnings = is_wired.then(|| fields.remove("frontDoorWarnings"));
-            let warnings = warnings.flatten();
-            warnings
-                .and_then(|warnings| serde_json::from_value(warnings).ok())
-                .unwrap_or_default()
-        }
-    }
-}
-
-/// Returns what holding means for a release.
-fn hold(request: &ReleaseRequest) -> Hold {
-    Hold {
-        timeout_seconds: request.hold_timeout_seconds,
-        on_timeout: request.hold_ends(),
-    }
-}
-
-/// Returns what awaiting an approval means for a release.
-fn approval(request: &ReleaseRequest) -> Approval {
-    Approval {
-        timeout_seconds: request.approval_timeout_seconds,
-        on_timeout: request.on_approval_timeout,
-        on_denied: request.on_denied,
-    }
-}
-
-/// Adds what is not among them yet.
-fn extend_new(warnings: &mut Vec<String>, more: Vec<String>) {
-    for warning in more {
-        if !warnings.contains(&warning) {
-            warnings.push(warning);
-        }
-    }
-}
-
-/// As many warnings as every state of a release can carry; all of them are in the log.
-fn few(mut warnings: Vec<String>) -> Vec<String> {
-    const TOLD: usize = 30;
-    const CHARACTERS: usize = 300;
-    for warning in &warnings {
-        tracing::info!(event = "release_warning", warning, "Release warning.");
-    }
-    let left_out = warnings.len().saturating_sub(TOLD);
-    warnings.truncate(TOLD);
-    for warning in &mut warnings {
-        if warning.chars().count() > CHARACTERS {
-            *warning = warning.chars().take(CHARACTERS).chain(['…']).collect();
-        }
-    }
-    if left_out > 0 {
-        warnings.push(format!(
-            "{left_out} more warnings are in deploy-green's log"
-        ));
-    }
-    warnings
-}
-
-/// The steps: those of the request, where there is a blue to share traffic with.
-fn plan(request: &ReleaseRequest, door: &FrontDoor, functions: &[Target]) -> Plan {
-    let new = functions.iter().all(|target| target.blue_version.is_none());
-    if *door == FrontDoor::Alias && new {
-        first_release(&request.plan())
-    } else {
-        request.plan()
-    }
-}
-
-/// A first release has no blue to share traffic with: one step, baked as the plan's last one is.
-fn first_release(plan: &Plan) -> Plan {
-    let bake_seconds = plan.steps().last().map_or(0, |step| step.bake_seconds);
-    let step = Step {
-        weight: Weight::FULL,
-        bake_seconds,
-    };
-    let approval = plan.approve_before().is_some().then_some(Weight::FULL);
-    Plan::new(vec![step], approval).unwrap_or_else(|_| plan.clone())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_the_front_door_says_is_taken_only_behind_it() {
-        let mut request =
-            json!({"frontDoor": {}, "frontDoorWarnings": ["wired"], "next": "deploy"});
-        assert_eq!(wired(&mut request), ["wired"]);
-        assert_eq!(request, json!({"frontDoor": {}}));
-        let mut request = json!({"frontDoor": null, "next": "deploy"});
-        assert!(wired(&mut request).is_empty());
-        assert_eq!(request, json!({"frontDoor": null}));
-        for mut request in [
-            json!({"frontDoorWarnings": ["wired"]}),
-            json!({"next": "deploy"}),
-            json!({"frontDoor": null, "frontDoorWarnings": ["wired"]}),
-        ] {
-            let before = request.clone();
-            assert!(wired(&mut request).is_empty());
-            assert_eq!(request, before);
-        }
-    }
-
-    #[test]
-    fn of_many_warnings_a_few_are_carried() {
-        assert_eq!(few(vec!["one".into()]), ["one"]);
-        let told = few(vec!["w".repeat(1000); 200]);
-        assert_eq!(told.len(), 31);
-        assert_eq!(told[30], "170 more warnings are in deploy-green's log");
-        assert!(told.iter().map(String::len).sum::<usize>() < 10_000);
-    }
-
-    #[test]
-    fn a_first_release_is_one_step() {
-        let step = |percent: u8, bake_seconds| Step {
-            weight: Weight::try_from(percent).unwrap(),
-            bake_seconds,
-        };
-        let plan = Plan::new(vec![step(10, 300), step(50, 600), step(100, 120)], None).unwrap();
-        assert_eq!(first_release(&plan).steps(), [step(100, 120)]);
     }
 }

@@ -17,8 +17,8 @@ use serde_json::Value;
 use crate::Handler;
 
 impl Handler {
-    /// Takes all locks of the release, or none. A holder whose execution no longer runs is cleared
-    /// away: its traffic is made whole first. Returns what people should know of that.
+    /// Takes all locks of the release, or none. A holder whose execution no longer runs is closed: its
+    /// traffic is restored first. Returns warnings about that.
     ///
     /// # Errors
     /// [`Error::DeploymentInProgress`] when a holder is alive; it is not disturbed.
@@ -34,12 +34,12 @@ impl Handler {
             .iter()
             .map(|asked| &asked.function_name)
             .collect();
-        let doors = request.traffic.locks();
+        let splitters = request.traffic.locks();
         let begin = Begin {
             execution: &task.execution,
             application: &request.application,
             functions: &functions,
-            doors: &doors,
+            splitters: &splitters,
             alarms: &request.analysis.alarms,
             on_hold_timeout: request.hold_ends(),
             override_freeze,
@@ -78,7 +78,7 @@ impl Handler {
         if let Some(settled) = settled {
             let outcome = settled.outcome(settled.status());
             let ended = Notice::ended(holder, task.now, &outcome);
-            self.notifier.tell(&ended).await?;
+            self.notifier.deliver(&ended).await?;
         }
         tracing::warn!(
             event = "locks_taken_over",
@@ -88,7 +88,7 @@ impl Handler {
             "Took over the locks of an execution that has ended."
         );
         let traffic = if settled.is_some_and(|settled| settled.record.has_shifted()) {
-            "its traffic was put back first"
+            "its traffic was restored first"
         } else {
             "it had moved no traffic"
         };

@@ -37,7 +37,7 @@ impl Handler {
                 back: None,
                 warnings: Vec::new(),
             }),
-            Ok(Request::ToVersion(to)) => Box::pin(self.going_back(task, &to)).await,
+            Ok(Request::ToVersion(to)) => Box::pin(self.to_version(task, &to)).await,
             Ok(Request::Rollback { .. } | Request::Wire { .. } | Request::Unwire { .. }) => {
                 Err(Error::InvalidRequest("not a release".into()))
             }
@@ -45,7 +45,7 @@ impl Handler {
         }
     }
 
-    async fn going_back(&self, task: &Task<Value>, to: &ToVersion) -> Result<Requested, Error> {
+    async fn to_version(&self, task: &Task<Value>, to: &ToVersion) -> Result<Requested, Error> {
         let execution = Some(task.execution.as_str());
         let resolved = Box::pin(to_version::resolve(
             &self.ledger,
@@ -60,7 +60,7 @@ impl Handler {
         Ok(Requested {
             release: Box::new(release),
             back: Some(GoesBack {
-                told: to.told(),
+                told: to.describe(),
                 request_of: resolved.request_of,
             }),
             warnings,

@@ -3,7 +3,7 @@
 
 use chrono::{SubsecRound, TimeDelta};
 use crossfade::{
-    aws::{ledger::Ledger, notify::Notifier, traffic::Traffic},
+    aws::{ledger::Ledger, logs::Logs, notify::Notifier, traffic::Traffic},
     domain::{
         hook::{HookPoint, HookRun},
         release::Event,
@@ -13,8 +13,9 @@ use crossfade::{
     notice::Notice,
     protocol::{
         ledger::Retention,
+        live,
         release::{Attempt, promote},
-        rollback::told_or_owed,
+        rollback::deliver_or_queue,
     },
     wire::{
         graph::End,
@@ -24,8 +25,8 @@ use crossfade::{
 };
 use serde_json::Value;
 
-/// How often it is tried again to tell people.
-const PATIENCE: u32 = 3;
+/// How often delivering the notice is tried again.
+const MAX_RETRIES: u32 = 3;
 
 /// What the handler acts on.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ pub struct Handler {
     traffic: Traffic,
     ledger: Ledger,
     notifier: Notifier,
+    logs: Option<Logs>,
 }
 
 impl Handler {
@@ -43,10 +45,11 @@ impl Handler {
             traffic: Traffic::new(config),
             ledger: Ledger::new(config),
             notifier: Notifier::new(config),
+            logs: Logs::listening(config),
         }
     }
 
-    /// Promotes all functions, gives back the locks, and tells how it ended.
+    /// Promotes all functions, releases the locks, and publishes the end.
     pub async fn handle(&self, payload: Value) -> Result<End, Error> {
         let task: Task = task(payload)?;
         let (mut release, _) = task.state.clone().in_flight()?.answered(task.now)?;
@@ -67,6 +70,8 @@ impl Handler {
         let (traffic, ledger) = (&self.traffic, &self.ledger);
         let moved = promote(traffic, ledger, attempt, &mut release, retention).await?;
 
+        live::disarm_or_leave(self.logs.as_ref(), ledger, &task.execution, task.now).await;
+
         let mut reason = format!("green has all traffic; {}", release.progress().reason);
         if let Some(back) = &release.spec.goes_back {
             reason = format!("{}; {reason}", back.told);
@@ -76,15 +81,15 @@ impl Handler {
         outcome.warnings.extend(moved.notes);
         outcome.serves(&moved.serves.versions, &moved.serves.by);
         let ended = Notice::ended(&task.execution, task.now, &outcome);
-        if let Err(untold) = self.notifier.tell(&ended).await {
+        if let Err(undelivered) = self.notifier.deliver(&ended).await {
             // Green has all traffic, and that is on record: an execution that failed now would say
             // otherwise.
-            if task.retries < PATIENCE {
-                return Err(Error::Transient(untold.to_string().into()));
+            if task.retries < MAX_RETRIES {
+                return Err(Error::Transient(undelivered.to_string().into()));
             }
-            let warning = format!("people could not be told of this: {untold}");
+            let warning = format!("the notice of this could not be delivered: {undelivered}");
             outcome.warnings.push(warning);
-            told_or_owed(&self.ledger, &task.execution, Err(untold)).await?;
+            deliver_or_queue(&self.ledger, &task.execution, Err(undelivered)).await?;
         }
         let hook = release.spec.hooks.after_promote.as_ref();
         let pace = release.pace();

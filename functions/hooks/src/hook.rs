@@ -7,8 +7,8 @@ use crossfade::{
     domain::{
         Timestamp,
         analysis::check::Evidence,
-        hook::{Heard, HookPoint, HookRun, HookStatus, Said},
-        migration::told_of,
+        hook::{HookPoint, HookReply, HookResult, HookRun, HookStatus},
+        migration::function_values,
         release::{Event, Phase, Release},
         retention::name_of,
         target::Target,
@@ -136,29 +136,29 @@ impl Handler {
         let Some(heard) = heard else {
             return Ok(Some(run));
         };
-        let failed = (heard.status == HookStatus::Failed).then(|| heard.told());
-        outcome.evidence.hear(heard);
+        let failed = (heard.status == HookStatus::Failed).then(|| heard.describe());
+        outcome.evidence.add_hook(heard);
         if let Some(failed) = failed {
             outcome.warnings.push(failed.clone());
             let mut told = outcome.clone();
             told.reason = format!("{failed}; {}", told.reason);
             let mut notice = Notice::ended(execution, now, &told);
             notice.facts.id.push_str("#hook");
-            self.notifier.tell(&notice).await?;
+            self.notifier.deliver(&notice).await?;
         }
         Ok(None)
     }
 
-    /// Asks once. What was heard, where it is over.
+    /// Invokes the hook once. Returns its result where it is over.
     async fn asked(
         &self,
         mut run: HookRun,
         event: &Value,
         weight: Weight,
-    ) -> Result<(HookRun, Option<Heard>), Error> {
+    ) -> Result<(HookRun, Option<HookResult>), Error> {
         let Some(may_take) = run.begin() else {
             let why = run.give_up();
-            let heard = run.heard(weight, Some(why), None);
+            let heard = run.result(weight, Some(why), None);
             return Ok((run, Some(heard)));
         };
         let patience = Duration::from_secs(u64::from(may_take));
@@ -171,28 +171,32 @@ impl Handler {
             Ok(Called::Answered {
                 failed: None,
                 answer,
-            }) => Said::Answer(answer),
-            Ok(Called::Answered { answer, .. }) => Said::Failed(answer),
-            Ok(Called::TimedOut) => Said::Nothing(format!("it did not answer within {may_take} s")),
+            }) => HookReply::Answer(answer),
+            Ok(Called::Answered { answer, .. }) => HookReply::Failed(answer),
+            Ok(Called::TimedOut) => {
+                HookReply::Nothing(format!("it did not answer within {may_take} s"))
+            }
             // Asking again is what hooks are made for.
             Ok(Called::Lost(why)) => return Err(Error::Transient(why.into())),
-            Err(Error::Refused(why)) => Said::Nothing(format!("it could not be invoked: {why}")),
+            Err(Error::Refused(why)) => {
+                HookReply::Nothing(format!("it could not be invoked: {why}"))
+            }
             Err(other) => return Err(other),
         };
         let took = u32::try_from(begun.elapsed().as_secs()).unwrap_or(u32::MAX);
-        let why = run.hear(&said, took);
+        let why = run.apply_reply(&said, took);
         tracing::info!(event = "hook_called", hook = ?run.point, status = ?run.status, asked = run.asked, "Called a hook.");
-        let heard = (!run.is_open()).then(|| run.heard(weight, why, Some(said)));
+        let heard = (!run.is_open()).then(|| run.result(weight, why, Some(said)));
         Ok((run, heard))
     }
 }
 
-/// What a hook on the way is told.
+/// Returns the event of a hook within a release.
 fn event(execution: &str, run: &HookRun, functions: &[Target], more: Value) -> Value {
     let mut event = more;
     event["hook"] = json!(run.point);
     event["execution"] = json!(execution);
     event["release"] = json!(name_of(execution));
-    event["functions"] = json!(told_of(functions));
+    event["functions"] = json!(function_values(functions));
     event
 }

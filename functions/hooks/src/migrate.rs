@@ -1,7 +1,7 @@
 //! Running a migration, at most once for each direction of a release.
 //!
-//! The function is invoked by whoever has put its word for that into the ledger first; what came of it is
-//! put there too. A state that is tried again, because an answer was lost on the way to Step Functions,
+//! The attempt that claims the run in the ledger first invokes the function, and records the result there.
+//! A state that is tried again, because an answer was lost on the way to Step Functions,
 //! finds it there, or waits for it: as long as the function may still be running, nothing else goes on.
 
 use std::time::{Duration, Instant};
@@ -12,7 +12,9 @@ use crossfade::{
         Timestamp,
         analysis::check::Evidence,
         excerpt::excerpt,
-        migration::{Came, Direction, MigrationRequest, Ran, event, told_of},
+        migration::{
+            Direction, MigrationRequest, MigrationRun, MigrationStatus, event, function_values,
+        },
         names::Application,
         release::Event,
     },
@@ -62,7 +64,7 @@ impl Handler {
         let order = Order {
             execution: &task.execution,
             application: &release.spec.application,
-            functions: told_of(&release.progress().functions),
+            functions: function_values(&release.progress().functions),
             migration,
             direction: Direction::Up,
             now: task.now,
@@ -77,19 +79,22 @@ impl Handler {
             other => other,
         })?;
         tracing::info!(event = "migration_run", deployment.id = task.execution, status = ?ran.status, "Ran the migration.");
-        if ran.status != Came::Succeeded {
+        if ran.status != MigrationStatus::Succeeded {
             let evidence = Evidence {
                 migrations: vec![ran.clone()],
                 ..Evidence::default()
             };
-            return Err(Error::MigrationFailed(Detail::proven(ran.told(), evidence)));
+            return Err(Error::MigrationFailed(Detail::proven(
+                ran.describe(),
+                evidence,
+            )));
         }
         release.apply(Event::Migrated(ran), task.now)?;
         Ok(json!(Output::of(release, Next::of)))
     }
 
-    /// Runs the migration back, and then gives back the locks, which were kept for it. What goes wrong
-    /// is told: the traffic is where it belongs.
+    /// Runs the migration down, and then releases the locks, which were kept for it. A failure is reported
+    /// only: the traffic is where it belongs.
     pub(crate) async fn undo(&self, task: Task) -> Result<Value, Error> {
         let request = asked(&task)?;
         let mut ending = task.state.rolling_back()?;
@@ -99,14 +104,14 @@ impl Handler {
             let order = Order {
                 execution: &task.execution,
                 application: &request.application,
-                functions: told_of(&footprint.functions),
+                functions: function_values(&footprint.functions),
                 migration,
                 direction: Direction::Down,
                 now: task.now,
             };
             let told = match self.once(&order).await {
                 Ok(ran) => {
-                    let told = (ran.status != Came::Succeeded).then(|| ran.told());
+                    let told = (ran.status != MigrationStatus::Succeeded).then(|| ran.describe());
                     ending.outcome.evidence.migrations.push(ran);
                     told
                 }
@@ -123,7 +128,7 @@ impl Handler {
                 outcome.reason = format!("{warning}; {}", outcome.reason);
                 let mut notice = Notice::ended(&task.execution, task.now, &outcome);
                 notice.facts.id.push_str("#undo");
-                self.notifier.tell(&notice).await?;
+                self.notifier.deliver(&notice).await?;
             }
         }
         if let Some(record) = record.filter(|record| record.status.is_open()) {
@@ -146,7 +151,7 @@ impl Handler {
     ///
     /// # Errors
     /// [`Error::Refused`] or [`Error::Transient`] when Lambda did not take the invocation: it has not run.
-    async fn once(&self, order: &Order<'_>) -> Result<Ran, Error> {
+    async fn once(&self, order: &Order<'_>) -> Result<MigrationRun, Error> {
         let attempt = random()?;
         let claim = self
             .ledger
@@ -195,7 +200,7 @@ impl Handler {
     }
 
     /// Waits for what another attempt says, as long as that may take.
-    async fn other(&self, order: &Order<'_>) -> Result<Ran, Error> {
+    async fn other(&self, order: &Order<'_>) -> Result<MigrationRun, Error> {
         let most = Duration::from_secs(u64::from(order.migration.timeout_seconds)) + GRACE;
         let begun = Instant::now();
         while begun.elapsed() < most {
@@ -220,19 +225,19 @@ impl Handler {
 }
 
 /// What came of a call.
-fn came(order: &Order<'_>, called: &Called, took: Duration) -> Ran {
+fn came(order: &Order<'_>, called: &Called, took: Duration) -> MigrationRun {
     let (status, answer) = match called {
         Called::Answered { failed, answer } => {
             let status = match failed {
-                None => Came::Succeeded,
-                Some(_) => Came::Failed,
+                None => MigrationStatus::Succeeded,
+                Some(_) => MigrationStatus::Failed,
             };
             (status, excerpt(answer.clone()))
         }
-        Called::TimedOut => (Came::TimedOut, Value::Null),
-        Called::Lost(why) => (Came::Unknown, json!(why)),
+        Called::TimedOut => (MigrationStatus::TimedOut, Value::Null),
+        Called::Lost(why) => (MigrationStatus::Unknown, json!(why)),
     };
-    Ran {
+    MigrationRun {
         function_name: order.migration.function_name.clone(),
         phase: order.migration.phase,
         after_rollback: order.migration.after_rollback,
@@ -244,7 +249,7 @@ fn came(order: &Order<'_>, called: &Called, took: Duration) -> Ran {
     }
 }
 
-/// What tells this attempt from every other, of the same state too.
+/// Returns a random id of this attempt; retries of the same state get others.
 fn random() -> Result<String, Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)

@@ -4,13 +4,14 @@
 //! - `supersede`, at its beginning: a newer release ends the retention of those before it;
 //! - `plan`: what is going to be deleted and what is kept, each with its reason. Changes nothing;
 //! - `prune`: deletes what the plan names and nothing needs by then, looking right before each;
-//! - `tell`: a person has to look at a retention that failed;
+//! - `tell`: an operator has to look at a retention that failed;
 //! - `warn`: the same of one that could not be started.
 
 mod observe;
 mod prune;
 mod retention_status;
 
+use crossfade::display::truncate;
 use crossfade::{
     aws::{ledger::Ledger, notify::Notifier, versions::Versions},
     domain::{
@@ -48,7 +49,7 @@ impl Handler {
         }
     }
 
-    /// Tells the acts apart.
+    /// Handles one action of the retention: the payload names it.
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
         let act = payload["act"].as_str().unwrap_or_default().to_owned();
         match act.as_str() {
@@ -57,7 +58,7 @@ impl Handler {
             "prune" => Box::pin(self.prune(task(payload)?))
                 .await
                 .map(|now| json!(now)),
-            "tell" => self.tell(task(payload)?).await,
+            "tell" => self.report_failure(task(payload)?).await,
             "warn" => self.warn(task(payload)?).await,
             other => Err(Error::InvalidRequest(
                 format!("there is no act {other:?}").into(),
@@ -89,18 +90,20 @@ impl Handler {
         retention_status::of(record, last.as_deref())
     }
 
-    /// A retention failed: a person has to look.
-    async fn tell(&self, task: Task<Value>) -> Result<Value, Error> {
+    /// A retention failed: an operator has to look.
+    async fn report_failure(&self, task: Task<Value>) -> Result<Value, Error> {
         let mut state = task.state;
         if let Ok(retention) = serde_json::from_value::<Retention>(state.clone()) {
             let record = self.ledger.get(&retention.deployment).await?;
             for function in record.iter().flat_map(functions) {
-                self.ledger.spare(function, &task.execution).await?;
+                self.ledger
+                    .unmark_for_deletion(function, &task.execution)
+                    .await?;
             }
         }
         let what = format!("its versions were not cleaned up: {}", cause(&state));
         self.notifier
-            .tell(&Notice::retention_failed(
+            .deliver(&Notice::retention_failed(
                 &task.execution,
                 task.now,
                 application(&state),
@@ -128,7 +131,7 @@ impl Handler {
             None => &mut state,
         };
         self.notifier
-            .tell(&Notice::retention_failed(
+            .deliver(&Notice::retention_failed(
                 &task.execution,
                 task.now,
                 application(outcome),
@@ -153,7 +156,7 @@ fn functions(record: &Record) -> impl Iterator<Item = &FunctionName> {
 /// What a Catch left in the state, in words.
 fn cause(state: &Value) -> String {
     let failure = Failure::of(state).unwrap_or_default();
-    failure.to_string().chars().take(1000).collect()
+    truncate(&failure.to_string(), 1000)
 }
 
 fn application(state: &Value) -> Option<Application> {

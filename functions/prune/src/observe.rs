@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use crossfade::{
     domain::{
         names::FunctionName,
-        retention::{Because, Hold, Promise, keep_versions, name_of},
+        retention::{Hold, Promise, RetainReason, keep_versions, name_of},
     },
     error::Error,
     protocol::ledger::Holder,
@@ -13,7 +13,7 @@ use crossfade::{
 
 use crate::Handler;
 
-/// What needs versions, and how many of the newest stay whoever needs them.
+/// What needs versions, and how many of the newest stay in any case.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Needs {
     pub(crate) holds: Vec<Hold>,
@@ -22,7 +22,7 @@ pub(crate) struct Needs {
 
 impl Needs {
     /// Why any version may be needed, where that is so.
-    pub(crate) fn any(&self) -> Option<&Because> {
+    pub(crate) fn any(&self) -> Option<&RetainReason> {
         let all = self.holds.iter().find(|hold| hold.version.is_none());
         all.map(|hold| &hold.because)
     }
@@ -70,10 +70,10 @@ fn in_flight(function: &FunctionName, holder: &Holder) -> Vec<Hold> {
     let Some(footprint) = footprint else {
         return vec![Hold {
             version: None,
-            because: Because::Beginning { release },
+            because: RetainReason::Beginning { release },
         }];
     };
-    let because = Because::InFlight { release };
+    let because = RetainReason::InFlight { release };
     let targets = footprint.functions.iter();
     targets
         .filter(|target| target.function_name == *function)
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_blue_that_is_given_up_is_promised_no_more() {
+    fn drops_only_the_released_blue() {
         let promise = |execution: &str, green: &str, blue: &str| Promise {
             execution: execution.into(),
             application: "chat".parse().unwrap(),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_in_flight_needs_both_its_versions_and_before_it_has_fixed_them_any() {
+    fn holds_both_versions_of_a_release_in_flight() {
         let (function, other) = ("f".parse().unwrap(), "g".parse().unwrap());
         let footprint: RestorePoint = serde_json::from_value(json!({
             "functions": [{"functionName": "f", "alias": "live", "blueVersion": "4",

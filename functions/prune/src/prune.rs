@@ -6,11 +6,11 @@ use crossfade::{
     aws::versions::{Deleted, Listed, Registered},
     domain::{
         names::{FunctionName, Version},
-        retention::{Because, Cleanup, Hold, Kept, decide, grouped},
+        retention::{Cleanup, Hold, Kept, RetainReason, decide, grouped},
     },
     error::Error,
     wire::{
-        retention::{Retention, Standing},
+        retention::{Retention, RetentionStatus},
         task::Task,
     },
 };
@@ -25,7 +25,7 @@ const ROUND: Duration = Duration::from_mins(10);
 const PLAN_BYTES: usize = 100_000;
 
 /// How many tries of the state end because AWS was busy. The next one lists what was not deleted.
-const PATIENCE: u32 = 3;
+const MAX_RETRIES: u32 = 3;
 
 /// How many versions in a row AWS may be too busy for before the others of the function wait as well.
 const BUSY: usize = 3;
@@ -118,7 +118,7 @@ impl Handler {
             .iter()
             .filter(|one| one.function == function.as_ref());
         needs.holds.extend(
-            ours.map(|one| Hold::on(&one.version, Because::TargetGroup(one.group.clone()))),
+            ours.map(|one| Hold::on(&one.version, RetainReason::TargetGroup(one.group.clone()))),
         );
         for version in &versions.durable {
             if decided.delete.contains(version)
@@ -143,14 +143,15 @@ impl Handler {
             retention.reason = found.reason;
             return Ok(retention);
         };
-        if found.standing == Standing::Over && !self.ledger.end_retention(&record, task.now).await?
+        if found.standing == RetentionStatus::Over
+            && !self.ledger.end_retention(&record, task.now).await?
         {
             return Err(Error::Transient(
                 "the release was taken back or superseded at this moment".into(),
             ));
         }
         for function in functions(&record) {
-            // First for all: a promise too few would be one that nobody knows of.
+            // First for all functions: a missing row would delete a version that is still needed.
             self.ledger
                 .release_blue(function, &retention.deployment)
                 .await?;
@@ -194,13 +195,15 @@ impl Handler {
         let function = &cleanup.function_name;
         // On record first, and what needs them is read after it: see the ledger.
         self.ledger
-            .doom(function, &task.execution, &cleanup.delete, task.now)
+            .mark_for_deletion(function, &task.execution, &cleanup.delete, task.now)
             .await?;
         let tried = match self.try_all(cleanup, &retention.deployment, round).await {
             Ok(tried) => tried,
             // The other functions are cleaned up all the same.
             Err(Error::Refused(refusal)) => {
-                self.ledger.spare(function, &task.execution).await?;
+                self.ledger
+                    .unmark_for_deletion(function, &task.execution)
+                    .await?;
                 retention.keep(
                     function,
                     [Kept {
@@ -213,11 +216,13 @@ impl Handler {
             Err(error) => return Err(error),
         };
         if let Some(said) = tried.busy
-            && task.retries < PATIENCE
+            && task.retries < MAX_RETRIES
         {
             return Err(Error::Transient(said.into()));
         }
-        self.ledger.spare(function, &task.execution).await?;
+        self.ledger
+            .unmark_for_deletion(function, &task.execution)
+            .await?;
 
         // Those that an earlier try has deleted, whose answer was lost, are counted here too.
         let stayed = tried.versions.iter().filter(|(_, why)| !why.is_empty());
@@ -293,7 +298,7 @@ impl Handler {
             .map(|because| Hold::on(version, because));
         let mut needs = self.needs(function, ending).await?;
         if let Some(because) = needs.any() {
-            // A release begins, and waits until none is doomed any more.
+            // A release begins, and waits until no version is marked for deletion.
             return Ok(Fate::AllStay(because.to_string()));
         }
         needs.holds.extend(own);

@@ -6,13 +6,13 @@ use crossfade::{
         retention::name_of,
     },
     error::Error,
-    wire::retention::Standing,
+    wire::retention::RetentionStatus,
 };
 
 /// How a release stands, in a word and in a sentence, and its row where there is something to do.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Found {
-    pub(crate) standing: Standing,
+    pub(crate) standing: RetentionStatus,
     pub(crate) reason: String,
     pub(crate) record: Option<Record>,
 }
@@ -32,14 +32,14 @@ pub(crate) fn of(record: Option<Record>, last: Option<&str>) -> Result<Found, Er
     };
     let Some(record) = record else {
         let reason = "the ledger does not know the release any more: nothing is deleted";
-        return found(Standing::Unknown, reason.into(), None);
+        return found(RetentionStatus::Unknown, reason.into(), None);
     };
     match record.status {
         Status::Promoted => {}
         Status::RolledBack | Status::Rejected | Status::Unchanged => {
             let reason =
                 "the release was taken back: nothing is deleted, and green is kept for debugging";
-            return found(Standing::TakenBack, reason.into(), None);
+            return found(RetentionStatus::TakenBack, reason.into(), None);
         }
         Status::Preparing | Status::InFlight | Status::Held | Status::RollingBack => {
             return Err(Error::Transient(
@@ -52,10 +52,10 @@ pub(crate) fn of(record: Option<Record>, last: Option<&str>) -> Result<Found, Er
             "release {} was promoted after it and ended its retention then: what that and others need is kept",
             name_of(newer)
         );
-        return found(Standing::Superseded, reason, Some(record));
+        return found(RetentionStatus::Superseded, reason, Some(record));
     }
     found(
-        Standing::Over,
+        RetentionStatus::Over,
         "blue is not kept any more".into(),
         Some(record),
     )
@@ -63,50 +63,36 @@ pub(crate) fn of(record: Option<Record>, last: Option<&str>) -> Result<Found, Er
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use crossfade::domain::{Timestamp, approval::OnHoldTimeout, weight::Weight};
+    use crossfade::domain::weight::Weight;
 
     use super::*;
 
     pub(crate) fn record(status: Status) -> Record {
-        let at: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
         Record {
-            execution: "arn:aws:states:eu-west-1:1:execution:crossfade-deployment:42".into(),
-            application: "chat".parse().unwrap(),
             status,
-            began_at: at,
-            locks: Vec::new(),
-            alarms: Vec::new(),
             footprint: None,
             weight: Weight::FULL,
-            shift_begun: true,
-            steps: Vec::new(),
-            token: None,
-            asked: None,
-            wish: None,
-            on_hold_timeout: OnHoldTimeout::RollBack,
-            why: None,
-            retain_until: Some(at),
-            retention_ended_at: None,
-            superseded_by: None,
+            retain_until: Some("2026-11-20T12:00:00Z".parse().unwrap()),
+            ..Record::example()
         }
     }
 
-    fn standing(status: Status, last: Option<&str>) -> (Standing, String, bool) {
+    fn standing(status: Status, last: Option<&str>) -> (RetentionStatus, String, bool) {
         let found = of(Some(record(status)), last).unwrap();
         (found.standing, found.reason, found.record.is_some())
     }
 
     #[test]
-    fn what_was_promoted_last_ends_its_own_retention() {
+    fn ends_retention_of_the_latest_promotion() {
         let itself = record(Status::Promoted).execution;
         let (standing, _, acts) = standing(Status::Promoted, Some(&itself));
-        assert_eq!((standing, acts), (Standing::Over, true));
+        assert_eq!((standing, acts), (RetentionStatus::Over, true));
     }
 
     #[test]
-    fn a_newer_release_has_ended_it_already() {
+    fn reports_retention_as_superseded() {
         let (standing, reason, acts) = standing(Status::Promoted, Some("arn:x:43"));
-        assert_eq!((standing, acts), (Standing::Superseded, true));
+        assert_eq!((standing, acts), (RetentionStatus::Superseded, true));
         assert!(
             reason.contains("release 43 was promoted after it"),
             "{reason}"
@@ -117,18 +103,18 @@ pub(crate) mod tests {
     fn nothing_is_deleted_after_what_was_taken_back_or_is_not_known() {
         for status in [Status::RolledBack, Status::Rejected, Status::Unchanged] {
             let (standing, reason, acts) = standing(status, Some("arn:x:43"));
-            assert_eq!((standing, acts), (Standing::TakenBack, false));
+            assert_eq!((standing, acts), (RetentionStatus::TakenBack, false));
             assert!(reason.contains("green is kept for debugging"), "{reason}");
         }
         let unknown = of(None, None).unwrap();
         assert_eq!(
             (unknown.standing, unknown.record),
-            (Standing::Unknown, None)
+            (RetentionStatus::Unknown, None)
         );
     }
 
     #[test]
-    fn a_release_that_has_not_ended_is_waited_for() {
+    fn waits_for_a_release_in_flight() {
         for status in [
             Status::Preparing,
             Status::InFlight,

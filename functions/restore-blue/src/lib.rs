@@ -10,6 +10,7 @@ use crossfade::{
             alarm::{AlarmState, Reading},
             check::Evidence,
         },
+        live::evidence::LiveEvidence,
         names::AlarmName,
         record::{Status, Watch, Why},
         release::FROZEN,
@@ -18,7 +19,7 @@ use crossfade::{
     error::{self, Error},
     metrics,
     notice::Notice,
-    protocol::rollback::{self, Reverted},
+    protocol::rollback::{self, PromotedRestore},
     wire::events::{self, Event, Home},
 };
 use futures::future::join_all;
@@ -59,6 +60,11 @@ impl Handler {
             Event::AlarmFired { name, reason, time } => {
                 self.alarm_fired(&name, &reason, time).await
             }
+            Event::FailuresFound {
+                execution,
+                evidence,
+                time,
+            } => self.failures_found(&execution, *evidence, time).await,
             Event::Foreign(why) => {
                 events::ignored(&why);
                 Ok(json!({}))
@@ -70,7 +76,7 @@ impl Handler {
     /// Puts the traffic of every deployment that watches this alarm back on blue.
     ///
     /// # Errors
-    /// The first deployment's that could not be put back, after all have been tried: the event is
+    /// The first deployment's that could not be restored, after all have been tried: the event is
     /// then delivered again.
     async fn alarm_fired(
         &self,
@@ -88,7 +94,12 @@ impl Handler {
             },
             at: time,
         };
-        let done = join_all(watches.iter().map(|watch| self.put_back(watch, &why))).await;
+        let done = join_all(
+            watches
+                .iter()
+                .map(|watch| self.restore_watched(watch, &why)),
+        )
+        .await;
         let mut rolled_back = 0;
         for result in done {
             rolled_back += usize::from(result?);
@@ -97,7 +108,40 @@ impl Handler {
         Ok(json!({ "watching": watches.len(), "rolledBack": rolled_back }))
     }
 
-    async fn put_back(&self, watch: &Watch, why: &Why) -> Result<bool, Error> {
+    /// Puts the traffic of a release back on blue whose logs condemn green.
+    ///
+    /// # Errors
+    /// That it could not be: the event is then delivered again.
+    async fn failures_found(
+        &self,
+        execution: &str,
+        evidence: LiveEvidence,
+        time: Timestamp,
+    ) -> Result<Value, Error> {
+        let record = self.ledger.get(execution).await?;
+        let open = record.filter(|record| record.status.is_open());
+        let Some(footprint) = open.and_then(|record| record.footprint) else {
+            return Ok(json!({ "rolledBack": 0 }));
+        };
+        let why = Why {
+            reason: evidence.reason(),
+            evidence: Evidence {
+                decided_by: Some("liveErrors".into()),
+                live: Some(evidence),
+                ..Evidence::default()
+            },
+            at: time,
+        };
+        let watch = Watch {
+            execution: execution.to_owned(),
+            footprint,
+            retain_until: None,
+        };
+        let rolled_back = self.restore_watched(&watch, &why).await?;
+        Ok(json!({ "rolledBack": usize::from(rolled_back) }))
+    }
+
+    async fn restore_watched(&self, watch: &Watch, why: &Why) -> Result<bool, Error> {
         if watch.footprint.freezes && self.stays(watch, why).await? {
             return Ok(false);
         }
@@ -120,19 +164,19 @@ impl Handler {
                 return Ok(true);
             }
         }
-        match rollback::revert(&self.traffic, &self.ledger, &watch.execution, why).await {
-            Ok(Reverted::Done(restored)) => {
+        match rollback::restore_promoted(&self.traffic, &self.ledger, &watch.execution, why).await {
+            Ok(PromotedRestore::Done(restored)) => {
                 metrics::time_to_blue(&restored.record.application, why.at);
                 let mut outcome = restored.outcome(restored.status());
                 outcome.help = error::page("DeploymentRolledBack");
                 let ended = Notice::ended(&watch.execution, why.at, &outcome);
-                let told = self.notifier.tell(&ended).await;
-                rollback::told_or_owed(&self.ledger, &watch.execution, told).await?;
+                let told = self.notifier.deliver(&ended).await;
+                rollback::deliver_or_queue(&self.ledger, &watch.execution, told).await?;
                 Ok(true)
             }
             // A newer deployment has begun: it watches its own alarms.
             Err(Error::DeploymentInProgress(_)) => Ok(false),
-            Ok(Reverted::Not(reason)) => {
+            Ok(PromotedRestore::Not(reason)) => {
                 tracing::info!(
                     event = "promotion_kept",
                     deployment.id = watch.execution,
@@ -145,7 +189,7 @@ impl Handler {
         }
     }
 
-    /// Calls people instead, where green has traffic and blue cannot work with what the migration has
+    /// Calls operators instead, where green has traffic and blue cannot work with what the migration has
     /// changed. False when nothing has moved yet: then there is nothing to freeze.
     async fn stays(&self, watch: &Watch, why: &Why) -> Result<bool, Error> {
         let Some(record) = self.ledger.get(&watch.execution).await? else {
@@ -163,7 +207,7 @@ impl Handler {
         outcome.evidence = why.evidence.clone();
         let mut notice = Notice::left(&watch.execution, why.at, &outcome);
         notice.facts.id.push_str("#frozen");
-        self.notifier.tell(&notice).await?;
+        self.notifier.deliver(&notice).await?;
         tracing::warn!(
             event = "traffic_frozen",
             deployment.id = watch.execution,

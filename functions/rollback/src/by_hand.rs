@@ -9,7 +9,7 @@ use crossfade::{
     },
     error::{self, Error},
     notice::Notice,
-    protocol::rollback::{self, Reverted},
+    protocol::rollback::{self, PromotedRestore},
     wire::{
         outcome::{EndError, Ending, Outcome},
         request::Request,
@@ -67,12 +67,12 @@ impl Handler {
             evidence: Evidence::default(),
             at: task.now,
         };
-        let outcome = match Box::pin(self.take_back(&application, &why)).await? {
+        let outcome = match Box::pin(self.restore_latest(&application, &why)).await? {
             Ok(outcome) => outcome,
             Err(not) => {
                 let reason = format!(
                     "application: nothing of \"{application}\" can be rolled back: no release is in flight, and {not}; \
-                     an older version is gone back to with \"toVersion\": \"N\" (crossfade rollback {application} --to N)"
+                     return to an older version with \"toVersion\": \"N\" (crossfade rollback {application} --to N)"
                 );
                 return self.rejected(task, &Why { reason, ..why }).await;
             }
@@ -88,13 +88,13 @@ impl Handler {
         let mut outcome = nothing_begun(task.state.state.application(), why);
         outcome.help = error::page(EndError::InvalidRequest.into());
         let ended = Notice::ended(&task.execution, task.now, &outcome);
-        self.notifier.tell(&ended).await?;
+        self.notifier.deliver(&ended).await?;
         Ok(Ending::new(EndError::InvalidRequest, outcome))
     }
 
     /// Takes back what an application has in flight, or else what it promoted last, for `said`. In the
     /// inner result: why not, in words.
-    async fn take_back(
+    async fn restore_latest(
         &self,
         application: &Application,
         said: &Why,
@@ -123,20 +123,20 @@ impl Handler {
             rollback::close(&self.ledger, &settled, why.at).await?;
             return Ok(Ok(settled.outcome(settled.status())));
         }
-        match rollback::revert(&self.traffic, &self.ledger, &execution, why).await? {
-            Reverted::Done(restored) => {
+        match rollback::restore_promoted(&self.traffic, &self.ledger, &execution, why).await? {
+            PromotedRestore::Done(restored) => {
                 let outcome = restored.outcome(restored.status());
                 let ended = Notice::ended(&execution, why.at, &outcome);
-                let told = self.notifier.tell(&ended).await;
-                rollback::told_or_owed(&self.ledger, &execution, told).await?;
+                let told = self.notifier.deliver(&ended).await;
+                rollback::deliver_or_queue(&self.ledger, &execution, told).await?;
                 Ok(Ok(outcome))
             }
-            Reverted::Not(not) => Ok(Err(not)),
+            PromotedRestore::Not(not) => Ok(Err(not)),
         }
     }
 }
 
-/// Why a release ends that a person ends: by a rollback, or before there is anything to roll back.
+/// Why a release ends that an operator ends: by a rollback, or before there is anything to roll back.
 fn by_hand(record: Option<&Record>, said: &str) -> String {
     let ended = match record {
         Some(record) if record.status.is_open() && !record.has_shifted() => "stopped",
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_that_failed_is_not_a_rollback_by_hand() {
+    fn distinguishes_a_failed_request_from_a_manual_rollback() {
         let failure = json!({"Error": "DeploymentInProgress", "Cause": "{}"});
         for (state, is_requested) in [
             (json!({"action": "rollback", "application": "chat"}), true),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn an_application_is_named_while_its_stage_is_wired() {
+    fn names_the_application_while_wiring() {
         let wiring = json!({"request": {"application": "chat"}, "written": [], "warnings": [],
             "locked": false, "looks": 1, "waitSeconds": 15});
         for state in [

@@ -1,10 +1,10 @@
-//! The way back as a state of the execution: after any failure, and where it was decided to go back.
+//! Rolls back as a state of the execution: after any failure, and after a decision to roll back.
 //!
 //! What failed is classified, traffic is restored, the end is decided from what is then on record, and it is reported.
 
 use crossfade::{
     domain::{
-        approval::{OnDenied, OnHoldTimeout, Word},
+        approval::{AnswerKind, OnDenied, OnHoldTimeout},
         hook::{HookPoint, HookRun},
         moved::Late,
         record::{Record, Status, Why},
@@ -14,7 +14,10 @@ use crossfade::{
     error::{self, Error},
     metrics,
     notice::Notice,
-    protocol::rollback::{self, Restored as Traffic, Reverted, Settled},
+    protocol::{
+        live,
+        rollback::{self, PromotedRestore, Restored as Traffic, Settled},
+    },
     wire::{
         failure::Failure,
         outcome::{EndError, Ending, Outcome},
@@ -26,12 +29,12 @@ use crossfade::{
 use crate::{Handler, failure, nothing_begun};
 
 /// How often it is tried again to report an end, before that is left to the schedule.
-const PATIENCE: u32 = 5;
+const MAX_RETRIES: u32 = 5;
 
-/// What goes back, and why.
+/// What rolls back, and why.
 struct Failed<'a> {
     task: &'a Task<Caught>,
-    /// What failed; none where it was decided to go back.
+    /// What failed; none after a decision to roll back.
     failure: Option<&'a Failure>,
     /// The release with the operator's answers on record; none before there is one.
     release: Option<Release>,
@@ -41,7 +44,7 @@ struct Failed<'a> {
 
 /// What became of the traffic.
 enum Restored {
-    /// It is on blue, or as somebody else has left it.
+    /// It is on blue, or as another writer has left it.
     Done(Box<Settled>),
     /// It is not on blue, and the release stays open: the sweep tries again.
     Stuck(Box<Traffic>),
@@ -73,7 +76,7 @@ impl<'a> Failed<'a> {
             | State::Outcome(_)
             | State::RollingBack(_) => None,
         };
-        // Whatever the state machine has put there, traffic goes back.
+        // Traffic is restored in any case, even where the rest of the state cannot be read.
         let release = in_flight.map(|it| {
             let answered = (**it).clone().answered(task.now);
             answered.map_or_else(|_| it.release().clone(), |(release, _)| release)
@@ -104,14 +107,14 @@ impl<'a> Failed<'a> {
         }
         let last = release.progress().answers.last();
         let is_wanted = match last.map(|answer| answer.decision) {
-            Some(Word::RollBack) => true,
-            Some(Word::Reject) => spec.approval.on_denied == OnDenied::RollBack,
+            Some(AnswerKind::RollBack) => true,
+            Some(AnswerKind::Reject) => spec.approval.on_denied == OnDenied::RollBack,
             _ => false,
         };
         (release.is_frozen() && !is_wanted).then(|| format!("{FROZEN}: {why}"))
     }
 
-    /// Whether a shift may be made while traffic goes back: not where what failed comes before the first one.
+    /// Whether a shift may still be written while traffic is restored: not where what failed comes before the first one.
     fn late(&self) -> Late {
         let unmoved = self
             .release
@@ -159,6 +162,8 @@ impl Handler {
                 rollback::close(&self.ledger, settled, task.now).await?;
             }
         }
+        let logs = self.logs.as_ref();
+        live::disarm_or_leave(logs, &self.ledger, &task.execution, task.now).await;
         let hook = failed.hook(&restored);
         let (error, outcome, is_on_record) = self.end(failed, restored).await?;
         self.report(task, &outcome, is_on_record).await?;
@@ -176,7 +181,7 @@ impl Handler {
         })
     }
 
-    /// Leaves the traffic as it is, where the release says so; none where it goes back.
+    /// Leaves the traffic as it is, where the release requires that; none where it rolls back.
     async fn leave(&self, failed: &Failed<'_>) -> Result<Option<Ending>, Error> {
         let (Some(reason), Some(release)) = (failed.stays(), &failed.release) else {
             return Ok(None);
@@ -185,6 +190,7 @@ impl Handler {
         if !self.ledger.leave_held(execution).await? {
             return Ok(None);
         }
+        live::disarm_or_leave(self.logs.as_ref(), &self.ledger, execution, failed.task.now).await;
         let mut outcome = Outcome::of(release, DeploymentStatus::Held, reason);
         outcome.evidence = failed.why.evidence.clone().beside(outcome.evidence);
         outcome.help = error::page(EndError::DeploymentHeld.into());
@@ -215,19 +221,19 @@ impl Handler {
         match restored {
             Some(stuck) if stuck.not_moved.is_some() => Ok(Restored::Stuck(Box::new(stuck))),
             Some(restored) => Ok(Restored::Done(Box::new(restored.settle(traffic).await?))),
-            None => self.take_back_promoted(execution, why).await,
+            None => self.restore_promoted(execution, why).await,
         }
     }
 
     /// Takes back what was promoted although its execution then failed: the answer that said so was lost.
-    async fn take_back_promoted(&self, execution: &str, why: &Why) -> Result<Restored, Error> {
+    async fn restore_promoted(&self, execution: &str, why: &Why) -> Result<Restored, Error> {
         let record = self.ledger.get(execution).await?;
         if record.is_none_or(|record| record.status != Status::Promoted) {
             return Ok(Restored::Over);
         }
-        match rollback::revert(&self.traffic, &self.ledger, execution, why).await {
-            Ok(Reverted::Done(settled)) => Ok(Restored::Done(settled)),
-            Ok(Reverted::Not(not)) => Ok(Restored::Kept(not)),
+        match rollback::restore_promoted(&self.traffic, &self.ledger, execution, why).await {
+            Ok(PromotedRestore::Done(settled)) => Ok(Restored::Done(settled)),
+            Ok(PromotedRestore::Not(not)) => Ok(Restored::Kept(not)),
             Err(Error::DeploymentInProgress(not)) => Ok(Restored::Kept(not.reason)),
             Err(error) => Err(error),
         }
@@ -255,7 +261,7 @@ impl Handler {
             (Restored::Kept(not), Some(record)) => {
                 let mut outcome = self.as_read(record, DeploymentStatus::Held).await;
                 outcome.reason = format!(
-                    "green was promoted, and is not taken back: {not}; it was to go back because: {}",
+                    "green was promoted, and is not rolled back: {not}; the rollback was requested because: {}",
                     why.reason
                 );
                 (EndError::DeploymentHeld, outcome)
@@ -299,10 +305,10 @@ impl Handler {
         is_on_record: bool,
     ) -> Result<(), Error> {
         let ended = Notice::ended(&task.execution, task.now, outcome);
-        let told = self.notifier.tell(&ended).await;
+        let told = self.notifier.deliver(&ended).await;
         match told {
-            Err(untold) if task.retries < PATIENCE || !is_on_record => Err(untold),
-            told => rollback::told_or_owed(&self.ledger, &task.execution, told).await,
+            Err(undelivered) if task.retries < MAX_RETRIES || !is_on_record => Err(undelivered),
+            told => rollback::deliver_or_queue(&self.ledger, &task.execution, told).await,
         }
     }
 }

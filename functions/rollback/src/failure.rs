@@ -4,7 +4,7 @@ use crossfade::{
     domain::{
         Timestamp,
         analysis::check::Evidence,
-        approval::Answered,
+        approval::AnswerRecord,
         record::{Record, Why},
         release::Release,
         status::DeploymentStatus,
@@ -14,8 +14,8 @@ use crossfade::{
     wire::{failure::Failure, outcome::EndError, state::InFlight},
 };
 
-/// Returns why it was decided to go back, for the record: the decision's own words and evidence, and what an operator
-/// answered that led to it.
+/// Returns the reason of a decision to roll back, for the record: the decision's text and evidence, and the
+/// operator's answer that led to it.
 pub(crate) fn why_decided(
     in_flight: Option<&InFlight>,
     answered: Option<&Release>,
@@ -35,9 +35,9 @@ pub(crate) fn why_decided(
     };
     let led_by = if in_flight.is_hold_expired() {
         let seconds = release.spec.hold.timeout_seconds;
-        Some(format!("nobody answered the hold within {seconds} s"))
+        Some(format!("no operator answered the hold within {seconds} s"))
     } else {
-        progress.answers.last().map(Answered::told)
+        progress.answers.last().map(AnswerRecord::describe)
     };
     Why {
         reason: match led_by {
@@ -78,9 +78,9 @@ pub(crate) fn is_before_any_shift(failure: &Failure) -> bool {
 /// The error that an execution ends with, and how its deployment then stands, decided from what is on record
 /// of it: nothing, where it took no locks.
 ///
-/// Before the first shift it is rejected, whatever failed and whoever refused, and its error is one that
-/// speaks of no rollback: [`Error::ValidationFailed`](crossfade::error::Error) for what the contract has no
-/// other name for. After that it is rolled back, or held where somebody else's value stands, and its error is
+/// Before the first shift it is rejected, whatever failed, and its error is one that
+/// names no rollback: [`Error::ValidationFailed`](crossfade::error::Error) for what the contract has no
+/// other name for. After that it is rolled back, or held where another writer's value stands, and its error is
 /// none that says that nothing was begun.
 pub(crate) fn ending(
     failure: Option<&Failure>,
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_contract_keeps_its_name_and_its_words() {
+    fn keeps_name_and_message_of_contract_errors() {
         let failure = caught("ChangedOutside", "chat:production is gone");
         assert_eq!(failure.named(), Some(EndError::ChangedOutside));
         assert_eq!(
@@ -166,18 +166,12 @@ mod tests {
     }
 
     fn record(weight: Weight, shift_begun: bool, why: &Why) -> Record {
-        let release: Release = serde_json::from_value(json!({
-            "application": "chat", "startedAt": "2026-11-20T12:00:00Z",
-            "functions": [{"functionName": "f", "alias": "live", "blueVersion": "1", "greenVersion": "2", "revisionId": "r"}],
-            "plan": {"steps": [{"weight": 10, "bakeSeconds": 300}, {"weight": 100, "bakeSeconds": 0}]},
-            "analysis": {}, "hold": {"timeoutSeconds": 60, "onTimeout": "rollBack"}, "blueHours": 24,
-            "position": {"step": 0, "waitedSeconds": 0, "waitSeconds": 60}}))
-        .unwrap();
         Record {
             weight,
             shift_begun,
+            steps: Vec::new(),
             why: Some(why.clone()),
-            ..Record::of("arn:aws:states:r:1:execution:m:chat-1", &release)
+            ..Record::example()
         }
     }
 
@@ -266,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reason_names_an_error_that_is_not_of_the_contract() {
+    fn names_foreign_errors_in_the_reason() {
         for error in ["Sandbox.Timedout", "States.Timeout", "Refused"] {
             let failure = failed(error);
             assert_eq!(failure.named(), None);
@@ -276,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_brings_its_evidence() {
+    fn carries_evidence_with_the_reason() {
         let why = json!({"reason": "1 of 1 smoke tests failed", "evidence": {"validation": [{"test": "health"}]}});
         let why = why_it_failed(&caught("ValidationFailed", &why.to_string()), now());
         assert_eq!(why.reason, "1 of 1 smoke tests failed");
@@ -290,7 +284,10 @@ mod tests {
             "evidence": {"decidedBy": "noData"},
             "holdExpired": {"Error": "States.Timeout", "Cause": ""}}),
         );
-        assert_eq!(why.reason, "nobody answered the hold within 60 s; no data");
+        assert_eq!(
+            why.reason,
+            "no operator answered the hold within 60 s; no data"
+        );
         assert_eq!(why.evidence.decided_by.as_deref(), Some("noData"));
         let promoting = Failure {
             error: "States.Timeout".into(),
@@ -301,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_to_go_back_has_its_own_reason() {
+    fn keeps_the_reason_of_a_rollback_decision() {
         let why = decided(
             &json!({"decision": "rollBack", "reason": "5 of 20 requests failed",
             "evidence": {"decidedBy": "errorRate"}}),
@@ -319,14 +316,14 @@ mod tests {
     }
 
     #[test]
-    fn a_decision_to_go_back_names_the_answer_that_led_to_it() {
+    fn names_the_answer_behind_a_rollback() {
         let held = |answer: Value| json!({"decision": "hold", "resume": "shift", "reason": "no data", "answer": answer});
         let why = decided(&held(json!({"decision": "rollBack", "by": "Ada"})));
         assert_eq!(why.reason, "Ada asked to roll it back; no data");
         let why = decided(&held(json!({"decision": "yes"})));
         assert_eq!(
             why.reason,
-            "a person answered {\"decision\":\"yes\"}, which is no answer; no data"
+            "unrecognized answer {\"decision\":\"yes\"}; expected an answer that was offered; no data"
         );
     }
 }

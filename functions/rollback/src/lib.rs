@@ -1,4 +1,4 @@
-//! Makes traffic whole on blue, whoever asks for it:
+//! Restores all traffic to blue, for each caller:
 //!
 //! - as a state of the execution, after any failure, or for `{"action": "rollback"}`;
 //! - from EventBridge, when an execution ended without doing so itself;
@@ -12,9 +12,9 @@ mod failure;
 mod sweep;
 
 use crossfade::{
-    aws::{executions::Executions, ledger::Ledger, notify::Notifier, traffic::Traffic},
+    aws::{executions::Executions, ledger::Ledger, logs::Logs, notify::Notifier, traffic::Traffic},
     domain::{names::Application, record::Why, status::DeploymentStatus},
-    error::Error,
+    error::{self, Error},
     wire::{
         events::{self, Event, Home},
         failure::Failure,
@@ -32,6 +32,7 @@ pub struct Handler {
     executions: Executions,
     home: Home,
     ledger: Ledger,
+    logs: Option<Logs>,
     notifier: Notifier,
     traffic: Traffic,
 }
@@ -47,12 +48,13 @@ impl Handler {
             executions: Executions::new(config),
             home: Home::from_env(),
             ledger: Ledger::new(config),
+            logs: Logs::listening(config),
             notifier: Notifier::new(config),
             traffic: Traffic::new(config),
         }
     }
 
-    /// Tells the callers apart.
+    /// Handles a task of the state machine, a request by hand, an event, or the sweep.
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
         match Call::parse(payload)? {
             Call::Event(event) => match Event::parse(event, &self.home)? {
@@ -79,7 +81,9 @@ impl Handler {
                     events::ignored(&why);
                     Ok(json!({}))
                 }
-                Event::AlarmFired { .. } | Event::Other => Ok(json!({})),
+                Event::AlarmFired { .. } | Event::FailuresFound { .. } | Event::Other => {
+                    Ok(json!({}))
+                }
             },
             Call::Task(task) => {
                 if let Some(ended) = ended(&task.execution, &task.state) {
@@ -87,11 +91,20 @@ impl Handler {
                 }
                 let ending = match by_hand::requested(&task.state) {
                     Some(request) => Box::pin(self.by_hand(&task, request)).await?,
-                    None => Box::pin(self.failed(&task)).await?,
+                    None => Box::pin(self.failed(&task)).await.map_err(with_page)?,
                 };
                 Ok(json!(Output::of(ending, Next::rolled_back)))
             }
         }
+    }
+}
+
+/// Names the page of what the execution ends with where this state cannot roll back: the Cause of `RollbackFailed`
+/// is this error's.
+fn with_page(error: Error) -> Error {
+    match error::page("RollbackFailed") {
+        Some(page) => error.see(&page),
+        None => error,
     }
 }
 
@@ -152,6 +165,16 @@ fn nothing_begun(application: Option<Application>, why: &Why) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_the_page_where_it_cannot_roll_back() {
+        let failed = with_page(Error::Transient("UpdateAlias of chat: 500".into()));
+        assert_eq!(failed.name(), "Transient");
+        assert_eq!(
+            failed.to_string(),
+            "UpdateAlias of chat: 500; see docs/errors/RollbackFailed.md"
+        );
+    }
 
     #[test]
     fn ends_what_has_ended_as_it_was() {

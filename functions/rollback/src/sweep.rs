@@ -1,6 +1,7 @@
 //! Executions that ended without making traffic whole themselves: stopped by hand, timed out, or
 //! failed where nothing catches.
 
+use crossfade::display::truncate;
 use crossfade::{
     domain::{
         Timestamp,
@@ -15,7 +16,7 @@ use crossfade::{
     error::{self, Error},
     metrics::{Line, Metric},
     notice::Notice,
-    protocol::rollback,
+    protocol::{live, rollback},
     wire::outcome::Outcome,
 };
 use serde_json::{Value, json};
@@ -41,11 +42,11 @@ impl Handler {
             let outcome =
                 said.unwrap_or_else(|| rollback::outcome(&record, DeploymentStatus::Held, &[]));
             let left = Notice::left(execution, time, &outcome);
-            self.notifier.tell(&left).await?;
+            self.notifier.deliver(&left).await?;
             return Ok(json!({ "madeWhole": false }));
         }
         match self
-            .make_whole(execution, error, reason.clone(), time)
+            .restore_ended(execution, error, reason.clone(), time)
             .await
         {
             Ok(made_whole) => {
@@ -57,15 +58,15 @@ impl Handler {
             }
             Err(failed) => {
                 if !is_reported {
-                    self.call_for_help(execution, &failed, time).await?;
+                    self.report_stuck(execution, &failed, time).await?;
                 }
                 Err(failed)
             }
         }
     }
 
-    /// Tells people of an execution that ended before it took its locks: nothing else ever does. One
-    /// that failed has told of that itself, unless what tells could not be invoked either, or not tell.
+    /// Reports an execution that ended before it took its locks: nothing else does. One that failed has
+    /// reported that itself, unless the function that reports could not be invoked or could not publish.
     async fn never_began(
         &self,
         execution: &str,
@@ -83,12 +84,12 @@ impl Handler {
         };
         let outcome = nothing_begun(application, &why);
         let ended = Notice::ended(execution, at, &outcome);
-        self.notifier.tell(&ended).await
+        self.notifier.deliver(&ended).await
     }
 
-    /// Tells people that only they can make traffic whole. What could not be done is tried again, by
-    /// Lambda for a while and then by every tick.
-    async fn call_for_help(
+    /// Reports that traffic could not be restored. Lambda retries for a while, and then every tick of the
+    /// schedule does.
+    async fn report_stuck(
         &self,
         execution: &str,
         failed: &Error,
@@ -103,25 +104,25 @@ impl Handler {
         Line::new(time).measure(Metric::Stuck, 1.0).write();
         let mut outcome = rollback::outcome(&record, DeploymentStatus::Held, &[]);
         outcome.reason = format!(
-            "traffic could not be put back on blue, and is tried again every 5 minutes: {failed}; it was to go back because: {}",
+            "traffic could not be restored to blue, and the sweep tries again every 5 minutes: {failed}; the rollback was requested because: {}",
             outcome.reason
         );
         outcome.help = error::page("RollbackFailed");
         let stuck = Notice::ended(execution, time, &outcome);
-        self.notifier.tell(&stuck).await
+        self.notifier.deliver(&stuck).await
     }
 
-    /// Looks at every deployment that has not ended, and makes whole those whose execution has.
+    /// Looks at every deployment that has not ended, and closes those whose execution has.
     ///
     /// # Errors
-    /// The first deployment's that could not be made whole, after all have been looked at: the next
+    /// The first deployment's that could not be restored, after all have been looked at: the next
     /// tick tries again.
     pub(crate) async fn sweep(&self, time: Timestamp) -> Result<Value, Error> {
         let running = self.ledger.running().await?;
         let (mut made_whole, mut stuck, mut failed) = (0, 0.0, None);
         for execution in &running {
             // One after the other: `DescribeExecution` takes 15 a second, and nothing hurries here.
-            match self.look_after(execution, time).await {
+            match self.close_ended(execution, time).await {
                 Ok(done) => made_whole += usize::from(done),
                 Err(error) => {
                     tracing::error!(event = "restore_failed", deployment.id = execution, error.message = %error, "Failed to restore traffic to one version.");
@@ -131,13 +132,22 @@ impl Handler {
             }
         }
         Line::new(time).measure(Metric::Stuck, stuck).write();
+        if let Some(logs) = &self.logs {
+            match live::sweep(logs, &self.ledger, time).await {
+                Ok(left) => tracing::debug!(event = "lanes_swept", left, "Swept lanes."),
+                Err(error) => {
+                    tracing::error!(event = "lane_not_removed", error.message = %error, "Failed to remove a subscription filter.");
+                    failed = failed.or(Some(error));
+                }
+            }
+        }
         if let Some(error) = failed {
             return Err(error);
         }
         Ok(json!({ "open": running.len(), "madeWhole": made_whole }))
     }
 
-    async fn look_after(&self, execution: &str, time: Timestamp) -> Result<bool, Error> {
+    async fn close_ended(&self, execution: &str, time: Timestamp) -> Result<bool, Error> {
         let (now, record) = futures::try_join!(
             self.executions.describe(execution),
             self.ledger.get(execution)
@@ -151,34 +161,35 @@ impl Handler {
             None => ended_badly(&end.status, None, None),
         };
         let done = self
-            .make_whole(execution, end.error.as_deref(), reason, time)
+            .restore_ended(execution, end.error.as_deref(), reason, time)
             .await?;
         if !done && self.ledger.is_undelivered(execution).await? {
-            self.tell_late(execution, end.said.as_deref(), time).await?;
+            self.report_late(execution, end.said.as_deref(), time)
+                .await?;
         }
         Ok(done)
     }
 
-    /// Tells of a deployment that has been closed when nobody could be told, what its execution said.
-    async fn tell_late(
+    /// Reports a closed deployment whose notice could not be delivered, with what its execution ended with.
+    async fn report_late(
         &self,
         execution: &str,
         said: Option<&str>,
         at: Timestamp,
     ) -> Result<(), Error> {
         if let Some(record) = self.ledger.get(execution).await? {
-            // Opened again since: whoever did that tells.
+            // Opened again since: its next end is reported.
             let Some(outcome) = owed(&record, said) else {
                 return Ok(());
             };
             self.notifier
-                .tell(&Notice::ended(execution, at, &outcome))
+                .deliver(&Notice::ended(execution, at, &outcome))
                 .await?;
         }
         self.ledger.clear_undelivered(execution).await
     }
 
-    async fn make_whole(
+    async fn restore_ended(
         &self,
         execution: &str,
         error: Option<&str>,
@@ -201,10 +212,11 @@ impl Handler {
         let settled = restored.settle(&self.traffic).await?;
         let outcome = settled.outcome(settled.status());
         let ended = Notice::ended(execution, at, &outcome);
-        // Before it is closed: once it is, a repeat of this finds nothing to do, nor to tell.
-        let told = self.notifier.tell(&ended).await;
+        // Before it is closed: once it is, a repeat finds nothing to do, nor to report.
+        let told = self.notifier.deliver(&ended).await;
         rollback::close(&self.ledger, &settled, at).await?;
-        rollback::told_or_owed(&self.ledger, execution, told).await?;
+        live::disarm_or_leave(self.logs.as_ref(), &self.ledger, execution, at).await;
+        rollback::deliver_or_queue(&self.ledger, execution, told).await?;
         tracing::warn!(
             event = "orphan_restored",
             deployment.id = execution,
@@ -213,8 +225,8 @@ impl Handler {
         Ok(true)
     }
 
-    /// A deployment whose hold nobody ended, and whose request asks to leave it so: the one exception
-    /// to whole traffic. It keeps its locks.
+    /// Returns whether the deployment was left on hold as its request requires: the one exception to whole
+    /// traffic. It keeps its locks.
     async fn left_held(
         &self,
         execution: &str,
@@ -236,7 +248,7 @@ fn ended_badly(status: &str, error: Option<&str>, cause: Option<&str>) -> String
     let parts = [error, cause].into_iter().flatten();
     for part in parts.filter(|part| !part.is_empty()) {
         reason.push_str(": ");
-        reason.extend(part.chars().take(300));
+        reason.push_str(&truncate(part, 300));
     }
     if let Some(advice) = cause.and_then(budget::advice) {
         reason.push_str("; ");
@@ -245,8 +257,8 @@ fn ended_badly(status: &str, error: Option<&str>, cause: Option<&str>) -> String
     reason
 }
 
-/// What people have not been told of a deployment: what its execution said last, or where that is of
-/// something else (a promotion that has been taken back since), what the ledger knows. None while the
+/// Returns the undelivered outcome of a deployment: what its execution ended with, or, where that is of
+/// something else (a promotion that has been rolled back since), what the ledger has. None while the
 /// deployment is open.
 fn owed(record: &Record, said: Option<&str>) -> Option<Outcome> {
     let status = match record.status {
@@ -276,43 +288,27 @@ fn owed(record: &Record, said: Option<&str>) -> Option<Outcome> {
 
 #[cfg(test)]
 mod tests {
-    use crossfade::{
-        domain::{names::Application, weight::Weight},
-        wire::outcome::Outcome,
-    };
+    use crossfade::{domain::weight::Weight, wire::outcome::Outcome};
 
     use super::*;
 
     fn record(status: Status) -> Record {
-        let at: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
         Record {
-            execution: "arn:aws:states:eu-west-1:1:execution:crossfade:42".into(),
-            application: Application::try_from("chat".to_owned()).unwrap(),
             status,
-            began_at: at,
-            locks: Vec::new(),
-            alarms: Vec::new(),
-            footprint: None,
             weight: Weight::ZERO,
             shift_begun: false,
             steps: Vec::new(),
-            token: None,
-            asked: None,
-            wish: None,
-            on_hold_timeout: OnHoldTimeout::RollBack,
             why: Some(Why {
                 reason: "the ledger's reason".into(),
                 evidence: Evidence::default(),
-                at,
+                at: "2026-11-20T12:00:00Z".parse().unwrap(),
             }),
-            retain_until: None,
-            retention_ended_at: None,
-            superseded_by: None,
+            ..Record::example()
         }
     }
 
     #[test]
-    fn people_are_told_late_what_the_execution_said_unless_that_is_over() {
+    fn reports_late_unless_expired() {
         use DeploymentStatus::{NoChange, Rejected, RolledBack, Successful};
         for (row, said, told) in [
             (Status::Rejected, Some(RolledBack), RolledBack),
@@ -354,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_open_is_told_by_who_closes_it_and_what_cannot_be_read_says_nothing() {
+    fn reports_late_only_closed_and_readable_releases() {
         assert_eq!(owed(&record(Status::RollingBack), Some("{}")), None);
         let stopped = owed(&record(Status::RolledBack), Some("stopped by hand")).unwrap();
         assert_eq!(stopped.reason, "the ledger's reason");

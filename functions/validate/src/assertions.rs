@@ -1,16 +1,17 @@
 //! Whether an answer is what a smoke test expects.
 //!
-//! Which front door the function's callers use is not known here, so an answer passes when it is as
+//! Which HTTP integration the function's callers use is not known here, so an answer passes when it is as
 //! expected for the client of one of them.
 
+use crossfade::display::truncate;
 use crossfade::{
     aws::functions::Invocation,
-    domain::answer::{self, Door, Response, at, equal, readings},
+    domain::answer::{self, Integration, Response, at, equal, readings},
     wire::request::Expect,
 };
 use serde_json::Value;
 
-/// How many of a test's failures are told: all of a train's go into one Cause.
+/// How many of a test's failures are reported: all of a train's go into one Cause.
 const TOLD: usize = 5;
 
 /// What is not as expected, a sentence each; nothing when all is. `took_ms` is how long the
@@ -42,7 +43,7 @@ pub(crate) fn failures(expect: &Expect, answer: &Invocation, took_ms: f64) -> Ve
     failures
 }
 
-/// The failures through the door through which there are fewest.
+/// The failures through the integration through which there are fewest.
 fn of_the_most_lenient_door(expect: &Expect, payload: &[u8], answer: &Value) -> Vec<String> {
     let through = |reading| {
         let mut failures: Vec<String> = of_status(expect, payload, answer, reading)
@@ -54,9 +55,9 @@ fn of_the_most_lenient_door(expect: &Expect, payload: &[u8], answer: &Value) -> 
     };
     readings(payload)
         .iter()
-        .map(|(door, response)| through(Some((*door, response))))
+        .map(|(integration, response)| through(Some((*integration, response))))
         .min_by_key(Vec::len)
-        // No door makes a response of it: perhaps the function has no HTTP clients.
+        // No integration makes a response of it: perhaps the function has no HTTP clients.
         .unwrap_or_else(|| through(None))
 }
 
@@ -64,21 +65,21 @@ fn of_status(
     expect: &Expect,
     payload: &[u8],
     answer: &Value,
-    reading: Option<(Door, &Response)>,
+    reading: Option<(Integration, &Response)>,
 ) -> Option<String> {
     let wanted = expect.status_code?;
-    let Some((door, response)) = reading else {
-        let why = answer::through(Door::HttpApiV2, payload).err();
+    let Some((integration, response)) = reading else {
+        let why = answer::through(Integration::HttpApiV2, payload).err();
         let why = why.map_or_else(String::new, |why| format!(": {}", why.0));
         return Some(format!(
-            "no front door makes a response with status {wanted} of the answer{}",
+            "no HTTP integration makes a response with status {wanted} of the answer{}",
             cut(&why)
         ));
     };
     if response.status == wanted {
         return None;
     }
-    let given = answer.get("statusCode").is_some() || door == Door::Streaming;
+    let given = answer.get("statusCode").is_some() || integration == Integration::Streaming;
     let how = if given {
         ""
     } else {
@@ -124,13 +125,9 @@ fn as_value(payload: &[u8]) -> Value {
         .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(payload).into_owned()))
 }
 
-/// Enough to tell what it is: an answer may be megabytes, and the evidence goes into a Cause.
+/// Truncates an answer: it may be megabytes, and the evidence goes into a Cause.
 fn cut(text: &str) -> String {
-    const MOST: usize = 200;
-    if text.chars().count() <= MOST {
-        return text.to_owned();
-    }
-    text.chars().take(MOST).chain(['…']).collect()
+    truncate(text, 200)
 }
 
 #[cfg(test)]
@@ -202,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn passes_what_one_of_the_front_doors_makes_of_the_answer() {
+    fn passes_what_one_of_the_integrations_makes_of_the_answer() {
         for (payload, expected) in [
             // Adapters encode bodies.
             (
@@ -261,12 +258,12 @@ mod tests {
     }
 
     #[test]
-    fn fails_what_no_front_door_makes_of_the_answer() {
+    fn fails_what_no_integration_makes_of_the_answer() {
         for (payload, expected, says) in [
             (
                 &br#"{"statusCode":"test"}"#[..],
                 json!({"statusCode": 200}),
-                "no front door makes a response with status 200 of the answer: statusCode is \"test\", not 100 to 599",
+                "no HTTP integration makes a response with status 200 of the answer: statusCode is \"test\", not 100 to 599",
             ),
             (
                 &br#"{"ok":true}"#[..],

@@ -12,7 +12,7 @@ use crossfade::{
 use futures::future::join_all;
 use tokio::time::Instant;
 
-use crate::{Handler, Proof, lambda_report::Report, room::Rooms, warm::PATIENCE};
+use crate::{Handler, Proof, lambda_report::Report, room::Rooms, warm::WARM_UP_TIMEOUT};
 
 /// How many invocations are sent at the same time, round after round, until one of them starts cold.
 const ROUNDS: [u32; 4] = [2, 4, 8, 16];
@@ -111,7 +111,7 @@ impl Handler {
         let most = pool.share();
         let mut sent = 0;
         for round in ROUNDS.into_iter().take_while(|round| *round <= most) {
-            let patience = PATIENCE.min(until.saturating_duration_since(Instant::now()));
+            let patience = WARM_UP_TIMEOUT.min(until.saturating_duration_since(Instant::now()));
             if patience.is_zero() {
                 return Start::NotMeasured("no time was left".into());
             }

@@ -12,7 +12,7 @@ use crossfade::{
 };
 use futures::future::join_all;
 
-/// From one asking to the next: nobody is served by green yet, so nothing hurries.
+/// The pause between two looks: green serves no traffic yet.
 const PAUSE: Duration = Duration::from_secs(2);
 
 impl Handler {

@@ -45,7 +45,7 @@ impl Report {
                 Line::Phase(took) => phases = Some(phases.unwrap_or(0.0) + took),
             }
         }
-        // The report tells the last phase only, or none where the start went on within the invocation.
+        // The report has the last phase only, or none where the start continued within the invocation.
         report.cold_start_ms = start.into_iter().chain(phases).reduce(f64::max);
         report
     }

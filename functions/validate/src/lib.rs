@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_few_results_are_all_shown_as_they_came() {
+    fn shows_few_results_in_order() {
         let proofs: Vec<_> = (0..10).map(|nth| proof(nth, nth != 3)).collect();
         let evidence = evidence(&proofs);
         assert_eq!(shown(&evidence)[..4], ["f0", "f1", "f2", "f3"]);
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_those_that_failed_are_shown_and_then_the_slowest() {
+    fn shows_failed_then_slowest_of_many_results() {
         let proofs: Vec<_> = (0..1000)
             .map(|nth| proof(nth, nth != 7 && nth != 70))
             .collect();

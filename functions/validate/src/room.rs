@@ -75,7 +75,7 @@ impl<'a> Rooms<'a> {
     /// Waits until so many more invocations, at most the pool's share, may be on their way: functions without
     /// a reservation have one share together.
     pub(crate) async fn turn(&self, pool: Pool, count: u32) -> Turn<'_> {
-        // Semaphores that are never closed, and never asked for more than there is.
+        // Semaphores that are never closed, and never requested more than there is.
         let at_once = self.at_once.acquire_many(count.min(AT_ONCE)).await.ok();
         let unreserved = match (pool, self.unreserved.get()) {
             (Pool::Unreserved(_), Some((_, room))) => room.acquire_many(count).await.ok(),

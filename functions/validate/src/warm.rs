@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// How long an answer is waited for that only warms: its environment is up long before, or fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const WARM_UP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What became of some invocations that warm green.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ impl Handler {
         let trial = Trial {
             payload: &test.payload,
             tenant_id: test.tenant_id.as_deref(),
-            patience: PATIENCE.min(until.saturating_duration_since(Instant::now())),
+            patience: WARM_UP_TIMEOUT.min(until.saturating_duration_since(Instant::now())),
         };
         let calls = (0..most).map(|_| {
             self.functions

@@ -309,12 +309,12 @@ fn named(alb: &Alb) -> Vec<(String, &str, &'static str)> {
     rule.chain(rules).chain(listener).chain(groups).collect()
 }
 
-/// Says whether a release may begin at `now` by the stack's windows. Where somebody goes past them, returns
-/// what people should know.
+/// Checks whether the stack's windows allow a release at `now`. Returns a warning where an override allows
+/// it.
 ///
 /// # Errors
-/// Why it may not: outside of the windows, with the next time that is inside; and where they cannot be
-/// read, for nobody knows then what they were meant to forbid.
+/// The reason: outside of the windows, with the next opening; or windows that cannot be read, because
+/// what they were meant to forbid is unknown.
 pub fn outside_windows(
     windows: &str,
     now: Timestamp,
@@ -334,7 +334,7 @@ pub fn outside_windows(
             "the release windows were overridden by {by}: {reason} ({why})"
         ))),
         None => Err(format!(
-            "{why}; what cannot wait is released with overrideFreeze, which names a person and a reason"
+            "{why}; what cannot wait is released with overrideFreeze, which names an operator and a reason"
         )),
     }
 }
@@ -362,7 +362,7 @@ fn matches(pattern: &str, text: &str) -> bool {
     pattern[p..].iter().all(|&byte| byte == b'*')
 }
 
-/// Lists names as people do: `"a", "b" or "c"`.
+/// Lists names as operators do: `"a", "b" or "c"`.
 fn any_of(names: &[String]) -> String {
     let quoted: Vec<_> = names.iter().map(|name| format!("\"{name}\"")).collect();
     match quoted.split_last() {

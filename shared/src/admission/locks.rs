@@ -91,7 +91,7 @@ pub(super) fn check(request: &ReleaseRequest, seen: &Seen, admission: &mut Admis
             Stands::Ended(how) => {
                 takes_over = true;
                 admission.warnings.push(format!(
-                    "{who}, and its execution has ended {how}: its traffic is put back first, and its locks are taken over"
+                    "{who}, and its execution has ended {how}: its traffic is restored first, and its locks are taken over"
                 ));
             }
         }

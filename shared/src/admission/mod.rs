@@ -1,10 +1,10 @@
-//! Decides whether a release may begin: the one decision of whoever begins a release and of whoever asks
-//! beforehand what a start would say.
+//! Decides whether a release may begin: the one decision of a start and of a plan, which reports beforehand
+//! what a start would end with.
 //!
 //! Everything is decided from plain values: the request, the [`Limits`] that the stack was deployed with,
 //! and what was [`Seen`] of the account. A start learns them in stages, and refuses at the first stage
 //! that has a problem, so that nothing is read that the stack may not read, and no lock is taken for a
-//! release that could not begin. Whoever only asks hands over everything at once and is told of every
+//! release that could not begin. A plan hands over everything at once and gets every
 //! problem; [`Admission::refusal`] is what a start would end with.
 
 mod limits;
@@ -19,7 +19,7 @@ pub use self::{
     limits::{Limits, Place, outside_windows},
     locks::{Holder, Stands, locks_of},
 };
-use crate::domain::analysis::alarm::Reading;
+use crate::domain::analysis::{alarm::Reading, source::Before};
 use crate::domain::{
     Timestamp,
     capacity::Capacity,
@@ -28,16 +28,16 @@ use crate::domain::{
 };
 use crate::{domain::hook::HookRequest, wire::request::ReleaseRequest};
 
-/// Names the error of the contract that a problem ends a start with, the most telling first.
+/// Names the error of the contract that a problem ends a start with, the most specific first.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, strum::IntoStaticStr, strum::EnumIter,
 )]
 pub enum Kind {
-    /// The request asks for what does not exist, or for what the stack may not do.
+    /// The request requests what does not exist, or for what the stack may not do.
     InvalidRequest,
     /// Another release holds what this one needs.
     DeploymentInProgress,
-    /// Somebody else is moving the traffic.
+    /// Another writer is moving the traffic.
     ChangedOutside,
     /// The release does not fit what is deployed, or what is deployed is not well.
     ValidationFailed,
@@ -82,7 +82,7 @@ pub enum Read<T> {
     Seen(T),
     /// It could not be read.
     Unread(Unread),
-    /// Nobody has asked: it is not needed, or it is another stage's to ask.
+    /// Not read: it is not needed, or another stage reads it.
     #[default]
     NotAsked,
 }
@@ -117,7 +117,7 @@ pub struct Unread {
     pub passes: bool,
 }
 
-/// Names something that could not be told, and so may or may not be in the way.
+/// Names something that could not be read, and so may or may not be in the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unknown {
     /// What was asked, as in `whether there is a function "chat"`.
@@ -163,6 +163,8 @@ pub struct Seen {
     pub blues: Vec<Read<Settings>>,
     /// What stands ready for each function.
     pub capacity: Vec<Read<Capacity>>,
+    /// What CloudWatch has of what counts responses, and of the team's own metrics.
+    pub counted: Read<Vec<Before>>,
 }
 
 /// Holds the decision.
@@ -170,22 +172,24 @@ pub struct Seen {
 pub struct Admission {
     /// What keeps the release from beginning.
     pub problems: Vec<Problem>,
-    /// What people should know.
+    /// What operators should know.
     pub warnings: Vec<String>,
-    /// What could not be told.
+    /// What could not be read.
     pub unknown: Vec<Unknown>,
     /// Which alarms are in ALARM, where the request ignores that.
     pub preexisting_alarms: Vec<AlarmName>,
-    /// Whether somebody begins the release outside of the stack's windows.
+    /// Whether the release begins outside of the stack's windows.
     pub overrides_windows: bool,
     /// How long it waits before green may be reached on the idle side, seconds.
     pub idle_wait_seconds: u32,
     /// The ways to the idle side that the request accepts by name, and that are there.
     pub accepted_reachable: Vec<String>,
+    /// What CloudWatch has of what counts responses, and of the team's own metrics, a phrase each.
+    pub counted: Vec<String>,
 }
 
 impl Admission {
-    /// Returns what a start ends with: the problems of the first stage that has any, by the most telling
+    /// Returns what a start ends with: the problems of the first stage that has any, by the most specific
     /// of their kinds. None where nothing is known to be in the way.
     #[must_use]
     pub fn refusal(&self) -> Option<(Kind, String)> {

@@ -2,6 +2,10 @@
 //! the command line alike. What cannot be read is handed over as such: what follows from that is
 //! [`decide`](crate::admission::decide)'s to say.
 
+mod counted;
+
+pub use self::counted::counted;
+
 use std::collections::BTreeMap;
 
 use futures::{
@@ -28,11 +32,11 @@ use crate::{
         reachable::Way,
         record::Status,
         retention::name_of,
-        traffic::FrontDoor,
+        traffic::Splitter,
     },
     error::Error,
     protocol::rollback::blue_is_kept,
-    wire::request::{Code, FunctionRequest, ReleaseRequest, Traffic as Asked},
+    wire::request::{Code, FunctionRequest, ReleaseRequest, Traffic as TrafficRequest},
 };
 
 /// How many calls are on their way at the same time.
@@ -255,14 +259,14 @@ pub async fn holders(
 
 /// Holds what was read of what splits the traffic.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Splitter {
+pub struct SplitterFindings {
     /// What is wrong with it: path, kind and sentence.
     pub problems: Read<Vec<(String, Kind, String)>>,
     /// What serves, where nothing is wrong.
     pub observed: Option<Observed>,
     /// What can reach the idle side although its weight is 0.
     pub ways: Read<Vec<Way>>,
-    /// What people should know.
+    /// What operators should know.
     pub warnings: Vec<String>,
 }
 
@@ -271,32 +275,32 @@ pub async fn splitter(
     traffic: &Traffic,
     ledger: Option<&Ledger>,
     request: &ReleaseRequest,
-) -> Splitter {
+) -> SplitterFindings {
     let observed = match Box::pin(traffic.observe(request)).await {
         Ok(observed) => observed,
         Err(error) => {
-            return Splitter {
+            return SplitterFindings {
                 problems: wrong(traffic, request, error).await.into(),
-                ..Splitter::default()
+                ..SplitterFindings::default()
             };
         }
     };
-    let (problems, warnings) = match &observed.door {
-        FrontDoor::Alias | FrontDoor::Route53(_) => (Read::Seen(Vec::new()), Vec::new()),
-        FrontDoor::Alb(forward) => idle(traffic, request, &forward.green).await,
+    let (problems, warnings) = match &observed.splitter {
+        Splitter::Alias | Splitter::Route53(_) => (Read::Seen(Vec::new()), Vec::new()),
+        Splitter::Alb(forward) => idle(traffic, request, &forward.green).await,
     };
     let ways = match ledger {
-        // Without the ledger the decision does not know when the idle side lost its weight, and its being
-        // unread is told by itself.
+        // Without the ledger the decision does not know when the idle side lost its weight, and that it
+        // was not read is reported by itself.
         None => Read::NotAsked,
-        Some(_) if observed.door == FrontDoor::Alias => Read::NotAsked,
+        Some(_) if observed.splitter == Splitter::Alias => Read::NotAsked,
         Some(ledger) => {
-            let door = &observed.door;
-            let ways = traffic.reachable(ledger, door, &request.functions);
+            let splitter = &observed.splitter;
+            let ways = traffic.reachable(ledger, splitter, &request.functions);
             Box::pin(ways).await.into()
         }
     };
-    Splitter {
+    SplitterFindings {
         problems,
         observed: Some(observed),
         ways,
@@ -304,20 +308,20 @@ pub async fn splitter(
     }
 }
 
-/// Says what is wrong where one thing is known to be. Each alias stands by itself: all that are wrong are
-/// told, each by its path.
+/// Returns the problems that are known. Each alias stands by itself: all that are wrong are reported, each
+/// by its path.
 async fn wrong(
     traffic: &Traffic,
     request: &ReleaseRequest,
     first: Error,
 ) -> Result<Vec<(String, Kind, String)>, Unread> {
-    if let Asked::Alb(alb) = &request.traffic {
+    if let TrafficRequest::Alb(alb) = &request.traffic {
         let missing = missing_groups(traffic, request, &alb.target_group_arns).await?;
         if !missing.is_empty() {
             return Ok(missing);
         }
     }
-    if request.traffic != Asked::Alias {
+    if request.traffic != TrafficRequest::Alias {
         return problem(first, request, "traffic").map(|problem| vec![problem]);
     }
     let alone = request.functions.iter().map(|asked| {
@@ -366,11 +370,11 @@ async fn idle(
     group: &TargetGroupArn,
 ) -> (Read<Vec<(String, Kind, String)>>, Vec<String>) {
     let path = match &request.traffic {
-        Asked::Alb(alb) => {
+        TrafficRequest::Alb(alb) => {
             let index = alb.target_group_arns.iter().position(|arn| arn == group);
             format!("traffic.targetGroupArns[{}]", index.unwrap_or_default())
         }
-        Asked::Alias | Asked::Route53(_) => "traffic".to_owned(),
+        TrafficRequest::Alias | TrafficRequest::Route53(_) => "traffic".to_owned(),
     };
     let targets = match traffic.targets(group).await {
         Ok(targets) => targets,
@@ -405,8 +409,8 @@ async fn idle(
     (Read::Seen(Vec::new()), warnings)
 }
 
-/// Tells an error that is a finding from one that is none. A finding that begins with a field of the
-/// request names its path itself, and AWS's word for what does not exist says which field it is about.
+/// Distinguishes an error that is a finding from one that is none. A finding that begins with a field of
+/// the request names its path itself; AWS's error code for what does not exist determines the field.
 fn problem(
     error: Error,
     request: &ReleaseRequest,
@@ -437,22 +441,22 @@ fn problem(
 /// Says what does not exist, by AWS's code for that.
 fn absent(code: &str, request: &ReleaseRequest, path: &str) -> Option<(String, String)> {
     let found = match (code, &request.traffic) {
-        ("NoSuchHostedZone", Asked::Route53(records)) => (
+        ("NoSuchHostedZone", TrafficRequest::Route53(records)) => (
             "traffic.hostedZoneId",
             format!("there is no hosted zone {}", records.hosted_zone_id),
         ),
-        ("RuleNotFound", Asked::Alb(alb)) => match &alb.rule_arn {
+        ("RuleNotFound", TrafficRequest::Alb(alb)) => match &alb.rule_arn {
             Some(arn) => ("traffic.ruleArn", format!("there is no rule {arn}")),
             None => (
                 "traffic.ruleArns",
                 "one of the rules does not exist".to_owned(),
             ),
         },
-        ("ListenerNotFound", Asked::Alb(alb)) => match &alb.listener_arn {
+        ("ListenerNotFound", TrafficRequest::Alb(alb)) => match &alb.listener_arn {
             Some(arn) => ("traffic.listenerArn", format!("there is no listener {arn}")),
             None => (path, "there is no such listener".to_owned()),
         },
-        ("TargetGroupNotFound", Asked::Alb(_)) => {
+        ("TargetGroupNotFound", TrafficRequest::Alb(_)) => {
             (path, "there is no such target group".to_owned())
         }
         _ => return None,
@@ -466,7 +470,7 @@ pub async fn blues(
     request: &ReleaseRequest,
     serving: &[Serving],
 ) -> Vec<Read<Settings>> {
-    if request.traffic != Asked::Alias {
+    if request.traffic != TrafficRequest::Alias {
         return Vec::new();
     }
     let each = request
@@ -496,7 +500,7 @@ pub async fn capacity(
     serving: &[Serving],
     blues: &[Read<Settings>],
 ) -> Vec<Read<Capacity>> {
-    if request.traffic != Asked::Alias {
+    if request.traffic != TrafficRequest::Alias {
         return Vec::new();
     }
     let each = request.functions.iter().zip(serving).enumerate();

@@ -506,7 +506,7 @@ fn takes_over_from_the_dead_and_not_from_what_was_left() {
         "a start does not come so far: {why}"
     );
     assert_eq!(left.problems.len(), 2);
-    // The dead one's traffic is put back first, so that it is split is nobody's problem.
+    // The dead one's traffic is restored first, so that it is split is nobody's problem.
     let dead = decide(
         &request(json!({})),
         &with(Stands::Ended("ABORTED".into()), split()),
@@ -580,6 +580,7 @@ fn says_of_each_thing_that_it_could_not_be_told() {
         ways: nothing(unread()),
         blues: vec![nothing(unread())],
         capacity: vec![nothing(unread())],
+        counted: nothing(unread()),
     };
     let decided = decide(
         &request(json!({"migration": {"functionName": "chat-migrate"},
@@ -590,10 +591,55 @@ fn says_of_each_thing_that_it_could_not_be_told() {
     );
     assert_eq!(decided.refusal(), None);
     let told: Vec<_> = decided.unknown.iter().map(ToString::to_string).collect();
-    assert_eq!(told.len(), 11, "{told:#?}");
+    assert_eq!(told.len(), 12, "{told:#?}");
     assert!(
         told.iter().all(|one| one.ends_with(": AccessDenied")),
         "{told:#?}"
+    );
+}
+
+#[test]
+fn says_what_is_counted_and_warns_of_what_is_not() {
+    let asked = json!({"analysis": {"maxErrorRatePercent": 5, "responses": [{"functionUrl": "chat-api"},
+        {"httpApi": {"apiId": "a1", "stage": "prod"}}],
+        "metrics": [{"namespace": "Chat", "name": "Age", "max": 3, "dimensions": {"Service": "chat"}}]}});
+    let target = serde_json::from_value(
+        json!({"functionName": "chat-api", "alias": "live", "blueVersion": "6",
+        "greenVersion": "7", "revisionId": null}),
+    )
+    .expect("it is one");
+    let request = request(asked);
+    let sources = request.analysis.sources(&[target]);
+    let read = [
+        (Some((1200, 3)), None),
+        (Some((0, 0)), None),
+        (None, Some(7)),
+    ];
+    let before = sources.into_iter().zip(read);
+    let before = before.map(|(source, (counts, values))| Before {
+        source,
+        counts,
+        values,
+    });
+    let seen = Seen {
+        counted: Read::Seen(before.collect()),
+        ..seen()
+    };
+    let decided = decide(&request, &seen, now());
+    assert_eq!(decided.refusal(), None);
+    assert_eq!(
+        decided.counted,
+        [
+            "function URL of chat-api: 1200 requests in the last seven days, 3 of them bad",
+            "stage prod of API a1: no data of the last seven days",
+            "metric Chat/Age: data in 7 minutes of the last day",
+        ]
+    );
+    assert_eq!(
+        decided.warnings,
+        [
+            "stage prod of API a1: no data of the last seven days; as long as that is so, no bake passes"
+        ]
     );
 }
 

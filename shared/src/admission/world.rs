@@ -9,6 +9,7 @@ use crate::{
         analysis::{
             PreexistingAlarms,
             alarm::{self, AlarmState, Reading},
+            source::Before,
         },
         budget::Load,
         migration::Phase,
@@ -360,6 +361,13 @@ pub(super) fn check_locked(
             let told = capacity.warnings(name, asked.alias.as_ref());
             admission.warnings.extend(told);
         }
+    }
+    let what = || "what has been counted of responses and metrics".to_owned();
+    if let Some(counted) = admission.known(&seen.counted, what) {
+        admission.counted = counted.iter().map(Before::told).collect();
+        // It refuses nothing: a new metric has no data yet.
+        let silent = counted.iter().filter_map(Before::warning);
+        admission.warnings.extend(silent);
     }
     if request.traffic != Traffic::Alias {
         return;

@@ -7,8 +7,8 @@ use aws_sdk_lambda::Client;
 
 use super::{
     classify::{classify, is},
-    lazy::{Lazy, lazy},
-    pace,
+    lazy_client::{LazyClient, lazy},
+    rate_limit,
 };
 use crate::{
     domain::{
@@ -23,7 +23,7 @@ use crate::{
 /// Aliases and their policies.
 #[derive(Clone, Debug)]
 pub struct Aliases {
-    client: Lazy<Client>,
+    client: LazyClient<Client>,
 }
 
 impl Aliases {
@@ -31,7 +31,7 @@ impl Aliases {
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
-            client: lazy(config, pace::lambda),
+            client: lazy(config, rate_limit::lambda),
         }
     }
 
@@ -127,7 +127,7 @@ impl Aliases {
         Ok(())
     }
 
-    /// Who may call a function (without an alias) or an alias; nobody where there is none.
+    /// Who may call a function (without an alias) or an alias; no caller where there is none.
     pub async fn policy(
         &self,
         function: &FunctionName,

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     classify::{classify, is},
-    lazy::{Lazy, lazy},
+    lazy_client::{LazyClient, lazy},
 };
 use crate::{
     domain::{Timestamp, approval::Answer},
@@ -17,7 +17,7 @@ use crate::{
 /// What has become of an execution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Execution {
-    /// It runs: it will find by itself what the ledger tells it.
+    /// It runs: it will read the ledger itself.
     Running,
     /// It has ended.
     Ended(End),
@@ -38,8 +38,8 @@ pub struct End {
 }
 
 impl Execution {
-    /// How it ended; none while it may be running. `began` and `now` tell the long gone from the just
-    /// begun.
+    /// How it ended; none while it may be running. `began` and `now` distinguish a deleted
+    /// execution from one that is not visible yet.
     #[must_use]
     pub fn ended(self, began: Timestamp, now: Timestamp) -> Option<End> {
         /// Far longer than an answer of Step Functions can be old.
@@ -61,14 +61,14 @@ impl Execution {
 pub enum Answering {
     /// It is the one that counts.
     Taken,
-    /// Somebody else was first, or the wait is over.
+    /// Another writer was first, or the wait is over.
     TooLate,
 }
 
 /// The deployment state machine's executions.
 #[derive(Clone, Debug)]
 pub struct Executions {
-    client: Lazy<Client>,
+    client: LazyClient<Client>,
 }
 
 impl Executions {
@@ -117,7 +117,7 @@ impl Executions {
         }
     }
 
-    /// Ends a wait with a person's answer. Step Functions takes one answer to a token: of two at the
+    /// Ends a wait with an operator's answer. Step Functions takes one answer to a token: of two at the
     /// same time one is too late.
     pub async fn answer(&self, token: &str, answer: &Answer) -> Result<Answering, Error> {
         let output = serde_json::to_string(answer).expect("words always serialise");
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_execution_that_nobody_knows_has_ended_unless_it_has_just_begun() {
+    fn treats_unknown_executions_as_ended_after_a_while() {
         let began: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
         assert_eq!(
             Execution::Unknown.ended(began, began + TimeDelta::minutes(1)),

@@ -157,7 +157,7 @@ mod tests {
     use crate::domain::analysis::Analysis;
 
     #[tokio::test]
-    async fn a_name_never_stands_for_a_private_address() {
+    async fn refuses_names_that_resolve_to_private_addresses() {
         let refused = PublicOnly.resolve_dns("localhost").await.unwrap_err();
         let refused = DisplayErrorContext(refused).to_string();
         assert!(refused.contains("no public address"), "{refused}");
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_host_that_is_not_listed_is_not_asked() {
+    async fn refuses_hosts_not_listed() {
         let analysis: Analysis = serde_json::from_value(json!({"healthChecks": [
             {"route53HealthCheckId": "abc"},
             {"url": "https://10.0.0.1/latest/meta-data"},

@@ -22,7 +22,7 @@ use aws_sdk_dynamodb::{
 use self::write::{PASSING, write};
 use super::{
     classify::classify,
-    lazy::{Lazy, lazy},
+    lazy_client::{LazyClient, lazy},
 };
 use crate::{
     error::Error,
@@ -36,7 +36,7 @@ pub type Ledger = protocol::ledger::Ledger<Table>;
 /// A table of DynamoDB.
 #[derive(Clone, Debug)]
 pub struct Table {
-    client: Lazy<Client>,
+    client: LazyClient<Client>,
     name: String,
 }
 

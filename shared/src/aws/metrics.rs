@@ -1,8 +1,9 @@
 //! CloudWatch: alarm states and counts of each colour's requests.
 
 mod alarms;
+mod values;
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{borrow::Cow, collections::BTreeMap, ops::Range};
 
 use aws_sdk_cloudwatch::{
     Client,
@@ -14,7 +15,7 @@ use chrono::TimeDelta;
 
 use super::{
     classify::classify,
-    lazy::{Lazy, lazy},
+    lazy_client::{LazyClient, lazy},
 };
 use crate::{
     domain::{
@@ -22,7 +23,7 @@ use crate::{
         analysis::{
             counts::{BluePast, Minute, PastShare},
             judge::Watch,
-            series::{Counted, Publisher},
+            series::{Counted, Counting, Publisher},
         },
     },
     error::Error,
@@ -37,7 +38,7 @@ const PERIOD: i32 = 60;
 /// CloudWatch's alarms and metrics.
 #[derive(Clone, Debug)]
 pub struct Metrics {
-    client: Lazy<Client>,
+    client: LazyClient<Client>,
 }
 
 /// What is read of a colour, a query each.
@@ -55,15 +56,19 @@ enum Series {
 impl Series {
     /// The metric's name; none where the publisher has none.
     ///
-    /// Behind a load balancer a function's error is told apart from a target's own answer of 5XX; which
+    /// Behind a load balancer a function's error is distinguished from a target's own answer of 5XX; which
     /// of the two metrics it is in is not confirmed, so both are read.
-    fn metric(self, publisher: Publisher) -> Option<&'static str> {
-        use Publisher::{Function, HttpApi, LoadBalancer, RestApi};
+    fn metric(self, publisher: &Publisher) -> Option<&str> {
+        use Publisher::{Function, FunctionUrl, HttpApi, LoadBalancer, Own, RestApi};
         Some(match (self, publisher) {
             (Self::Requests, Function) => "Invocations",
+            (Self::Requests, FunctionUrl) => "UrlRequestCount",
             (Self::Requests, LoadBalancer) => "RequestCount",
             (Self::Requests, RestApi | HttpApi) => "Count",
+            (Self::Requests, Own(names)) => &names.all,
             (Self::Errors, Function) => "Errors",
+            (Self::Errors, FunctionUrl) => "Url5xxCount",
+            (Self::Errors, Own(names)) => &names.bad,
             (Self::Errors, LoadBalancer) => "HTTPCode_Target_5XX_Count",
             (Self::Errors, RestApi) => "5XXError",
             (Self::Errors, HttpApi) => "5xx",
@@ -73,11 +78,15 @@ impl Series {
             (Self::P99 | Self::Slow, LoadBalancer) => "TargetResponseTime",
             (Self::P99 | Self::Slow, RestApi | HttpApi) => "Latency",
             (Self::MoreErrors, Function | RestApi | HttpApi)
-            | (Self::Throttles, LoadBalancer | RestApi | HttpApi) => return None,
+            | (Self::Throttles, LoadBalancer | RestApi | HttpApi)
+            | (Self::MoreErrors | Self::Throttles | Self::P99 | Self::Slow, FunctionUrl | Own(_)) =>
+            {
+                return None;
+            }
         })
     }
 
-    fn statistic(self, publisher: Publisher, slower_than_ms: u32) -> String {
+    fn statistic(self, publisher: &Publisher, slower_than_ms: u32) -> String {
         match self {
             Self::Requests | Self::Errors | Self::MoreErrors | Self::Throttles => "Sum".into(),
             Self::P99 => "p99".into(),
@@ -90,19 +99,24 @@ impl Series {
     }
 }
 
-fn namespace(publisher: Publisher) -> &'static str {
+fn namespace(publisher: &Publisher) -> &str {
     match publisher {
-        Publisher::Function => "AWS/Lambda",
+        Publisher::Function | Publisher::FunctionUrl => "AWS/Lambda",
         Publisher::LoadBalancer => "AWS/ApplicationELB",
         Publisher::RestApi | Publisher::HttpApi => "AWS/ApiGateway",
+        Publisher::Own(names) => &names.namespace,
     }
 }
 
 /// How many milliseconds a publisher's unit of time has: a load balancer counts seconds.
-fn per_millisecond(publisher: Publisher) -> f64 {
+fn per_millisecond(publisher: &Publisher) -> f64 {
     match publisher {
         Publisher::LoadBalancer => 1000.0,
-        Publisher::Function | Publisher::RestApi | Publisher::HttpApi => 1.0,
+        Publisher::Function
+        | Publisher::FunctionUrl
+        | Publisher::RestApi
+        | Publisher::HttpApi
+        | Publisher::Own(_) => 1.0,
     }
 }
 
@@ -139,10 +153,10 @@ const PAST: [Series; 4] = [
 /// How far back blue is read a minute at a time: a day.
 const PAST_MINUTES: TimeDelta = TimeDelta::days(1);
 
-/// How far back before that blue is summed up, by the hour: six days.
+/// How far back before that blue is read by the hour: six days.
 const PAST_DAYS: TimeDelta = TimeDelta::days(6);
 
-/// Seconds of a period of which only the sum counts.
+/// Seconds of an hour.
 const HOUR: i32 = 3600;
 
 impl Metrics {
@@ -161,10 +175,10 @@ impl Metrics {
     /// reads a minute without requests as nothing known.
     pub async fn minutes(
         &self,
-        counted: &[Counted],
+        counted: &[&Counted],
         slower_than_ms: Option<u32>,
         watch: Watch,
-    ) -> Result<Vec<Vec<Minute>>, Error> {
+    ) -> Result<Vec<Counting>, Error> {
         let queries: Vec<_> = counted
             .iter()
             .enumerate()
@@ -176,7 +190,7 @@ impl Metrics {
                             Colour::Green => Some(&one.green),
                             Colour::Blue => one.blue.as_ref(),
                         }?;
-                        let asked = (*series, one.publisher, slower_than_ms);
+                        let asked = (*series, &one.publisher, slower_than_ms);
                         query((index, kind), asked, dimensions, PERIOD)
                     })
             })
@@ -187,10 +201,10 @@ impl Metrics {
     }
 
     /// What blue showed before the release, for each of `counted`: the last day by the minute, and the
-    /// six days before summed up. None without a blue.
+    /// six days before by the hour. None without a blue.
     pub async fn past(
         &self,
-        counted: &[Counted],
+        counted: &[&Counted],
         slower_than_ms: Option<u32>,
         now: Timestamp,
     ) -> Result<Vec<Option<BluePast>>, Error> {
@@ -201,7 +215,7 @@ impl Metrics {
                 .filter_map(|(index, one)| Some((index, one, one.past.as_ref()?)))
                 .flat_map(|(index, one, past)| {
                     PAST.iter().enumerate().filter_map(move |(kind, series)| {
-                        let asked = (*series, one.publisher, slower_than_ms);
+                        let asked = (*series, &one.publisher, slower_than_ms);
                         query((index, kind), asked, past, period)
                     })
                 })
@@ -253,19 +267,19 @@ impl Metrics {
 }
 
 /// What `answers` say that both colours did, a minute each, for each of `counted`. Points outside of
-/// the time that was asked for, `within`, are none of it.
+/// the time that was requested, `within`, are none of it.
 ///
 /// # Errors
 /// [`Error::Transient`] when CloudWatch could not answer one of the queries.
 pub fn minutes_of(
-    counted: &[Counted],
+    counted: &[&Counted],
     answers: &[MetricDataResult],
     within: Range<i64>,
-) -> Result<Vec<Vec<Minute>>, Error> {
-    let mut minutes: Vec<BTreeMap<i64, Minute>> = counted.iter().map(|_| BTreeMap::new()).collect();
+) -> Result<Vec<Counting>, Error> {
+    let mut read: Vec<(BTreeMap<i64, Minute>, bool)> = vec![Default::default(); counted.len()];
     points(answers, &within, |(index, kind), start, value| {
-        let (Some(minutes), Some(one), Some((colour, series))) =
-            (minutes.get_mut(index), counted.get(index), READ.get(kind))
+        let (Some((minutes, tells_bad)), Some(one), Some((colour, series))) =
+            (read.get_mut(index), counted.get(index), READ.get(kind))
         else {
             return;
         };
@@ -273,28 +287,33 @@ pub fn minutes_of(
             start,
             ..Minute::default()
         });
-        set(minute, *colour, *series, one.publisher, value);
+        set(minute, *colour, *series, &one.publisher, value);
+        *tells_bad |= *series == Series::Errors;
     })?;
-    Ok(minutes
+    Ok(read
         .into_iter()
-        .map(|minutes| minutes.into_values().map(whole).collect())
+        .map(|(minutes, tells_bad)| Counting {
+            minutes: minutes.into_values().map(whole).collect(),
+            tells_bad,
+        })
         .collect())
 }
 
 /// What `answers` say of blue's past, for each of `counted`: of the last day, by the minute, and of the
-/// days before, by the hour, each with the time that was asked for. None without a blue.
+/// days before, by the hour, each with the time that was requested. None without a blue.
 ///
 /// # Errors
 /// [`Error::Transient`] when CloudWatch could not answer one of the queries.
 pub fn past_of(
-    counted: &[Counted],
+    counted: &[&Counted],
     asked_slow: bool,
     (minutes, day): (&[MetricDataResult], Range<i64>),
     (hours, before): (&[MetricDataResult], Range<i64>),
 ) -> Result<Vec<Option<BluePast>>, Error> {
     let mut by_minute: Vec<BTreeMap<i64, [u64; 4]>> =
         counted.iter().map(|_| BTreeMap::new()).collect();
-    let mut earlier = vec![[0_u64; 4]; counted.len()];
+    let mut earlier: Vec<BTreeMap<i64, [u64; 4]>> =
+        counted.iter().map(|_| BTreeMap::new()).collect();
     points(minutes, &day, |(index, kind), start, value| {
         if let Some(minute) = by_minute.get_mut(index)
             && let Some(seen) = minute.entry(start).or_default().get_mut(kind)
@@ -302,12 +321,11 @@ pub fn past_of(
             *seen = count(value);
         }
     })?;
-    points(hours, &before, |(index, kind), _, value| {
-        if let Some(seen) = earlier
-            .get_mut(index)
-            .and_then(|counts| counts.get_mut(kind))
+    points(hours, &before, |(index, kind), start, value| {
+        if let Some(hour) = earlier.get_mut(index)
+            && let Some(seen) = hour.entry(start).or_default().get_mut(kind)
         {
-            *seen = seen.saturating_add(count(value));
+            *seen = count(value);
         }
     })?;
     let errors = |[requests, errors, more, _]: [u64; 4]| {
@@ -327,7 +345,8 @@ pub fn past_of(
                     .step_by(60)
                     .map(|start| by_minute.get(&start).map_or((0, 0), |counts| hits(*counts)))
                     .collect();
-                PastShare::from_minutes(&all, hits(earlier))
+                let earlier: Vec<_> = earlier.values().map(|counts| hits(*counts)).collect();
+                PastShare::from_minutes(&all, &earlier)
             };
             Some(BluePast {
                 errors: share(&errors),
@@ -337,7 +356,7 @@ pub fn past_of(
         .collect())
 }
 
-/// Hands on each point `within` the time that was asked for: which series and kind its query was of,
+/// Hands on each point `within` the time that was requested: which series and kind its query was of,
 /// when its period began, and its value.
 fn points(
     answers: &[MetricDataResult],
@@ -364,12 +383,12 @@ fn points(
     Ok(())
 }
 
-/// A query, whose id names the series and the kind that it asks for; none for what the publisher has
-/// not, or nobody wants to know.
+/// A query, whose id names the series and the kind that it requests; none for a metric that the
+/// publisher does not have, or that is not needed.
 fn query(
     (index, kind): (usize, usize),
-    (series, publisher, slower_than_ms): (Series, Publisher, Option<u32>),
-    dimensions: &[(&'static str, String)],
+    (series, publisher, slower_than_ms): (Series, &Publisher, Option<u32>),
+    dimensions: &[(Cow<'static, str>, String)],
     period: i32,
 ) -> Option<MetricDataQuery> {
     let name = series.metric(publisher)?;
@@ -377,11 +396,22 @@ fn query(
         Series::Slow => series.statistic(publisher, slower_than_ms?),
         _ => series.statistic(publisher, 0),
     };
+    let metric = (namespace(publisher), name, dimensions);
+    Some(asking((index, kind), metric, statistic, period))
+}
+
+/// A query for a metric by its namespace, name and dimensions.
+fn asking(
+    (index, kind): (usize, usize),
+    (namespace, name, dimensions): (&str, &str, &[(Cow<'static, str>, String)]),
+    statistic: impl Into<String>,
+    period: i32,
+) -> MetricDataQuery {
     let dimensions = dimensions
         .iter()
-        .map(|(name, value)| Dimension::builder().name(*name).value(value).build());
+        .map(|(name, value)| Dimension::builder().name(&**name).value(value).build());
     let metric = Metric::builder()
-        .namespace(namespace(publisher))
+        .namespace(namespace)
         .metric_name(name)
         .set_dimensions(Some(dimensions.collect()))
         .build();
@@ -390,12 +420,11 @@ fn query(
         .period(period)
         .stat(statistic)
         .build();
-    let query = MetricDataQuery::builder()
+    MetricDataQuery::builder()
         .id(format!("t{index}k{kind}"))
         .metric_stat(stat)
         .return_data(true)
-        .build();
-    Some(query)
+        .build()
 }
 
 fn asked(id: &str) -> Option<(usize, usize)> {
@@ -409,7 +438,7 @@ fn count(value: f64) -> u64 {
     value.ceil().max(0.0) as u64
 }
 
-fn set(minute: &mut Minute, colour: Colour, series: Series, publisher: Publisher, value: f64) {
+fn set(minute: &mut Minute, colour: Colour, series: Series, publisher: &Publisher, value: f64) {
     let counts = match colour {
         Colour::Blue => &mut minute.blue,
         Colour::Green => &mut minute.green,
@@ -427,7 +456,7 @@ fn set(minute: &mut Minute, colour: Colour, series: Series, publisher: Publisher
     }
 }
 
-/// Where two metrics tell of errors, one request may be in both.
+/// Where two metrics count errors, one request may be in both.
 fn whole(mut minute: Minute) -> Minute {
     for counts in [&mut minute.blue, &mut minute.green] {
         counts.errors = counts.errors.min(counts.invocations);
@@ -438,7 +467,7 @@ fn whole(mut minute: Minute) -> Minute {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::analysis::counts::Counts;
+    use crate::domain::analysis::{counts::Counts, series::OwnNames};
 
     #[test]
     fn an_id_says_what_was_asked() {
@@ -450,7 +479,7 @@ mod tests {
         assert!(asked("x").is_none());
     }
 
-    fn statistics(publisher: Publisher, slower_than_ms: Option<u32>) -> Vec<(String, String)> {
+    fn statistics(publisher: &Publisher, slower_than_ms: Option<u32>) -> Vec<(String, String)> {
         READ.iter()
             .filter_map(|(_, series)| query((0, 0), (*series, publisher, slower_than_ms), &[], 60))
             .map(|query| {
@@ -468,8 +497,8 @@ mod tests {
 
     #[test]
     fn slowness_is_read_only_when_it_is_asked_for_and_in_the_publishers_unit() {
-        let slow = |publisher, slower_than_ms| {
-            let all = statistics(publisher, slower_than_ms);
+        let slow = |publisher: Publisher, slower_than_ms| {
+            let all = statistics(&publisher, slower_than_ms);
             all.into_iter().find(|(_, stat)| stat.starts_with("TC"))
         };
         assert_eq!(slow(Publisher::Function, None), None);
@@ -520,8 +549,9 @@ mod tests {
             answer("t0k99", &[(60, 1.0)]),
             answer("odd", &[(60, 1.0)]),
         ];
-        let minutes = minutes_of(&[counted()], &answers, 60..180).unwrap();
+        let minutes = minutes_of(&[&counted()], &answers, 60..180).unwrap();
         let seen: Vec<_> = minutes[0]
+            .minutes
             .iter()
             .map(|minute| (minute.start, minute.green.invocations, minute.green.errors))
             .collect();
@@ -529,15 +559,61 @@ mod tests {
         assert_eq!(seen, [(60, 5, 0), (120, 7, 7)]);
 
         let hours = [answer("t0k0", &[(i64::MIN, 1.0)])];
-        let past = past_of(&[counted()], false, (&answers, 60..180), (&hours, 0..60)).unwrap();
+        let past = past_of(&[&counted()], false, (&answers, 60..180), (&hours, 0..60)).unwrap();
         assert_eq!(past[0].as_ref().map(|past| past.errors.requests), Some(12));
+    }
+
+    #[test]
+    fn requests_the_counts_of_responses_by_their_names() {
+        let names = |publisher| {
+            let all = statistics(&publisher, Some(100));
+            let names: Vec<_> = all
+                .into_iter()
+                .map(|(of, stat)| format!("{of} {stat}"))
+                .collect();
+            names
+        };
+        let twice = |names: [&'static str; 2]| [names, names].concat();
+        assert_eq!(
+            names(Publisher::FunctionUrl),
+            twice([
+                "AWS/Lambda UrlRequestCount Sum",
+                "AWS/Lambda Url5xxCount Sum"
+            ])
+        );
+        let own = OwnNames {
+            namespace: "Chat".into(),
+            all: "Requests".into(),
+            bad: "Failures".into(),
+        };
+        assert_eq!(
+            names(Publisher::Own(own)),
+            twice(["Chat Requests Sum", "Chat Failures Sum"])
+        );
+    }
+
+    #[test]
+    fn a_zero_is_a_count_of_bad_ones_and_nothing_is_none() {
+        let tells_bad = |answers: &[MetricDataResult]| {
+            minutes_of(&[&counted()], answers, 60..180).unwrap()[0].tells_bad
+        };
+        assert!(!tells_bad(&[
+            answer("t0k0", &[(60, 5.0)]),
+            answer("t0k1", &[])
+        ]));
+        assert!(
+            !tells_bad(&[answer("t0k1", &[(180, 0.0)])]),
+            "of another time"
+        );
+        assert!(tells_bad(&[answer("t0k1", &[(60, 0.0)])]));
+        assert!(tells_bad(&[answer("t0k7", &[(60, 0.0)])]), "of blue");
     }
 
     #[test]
     fn an_answer_that_is_none_is_asked_for_again() {
         let mut failed = answer("t0k0", &[]);
         failed.status_code = Some(StatusCode::InternalError);
-        let error = minutes_of(&[counted()], &[failed], 60..180).unwrap_err();
+        let error = minutes_of(&[&counted()], &[failed], 60..180).unwrap_err();
         assert_eq!(error.name(), "Transient");
     }
 
@@ -549,7 +625,7 @@ mod tests {
                 &mut minute,
                 colour,
                 series,
-                Publisher::Function,
+                &Publisher::Function,
                 f64::from(value),
             );
         }
@@ -578,7 +654,7 @@ mod tests {
             &mut minute,
             Colour::Green,
             Series::P99,
-            Publisher::LoadBalancer,
+            &Publisher::LoadBalancer,
             0.25,
         );
         assert_eq!(minute.green_p99_ms, Some(250));

@@ -1,5 +1,5 @@
 //! The only place that names AWS's SDKs: thin effects that make no choice. (API Gateway's are in
-//! `functions/front-door`, which alone needs them.)
+//! `functions/wire-stage`, which alone needs them.)
 
 mod alb;
 mod alias_api;
@@ -10,17 +10,19 @@ pub mod classify;
 pub mod executions;
 pub mod functions;
 pub mod health;
-pub mod lazy;
+pub mod lazy_client;
 pub mod ledger;
+pub mod live;
+pub mod logs;
 pub mod metrics;
 pub mod notify;
-pub mod pace;
+pub mod rate_limit;
 mod reachable;
 mod route53;
 pub mod traffic;
 pub mod versions;
 
-pub use pace::Pace;
+pub use rate_limit::Pace;
 
 use std::{env, time::Duration};
 
@@ -39,7 +41,7 @@ use aws_smithy_http_client::{
 use aws_smithy_runtime_api::client::http::HttpClient;
 
 /// After how long a connection without traffic is probed, and again after as long. Networks drop a connection that is
-/// idle for 350 seconds without telling either end, and an invocation may take 840 to answer.
+/// idle for 350 seconds without notifying either end, and an invocation may take 840 to answer.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
 /// What all clients share: one connection pool, one TLS stack, and region and credentials from
@@ -101,10 +103,10 @@ fn config_on(client: impl HttpClient + 'static, pace: Pace) -> SdkConfig {
         .credentials_provider(SharedCredentialsProvider::new(
             EnvironmentVariableCredentialsProvider::new(),
         ))
-        .http_client(pace::paced(client, pace))
+        .http_client(rate_limit::paced(client, pace))
         .sleep_impl(TokioSleep::new())
         .time_source(SystemTimeSource::new())
-        .retry_config(RetryConfig::standard().with_max_attempts(pace::ATTEMPTS))
+        .retry_config(RetryConfig::standard().with_max_attempts(rate_limit::ATTEMPTS))
         .timeout_config(timeouts);
     config.set_endpoint_url(env::var("AWS_ENDPOINT_URL").ok());
     config.set_app_name(

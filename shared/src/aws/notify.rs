@@ -1,5 +1,5 @@
-//! Telling: people by mail and people in a channel through SNS, and programs through EventBridge. What
-//! is told is [`crate::notice`]'s to say.
+//! Publishes notices: email and chat through SNS, events through EventBridge. See [`crate::notice`] for
+//! their content.
 
 use std::{env, time::Duration};
 
@@ -10,23 +10,23 @@ use tokio::time::timeout;
 
 use super::{
     classify::classify,
-    lazy::{Lazy, lazy},
+    lazy_client::{LazyClient, lazy},
 };
 use crate::{
     error::Error,
     metrics::{Line, Metric},
-    notice::{Facts, Mail, Notice, SOURCE, chat, event, mail},
+    notice::{Mail, Notice, NoticeDetail, SOURCE, chat, event, mail},
 };
 
 /// How long is waited for what may fail: no shift is late for a message. SNS and EventBridge answer
 /// within a tenth of a second.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where people and programs listen.
+/// Where operators and programs listen.
 #[derive(Clone, Debug)]
 pub struct Notifier {
-    sns: Lazy<aws_sdk_sns::Client>,
-    events: Lazy<aws_sdk_eventbridge::Client>,
+    sns: LazyClient<aws_sdk_sns::Client>,
+    events: LazyClient<aws_sdk_eventbridge::Client>,
     people: String,
     chat: String,
 }
@@ -49,31 +49,31 @@ impl Notifier {
         }
     }
 
-    /// Tells what has to reach people: how a release ended, and that they are asked.
+    /// Delivers a notice that has to reach operators: the end of a release, or a question.
     ///
     /// # Errors
-    /// When the mail could not be handed over. To tell all again is safe: the notice's id is the same.
+    /// When the mail could not be handed over. To deliver all again is safe: the notice's id is the same.
     /// That the channel or the programs were not reached is only logged, and counted
     /// ([`Metric::Untold`], on which the stack has an alarm): no release ends otherwise for that.
-    pub async fn tell(&self, notice: &Notice) -> Result<(), Error> {
+    pub async fn deliver(&self, notice: &Notice) -> Result<(), Error> {
         let (mailed, chatted, sent) = futures::join!(
             Box::pin(self.mail(notice)),
-            within(PATIENCE, Box::pin(self.chat(notice))),
-            within(PATIENCE, Box::pin(self.event(notice))),
+            within(TIMEOUT, Box::pin(self.chat(notice))),
+            within(TIMEOUT, Box::pin(self.event(notice))),
         );
-        let mailed = mailed.inspect_err(|error| untold(&notice.facts, "people", error));
+        let mailed = mailed.inspect_err(|error| undelivered(&notice.facts, "people", error));
         logged(&notice.facts, [("chat", chatted), ("events", sent)]);
         mailed?;
         count(&notice.facts);
         Ok(())
     }
 
-    /// Tells what is good to know. Whoever calls this goes on, whatever becomes of it.
+    /// Publishes a notice that nothing depends on: a failure is logged and counted.
     pub async fn mention(&self, notice: &Notice) {
         let (mailed, chatted, sent) = futures::join!(
-            within(PATIENCE, Box::pin(self.mail(notice))),
-            within(PATIENCE, Box::pin(self.chat(notice))),
-            within(PATIENCE, Box::pin(self.event(notice))),
+            within(TIMEOUT, Box::pin(self.mail(notice))),
+            within(TIMEOUT, Box::pin(self.chat(notice))),
+            within(TIMEOUT, Box::pin(self.event(notice))),
         );
         logged(
             &notice.facts,
@@ -99,7 +99,7 @@ impl Notifier {
         topic: &str,
         subject: Option<String>,
         message: String,
-        facts: &Facts,
+        facts: &NoticeDetail,
     ) -> Result<(), Error> {
         let attribute = |word: &str| {
             MessageAttributeValue::builder()
@@ -157,15 +157,15 @@ async fn within(
     })
 }
 
-fn logged<const N: usize>(facts: &Facts, results: [(&str, Result<(), Error>); N]) {
+fn logged<const N: usize>(facts: &NoticeDetail, results: [(&str, Result<(), Error>); N]) {
     for (whom, result) in results {
         if let Err(error) = result {
-            untold(facts, whom, &error);
+            undelivered(facts, whom, &error);
         }
     }
 }
 
-fn untold(facts: &Facts, whom: &str, error: &Error) {
+fn undelivered(facts: &NoticeDetail, whom: &str, error: &Error) {
     tracing::error!(
         event = "notice_failed",
         deployment.id = facts.execution,
@@ -178,7 +178,7 @@ fn untold(facts: &Facts, whom: &str, error: &Error) {
 }
 
 /// What the dashboard shows of it: the weight that green has now, and how releases end.
-fn count(facts: &Facts) {
+fn count(facts: &NoticeDetail) {
     let mut line = Line::new(facts.at);
     let mut counts = false;
     if let (Some(application), Some(weight)) = (&facts.application, facts.weight) {

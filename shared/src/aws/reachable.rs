@@ -1,8 +1,11 @@
 //! Reads what can reach the idle side of a load balancer or of Route 53 although its weight is 0.
 //!
-//! What AWS cannot be asked for is not looked for: other records that lead to the idle side, other
-//! stages and APIs that call an idle alias with the permission of one that may, and whoever may invoke
-//! functions by a policy of his own.
+//! What AWS has no call for is not looked for: other records that lead to the idle side, other
+//! stages and APIs that call an idle alias with the permission of one that may, and callers that may
+//! invoke functions by an identity policy.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
@@ -26,7 +29,7 @@ use crate::{
         },
         policy::{Allowed, allowed},
         reachable::Way,
-        traffic::{Forward, ForwardAt, FrontDoor, Layer, Records},
+        traffic::{Forward, ForwardAt, Layer, Records, Splitter},
     },
     error::Error,
     protocol::{route53, splitter::alias_of},
@@ -38,25 +41,25 @@ const API_GATEWAY: &str = "apigateway.amazonaws.com";
 const BALANCERS: &str = "elasticloadbalancing.amazonaws.com";
 
 impl Traffic {
-    /// Reads what can reach the idle side of `door`, and when it lost its weight.
+    /// Reads what can reach the idle side of `splitter`, and when it lost its weight.
     ///
     /// # Errors
-    /// [`Error::Refused`] and [`Error::Transient`] where AWS does not tell: what is not known to be out of
-    /// reach is not staged.
+    /// [`Error::Refused`] and [`Error::Transient`] where AWS does not answer: what is not known to be out
+    /// of reach is not staged.
     pub async fn reachable(
         &self,
         ledger: &Ledger,
-        door: &FrontDoor,
+        splitter: &Splitter,
         functions: &[FunctionRequest],
     ) -> Result<Vec<Way>, Error> {
-        match door {
-            FrontDoor::Alias => Ok(Vec::new()),
-            FrontDoor::Route53(records) => {
+        match splitter {
+            Splitter::Alias => Ok(Vec::new()),
+            Splitter::Route53(records) => {
                 let client = self.api().lambda();
-                Box::pin(of_records(client, ledger, door, records, functions)).await
+                Box::pin(of_records(client, ledger, splitter, records, functions)).await
             }
-            FrontDoor::Alb(forward) => {
-                Box::pin(of_group(self.api().elb(), ledger, door, forward)).await
+            Splitter::Alb(forward) => {
+                Box::pin(of_group(self.api().elb(), ledger, splitter, forward)).await
             }
         }
     }
@@ -80,19 +83,19 @@ struct Offer {
 async fn of_group(
     client: &Client,
     ledger: &Ledger,
-    door: &FrontDoor,
+    splitter: &Splitter,
     forward: &Forward,
 ) -> Result<Vec<Way>, Error> {
     let group = forward.green.as_ref();
     let offers = offers(client, group).await?;
-    let own = door.locks();
+    let own = splitter.locks();
     let sticky = offers.iter().filter(|offer| offer.sticky_seconds.is_some());
     let locks = sticky.map(|offer| offer.lock.clone()).collect();
     let moved_at = ledger.splitters_moved_at(locks).await?;
     Ok(ways(&offers, &own, group, &moved_at))
 }
 
-/// Tells the ways to the idle group from what its load balancers do with it.
+/// Derives the ways to the idle group from what its load balancers do with it.
 fn ways(
     offers: &[Offer],
     own: &[String],
@@ -231,11 +234,11 @@ fn positive(number: Option<i32>) -> u32 {
 async fn of_records(
     client: &aws_sdk_lambda::Client,
     ledger: &Ledger,
-    door: &FrontDoor,
+    splitter: &Splitter,
     records: &Records,
     functions: &[FunctionRequest],
 ) -> Result<Vec<Way>, Error> {
-    let moved_at = ledger.splitters_moved_at(door.locks()).await?;
+    let moved_at = ledger.splitters_moved_at(splitter.locks()).await?;
     let resolvers = moved_at.into_values().map(|since| Way::Resolvers {
         record: records.record_name.without_dot().to_owned(),
         seconds: records.dns_seconds,
@@ -348,154 +351,5 @@ fn is_behind(one: &Allowed, behind: Option<&Layer>) -> bool {
             api.split('/').next() == Some(api_id)
         }
         _ => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use aws_sdk_elasticloadbalancingv2::types::{
-        ForwardActionConfig, TargetGroupStickinessConfig, TargetGroupTuple,
-    };
-
-    use super::*;
-
-    const LISTENER: &str =
-        "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener/app/web/1/2";
-    const RULE: &str =
-        "arn:aws:elasticloadbalancing:eu-west-1:123456789012:listener-rule/app/web/1/2/3";
-
-    fn forward(groups: &[(&str, i32)], sticky: Option<i32>) -> Action {
-        let tuples = groups.iter().map(|(arn, weight)| {
-            let tuple = TargetGroupTuple::builder().target_group_arn(*arn);
-            tuple.weight(*weight).build()
-        });
-        let sticky = sticky.map(|seconds| {
-            let config = TargetGroupStickinessConfig::builder().enabled(true);
-            config.duration_seconds(seconds).build()
-        });
-        let config = ForwardActionConfig::builder()
-            .set_target_groups(Some(tuples.collect()))
-            .set_target_group_stickiness_config(sticky);
-        let action = Action::builder().r#type(ActionTypeEnum::Forward);
-        action.forward_config(config.build()).build()
-    }
-
-    fn rule(action: Action) -> Rule {
-        Rule::builder().rule_arn(RULE).actions(action).build()
-    }
-
-    fn seen(action: Action) -> Option<(u32, Option<u32>)> {
-        let offer = offer(&rule(action), LISTENER, "green")?;
-        assert_eq!(
-            (offer.at.as_str(), offer.lock),
-            (RULE, format!("rule/{RULE}"))
-        );
-        Some((offer.weight, offer.sticky_seconds))
-    }
-
-    #[test]
-    fn reads_what_a_rule_does_with_the_group() {
-        let single = Action::builder()
-            .r#type(ActionTypeEnum::Forward)
-            .target_group_arn("green")
-            .build();
-        assert_eq!(seen(single), Some((1, None)));
-        assert_eq!(
-            seen(forward(&[("green", 0)], None)),
-            Some((1, None)),
-            "alone"
-        );
-        let parked = forward(&[("blue", 100), ("green", 0)], None);
-        assert_eq!(seen(parked), Some((0, None)));
-        let split = forward(&[("blue", 1), ("green", 7)], Some(60));
-        assert_eq!(seen(split), Some((7, Some(60))));
-        assert_eq!(seen(forward(&[("blue", 1), ("other", 7)], Some(60))), None);
-        let fixed = Action::builder().r#type(ActionTypeEnum::FixedResponse);
-        assert_eq!(seen(fixed.build()), None);
-    }
-
-    #[test]
-    fn takes_a_listeners_default_rule_for_the_listener() {
-        let rule = Rule::builder()
-            .rule_arn("arn:default")
-            .is_default(true)
-            .actions(forward(&[("green", 1)], None))
-            .build();
-        let offer = offer(&rule, LISTENER, "green").unwrap();
-        assert_eq!(
-            (offer.at.as_str(), offer.lock),
-            (LISTENER, format!("listener/{LISTENER}"))
-        );
-    }
-
-    #[test]
-    fn tells_the_releases_own_rules_from_others() {
-        let at = "2026-11-20T12:00:00Z".parse().unwrap();
-        let offer = |lock: &str, weight, sticky_seconds| Offer {
-            lock: lock.into(),
-            at: format!("arn:{lock}"),
-            weight,
-            sticky_seconds,
-        };
-        let offers = [
-            offer("own", 0, None),
-            offer("own sticky", 0, Some(60)),
-            offer("parked", 0, None),
-            offer("parked sticky", 0, Some(30)),
-            offer("other", 3, Some(60)),
-        ];
-        let own = ["own".to_owned(), "own sticky".to_owned()];
-        let moved = BTreeMap::from([("own sticky".to_owned(), at)]);
-        let sticky = |lock: &str, own, seconds, since| Way::Stickiness {
-            at: format!("arn:{lock}"),
-            own,
-            seconds,
-            since,
-        };
-        assert_eq!(
-            ways(&offers, &own, "green", &moved),
-            [
-                sticky("own sticky", true, 60, Some(at)),
-                sticky("parked sticky", false, 30, None),
-                Way::Rule {
-                    at: "arn:other".into(),
-                    group: "green".into(),
-                    weight: 3,
-                },
-            ]
-        );
-    }
-
-    #[test]
-    fn takes_only_what_is_behind_the_record_for_its_caller() {
-        let one = |principal: &str, source: Option<&str>| Allowed {
-            id: "s".into(),
-            principal: principal.into(),
-            is_service: true,
-            by_url: false,
-            source: source.map(str::to_owned),
-        };
-        let api = |id: &str| format!("arn:aws:execute-api:eu-west-1:1:{id}/prod/GET/*");
-        let http = Layer::HttpApi {
-            api_id: "a1".into(),
-            stage: "prod".into(),
-        };
-        let balancer = Layer::LoadBalancer {
-            load_balancer: "app/web/1".into(),
-        };
-        let (ours, theirs) = (
-            one(API_GATEWAY, Some(&api("a1"))),
-            one(API_GATEWAY, Some(&api("b2"))),
-        );
-        assert!(is_behind(&ours, None) && is_behind(&theirs, None));
-        assert!(is_behind(&ours, Some(&http)) && !is_behind(&theirs, Some(&http)));
-        assert!(
-            !is_behind(&one(API_GATEWAY, None), Some(&http)),
-            "from anywhere"
-        );
-        assert!(!is_behind(&ours, Some(&balancer)));
-        assert!(is_behind(&one(BALANCERS, None), Some(&balancer)));
-        assert!(!is_behind(&one("s3.amazonaws.com", None), None));
-        assert!(!is_behind(&one("*", None), None));
     }
 }

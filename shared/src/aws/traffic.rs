@@ -6,8 +6,8 @@ use aws_config::{Region, SdkConfig, retry::RetryConfig};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    lazy::{Lazy, lazy},
-    pace,
+    lazy_client::{LazyClient, lazy},
+    rate_limit,
 };
 use crate::{
     domain::names::resources::TargetGroupArn,
@@ -23,7 +23,7 @@ pub type Traffic = Splitters<Clients>;
 #[derive(Debug)]
 pub struct Clients {
     config: SdkConfig,
-    lambda: Lazy<aws_sdk_lambda::Client>,
+    lambda: LazyClient<aws_sdk_lambda::Client>,
     route53: OnceLock<aws_sdk_route53::Client>,
     elb: OnceLock<aws_sdk_elasticloadbalancingv2::Client>,
     since: Instant,
@@ -33,7 +33,7 @@ impl Clients {
     fn new(config: &SdkConfig) -> Self {
         Self {
             config: config.clone(),
-            lambda: lazy(config, pace::lambda),
+            lambda: lazy(config, rate_limit::lambda),
             route53: OnceLock::new(),
             elb: OnceLock::new(),
             since: Instant::now(),

@@ -9,14 +9,14 @@ use aws_sdk_lambda::{
 
 use super::{
     classify::{classify, is},
-    lazy::{Lazy, lazy},
-    pace,
+    lazy_client::{LazyClient, lazy},
+    rate_limit,
 };
 use crate::{
     domain::{
         names::{AliasName, FunctionName, Version},
         policy::allowed,
-        retention::{Because, Hold},
+        retention::{Hold, RetainReason},
         routing::alias::Primary,
     },
     error::Error,
@@ -28,7 +28,7 @@ const BALANCERS: &str = "elasticloadbalancing.amazonaws.com";
 /// What became of deleting a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deleted {
-    /// It is gone, or was before: Lambda does not tell which.
+    /// It is gone, or was before: Lambda does not distinguish them.
     Gone,
     /// Lambda does not delete it, as a rule because an alias references it by now; in Lambda's words.
     Kept(String),
@@ -57,8 +57,8 @@ pub struct Registered {
 /// The versions of functions.
 #[derive(Clone, Debug)]
 pub struct Versions {
-    client: Lazy<Client>,
-    balancers: Lazy<Balancers>,
+    client: LazyClient<Client>,
+    balancers: LazyClient<Balancers>,
 }
 
 impl Versions {
@@ -66,7 +66,7 @@ impl Versions {
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
         Self {
-            client: lazy(config, pace::lambda),
+            client: lazy(config, rate_limit::lambda),
             balancers: lazy(config, Balancers::new),
         }
     }
@@ -101,7 +101,7 @@ impl Versions {
         Ok(Some(versions))
     }
 
-    /// What the function's aliases need: whether `ListAliases` can be asked for one version's, as an
+    /// What the function's aliases need: whether `ListAliases` can be requested one version's, as an
     /// additional one too, is not documented, so all are read.
     pub async fn aliases(&self, function: &FunctionName) -> Result<Vec<Hold>, Error> {
         let listed = self
@@ -120,13 +120,13 @@ impl Versions {
             let name: AliasName = name.parse().map_err(|_| unreadable(name))?;
             let primary = alias.function_version().unwrap_or_default();
             if let Primary::Version(version) = primary.parse().map_err(|_| unreadable(primary))? {
-                holds.push(Hold::on(&version, Because::Alias(name.clone())));
+                holds.push(Hold::on(&version, RetainReason::Alias(name.clone())));
             }
             let routing = alias.routing_config();
             let weights = routing.and_then(|routing| routing.additional_version_weights());
             for text in weights.into_iter().flat_map(|weights| weights.keys()) {
                 let version = text.parse().map_err(|_| unreadable(text))?;
-                holds.push(Hold::on(&version, Because::ShareOfAlias(name.clone())));
+                holds.push(Hold::on(&version, RetainReason::ShareOfAlias(name.clone())));
             }
         }
         Ok(holds)
@@ -184,7 +184,7 @@ impl Versions {
         function: &FunctionName,
         version: &Version,
         durable: bool,
-    ) -> Result<Option<Because>, Error> {
+    ) -> Result<Option<RetainReason>, Error> {
         if durable && let Some(because) = self.durable(function, version).await? {
             return Ok(Some(because));
         }
@@ -197,7 +197,7 @@ impl Versions {
         let balancers = allowed(&policy).into_iter();
         for one in balancers.filter(|one| one.principal == BALANCERS) {
             let Some(group) = one.source else {
-                return Ok(Some(Because::Permitted));
+                return Ok(Some(RetainReason::Permitted));
             };
             let registered = match self.registered_in(&group).await {
                 Ok(registered) => registered,
@@ -207,7 +207,7 @@ impl Versions {
             if let Some(found) =
                 those.find(|one| one.function == function.as_ref() && one.version == *version)
             {
-                return Ok(Some(Because::TargetGroup(found.group)));
+                return Ok(Some(RetainReason::TargetGroup(found.group)));
             }
         }
         Ok(None)
@@ -218,7 +218,7 @@ impl Versions {
         &self,
         function: &FunctionName,
         version: &Version,
-    ) -> Result<Option<Because>, Error> {
+    ) -> Result<Option<RetainReason>, Error> {
         let running = self
             .client
             .list_durable_executions_by_function()
@@ -230,7 +230,7 @@ impl Versions {
             .await;
         match running {
             Ok(running) if running.durable_executions().is_empty() => Ok(None),
-            Ok(_) => Ok(Some(Because::Durable)),
+            Ok(_) => Ok(Some(RetainReason::Durable)),
             Err(error) => unknown(classify("ListDurableExecutionsByFunction", &error)),
         }
     }
@@ -269,10 +269,10 @@ impl Versions {
     }
 }
 
-/// Keeps a version for what AWS does not tell of it. What passes is tried again.
-fn unknown(error: Error) -> Result<Option<Because>, Error> {
+/// Keeps a version about which AWS does not answer. A transient error is tried again.
+fn unknown(error: Error) -> Result<Option<RetainReason>, Error> {
     match error {
-        Error::Refused(said) => Ok(Some(Because::Unknown(said.reason))),
+        Error::Refused(said) => Ok(Some(RetainReason::Unknown(said.reason))),
         later => Err(later),
     }
 }

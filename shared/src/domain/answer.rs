@@ -1,7 +1,7 @@
-//! What a client of AWS's front doors gets from what a function answered.
+//! What a client of AWS's HTTP integrations gets from what a function answered.
 //!
-//! Each front door reads a function's answer by rules of its own; [`through`] holds them. A release does
-//! not know which door a function's callers use, so [`readings`] yields the response of every door that
+//! Each HTTP integration reads a function's answer by rules of its own; [`through`] holds them. A release does
+//! not know which integration a function's callers use, so [`readings`] yields the response of every integration that
 //! would not turn the answer into an error of its own.
 //!
 //! Sources: the developer guides of API Gateway ("Lambda proxy integrations for REST APIs", "Lambda proxy
@@ -18,9 +18,9 @@ use serde_json::{Map, Number, Value, json};
 /// What separates the prelude of a streamed response from its body.
 const SEPARATOR: [u8; 8] = [0; 8];
 
-/// A front door of AWS, as far as doors differ in how they read an answer.
+/// A HTTP integration of AWS, as far as integrations differ in how they read an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Door {
+pub enum Integration {
     /// A REST API of API Gateway, with Lambda proxy integration.
     RestApi,
     /// An HTTP API with payload format 1.0.
@@ -33,7 +33,7 @@ pub enum Door {
     Streaming,
 }
 
-impl Door {
+impl Integration {
     /// All of them, those with the strictest rules first.
     pub const ALL: [Self; 5] = [
         Self::RestApi,
@@ -43,7 +43,7 @@ impl Door {
         Self::Streaming,
     ];
 
-    /// The status with which the door answers its client when it cannot read the function's answer.
+    /// The status with which the integration answers its client when it cannot read the function's answer.
     #[must_use]
     pub fn error_status(self) -> u16 {
         match self {
@@ -85,28 +85,28 @@ impl Response {
     }
 }
 
-/// Why a front door answers with an error of its own: what it found, in words.
+/// Why a HTTP integration answers with an error of its own: what it found, in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed(pub String);
 
-/// Returns what a client gets through one front door.
+/// Returns what a client gets through one HTTP integration.
 ///
 /// # Errors
-/// [`Malformed`] when the door answers with [`Door::error_status`] in the function's place.
-pub fn through(door: Door, payload: &[u8]) -> Result<Response, Malformed> {
-    if door == Door::Streaming {
+/// [`Malformed`] when the integration answers with [`Integration::error_status`] in the function's place.
+pub fn through(integration: Integration, payload: &[u8]) -> Result<Response, Malformed> {
+    if integration == Integration::Streaming {
         return streamed(payload);
     }
     let parsed: Option<Value> = serde_json::from_slice(payload).ok();
-    match (door, &parsed) {
-        (Door::HttpApiV2, Some(Value::Object(answer))) => inferring(answer, payload),
+    match (integration, &parsed) {
+        (Integration::HttpApiV2, Some(Value::Object(answer))) => inferring(answer, payload),
         // A JSON string is its text; everything else is the body as it came, JSON or not.
-        (Door::HttpApiV2, Some(Value::String(text))) => Ok(Response::plain(
+        (Integration::HttpApiV2, Some(Value::String(text))) => Ok(Response::plain(
             text.clone().into_bytes(),
             "application/json",
         )),
-        (Door::HttpApiV2, _) => Ok(Response::plain(payload.to_vec(), "application/json")),
-        (_, Some(Value::Object(answer))) => proxied(door, answer),
+        (Integration::HttpApiV2, _) => Ok(Response::plain(payload.to_vec(), "application/json")),
+        (_, Some(Value::Object(answer))) => proxied(integration, answer),
         (_, Some(other)) => Err(Malformed(format!(
             "the answer is {}, not an object",
             kind(other)
@@ -115,20 +115,20 @@ pub fn through(door: Door, payload: &[u8]) -> Result<Response, Malformed> {
     }
 }
 
-/// Returns the response of each door that makes one of the answer; equal ones once.
+/// Returns the response of each integration that makes one of the answer; equal ones once.
 #[must_use]
-pub fn readings(payload: &[u8]) -> Vec<(Door, Response)> {
-    let mut found: Vec<(Door, Response)> = Vec::new();
+pub fn readings(payload: &[u8]) -> Vec<(Integration, Response)> {
+    let mut found: Vec<(Integration, Response)> = Vec::new();
     let streams = split(payload).is_some();
-    for door in Door::ALL {
+    for integration in Integration::ALL {
         // A prelude is for clients of streams only, and without one a stream is a body as it is.
-        if streams != (door == Door::Streaming) {
+        if streams != (integration == Integration::Streaming) {
             continue;
         }
-        if let Ok(response) = through(door, payload)
+        if let Ok(response) = through(integration, payload)
             && found.iter().all(|(_, other)| *other != response)
         {
-            found.push((door, response));
+            found.push((integration, response));
         }
     }
     found
@@ -137,7 +137,7 @@ pub fn readings(payload: &[u8]) -> Vec<(Door, Response)> {
 /// An answer with a status code of its own, or none: then all of it is the body.
 fn inferring(answer: &Map<String, Value>, payload: &[u8]) -> Result<Response, Malformed> {
     if answer.contains_key("statusCode") {
-        return proxied(Door::HttpApiV2, answer);
+        return proxied(Integration::HttpApiV2, answer);
     }
     if answer.contains_key("errorMessage") {
         return Err(Malformed(
@@ -147,8 +147,8 @@ fn inferring(answer: &Map<String, Value>, payload: &[u8]) -> Result<Response, Ma
     Ok(Response::plain(payload.to_vec(), "application/json"))
 }
 
-/// An object with `statusCode`, `headers`, `body` and what else the door knows.
-fn proxied(door: Door, answer: &Map<String, Value>) -> Result<Response, Malformed> {
+/// An object with `statusCode`, `headers`, `body` and what else the integration knows.
+fn proxied(integration: Integration, answer: &Map<String, Value>) -> Result<Response, Malformed> {
     const OF_REST: [&str; 5] = [
         "statusCode",
         "headers",
@@ -156,7 +156,7 @@ fn proxied(door: Door, answer: &Map<String, Value>) -> Result<Response, Malforme
         "body",
         "isBase64Encoded",
     ];
-    if door == Door::RestApi
+    if integration == Integration::RestApi
         && let Some(unknown) = answer.keys().find(|key| !OF_REST.contains(&key.as_str()))
     {
         return Err(Malformed(format!(
@@ -164,14 +164,14 @@ fn proxied(door: Door, answer: &Map<String, Value>) -> Result<Response, Malforme
         )));
     }
     let status = match answer.get("statusCode").unwrap_or(&Value::Null) {
-        Value::Null if door == Door::RestApi => 200,
-        found => status(door, found)?,
+        Value::Null if integration == Integration::RestApi => 200,
+        found => status(integration, found)?,
     };
     let mut headers = headers(answer.get("headers"))?;
-    if door != Door::HttpApiV2 {
+    if integration != Integration::HttpApiV2 {
         headers.extend(many(answer.get("multiValueHeaders"))?);
     }
-    if door == Door::HttpApiV2
+    if integration == Integration::HttpApiV2
         && !matches!(
             answer.get("cookies"),
             None | Some(Value::Null | Value::Array(_))
@@ -182,8 +182,8 @@ fn proxied(door: Door, answer: &Map<String, Value>) -> Result<Response, Malforme
     let text = match answer.get("body").unwrap_or(&Value::Null) {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
-        // Not documented of this door; the others refuse it.
-        other if door == Door::HttpApiV2 => other.to_string(),
+        // Not documented of this integration; the others refuse it.
+        other if integration == Integration::HttpApiV2 => other.to_string(),
         other => return Err(Malformed(format!("body is {}, not text", kind(other)))),
     };
     let body = if answer.get("isBase64Encoded") == Some(&Value::Bool(true)) {
@@ -200,11 +200,13 @@ fn proxied(door: Door, answer: &Map<String, Value>) -> Result<Response, Malforme
     })
 }
 
-fn status(door: Door, found: &Value) -> Result<u16, Malformed> {
+fn status(integration: Integration, found: &Value) -> Result<u16, Malformed> {
     let code = match found {
         Value::Number(number) => exact(number).and_then(|code| u16::try_from(code).ok()),
         // API Gateway takes "201" for 201; of load balancers that is not documented.
-        Value::String(text) if door != Door::LoadBalancer && text.len() == 3 => text.parse().ok(),
+        Value::String(text) if integration != Integration::LoadBalancer && text.len() == 3 => {
+            text.parse().ok()
+        }
         _ => None,
     };
     code.filter(|code| (100..=599).contains(code))
@@ -272,7 +274,7 @@ fn streamed(payload: &[u8]) -> Result<Response, Malformed> {
     };
     let status = match prelude.get("statusCode").unwrap_or(&Value::Null) {
         Value::Null => 200,
-        found => status(Door::Streaming, found)?,
+        found => status(Integration::Streaming, found)?,
     };
     let mut headers = headers(prelude.get("headers"))?;
     headers.extend(many(prelude.get("multiValueHeaders"))?);

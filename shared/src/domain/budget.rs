@@ -9,13 +9,13 @@ use super::{
     hook::request::{HookRequest, Hooks},
     plan::Plan,
 };
-use crate::domain::propagation::sync_turns;
+use crate::domain::propagation::sync_attempts;
 
 /// How many events an execution may have: AWS's limit.
 pub const MAX_EVENTS: u32 = 25_000;
 
 /// How many events the longest way may take. The rest is for tasks that are tried again, three events each, for a
-/// front door, and for people who hold and resume.
+/// stage, and for operators who hold and resume.
 const BUDGET: u32 = 23_000;
 
 /// The longest pause that looks and calls are stretched to, seconds. What would take a longer one is refused.
@@ -27,7 +27,7 @@ pub const MOST_BAKING_SECONDS: u64 = 29 * 86_400;
 /// The longest that Lambda lets an invocation take, seconds.
 pub const LONGEST_INVOCATION_SECONDS: u32 = 900;
 
-/// A state with a task has five events, a wait or a choice two, a wait for a person six.
+/// A state with a task has five events, a wait or a choice two, a wait for an operator six.
 ///
 /// The states outside of all loops: from the start to the `Decide` after `ValidateGreen` 19, a migration there and
 /// back 14, an approval that leads to a hold 26, a promotion 22 and a rollback 16.
@@ -37,7 +37,7 @@ const SHIFT: u32 = 5;
 /// `Bake`, `CheckAlarms`, `Decide`; or `RunHook`, `Decide`, `AwaitHook`.
 const TURN: u32 = 9;
 /// A stage that is wired: 40 turns of `WireStage`, `Decide` and `AwaitStage`, and the first two once more.
-const FRONT_DOOR: u32 = 40 * TURN + 7;
+const STAGE_WIRING: u32 = 40 * TURN + 7;
 
 /// What decides how many events a release takes.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +71,7 @@ impl Pace {
     pub fn of(load: &Load<'_>) -> Self {
         let steps = count(load.plan.len());
         let follows = if load.follows_dns {
-            TURN * sync_turns()
+            TURN * sync_attempts()
         } else {
             0
         };
@@ -123,10 +123,10 @@ impl Pace {
         self.pauses.saturating_mul(LONGEST_PAUSE_SECONDS)
     }
 
-    /// Returns the events of the longest way, those of a front door included where there is one.
+    /// Returns the events of the longest way, those of a stage included where there is one.
     #[must_use]
-    pub fn events_with(&self, front_door: bool) -> u32 {
-        self.events + if front_door { FRONT_DOOR } else { 0 }
+    pub fn events_with(&self, is_wired: bool) -> u32 {
+        self.events + if is_wired { STAGE_WIRING } else { 0 }
     }
 }
 
@@ -299,7 +299,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_last_judged_step_lasts_until_slow_invocations_are_counted() {
+    fn extends_the_last_judged_step_for_slow_invocations() {
         let asked = request(json!({"strategy": {"type": "canary", "steps": [
             {"weight": 10, "bakeSeconds": 60}, {"weight": 50, "bakeSeconds": 60}, {"weight": 100, "bakeSeconds": 0}]}}));
         let plan = asked.plan();

@@ -127,10 +127,10 @@ pub struct Capacity {
 }
 
 impl Capacity {
-    /// What people should know before a release, a sentence each.
+    /// What operators should know before a release, a sentence each.
     ///
     /// Whether green gets a part of the alias's provisioned concurrency while it has a weight, and whether
-    /// both versions have theirs while Lambda moves it, is not documented: this tells of the worse case.
+    /// both versions have theirs while Lambda moves it, is not documented: this assumes the worse case.
     #[must_use]
     pub fn warnings(&self, function: &FunctionName, alias: Option<&AliasName>) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -141,7 +141,7 @@ impl Capacity {
             } = provisioned;
             warnings.push(format!(
                 "{function}:{alias} has provisioned concurrency of {executions} ({allocation}): green starts cold until \
-                 Lambda moves it after the promotion, which takes minutes; nobody can change it while the alias has weights"
+                 Lambda moves it after the promotion, which takes minutes; it cannot be changed while the alias has weights"
             ));
             let twice = executions.saturating_mul(2);
             let tight = match self.room {

@@ -28,11 +28,11 @@ pub enum Decision {
     RunHook,
     /// Go to the next step.
     Shift,
-    /// A person decides whether to go to the next step.
+    /// An operator decides whether to go to the next step.
     Ask,
     /// Keep green.
     Promote,
-    /// Stop at the present weight and call a person.
+    /// Stop at the present weight and call an operator.
     Hold,
     /// All traffic back to blue.
     RollBack,
@@ -72,9 +72,9 @@ impl Bake {
 pub enum Next {
     /// Another step.
     Step,
-    /// Another step, which a person has to approve.
+    /// Another step, which an operator has to approve.
     StepAfterApproval,
-    /// Nothing: green has all traffic.
+    /// Nothing: green has all traffic, but for the control group's.
     End,
 }
 
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_healthy_bake_is_watched_to_its_end() {
+    fn watches_a_healthy_bake_to_its_end() {
         let at = |waited_seconds| {
             decision(
                 Verdict::Healthy,
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_bake_leads_where_the_plan_says() {
+    fn follows_the_plan_after_a_bake() {
         let after = |next| decision(Verdict::Healthy, OVER, next, OnInconclusive::Hold).0;
         assert_eq!(after(Next::Step), Decision::Shift);
         assert_eq!(after(Next::StepAfterApproval), Decision::Ask);
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bake_always_ends() {
+    fn ends_every_bake() {
         for verdict in [Verdict::Healthy, Verdict::Inconclusive] {
             let mut bake = Bake {
                 waited_seconds: 0,

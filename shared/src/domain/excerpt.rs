@@ -1,5 +1,6 @@
 //! What is recorded of a function's answer.
 
+use crate::display::truncate;
 use serde_json::Value;
 
 /// How much of a function's answer is recorded, characters of JSON.
@@ -9,9 +10,9 @@ pub const MAX_ANSWER: usize = 1000;
 #[must_use]
 pub fn excerpt(answer: Value) -> Value {
     let text = answer.to_string();
-    match text.char_indices().nth(MAX_ANSWER) {
-        None => answer,
-        Some((end, _)) => Value::String(format!("{}…", &text[..end])),
+    match truncate(&text, MAX_ANSWER) {
+        whole if whole == text => answer,
+        cut => Value::String(cut),
     }
 }
 

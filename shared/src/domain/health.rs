@@ -11,6 +11,7 @@ mod address;
 mod check;
 mod url;
 
+use crate::display::truncate;
 use std::fmt;
 
 use schemars::JsonSchema;
@@ -26,7 +27,7 @@ use crate::{
     domain::{
         analysis::verdict::Verdict,
         names::resources::{SetIdentifier, TargetGroupArn},
-        traffic::FrontDoor,
+        traffic::Splitter,
     },
     parse::bounds::quoted,
 };
@@ -80,20 +81,20 @@ pub enum Side {
 }
 
 impl Side {
-    /// Returns the side that is green behind `door`; none where the colours share one alias, and no URL
+    /// Returns the side that is green behind `splitter`; none where the colours share one alias, and no URL
     /// reaches green alone.
     #[must_use]
-    pub fn green(door: &FrontDoor) -> Option<Self> {
-        match door {
-            FrontDoor::Alias => None,
-            FrontDoor::Route53(records) => Some(Self::Record(records.green.clone())),
-            FrontDoor::Alb(forward) => Some(Self::Group(forward.green.clone())),
+    pub fn green(splitter: &Splitter) -> Option<Self> {
+        match splitter {
+            Splitter::Alias => None,
+            Splitter::Route53(records) => Some(Self::Record(records.green.clone())),
+            Splitter::Alb(forward) => Some(Self::Group(forward.green.clone())),
         }
     }
 }
 
 impl fmt::Display for Side {
-    /// Writes it as a person knows it: `record "blue"`, `target group web-blue`.
+    /// Writes it as an operator knows it: `record "blue"`, `target group web-blue`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Record(identifier) => write!(f, "record \"{identifier}\""),
@@ -102,11 +103,11 @@ impl fmt::Display for Side {
     }
 }
 
-/// Keeps the checks of the side that is green behind `door`. A check without a side was asked for by a
+/// Keeps the checks of the side that is green behind `splitter`. A check without a side was requested by a
 /// former version, and is kept.
 #[must_use]
-pub fn of_green(checks: &[HealthCheck], door: &FrontDoor) -> Vec<HealthCheck> {
-    let green = Side::green(door);
+pub fn of_green(checks: &[HealthCheck], splitter: &Splitter) -> Vec<HealthCheck> {
+    let green = Side::green(splitter);
     let of_green = |check: &&HealthCheck| check.side().is_none_or(|side| green == Some(side));
     checks.iter().filter(of_green).cloned().collect()
 }
@@ -128,7 +129,7 @@ pub enum Sample {
     Passed,
     /// It was not; what was instead.
     Failed(String),
-    /// Nobody knows; why.
+    /// Not known; why.
     Unknown(String),
 }
 
@@ -172,9 +173,9 @@ pub struct Health {
 }
 
 impl Health {
-    /// Takes an answer in. One that nobody knows leaves the failures as they are.
+    /// Applies an answer. An unknown one leaves the failures as they are.
     pub fn take(&mut self, sample: Sample) {
-        let told = |what: String| what.chars().take(MOST_SAID).collect();
+        let told = |what: String| truncate(&what, MOST_SAID);
         self.asked_seconds_ago = Some(0);
         (self.failures_in_a_row, self.known, self.said) = match sample {
             Sample::Passed => (0, true, String::new()),
@@ -286,7 +287,7 @@ impl Found {
         let side = side.or_else(|| target_group_arn.clone().map(Side::Group));
         let of = side.map_or_else(String::new, |side| format!(" of {side}"));
         match failures_in_a_row {
-            0 => format!("health check {check}{of} cannot be told: {said}"),
+            0 => format!("health check {check}{of} is not known: {said}"),
             1 => format!("health check {check}{of} failed: {said}"),
             times => format!("health check {check}{of} failed {times} times in a row: {said}"),
         }
@@ -355,7 +356,7 @@ mod tests {
         );
     }
 
-    fn records(green: &str) -> FrontDoor {
+    fn records(green: &str) -> Splitter {
         let blue = if green == "live" { "next" } else { "live" };
         serde_json::from_value(json!({"type": "route53", "hostedZoneId": "Z0123456789ABCDEFGHIJ",
             "recordName": "api.example.com", "recordType": "A", "blue": blue, "green": green, "dnsSeconds": 60}))
@@ -370,8 +371,8 @@ mod tests {
             {"route53HealthCheckId": "abc", "setIdentifier": "live"},
         ]}))
         .unwrap();
-        let kept = |door: &FrontDoor| {
-            let kept = of_green(&all.health_checks, door);
+        let kept = |splitter: &Splitter| {
+            let kept = of_green(&all.health_checks, splitter);
             kept.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         assert_eq!(
@@ -379,11 +380,14 @@ mod tests {
             ["https://a.example.com/health", "abc"]
         );
         assert_eq!(kept(&records("next")), ["https://b.example.com/health"]);
-        assert_eq!(kept(&FrontDoor::Alias), Vec::<String>::new());
+        assert_eq!(kept(&Splitter::Alias), Vec::<String>::new());
         // A release in flight that a former version began has checks of no side.
         let former = analysis();
-        for door in [records("live"), FrontDoor::Alias] {
-            assert_eq!(of_green(&former.health_checks, &door), former.health_checks);
+        for splitter in [records("live"), Splitter::Alias] {
+            assert_eq!(
+                of_green(&former.health_checks, &splitter),
+                former.health_checks
+            );
         }
     }
 
@@ -407,7 +411,7 @@ mod tests {
         );
         assert_eq!(
             found[1].reason(),
-            "health check abc of target group web-green cannot be told: "
+            "health check abc of target group web-green is not known: "
         );
         let written = json!(found);
         assert_eq!(written[0]["setIdentifier"], "next");
@@ -427,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_neither_fails_nor_heals() {
+    fn unknown_health_changes_no_counter() {
         let mut health = Health::default();
         assert_eq!(health.verdict(), Verdict::Inconclusive, "never asked");
         health.take(failed());
@@ -445,11 +449,12 @@ mod tests {
         health.take(Sample::Passed);
         assert_eq!(health.verdict(), Verdict::Healthy);
         health.take(Sample::Failed("é".repeat(1000)));
-        assert_eq!(health.said.chars().count(), MOST_SAID);
+        // With the mark of the cut.
+        assert_eq!(health.said.chars().count(), MOST_SAID + 1);
     }
 
     #[test]
-    fn each_is_asked_at_its_own_interval() {
+    fn respects_the_interval_of_each_check() {
         let (analysis, mut health) = (analysis(), Vec::new());
         let mut asked = Vec::new();
         for waited in [0, 10, 10, 5, 5, 10] {

@@ -11,6 +11,7 @@ pub mod decision;
 pub mod excerpt;
 pub mod health;
 pub mod hook;
+pub mod live;
 pub mod migration;
 pub mod moved;
 pub mod names;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     names::{AliasName, FunctionName, Version},
     routing::alias::Alias,
-    traffic::FrontDoor,
+    traffic::Splitter,
 };
 use crate::domain::{propagation::Effective, target::Target};
 
@@ -68,7 +68,7 @@ pub enum Late {
 
 /// Traffic that was restored to blue.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PutBack {
+pub struct RestoreReport {
     /// The targets as they now are.
     pub functions: Vec<Target>,
     /// Where traffic was changed from outside, so that this value stands. A sentence each.
@@ -83,7 +83,7 @@ pub struct PutBack {
     pub notes: Vec<String>,
 }
 
-impl PutBack {
+impl RestoreReport {
     /// Returns the restore of `functions` that has done nothing yet.
     #[must_use]
     pub fn of(functions: &[Target]) -> Self {
@@ -126,7 +126,7 @@ pub struct Serving {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
     /// The traffic splitter, with the roles of the colours.
-    pub door: FrontDoor,
+    pub splitter: Splitter,
     /// The functions, in the request's order.
     pub functions: Vec<Serving>,
     /// Sentences for the release's warnings.

@@ -10,13 +10,13 @@ use crate::parse::problem::Problems;
 
 crate::parse::carried!(OverrideFreeze);
 
-/// Who takes it upon themselves to release outside of the windows that the stack's parameter
-/// `ReleaseWindows` gives, and why. It is on record and told; inside of the windows it changes nothing.
+/// Who releases outside of the windows of the stack's parameter `ReleaseWindows`, and why. It is recorded
+/// and published; inside of the windows it changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema, Deserr)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
 pub struct OverrideFreeze {
-    /// A person's name: 1 to 100 characters.
+    /// An operator's name: 1 to 100 characters.
     #[schemars(length(min = 1, max = 100))]
     #[deserr(from(Words<100>) = Words::into_text)]
     pub by: String,
@@ -26,7 +26,7 @@ pub struct OverrideFreeze {
     pub reason: String,
 }
 
-/// A person's words: text of 1 to `MOST` characters.
+/// an operator's text: text of 1 to `MOST` characters.
 struct Words<const MOST: usize>(String);
 
 impl<const MOST: usize> Words<MOST> {

@@ -27,13 +27,15 @@ pub struct Step {
     pub bake_seconds: u32,
 }
 
-/// The fixed list of steps: 1 to 100 of them, weights strictly rising, the last at 100, each bake
-/// at most a day. Position in a plan is an index, never found again from a weight.
+/// The fixed list of steps: 1 to 100 of them, weights strictly rising, the last at 100 less what is kept on
+/// blue until the promotion, each bake at most a day. Position in a plan is an index, never found again
+/// from a weight.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", try_from = "Parts", into = "Parts")]
 pub struct Plan {
     steps: Vec<Step>,
     approve_before: Option<Weight>,
+    control: Weight,
 }
 
 /// A plan as JSON carries it, not yet checked.
@@ -43,6 +45,17 @@ struct Parts {
     steps: Vec<Step>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     approve_before: Option<Weight>,
+    #[serde(default = "nothing", skip_serializing_if = "is_zero")]
+    control: Weight,
+}
+
+const fn nothing() -> Weight {
+    Weight::ZERO
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde wants a reference.
+fn is_zero(weight: &Weight) -> bool {
+    *weight == Weight::ZERO
 }
 
 /// One reason why a list of steps is not a plan.
@@ -70,6 +83,18 @@ pub enum PlanError {
         /// Its weight.
         weight: Weight,
     },
+    /// A step before the last has no more left for blue than the control group, or less.
+    #[error(
+        "is {weight}, and a control group of {control} leaves less than {} to every step but the last", .control.rest()
+    )]
+    IntoControl {
+        /// The step's index.
+        index: usize,
+        /// Its weight.
+        weight: Weight,
+        /// What is kept on blue.
+        control: Weight,
+    },
     /// A bake is longer than [`MAX_BAKE_SECONDS`].
     #[error("must be a whole number from 0 to {MAX_BAKE_SECONDS}, not {seconds}")]
     BakeTooLong {
@@ -81,7 +106,7 @@ pub enum PlanError {
     /// Approval is asked before a weight that no step has.
     #[error("is {approve_before}, which no step has; use the weight of a step: {weights}")]
     ApproveBefore {
-        /// The weight asked for.
+        /// The weight requested.
         approve_before: Weight,
         /// The weights there are, as a sentence shows them.
         weights: String,
@@ -113,8 +138,8 @@ impl From<PlanError> for PlanErrors {
 }
 
 impl Plan {
-    /// Checks a list of steps. `approve_before` is the weight of the step that a person must
-    /// approve, or `None` when nobody is asked.
+    /// Checks a list of steps. `approve_before` is the weight of the step that an operator must
+    /// approve, or `None` without an approval.
     pub fn new(steps: Vec<Step>, approve_before: Option<Weight>) -> Result<Self, PlanErrors> {
         if steps.is_empty() || steps.len() > MAX_STEPS {
             return Err(PlanError::Count(steps.len()).into());
@@ -159,10 +184,45 @@ impl Plan {
             Ok(Self {
                 steps,
                 approve_before,
+                control: Weight::ZERO,
             })
         } else {
             Err(PlanErrors(errors))
         }
+    }
+
+    /// Keeps `control` on blue through the last bake: the last step, which is the one at 100, has so much less.
+    /// An approval before 100 is required before that step.
+    pub fn keeping(self, control: Weight) -> Result<Self, PlanErrors> {
+        let most = control.rest();
+        let last = self.steps.len() - 1;
+        let errors: Vec<_> = self.steps[..last]
+            .iter()
+            .enumerate()
+            .filter(|(_, step)| step.weight >= most)
+            .map(|(index, step)| PlanError::IntoControl {
+                index,
+                weight: step.weight,
+                control,
+            })
+            .collect();
+        if !errors.is_empty() {
+            return Err(PlanErrors(errors));
+        }
+        let kept = |weight| if weight == Weight::FULL { most } else { weight };
+        let mut steps = self.steps;
+        steps[last].weight = most;
+        Ok(Self {
+            steps,
+            approve_before: self.approve_before.map(kept),
+            control,
+        })
+    }
+
+    /// Returns what stays on blue until green is promoted, so that green is compared to the end.
+    #[must_use]
+    pub fn control(&self) -> Weight {
+        self.control
     }
 
     /// The steps, in order.
@@ -184,14 +244,14 @@ impl Plan {
         self.steps.len()
     }
 
-    /// The weight of the step that a person must approve before it is taken; always the weight of
+    /// The weight of the step that an operator must approve before it is taken; always the weight of
     /// one of the steps.
     #[must_use]
     pub fn approve_before(&self) -> Option<Weight> {
         self.approve_before
     }
 
-    /// Whether a person must approve the step at `index` before it is taken.
+    /// Whether an operator must approve the step at `index` before it is taken.
     #[must_use]
     pub fn needs_approval(&self, index: usize) -> bool {
         self.approve_before.is_some() && self.step(index).map(|s| s.weight) == self.approve_before
@@ -228,7 +288,20 @@ impl TryFrom<Parts> for Plan {
     type Error = PlanErrors;
 
     fn try_from(parts: Parts) -> Result<Self, PlanErrors> {
-        Self::new(parts.steps, parts.approve_before)
+        let control = parts.control;
+        // As it was before the control group was taken from its last step.
+        let whole = |weight| {
+            if weight == control.rest() {
+                Weight::FULL
+            } else {
+                weight
+            }
+        };
+        let mut steps = parts.steps;
+        if let Some(last) = steps.last_mut() {
+            last.weight = whole(last.weight);
+        }
+        Self::new(steps, parts.approve_before.map(whole))?.keeping(control)
     }
 }
 
@@ -237,6 +310,7 @@ impl From<Plan> for Parts {
         Self {
             steps: plan.steps,
             approve_before: plan.approve_before,
+            control: plan.control,
         }
     }
 }
@@ -265,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_knows_its_steps() {
+    fn looks_up_steps() {
         let plan = Plan::new(steps(&[0, 50, 100]), Some(weight(50))).unwrap();
         assert_eq!((plan.len(), plan.steps().len()), (3, 3));
         assert_eq!(plan.step(2).map(|step| step.weight), Some(Weight::FULL));
@@ -281,7 +355,55 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_asked_when_nobody_should_be() {
+    fn a_control_group_is_taken_from_the_last_step_alone() {
+        let whole = Plan::new(steps(&[0, 50, 100]), Some(Weight::FULL)).unwrap();
+        assert_eq!(whole.control(), Weight::ZERO);
+        let weights = |plan: &Plan| {
+            plan.steps()
+                .iter()
+                .map(|step| step.weight)
+                .collect::<Vec<_>>()
+        };
+        for (tenths, last) in [(0, 1000), (1, 999), (50, 950), (499, 501)] {
+            let (control, last) = (
+                Weight::of_tenths(tenths).unwrap(),
+                Weight::of_tenths(last).unwrap(),
+            );
+            let plan = whole.clone().keeping(control).unwrap();
+            assert_eq!(weights(&plan), [Weight::ZERO, weight(50), last]);
+            assert_eq!(
+                (plan.control(), plan.approve_before()),
+                (control, Some(last))
+            );
+            assert_eq!([1, 2].map(|i| plan.needs_approval(i)), [false, true]);
+            let json = serde_json::to_string(&plan).unwrap();
+            assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan, "{json}");
+        }
+        // An approval before another step stays where it is.
+        let plan = Plan::new(steps(&[50, 100]), Some(weight(50))).unwrap();
+        let plan = plan.keeping(weight(5)).unwrap();
+        assert_eq!(plan.approve_before(), Some(weight(50)));
+    }
+
+    #[test]
+    fn rejects_steps_that_leave_blue_less_than_the_control_group() {
+        let plan = Plan::new(steps(&[10, 95, 98, 100]), None).unwrap();
+        let errors = plan.clone().keeping(weight(5)).unwrap_err();
+        let into = |index, percent| PlanError::IntoControl {
+            index,
+            weight: weight(percent),
+            control: weight(5),
+        };
+        assert_eq!(errors.as_slice(), [into(1, 95), into(2, 98)]);
+        assert_eq!(
+            into(1, 95).to_string(),
+            "is 95 %, and a control group of 5 % leaves less than 95 % to every step but the last"
+        );
+        assert!(plan.keeping(weight(1)).is_ok());
+    }
+
+    #[test]
+    fn asks_no_approval_by_default() {
         let plan = Plan::new(steps(&[100]), None).unwrap();
         assert_eq!(
             [0, 1].map(|index| plan.needs_approval(index)),
@@ -290,7 +412,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plan_is_told_whole() {
+    fn reports_every_plan_error() {
         assert_eq!(errors(&[], None), [PlanError::Count(0)]);
         assert_eq!(errors(&[100; 101], None), [PlanError::Count(101)]);
         let (a, b) = (weight(20), weight(10));
@@ -329,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn every_percent_may_be_a_step() {
+    fn accepts_a_step_per_percent() {
         let all: Vec<u8> = (1..=100).collect();
         assert_eq!(Plan::new(steps(&all), None).unwrap().len(), MAX_STEPS);
     }
@@ -349,7 +471,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_round_trips_and_is_checked_on_the_way_in() {
+    fn round_trips_and_validates_a_plan() {
         for approve_before in [None, Some(Weight::FULL)] {
             let plan = Plan::new(steps(&[10, 100]), approve_before).unwrap();
             let json = serde_json::to_string(&plan).unwrap();
@@ -361,6 +483,8 @@ mod tests {
             r#"{"steps":[{"weight":100,"bakeSeconds":86401}]}"#,
             r#"{"steps":[{"weight":100,"bakeSeconds":1}],"approveBefore":50}"#,
             r#"{"steps":[{"weight":100,"bakeSeconds":1}],"more":1}"#,
+            r#"{"steps":[{"weight":95,"bakeSeconds":1}],"control":4}"#,
+            r#"{"steps":[{"weight":96,"bakeSeconds":1},{"weight":95,"bakeSeconds":1}],"control":5}"#,
         ] {
             assert!(serde_json::from_str::<Plan>(bad).is_err(), "{bad}");
         }

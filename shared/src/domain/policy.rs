@@ -11,7 +11,7 @@ pub struct Allowed {
     pub principal: String,
     /// Whether that is a service of AWS.
     pub is_service: bool,
-    /// Whether it is about function URLs only: without one it lets nobody in.
+    /// Whether it is about function URLs only: without one it grants nothing.
     pub by_url: bool,
     /// Where calls may come from; none when from anywhere.
     pub source: Option<String>,

@@ -28,7 +28,7 @@ pub(super) fn next_sync_check(waited_seconds: u32) -> u32 {
 
 /// Returns how many turns a shift is followed, at most: until it is in force, and one for resolvers to forget.
 #[must_use]
-pub fn sync_turns() -> u32 {
+pub fn sync_attempts() -> u32 {
     let (mut turns, mut waited) = (1, 0);
     while waited < IN_SYNC_LIMIT_SECONDS {
         waited += next_sync_check(waited);
@@ -57,7 +57,7 @@ pub enum Propagation {
     },
     /// Route 53 has taken the change, and may not have put it in force yet.
     Pending {
-        /// The change's id; none where its answer was lost, and only time tells.
+        /// The change's id; none where its answer was lost, and only the time limit ends the wait.
         #[serde(default)]
         change_id: Option<String>,
         /// How long it has been waited for, seconds.

@@ -1,7 +1,7 @@
 //! What can reach the idle side of a load balancer or of Route 53 although its weight is 0.
 //!
 //! The idle side is green's. It holds green from the end of its validation on, and green has no weight
-//! then: whoever still reaches the idle side would be served by green before its first step. What ends
+//! then: a client that still reaches the idle side would be served by green before its first step. What ends
 //! by itself is waited for; what does not is refused, unless the request accepts it by its name.
 
 use std::fmt;
@@ -97,7 +97,7 @@ pub enum Way {
         /// The URL.
         url: String,
     },
-    /// A permission lets somebody call the idle alias who is not what the record leads to.
+    /// A permission lets a caller other than the target of the record invoke the idle alias.
     Permission {
         /// `FUNCTION:ALIAS`.
         alias: String,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Timestamp,
     analysis::check::Evidence,
-    approval::{Asked, OnHoldTimeout, Wish},
+    approval::{OnHoldTimeout, OperatorRequest, Question},
     names::{AlarmName, Application, locks},
     release::Release,
     weight::Weight,
@@ -30,7 +30,7 @@ pub enum Status {
     Promoted,
     /// Ended before any traffic moved.
     Rejected,
-    /// Ended: green was blue already, or there was a front door to wire only.
+    /// Ended: green was blue already, or there was a stage to wire only.
     Unchanged,
 }
 
@@ -90,9 +90,9 @@ pub struct Record {
     /// The token that ends its wait for an operator.
     pub token: Option<String>,
     /// What the operator is asked.
-    pub asked: Option<Box<Asked>>,
+    pub asked: Option<Box<Question>>,
     /// What an operator requested of it, until its next look.
-    pub wish: Option<Wish>,
+    pub wish: Option<OperatorRequest>,
     /// What it does when its hold times out.
     pub on_hold_timeout: OnHoldTimeout,
     /// Why it is rolled back, once that is requested.

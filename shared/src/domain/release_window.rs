@@ -1,6 +1,6 @@
 //! When releases may begin: windows by the clock on the wall, in a time zone by its name.
 //!
-//! A window is what people mean by it: from nine to four is that on the day that has 23 hours, too. An
+//! A window is what operators mean by it: from nine to four is that on the day that has 23 hours, too. An
 //! hour that the clock shows twice is inside both times, and one that it never shows never comes.
 
 use std::str::FromStr;
@@ -52,7 +52,7 @@ impl FromStr for Windows {
     type Err = String;
 
     /// Reads `Mon-Thu 09:00-16:00 Europe/Berlin; Fri 09:00-12:00 Europe/Berlin`; of nothing, windows
-    /// that never close. What is wrong is told in words.
+    /// that never close. The error describes what is wrong.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let text = text.trim();
         if text.is_empty() {
@@ -244,14 +244,14 @@ mod tests {
     }
 
     #[test]
-    fn without_windows_it_is_always_open() {
+    fn is_always_open_without_windows() {
         for text in ["", "  "] {
             assert!(is_open(text, "2026-11-22T03:00:00Z"));
         }
     }
 
     #[test]
-    fn a_window_is_open_from_its_first_minute_to_before_its_last() {
+    fn includes_the_start_and_excludes_the_end() {
         // In November Berlin is an hour ahead of UTC.
         for (time, open) in [
             ("2026-11-23T07:59:59Z", false), // Monday
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_opening_is_over_the_weekend_and_between_two_windows() {
+    fn finds_the_next_opening() {
         for (time, opens) in [
             ("2026-11-23T07:59:59.5Z", "2026-11-23T08:00:00Z"),
             ("2026-11-23T15:00:00Z", "2026-11-24T08:00:00Z"),
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_on_the_wall_counts_when_clocks_change() {
+    fn follows_local_time_across_dst() {
         // Berlin: on 2026-03-29 two o'clock is three, on 2026-10-25 three o'clock is two again.
         for (time, open) in [
             ("2026-03-27T08:00:00Z", true),  // Friday, 09:00 in winter
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_that_never_comes_opens_nothing_and_one_that_comes_twice_opens_twice() {
+    fn handles_skipped_and_repeated_hours() {
         let night = "Sun 02:00-03:00 Europe/Berlin";
         assert_eq!(
             next(night, "2026-03-28T12:00:00Z"),
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_goes_past_midnight_from_the_day_that_it_is_of() {
+    fn spans_midnight_from_its_own_day() {
         let late = "Fri 22:00-02:00 UTC";
         for (time, open) in [
             ("2026-11-27T01:00:00Z", false), // Thursday's night
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_day_ends_at_24() {
+    fn accepts_24_as_the_end_of_a_day() {
         let text = "Sat 00:00-24:00 UTC";
         assert!(is_open(text, "2026-11-28T00:00:00Z"));
         assert!(is_open(text, "2026-11-28T23:59:59Z"));
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_window_is_told() {
+    fn explains_malformed_windows() {
         for (text, says) in [
             ("always", "is not a window"),
             ("Mon-Fri 09:00-16:00", "is not a window"),
@@ -399,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_the_windows_the_time_there_and_the_next_opening() {
+    fn names_windows_and_next_opening_in_a_refusal() {
         let Opening::Closed(why) = windows(OFFICE).opening(at("2026-11-21T06:40:00Z")) else {
             panic!("it is Saturday");
         };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{plan::Plan, target::Target, traffic::FrontDoor};
+use super::{plan::Plan, target::Target, traffic::Splitter};
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde wants a reference.
 fn is_false(flag: &bool) -> bool {
@@ -20,8 +20,8 @@ pub struct RestorePoint {
     pub plan: Plan,
     /// What splits the traffic.
     #[serde(default)]
-    pub traffic: FrontDoor,
-    /// Whether only people put it back, once green has had traffic: blue cannot work with what the
+    pub traffic: Splitter,
+    /// Whether only operators put it back, once green has had traffic: blue cannot work with what the
     /// migration has made of the database.
     #[serde(default, skip_serializing_if = "is_false")]
     pub freezes: bool,
@@ -32,7 +32,7 @@ impl RestorePoint {
     #[must_use]
     pub fn makes_an_alias(&self) -> bool {
         let functions = &self.functions;
-        self.traffic == FrontDoor::Alias && functions.iter().any(|one| one.blue_version.is_none())
+        self.traffic == Splitter::Alias && functions.iter().any(|one| one.blue_version.is_none())
     }
 
     /// The same, not knowing what the aliases' revisions are: they are read before they are written.

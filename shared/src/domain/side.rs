@@ -3,7 +3,7 @@
 //! A side is what a colour's traffic reaches: the targets of a target group, or the version that a
 //! colour's alias points at. The idle side is green's: a sticky client, another rule or a late resolver
 //! may still reach it, so it holds green only from the end of validation to the end of the release, and
-//! what it held before is put back unless green is promoted.
+//! what it held before is restored unless green is promoted.
 //!
 //! All decisions are made here, from what was read and what was recorded when the release began.
 
@@ -20,7 +20,7 @@ pub enum Staging {
     Done,
     /// Green.
     Write,
-    /// Nothing: somebody else has changed the idle side since the release began.
+    /// Nothing: another writer has changed the idle side since the release began.
     Foreign,
 }
 
@@ -47,7 +47,7 @@ pub enum Unstaging {
     Done,
     /// The first of these that AWS accepts; an empty one clears the side.
     Write(Vec<Content>),
-    /// Nothing: somebody else has changed the idle side since the release began.
+    /// Nothing: another writer has changed the idle side since the release began.
     Foreign,
 }
 
@@ -66,7 +66,7 @@ pub struct Idle<'a> {
 
 /// Decides what is written to an idle side that holds `seen`.
 ///
-/// What it held before is put back. Where that is nothing, clients that were sent to green may still
+/// What it held before is restored. Where that is nothing, clients that were sent to green may still
 /// come, so blue is left there. Blue also stands in for what is not recorded, and for a version that
 /// has been deleted meanwhile.
 #[must_use]

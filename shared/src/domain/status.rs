@@ -25,7 +25,7 @@ pub enum DeploymentStatus {
     NoChange,
     /// Blue has all traffic again.
     RolledBack,
-    /// Traffic is as it is, and a person has to look.
+    /// Traffic is as it is, and an operator has to look.
     Held,
     /// Nothing was begun.
     Rejected,

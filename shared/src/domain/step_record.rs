@@ -11,7 +11,7 @@ use super::{Timestamp, analysis::verdict::Verdict, weight::Weight};
 pub struct StepRecord {
     /// Percent of traffic on green.
     pub weight: Weight,
-    /// When the shift was asked for, by Step Functions' clock.
+    /// When the shift was requested, by Step Functions' clock.
     pub started_at: Timestamp,
     /// When the weight was in force for clients, where that is later: DNS. None until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,8 @@
 //! Strategies: the short ways to say a plan.
 
+#[cfg(test)]
+mod tests;
+
 use deserr::{
     DeserializeError, Deserr, ErrorKind, IntoValue, MergeWithError, Value, ValuePointerRef,
     take_cf_content,
@@ -38,7 +41,7 @@ pub struct AllAtOnce {
     #[schemars(range(min = 0, max = 86_400))]
     #[deserr(default, from(Whole<0, 86_400>) = u32::from)]
     pub bake_seconds: u32,
-    /// The weight that a person must approve before traffic moves to it: here always 100.
+    /// The weight that an operator must approve before traffic moves to it: here always 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[deserr(default)]
     pub approve_before: Option<Weight>,
@@ -55,7 +58,7 @@ pub struct BlueGreen {
     #[schemars(range(min = 0, max = 86_400))]
     #[deserr(default = default_blue_green_bake_seconds(), from(Whole<0, 86_400>) = u32::from)]
     pub bake_seconds: u32,
-    /// The weight that a person must approve before traffic moves to it: 0 or 100.
+    /// The weight that an operator must approve before traffic moves to it: 0 or 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[deserr(default)]
     pub approve_before: Option<Weight>,
@@ -70,7 +73,7 @@ pub struct Canary {
     #[schemars(length(min = 1, max = 100))]
     #[deserr(from(List<Step, 1, MAX_STEPS>) = List::into_vec)]
     pub steps: Vec<Step>,
-    /// The weight that a person must approve before traffic moves to it: the weight of one of the
+    /// The weight that an operator must approve before traffic moves to it: the weight of one of the
     /// steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[deserr(default)]
@@ -97,7 +100,7 @@ pub struct Linear {
     #[schemars(range(min = 0, max = 86_400))]
     #[deserr(default, from(Option<Whole<0, 86_400>>) = Whole::optional)]
     pub bake_seconds: Option<u32>,
-    /// The weight that a person must approve before traffic moves to it: the weight of one of the
+    /// The weight that an operator must approve before traffic moves to it: the weight of one of the
     /// steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[deserr(default)]
@@ -138,7 +141,7 @@ impl<E: DeserializeError> Deserr<E> for Stride {
         value: Value<V>,
         location: ValuePointerRef,
     ) -> Result<Self, E> {
-        weight::read(Self::LEAST, &value, location).map(Self)
+        weight::read(Self::LEAST..=Weight::FULL, &value, location).map(Self)
     }
 }
 
@@ -215,8 +218,8 @@ impl Strategy {
     ///   CodeDeploy's times exactly: there is no bake at weight 100, because it has none. Write
     ///   the strategy as an object to watch green after the last shift as well.
     /// - `dev`: all at once, no bake. `staging`: all at once, no bake, and every function must have
-    ///   a smoke test. `prod`: 10 % for 5 minutes, 50 % for 10 minutes, a person's approval, then
-    ///   100 % for 5 minutes.
+    ///   a smoke test. `prod`: 10 % for 5 minutes, 50 % for 10 minutes, an operator's approval, then
+    ///   100 % for 5 minutes, less a control group ([`Planned::control`]).
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         let weight = |percent| Weight::try_from(percent).ok();
@@ -298,9 +301,28 @@ impl Strategy {
 pub struct Planned {
     strategy: Strategy,
     plan: Plan,
+    control: Weight,
 }
 
+/// What `prod` keeps on blue until the promotion, unless the request says otherwise.
+const PROD_CONTROL: Weight = match Weight::of_tenths(50) {
+    Some(weight) => weight,
+    None => Weight::ZERO,
+};
+
 impl Planned {
+    /// Returns what stays on blue until the promotion where the request does not say it: 5 % with the name
+    /// `prod`, else nothing, because who writes 100 means 100.
+    #[must_use]
+    pub fn control(&self) -> Weight {
+        self.control
+    }
+
+    /// Takes it, once the request itself says so.
+    pub fn take_control(&mut self) -> Weight {
+        std::mem::replace(&mut self.control, Weight::ZERO)
+    }
+
     /// The strategy as it was given; a name has become what it stands for.
     #[must_use]
     pub fn strategy(&self) -> &Strategy {
@@ -319,7 +341,11 @@ impl TryFrom<Strategy> for Planned {
 
     fn try_from(strategy: Strategy) -> Result<Self, PlanErrors> {
         let plan = plan(&strategy)?;
-        Ok(Self { strategy, plan })
+        Ok(Self {
+            strategy,
+            plan,
+            control: Weight::ZERO,
+        })
     }
 }
 
@@ -339,8 +365,8 @@ impl JsonSchema for Planned {
             "description": "How traffic goes from blue to green: a name, or an object with a `type`. \
                 `AllAtOnce` and CodeDeploy's names keep CodeDeploy's times (no bake at weight 100). \
                 `dev`: all at once. `staging`: all at once, and every function must have a smoke \
-                test. `prod`: 10 % for 5 minutes, 50 % for 10 minutes, a person's approval, 100 % \
-                for 5 minutes.",
+                test. `prod`: 10 % for 5 minutes, 50 % for 10 minutes, an operator's approval, 100 % \
+                for 5 minutes, of which 5 % stay on blue until the promotion (`analysis.controlPercent`).",
             "anyOf": [
                 { "type": "string", "enum": Strategy::names() },
                 generator.subschema_for::<Strategy>(),
@@ -354,16 +380,22 @@ impl<E: DeserializeError> Deserr<E> for Planned {
         value: Value<V>,
         location: ValuePointerRef,
     ) -> Result<Self, E> {
+        let mut control = Weight::ZERO;
         let strategy = match value {
-            Value::String(name) => Strategy::named(&name).ok_or_else(|| {
-                let names = Strategy::names();
-                let accepted: Vec<_> = names.iter().map(String::as_str).collect();
-                let kind = ErrorKind::UnknownValue {
-                    value: &name,
-                    accepted: &accepted,
-                };
-                take_cf_content(E::error::<V>(None, kind, location))
-            })?,
+            Value::String(name) => {
+                if name == "prod" {
+                    control = PROD_CONTROL;
+                }
+                Strategy::named(&name).ok_or_else(|| {
+                    let names = Strategy::names();
+                    let accepted: Vec<_> = names.iter().map(String::as_str).collect();
+                    let kind = ErrorKind::UnknownValue {
+                        value: &name,
+                        accepted: &accepted,
+                    };
+                    take_cf_content(E::error::<V>(None, kind, location))
+                })?
+            }
             Value::Map(_) => Strategy::deserialize_from_value(value, location)?,
             other => {
                 let shown = crate::parse::bounds::shown(&other);
@@ -371,14 +403,15 @@ impl<E: DeserializeError> Deserr<E> for Planned {
                 return Err(unexpected(&message, location));
             }
         };
-        Self::try_from(strategy).map_err(|errors| {
+        let planned = Self::try_from(strategy).map_err(|errors| {
             let all = errors
                 .as_slice()
                 .iter()
                 .map(|error| located(error, location));
             all.reduce(|a, b| take_cf_content(E::merge(Some(a), b, location)))
                 .unwrap_or_else(|| unexpected("is not a plan", location))
-        })
+        })?;
+        Ok(Self { control, ..planned })
     }
 }
 
@@ -392,9 +425,9 @@ fn located<E: DeserializeError>(error: &PlanError, strategy: ValuePointerRef) ->
     };
     match error {
         PlanError::Count(_) => unexpected(&message, strategy.push_key("steps")),
-        PlanError::NotRising { index, .. } | PlanError::NotFull { index, .. } => {
-            at(*index, "weight")
-        }
+        PlanError::NotRising { index, .. }
+        | PlanError::NotFull { index, .. }
+        | PlanError::IntoControl { index, .. } => at(*index, "weight"),
         PlanError::BakeTooLong { index, .. } => at(*index, "bakeSeconds"),
         PlanError::ApproveBefore { .. } => unexpected(&message, strategy.push_key("approveBefore")),
         PlanError::StepWeight(_) => unexpected(&message, strategy.push_key("stepWeight")),
@@ -420,194 +453,5 @@ impl<E: DeserializeError + MergeWithError<E>> Deserr<E> for Strategy {
                 location,
             )),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Weights and bakes of a named strategy.
-    fn named(name: &str) -> Vec<(u8, u32)> {
-        let strategy = Strategy::named(name).unwrap_or_else(|| panic!("{name}"));
-        shown(&plan(&strategy).unwrap())
-    }
-
-    fn shown(plan: &Plan) -> Vec<(u8, u32)> {
-        plan.steps()
-            .iter()
-            .map(|step| {
-                let percent = step.weight.whole().and_then(|it| u8::try_from(it).ok());
-                (percent.expect("it is whole"), step.bake_seconds)
-            })
-            .collect()
-    }
-
-    fn weight(percent: u8) -> Weight {
-        Weight::try_from(percent).unwrap()
-    }
-
-    #[test]
-    fn codedeploys_canaries_keep_their_times() {
-        for minutes in [5, 10, 15, 30] {
-            let name = format!("Canary10Percent{minutes}Minutes");
-            for name in [
-                name.clone(),
-                format!("Lambda{name}"),
-                format!("CodeDeployDefault.Lambda{name}"),
-            ] {
-                assert_eq!(named(&name), [(10, minutes * 60), (100, 0)], "{name}");
-            }
-        }
-    }
-
-    #[test]
-    fn codedeploys_linears_keep_their_times() {
-        for (every, minutes) in [
-            ("1Minute", 1),
-            ("2Minutes", 2),
-            ("3Minutes", 3),
-            ("10Minutes", 10),
-        ] {
-            let name = format!("Linear10PercentEvery{every}");
-            for name in [
-                name.clone(),
-                format!("Lambda{name}"),
-                format!("CodeDeployDefault.Lambda{name}"),
-            ] {
-                let steps = named(&name);
-                let expected: Vec<_> = (1..=10)
-                    .map(|n| (n * 10, if n == 10 { 0 } else { minutes * 60 }))
-                    .collect();
-                assert_eq!(steps, expected, "{name}");
-            }
-        }
-    }
-
-    #[test]
-    fn the_other_names() {
-        for name in [
-            "AllAtOnce",
-            "LambdaAllAtOnce",
-            "CodeDeployDefault.LambdaAllAtOnce",
-            "dev",
-            "staging",
-        ] {
-            assert_eq!(named(name), [(100, 0)], "{name}");
-        }
-        assert_eq!(named("BlueGreen"), [(0, 0), (100, 300)]);
-        assert_eq!(named("prod"), [(10, 300), (50, 600), (100, 300)]);
-        let prod = plan(&Strategy::named("prod").unwrap()).unwrap();
-        assert_eq!(prod.approve_before(), Some(Weight::FULL));
-    }
-
-    #[test]
-    fn names_are_exact_and_all_listed() {
-        let names = Strategy::names();
-        assert_eq!(names.len(), 31);
-        for name in &names {
-            let strategy = Strategy::named(name).unwrap_or_else(|| panic!("{name}"));
-            let plan = plan(&strategy).unwrap();
-            let approved = plan.approve_before().is_some();
-            assert_eq!(approved, name == "prod", "{name}");
-        }
-        for unknown in [
-            "",
-            "Dev",
-            "prod ",
-            "allAtOnce",
-            "Lambda",
-            "LambdaBlueGreen",
-            "LambdaLambdaAllAtOnce",
-            "CodeDeployDefault.LambdaLambdaAllAtOnce",
-            "CodeDeployDefault.ECSAllAtOnce",
-            "Canary10Percent5Minute",
-            "Linear10PercentEvery1Minutes",
-        ] {
-            assert_eq!(Strategy::named(unknown), None, "{unknown}");
-        }
-    }
-
-    #[test]
-    fn linear_takes_equal_steps_of_every_tenth() {
-        for stride in 10..=1000u16 {
-            for bake_seconds in [None, Some(7)] {
-                let linear = Linear {
-                    step_weight: Weight::of_tenths(stride).unwrap(),
-                    interval_seconds: 60,
-                    bake_seconds,
-                    approve_before: None,
-                };
-                let plan = plan(&Strategy::Linear(linear)).unwrap();
-                let (last, partial) = plan.steps().split_last().unwrap();
-                let end = (last.weight, last.bake_seconds);
-                assert_eq!(end, (Weight::FULL, bake_seconds.unwrap_or(60)), "{stride}");
-                assert_eq!(plan.len(), 1000usize.div_ceil(stride.into()), "{stride}");
-                for (n, step) in (1..).zip(partial) {
-                    let found = (step.weight.tenths(), step.bake_seconds);
-                    assert_eq!(found, (n * stride, 60), "{stride}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn refuses_a_stride_of_more_steps_than_a_plan_has() {
-        for stride in 0..10 {
-            let linear = Linear {
-                step_weight: Weight::of_tenths(stride).unwrap(),
-                interval_seconds: 60,
-                bake_seconds: None,
-                approve_before: None,
-            };
-            assert!(plan(&Strategy::Linear(linear)).is_err(), "{stride}");
-        }
-    }
-
-    #[test]
-    fn a_strategy_built_wrong_in_rust_is_refused_too() {
-        let linear = Linear {
-            step_weight: Weight::ZERO,
-            interval_seconds: 60,
-            bake_seconds: None,
-            approve_before: None,
-        };
-        let error = plan(&Strategy::Linear(linear)).unwrap_err();
-        assert_eq!(error.as_slice(), [PlanError::StepWeight(Weight::ZERO)]);
-        let late = AllAtOnce {
-            bake_seconds: 86_401,
-            approve_before: None,
-        };
-        assert!(plan(&Strategy::AllAtOnce(late)).is_err());
-    }
-
-    #[test]
-    fn approval_may_be_asked_before_any_step() {
-        for percent in [10, 20, 100] {
-            let linear = Linear {
-                step_weight: weight(10),
-                interval_seconds: 1,
-                bake_seconds: None,
-                approve_before: Some(weight(percent)),
-            };
-            let plan = plan(&Strategy::Linear(linear)).unwrap();
-            let asked = (0..plan.len()).filter(|index| plan.needs_approval(*index));
-            assert_eq!(asked.collect::<Vec<_>>(), [usize::from(percent / 10 - 1)]);
-        }
-    }
-
-    #[test]
-    fn what_is_carried_is_the_strategy_and_the_plan_follows() {
-        for name in Strategy::names() {
-            let planned = Planned::try_from(Strategy::named(&name).unwrap()).unwrap();
-            let json = serde_json::to_string(&planned).unwrap();
-            let again: Planned = serde_json::from_str(&json).unwrap();
-            assert_eq!(
-                (again.strategy(), again.plan()),
-                (planned.strategy(), planned.plan())
-            );
-        }
-        let wrong = r#"{"type":"allAtOnce","approveBefore":50}"#;
-        assert!(serde_json::from_str::<Planned>(wrong).is_err());
     }
 }

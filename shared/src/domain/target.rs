@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    analysis::series::{Counted, Dimensions, Publisher},
+    analysis::series::{Counted, Dimensions, Publisher, dimensions},
     names::{AliasName, FunctionName, Version},
     plan::Plan,
     routing::alias::{Alias, Revision, Routing},
@@ -85,10 +85,10 @@ impl Target {
     pub fn counted(&self) -> Counted {
         let function = self.function_name.as_ref();
         let by = |qualifier: &str| -> Dimensions {
-            vec![
+            dimensions([
                 ("FunctionName", function.to_owned()),
                 ("Resource", format!("{function}:{qualifier}")),
-            ]
+            ])
         };
         let (blue, green, past) = match (&self.called_as, &self.alias) {
             (Some(called), _) => {
@@ -99,7 +99,7 @@ impl Target {
                 let alias = by(alias.as_ref().map_or("", AsRef::as_ref));
                 let version = |version: &Version| {
                     let mut dimensions = alias.clone();
-                    dimensions.push(("ExecutedVersion", version.to_string()));
+                    dimensions.push(("ExecutedVersion".into(), version.to_string()));
                     dimensions
                 };
                 match &self.blue_version {

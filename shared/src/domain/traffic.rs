@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{
     analysis::{
         counts::BluePast,
-        series::{Counted, Dimensions, Publisher},
+        series::{Counted, Dimensions, Publisher, dimensions},
     },
     names::{
         AliasName, FunctionName, NameError, derived,
@@ -23,7 +23,7 @@ use crate::domain::{
 /// What splits the traffic, by the request's `traffic.type`, with the colours' roles in this release.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "camelCase")]
-pub enum FrontDoor {
+pub enum Splitter {
     /// Each function's alias, by itself.
     #[default]
     Alias,
@@ -88,7 +88,7 @@ impl Records {
     }
 }
 
-/// A side of a door: the one that serves when a release begins, or the idle one.
+/// A side of a splitter: the one that serves when a release begins, or the idle one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colour {
     /// The version serving when the release began.
@@ -171,8 +171,8 @@ pub enum Layer {
     },
 }
 
-impl FrontDoor {
-    /// The names of the locks that a release through this door takes beside its functions'.
+impl Splitter {
+    /// The names of the locks that a release through this splitter takes beside its functions'.
     #[must_use]
     pub fn locks(&self) -> Vec<String> {
         match self {
@@ -193,18 +193,22 @@ impl FrontDoor {
         !matches!(self, Self::Route53(_))
     }
 
-    /// Everything whose requests are counted: the functions first, in their order, and then the door.
+    /// Everything whose requests are counted: the functions first, in their order, and then the splitter.
     #[must_use]
     pub fn counted(&self, functions: &[Target]) -> Vec<Counted> {
-        let door = match self {
+        let splitter = match self {
             Self::Alias => None,
             Self::Route53(records) => records.layer.as_ref().map(Layers::counted),
             Self::Alb(forward) => Some(forward.counted()),
         };
-        functions.iter().map(Target::counted).chain(door).collect()
+        functions
+            .iter()
+            .map(Target::counted)
+            .chain(splitter)
+            .collect()
     }
 
-    /// What blue's side of the door showed before the release.
+    /// What blue's side of the splitter showed before the release.
     #[must_use]
     pub fn past(&self) -> Option<BluePast> {
         match self {
@@ -214,8 +218,8 @@ impl FrontDoor {
         }
     }
 
-    /// Keeps what blue's side of the door showed before the release.
-    pub fn remember(&mut self, seen: Option<BluePast>) {
+    /// Keeps what blue's side of the splitter showed before the release.
+    pub fn set_blue_past(&mut self, seen: Option<BluePast>) {
         match self {
             Self::Alias => {}
             Self::Route53(records) => {
@@ -268,10 +272,10 @@ impl Forward {
             ForwardAt::Listener(arn) => arn.load_balancer(),
         };
         let of = |group: &TargetGroupArn| -> Dimensions {
-            vec![
+            dimensions([
                 ("LoadBalancer", load_balancer.clone()),
                 ("TargetGroup", group.metric_dimension().to_owned()),
-            ]
+            ])
         };
         Counted {
             name: self.at.lock(),
@@ -308,15 +312,15 @@ impl Layer {
         match self {
             Self::RestApi { api_name, stage } => (
                 Publisher::RestApi,
-                vec![("ApiName", api_name.clone()), ("Stage", stage.clone())],
+                dimensions([("ApiName", api_name.clone()), ("Stage", stage.clone())]),
             ),
             Self::HttpApi { api_id, stage } => (
                 Publisher::HttpApi,
-                vec![("ApiId", api_id.clone()), ("Stage", stage.clone())],
+                dimensions([("ApiId", api_id.clone()), ("Stage", stage.clone())]),
             ),
             Self::LoadBalancer { load_balancer } => (
                 Publisher::LoadBalancer,
-                vec![("LoadBalancer", load_balancer.clone())],
+                dimensions([("LoadBalancer", load_balancer.clone())]),
             ),
         }
     }

@@ -22,7 +22,7 @@ pub struct Weight(#[schemars(with = "f64")] u16);
 pub struct WeightError(pub f64);
 
 /// How far a number may be from a tenth and still be that tenth: what `0.1 + 0.2` is off by, and far
-/// less than anybody could mean.
+/// less than any request means.
 const ARTEFACT: f64 = 1e-9;
 
 impl Weight {
@@ -101,7 +101,7 @@ impl TryFrom<f64> for Weight {
 }
 
 impl std::fmt::Display for Weight {
-    /// Writes it as a person reads it: `10 %`, `0.1 %`.
+    /// Writes it as an operator reads it: `10 %`, `0.1 %`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} %", self.percent())
     }
@@ -123,9 +123,9 @@ impl<'de> Deserialize<'de> for Weight {
     }
 }
 
-/// Reads a weight of at least so many tenths of a percent.
+/// Reads a weight within a range.
 pub(super) fn read<E: DeserializeError, V: IntoValue>(
-    least: Weight,
+    range: std::ops::RangeInclusive<Weight>,
     value: &Value<V>,
     location: ValuePointerRef,
 ) -> Result<Weight, E> {
@@ -135,11 +135,12 @@ pub(super) fn read<E: DeserializeError, V: IntoValue>(
         _ => None,
     };
     match number.map(Weight::try_from) {
-        Some(Ok(weight)) if weight >= least => Ok(weight),
+        Some(Ok(weight)) if range.contains(&weight) => Ok(weight),
         _ => {
-            let (least, shown) = (least.percent(), shown(value));
+            let (least, most, shown) =
+                (range.start().percent(), range.end().percent(), shown(value));
             let message =
-                format!("must be a number from {least} to 100 in steps of 0.1, not {shown}");
+                format!("must be a number from {least} to {most} in steps of 0.1, not {shown}");
             Err(unexpected(&message, location))
         }
     }
@@ -150,7 +151,7 @@ impl<E: DeserializeError> Deserr<E> for Weight {
         value: Value<V>,
         location: ValuePointerRef,
     ) -> Result<Self, E> {
-        read(Self::ZERO, &value, location)
+        read(Self::ZERO..=Self::FULL, &value, location)
     }
 }
 
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn every_tenth_round_trips_through_json_as_one_would_write_it() {
+    fn round_trips_every_tenth_through_json() {
         for weight in all() {
             let (whole, tenth) = (weight.tenths() / 10, weight.tenths() % 10);
             let literal = match tenth {
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fraction_is_the_literal_one_would_write() {
+    fn computes_exact_fractions() {
         for weight in all() {
             let tenths = weight.tenths();
             let literal: f64 = format!("{}.{:03}", tenths / 1000, tenths % 1000)

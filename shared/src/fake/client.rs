@@ -7,6 +7,7 @@ use crate::{
     domain::{
         Timestamp,
         capacity::{Provisioned, Running},
+        live::deaf::Group,
         names::{
             AliasName, FunctionName, Version,
             resources::{HostedZoneId, RecordName, RecordType, TargetGroupArn},
@@ -17,7 +18,8 @@ use crate::{
     error::Error,
     ports::{
         AliasApi, AliasWrite, Applied, Clock, DurableApi, ForwardApi, Forwarding, GroupTarget,
-        Item, Key, LedgerStore, Record, RecordApi, Registered, RowWrite, Transacted, Written,
+        Item, Key, LedgerStore, LogsApi, Record, RecordApi, Registered, RowWrite, Transacted,
+        Written,
     },
 };
 
@@ -275,6 +277,34 @@ impl ForwardApi for Client {
         let qualified = format!(":{function}:{version}");
         self.done(Call::Permit(group.as_ref().to_owned(), qualified))
             .await
+    }
+}
+
+impl LogsApi for Client {
+    async fn log_group(&self, name: &str) -> Result<Option<Group>, Error> {
+        match self.call(Call::LogGroup(name.to_owned())).await? {
+            Reply::LogGroup(filters) => Ok(filters.map(|filters| Group {
+                is_standard: true,
+                filters,
+            })),
+            other => unexpected(&other),
+        }
+    }
+
+    async fn subscribe(
+        &self,
+        group: &str,
+        filter: &str,
+        _pattern: &str,
+        _to: &str,
+    ) -> Result<(), Error> {
+        let call = Call::Subscribe(group.to_owned(), filter.to_owned());
+        self.done(call).await
+    }
+
+    async fn unsubscribe(&self, group: &str, filter: &str) -> Result<(), Error> {
+        let call = Call::Unsubscribe(group.to_owned(), filter.to_owned());
+        self.done(call).await
     }
 }
 

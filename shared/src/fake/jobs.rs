@@ -23,7 +23,9 @@ use crate::{
     protocol::{
         ledger::{Begin, Ledger, Retention},
         release::{Attempt, DeadHolder, promote, shift, take_locks},
-        rollback::{Reverted, close, restore, restore_at_once, restore_known, revert},
+        rollback::{
+            PromotedRestore, close, restore, restore_at_once, restore_known, restore_promoted,
+        },
         splitters::Splitters,
     },
     wire::request::ReleaseRequest,
@@ -166,12 +168,12 @@ impl Job {
 
 impl Setting {
     /// Returns releases of functions with these names, by these weights, through a splitter: `traffic` of the
-    /// request, `door` of the release.
+    /// request, `splitter` of the release.
     ///
     /// # Panics
     /// Where a request has none such.
     #[must_use]
-    pub fn new(functions: &[&str], weights: &[u8], traffic: &Value, door: &Value) -> Self {
+    pub fn new(functions: &[&str], weights: &[u8], traffic: &Value, splitter: &Value) -> Self {
         let steps: Vec<_> = weights
             .iter()
             .map(|weight| json!({"weight": weight, "bakeSeconds": 60}))
@@ -196,7 +198,7 @@ impl Setting {
             serde_json::from_value(request).expect("it is a request of a release");
         let release = json!({
             "application": "chat", "startedAt": now().to_rfc3339(), "functions": [],
-            "plan": {"steps": steps}, "traffic": door,
+            "plan": {"steps": steps}, "traffic": splitter,
             "analysis": request.analysis,
             "hold": {"timeoutSeconds": 3600, "onTimeout": "rollBack"},
             "blueHours": 24, "position": {"step": 0, "waitedSeconds": 0, "waitSeconds": 0},
@@ -213,6 +215,20 @@ impl Setting {
     #[must_use]
     pub fn leaving(mut self) -> Self {
         self.leaves = true;
+        self
+    }
+
+    /// Returns the same, where so many percent stay on blue until the promotion.
+    ///
+    /// # Panics
+    /// Where there is no step.
+    #[must_use]
+    pub fn keeping(mut self, percent: u8) -> Self {
+        let plan = &mut self.release["plan"];
+        plan["control"] = json!(percent);
+        let steps = plan["steps"].as_array_mut();
+        let last = steps.and_then(|steps| steps.last_mut());
+        last.expect("it has steps")["weight"] = json!(100 - percent);
         self
     }
 
@@ -307,7 +323,7 @@ impl Work {
             execution: &execution,
             application: setting.application(),
             functions: &functions,
-            doors: &setting.request.traffic.locks(),
+            splitters: &setting.request.traffic.locks(),
             alarms: &alarms,
             on_hold_timeout: setting.on_hold_timeout(),
             override_freeze: None,
@@ -325,7 +341,7 @@ impl Work {
             .collect();
         let mut new = setting.release.clone();
         new["functions"] = json!(targets);
-        new["traffic"] = json!(observed.door);
+        new["traffic"] = json!(observed.splitter);
         new["analysis"]["alarms"] = json!(alarms);
         let new: Release = serde_json::from_value(new).expect("it is a release");
         self.ledger.launch(&execution, attempt, &new).await?;
@@ -428,7 +444,7 @@ impl Work {
             if record.is_none_or(|record| record.status != Status::Promoted) {
                 return Ok(Outcome::NotOpen);
             }
-            return self.take_back(&execution, &why).await;
+            return self.restore_promoted(&execution, &why).await;
         };
         if restored.not_moved.is_some() {
             return Ok(Outcome::Held);
@@ -469,13 +485,15 @@ impl Work {
                 return Ok(ended(restored.not_on_blue().next().is_none()));
             }
         }
-        self.take_back(execution, why).await
+        self.restore_promoted(execution, why).await
     }
 
-    async fn take_back(&self, execution: &str, why: &Why) -> Result<Outcome, Error> {
-        match revert(&self.traffic, &self.ledger, execution, why).await {
-            Ok(Reverted::Done(settled)) => Ok(ended(settled.changed_outside.is_empty())),
-            Ok(Reverted::Not(_)) | Err(Error::DeploymentInProgress(_)) => Ok(Outcome::NotOpen),
+    async fn restore_promoted(&self, execution: &str, why: &Why) -> Result<Outcome, Error> {
+        match restore_promoted(&self.traffic, &self.ledger, execution, why).await {
+            Ok(PromotedRestore::Done(settled)) => Ok(ended(settled.changed_outside.is_empty())),
+            Ok(PromotedRestore::Not(_)) | Err(Error::DeploymentInProgress(_)) => {
+                Ok(Outcome::NotOpen)
+            }
             Err(error) => Err(error),
         }
     }
@@ -504,7 +522,7 @@ impl Work {
         let why = why("an operator requested it");
         let restored = restore(traffic, ledger, &execution, &why, Late::Possible).await?;
         let Some(restored) = restored else {
-            return self.take_back(&execution, &why).await;
+            return self.restore_promoted(&execution, &why).await;
         };
         self.end_wait(&restored.record).await?;
         // A living execution closes it itself, so that its graph shows what happened.

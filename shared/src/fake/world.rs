@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use super::{expression, jobs::Id};
 use crate::{
     domain::{
+        live::deaf::SLOTS,
         names::{AliasName, FunctionName, Version},
         routing::alias::{Primary, Revision},
         weight::Weight,
@@ -65,6 +66,8 @@ pub struct World {
     pub groups: BTreeMap<String, Vec<String>>,
     /// The versions that each target group may call.
     pub permitted: BTreeMap<String, Vec<String>>,
+    /// The subscription filters of each log group.
+    pub filters: BTreeMap<String, Vec<String>>,
     /// The ledger's table.
     pub rows: BTreeMap<Key, Arc<Item>>,
     /// The executions that are over.
@@ -110,6 +113,12 @@ pub enum Call {
     WaitUntilHealthy(String),
     /// `AddPermission`, of a group to the end of a version's ARN.
     Permit(String, String),
+    /// `DescribeLogGroups` and `DescribeSubscriptionFilters`.
+    LogGroup(String),
+    /// `PutSubscriptionFilter`, by group and name.
+    Subscribe(String, String),
+    /// `DeleteSubscriptionFilter`, by group and name.
+    Unsubscribe(String, String),
     /// `GetItem`.
     Row(Key),
     /// `BatchGetItem`.
@@ -141,6 +150,8 @@ impl Call {
             | Self::Register(..)
             | Self::Deregister(..)
             | Self::Permit(..)
+            | Self::Subscribe(..)
+            | Self::Unsubscribe(..)
             | Self::FailTask(_)
             | Self::Write(_)
             | Self::Transact(_) => true,
@@ -153,6 +164,7 @@ impl Call {
             | Self::Forward(_)
             | Self::Targets(_)
             | Self::WaitUntilHealthy(_)
+            | Self::LogGroup(_)
             | Self::Row(_)
             | Self::Rows(_)
             | Self::Query(_)
@@ -205,6 +217,8 @@ pub enum Reply {
     Forward(Vec<(String, u32)>),
     /// The ids of targets.
     Targets(Vec<String>),
+    /// The names of a log group's subscription filters; none where there is no such group.
+    LogGroup(Option<Vec<String>>),
     /// A row.
     Row(Option<Arc<Item>>),
     /// Rows.
@@ -303,6 +317,21 @@ impl World {
                 }
                 Reply::Done
             }
+            Call::LogGroup(group) => Reply::LogGroup(self.filters.get(group).cloned()),
+            Call::Subscribe(group, filter) => match self.filters.get_mut(group) {
+                Some(filters) if filters.contains(filter) => Reply::Done,
+                Some(filters) if filters.len() < SLOTS => {
+                    filters.push(filter.clone());
+                    Reply::Done
+                }
+                Some(_) | None => Reply::Failed(Failure::Denied),
+            },
+            Call::Unsubscribe(group, filter) => {
+                if let Some(filters) = self.filters.get_mut(group) {
+                    filters.retain(|name| name != filter);
+                }
+                Reply::Done
+            }
             Call::Row(key) => Reply::Row(self.rows.get(key).cloned()),
             Call::Rows(keys) => {
                 let found = keys.iter().filter_map(|key| self.rows.get(key).cloned());
@@ -328,7 +357,7 @@ impl World {
         Revision(format!("r{}", self.revisions))
     }
 
-    /// Writes an alias from outside, as somebody else does.
+    /// Writes an alias from outside, as another writer does.
     pub fn write_alias(
         &mut self,
         function: &FunctionName,

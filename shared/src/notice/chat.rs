@@ -3,9 +3,9 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::notice::{
-    Kind, Notice, sentences,
-    truncate::{fitting, shortened},
+use crate::{
+    display::truncate,
+    notice::{Kind, Notice, sentences, truncate::truncate_detail},
 };
 
 /// What is laid out, as bytes of JSON. SNS takes 256 KiB; how much a channel shows is not documented,
@@ -19,7 +19,7 @@ const FEW: usize = 5;
 /// The notice as a message for a channel. It never has the task token in it.
 #[must_use]
 pub fn chat(notice: &Notice) -> Value {
-    let facts = fitting(&notice.facts, MAX_FACTS);
+    let facts = truncate_detail(&notice.facts, MAX_FACTS);
     let application = sentences::application(&facts);
     let title = format!(
         "{} {} {application} ({})",
@@ -27,7 +27,7 @@ pub fn chat(notice: &Notice) -> Value {
         sentences::label(&facts),
         facts.release
     );
-    let mut parts = vec![plain(&shortened(facts.reason.trim(), MAX_REASON))];
+    let mut parts = vec![plain(&truncate(facts.reason.trim(), MAX_REASON))];
     parts.extend(sentences::met(&facts));
     if let Some((heading, test)) = sentences::judged(&facts) {
         parts.push(format!("*{}*", plain(&heading)));
@@ -50,11 +50,14 @@ pub fn chat(notice: &Notice) -> Value {
         })
         .collect();
     if !functions.is_empty() {
-        parts.push(format!("Functions: {}", sentences::few(&functions, FEW)));
+        parts.push(format!("Functions: {}", sentences::list(&functions, FEW)));
     }
     if !facts.served_by.is_empty() {
         let by: Vec<_> = facts.served_by.iter().map(|by| plain(by)).collect();
-        parts.push(format!("All traffic goes to: {}", sentences::few(&by, FEW)));
+        parts.push(format!(
+            "All traffic goes to: {}",
+            sentences::list(&by, FEW)
+        ));
     }
     let alarms: Vec<_> = facts
         .evidence
@@ -63,7 +66,7 @@ pub fn chat(notice: &Notice) -> Value {
         .map(|alarm| plain(alarm.name.as_ref()))
         .collect();
     if !alarms.is_empty() {
-        parts.push(format!("Alarms not OK: {}", sentences::few(&alarms, FEW)));
+        parts.push(format!("Alarms not OK: {}", sentences::list(&alarms, FEW)));
     }
     parts.extend(
         facts
@@ -100,7 +103,7 @@ pub fn chat(notice: &Notice) -> Value {
         },
         "metadata": {
             "threadId": facts.release,
-            "summary": plain(&shortened(facts.reason.trim(), 200)),
+            "summary": plain(&truncate(facts.reason.trim(), 200)),
             "eventType": facts.kind,
             "relatedResources": [facts.execution],
             "additionalContext": context,
@@ -181,8 +184,8 @@ fn sign(kind: Kind) -> &'static str {
     }
 }
 
-/// A text of somebody else's, in which nothing calls a whole channel or makes a link: whoever may name
-/// an alarm or give a reason is not to write to the channel in Crossfade's name.
+/// Escapes a foreign text: in the result nothing mentions a whole channel or makes a link: a name of an
+/// alarm or a reason must not write to the channel in Crossfade's name.
 fn plain(text: &str) -> String {
     text.chars()
         .map(|c| match c {
@@ -202,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_calls_nobody_and_links_nowhere() {
+    fn escapes_mentions_and_links() {
         assert_eq!(
             plain("<!channel> [approve](https://evil.example) @here `x`"),
             "‹!channel› (approve)(https://evil.example) ＠here 'x'"

@@ -1,12 +1,15 @@
-//! For people, as plain text.
+//! For operators, as plain text.
 
+use crate::display::duration;
 use std::fmt::{Display, Write as _};
 
-use crate::domain::{hook::Heard, migration::Ran, names::derived, step_record::StepRecord};
+use crate::domain::{
+    hook::HookResult, migration::MigrationRun, names::derived, step_record::StepRecord,
+};
 use crate::notice::{
-    Facts, Notice, Ways,
+    AnswerOptions, Notice, NoticeDetail,
     sentences::{self, Row},
-    truncate::{self, fitting},
+    truncate::{self, truncate_detail},
 };
 
 /// The most bytes of a text: SNS takes 256 KiB, attributes and all.
@@ -27,13 +30,13 @@ pub struct Mail {
 /// The notice as a mail.
 #[must_use]
 pub fn mail(notice: &Notice) -> Mail {
-    let facts = fitting(&notice.facts, MAX_FACTS);
+    let facts = truncate_detail(&notice.facts, MAX_FACTS);
     let mut text = Text(facts.reason.trim().to_owned());
     text.0.push('\n');
-    text.what_it_is(&facts);
-    text.what_comes(&facts);
+    text.release_lines(&facts);
+    text.next_lines(&facts);
     if let Some(ways) = &notice.ways {
-        text.how_to_answer(&facts.release, ways);
+        text.answer_lines(&facts.release, ways);
     }
     text.evidence(&facts);
     text.rest(&facts);
@@ -43,7 +46,7 @@ pub fn mail(notice: &Notice) -> Mail {
     }
 }
 
-fn subject(facts: &Facts) -> String {
+fn subject(facts: &NoticeDetail) -> String {
     derived::subject(
         sentences::label(facts),
         sentences::application(facts),
@@ -69,7 +72,7 @@ impl Text {
         }
     }
 
-    fn what_it_is(&mut self, facts: &Facts) {
+    fn release_lines(&mut self, facts: &NoticeDetail) {
         self.line(format_args!(
             "\nApplication: {}",
             sentences::application(facts)
@@ -101,7 +104,7 @@ impl Text {
         }
     }
 
-    fn what_comes(&mut self, facts: &Facts) {
+    fn next_lines(&mut self, facts: &NoticeDetail) {
         let Some(ahead) = &facts.next else { return };
         let at = ahead.at.map(sentences::time);
         match (&ahead.without_an_answer, at) {
@@ -121,7 +124,7 @@ impl Text {
         }
     }
 
-    fn how_to_answer(&mut self, release: &str, ways: &Ways) {
+    fn answer_lines(&mut self, release: &str, ways: &AnswerOptions) {
         self.line("\nHow to answer");
         if let Some(link) = &ways.link {
             self.line(format_args!(
@@ -146,7 +149,7 @@ impl Text {
         }
     }
 
-    fn evidence(&mut self, facts: &Facts) {
+    fn evidence(&mut self, facts: &NoticeDetail) {
         let evidence = &facts.evidence;
         if let Some((heading, test)) = sentences::judged(facts) {
             self.line(format_args!("\n{heading}"));
@@ -190,8 +193,8 @@ impl Text {
                 .map(crate::domain::health::Found::reason),
         );
         let migrations = evidence.migrations.iter();
-        self.list("The migration", migrations.map(Ran::told));
-        self.list("The hooks", evidence.hooks.iter().map(Heard::told));
+        self.list("The migration", migrations.map(MigrationRun::describe));
+        self.list("The hooks", evidence.hooks.iter().map(HookResult::describe));
         let durable = evidence.durable_executions.iter();
         self.list("What stays on green", durable.map(ToString::to_string));
         self.list("What the smoke tests found", &evidence.validation);
@@ -203,7 +206,7 @@ impl Text {
         }
     }
 
-    fn rest(&mut self, facts: &Facts) {
+    fn rest(&mut self, facts: &NoticeDetail) {
         self.list(
             "Functions",
             facts.functions.iter().map(|one| {
@@ -224,16 +227,20 @@ impl Text {
         self.list(
             "Steps that are planned",
             facts.plan.iter().map(|step| {
-                let bake = sentences::seconds(step.bake_seconds);
+                let bake = duration(step.bake_seconds.into());
                 format!("{} for {bake}", step.weight)
             }),
         );
         self.list("Steps that were taken", facts.steps.iter().map(taken));
         self.list(
-            "What people answered",
+            "Answers",
             facts.answers.iter().map(|answer| {
                 let at = sentences::time(answer.at);
-                format!("{at}, with {} on green: {}", answer.weight, answer.told())
+                format!(
+                    "{at}, with {} on green: {}",
+                    answer.weight,
+                    answer.describe()
+                )
             }),
         );
         if let Some(door) = &facts.front_door {

@@ -1,7 +1,7 @@
-//! What people and programs are told of a release: one value, and three ways to say it. Pure; whoever
-//! sends it is [`crate::aws::notify`].
+//! The content of notices about a release: one value, and three renderings. Pure; [`crate::aws::notify`]
+//! sends it.
 //!
-//! A notice comes at least once: what is tried again is told again. Its id is the same each time.
+//! A notice comes at least once: a retry sends it again. Its id is the same each time.
 
 mod chat;
 mod email;
@@ -22,7 +22,7 @@ use crate::{
     domain::{
         Timestamp,
         analysis::check::Evidence,
-        approval::{Answered, Asked, AskedKind, Word},
+        approval::{AnswerKind, AnswerRecord, Question, QuestionKind},
         names::Application,
         plan::Step,
         release::Release,
@@ -63,9 +63,9 @@ pub enum Kind {
     Started,
     /// Green has the weight of a step.
     Shifted,
-    /// A person is asked whether the next step is to be taken.
+    /// An operator is asked whether the next step is to be taken.
     ApprovalNeeded,
-    /// Traffic stays as it is until a person decides, or until the time for that is over.
+    /// Traffic stays as it is until an operator decides, or until the time for that is over.
     Held,
     /// Green has all traffic, and the release is over.
     Promoted,
@@ -75,9 +75,9 @@ pub enum Kind {
     Rejected,
     /// There was nothing to release, or nothing to wire.
     Unchanged,
-    /// A front door calls the alias, or no longer does.
+    /// A stage calls the alias, or no longer does.
     Wired,
-    /// Crossfade cannot make traffic whole: somebody else moved it, or AWS does not let it.
+    /// Crossfade cannot make traffic whole: another writer moved it, or AWS does not let it.
     Stuck,
     /// Versions are not cleaned up after a release.
     RetentionFailed,
@@ -117,10 +117,10 @@ impl Kind {
 /// What comes next, unless something goes wrong before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Ahead {
-    /// What happens: after a bake by itself, or once a person has said so.
+pub struct NextStep {
+    /// What happens: after a bake by itself, or once an operator has said so.
     pub what: String,
-    /// When the bake is over if all goes well, or until when a person is waited for; absent while DNS
+    /// When the bake is over if all goes well, or until when an operator is waited for; absent while DNS
     /// is following.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
@@ -132,7 +132,7 @@ pub struct Ahead {
 /// How many requests green has met, as far as a look has counted them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Met {
+pub struct RequestsServed {
     /// Requests that green served since the release began.
     pub requests: u64,
     /// Of these, those that failed.
@@ -144,19 +144,34 @@ pub struct Met {
     pub of_functions: u64,
 }
 
-impl Met {
-    /// Of the last look's numbers; none where green's traffic was never judged.
+impl RequestsServed {
+    /// Of the last look's numbers; none where green's traffic was never judged. What counts responses counts the same
+    /// requests as the functions do: its numbers are those where it decided, and no part of the sum where not.
     #[must_use]
-    pub fn of(evidence: &Evidence) -> Option<Self> {
+    pub fn of(evidence: &Evidence, functions: &[FunctionOutcome]) -> Option<Self> {
         let judge = evidence.judge.as_ref()?;
-        judge.function.as_ref()?;
-        let told = judge.next.iter().map(|other| &other.green);
-        let all = told.fold(judge.green, |sum, one| sum.plus(*one));
+        let decided = judge.function.as_ref()?;
+        let is_function = |name: &str| {
+            let mut all = functions.iter();
+            all.any(|one| one.function_name.as_ref() == name)
+        };
+        let beside: Vec<_> = judge
+            .next
+            .iter()
+            .filter(|other| is_function(decided) && is_function(&other.function))
+            .collect();
+        let each = beside.iter().map(|other| &other.green);
+        let all = each.fold(judge.green, |sum, one| sum.plus(*one));
+        let most = if is_function(decided) {
+            functions.len() as u64
+        } else {
+            1
+        };
         Some(Self {
             requests: all.invocations,
             failed: all.errors,
-            functions: 1 + judge.next.len() as u64,
-            of_functions: judge.functions,
+            functions: 1 + beside.len() as u64,
+            of_functions: judge.functions.min(most),
         })
     }
 }
@@ -164,8 +179,8 @@ impl Met {
 /// What everybody may know: the detail of an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Facts {
-    /// The same whenever the same thing is told again: a notice comes at least once.
+pub struct NoticeDetail {
+    /// The same for each repetition: a notice comes at least once.
     pub id: String,
     /// What happened.
     pub kind: Kind,
@@ -190,15 +205,15 @@ pub struct Facts {
     /// nothing was read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub served_by: Vec<String>,
-    /// Percent of traffic on green now; absent where nobody can be sure of it.
+    /// Percent of traffic on green now; absent where it is not certain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<Weight>,
     /// What comes next; absent at an end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<Ahead>,
+    pub next: Option<NextStep>,
     /// How many requests green has met; absent where none were counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub met: Option<Met>,
+    pub met: Option<RequestsServed>,
     /// The numbers behind the reason.
     #[serde(default, skip_serializing_if = "Evidence::is_empty")]
     pub evidence: Evidence,
@@ -208,16 +223,16 @@ pub struct Facts {
     /// The steps that were taken.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepRecord>,
-    /// What people answered when they were asked.
+    /// What operators answered when they were asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub answers: Vec<Answered>,
-    /// What people should know.
+    pub answers: Vec<AnswerRecord>,
+    /// What operators should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// Until when blue is kept and the release can be taken back, where it was promoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retain_until: Option<Timestamp>,
-    /// The front door, where that was all that was asked for.
+    /// The stage, where that was all that was requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub front_door: Option<FrontDoorOutcome>,
     /// The page, in Crossfade's repository, that explains the error that the release ended with.
@@ -240,7 +255,7 @@ pub struct Event {
     /// The execution's ARN.
     pub resources: Vec<String>,
     /// All that is known of it.
-    pub detail: Facts,
+    pub detail: NoticeDetail,
 }
 
 impl Event {
@@ -253,37 +268,37 @@ impl Event {
     }
 }
 
-/// How a person answers. Whoever has either can decide, so neither is in an event; and the token, with
-/// which no name is asked for, goes to people's mail alone.
+/// How an operator answers. Link and token each allow a decision, so neither is in an event; and the token,
+/// which works without a name, goes to operators' email alone.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Ways {
+pub struct AnswerOptions {
     /// The task token.
     pub token: String,
     /// The page.
     pub link: Option<String>,
     /// The words that can be answered, each with what it does.
-    pub words: Vec<(Word, String)>,
+    pub words: Vec<(AnswerKind, String)>,
 }
 
-impl std::fmt::Debug for Ways {
-    /// Without what lets anybody decide: it may be logged.
+impl std::fmt::Debug for AnswerOptions {
+    /// Leaves out what allows a decision: it may be logged.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Ways").finish_non_exhaustive()
     }
 }
 
-/// Something to tell.
+/// A notice to publish.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notice {
     /// What everybody may know.
-    pub facts: Facts,
+    pub facts: NoticeDetail,
     /// How to answer, where an answer is waited for.
-    pub ways: Option<Ways>,
+    pub ways: Option<AnswerOptions>,
 }
 
 impl Notice {
     fn new(kind: Kind, execution: &str, at: Timestamp, reason: String) -> Self {
-        let facts = Facts {
+        let facts = NoticeDetail {
             id: format!("{execution}#{kind}"),
             kind,
             at,
@@ -327,7 +342,7 @@ impl Notice {
             .map(FunctionOutcome::from)
             .collect();
         facts.weight = Some(release.weight());
-        facts.met = Met::of(&release.progress().evidence);
+        facts.met = RequestsServed::of(&release.progress().evidence, &facts.functions);
         facts.evidence = release.progress().evidence.clone();
         facts.steps.clone_from(&release.progress().steps);
         facts.answers.clone_from(&release.progress().answers);
@@ -356,13 +371,13 @@ impl Notice {
     }
 
     /// How a release ended. Where it was left on hold it is [`Notice::left`], for the outcome does not
-    /// tell that from traffic that Crossfade could not put back.
+    /// distinguish that from traffic that Crossfade could not restore.
     #[must_use]
     pub fn ended(execution: &str, at: Timestamp, outcome: &Outcome) -> Self {
         Self::of(Kind::of(outcome), execution, at, outcome)
     }
 
-    /// Nobody answered a hold, and the request asks to leave the traffic as it is then.
+    /// No operator answered a hold, and the request asks to leave the traffic as it is then.
     #[must_use]
     pub fn left(execution: &str, at: Timestamp, outcome: &Outcome) -> Self {
         let mut notice = Self::of(Kind::Held, execution, at, outcome);
@@ -371,30 +386,30 @@ impl Notice {
         notice
     }
 
-    /// Traffic stays as it is until a person answers. `outcome` is how the release stands meanwhile.
+    /// Traffic stays as it is until an operator answers. `outcome` is how the release stands meanwhile.
     #[must_use]
     pub fn asked(
         execution: &str,
         outcome: &Outcome,
-        asked: &Asked,
+        asked: &Question,
         token: &str,
         link: Option<String>,
     ) -> Self {
         let kind = match asked.kind {
-            AskedKind::Approval => Kind::ApprovalNeeded,
-            AskedKind::Hold => Kind::Held,
+            QuestionKind::Approval => Kind::ApprovalNeeded,
+            QuestionKind::Hold => Kind::Held,
         };
         let mut notice = Self::of(kind, execution, asked.at, outcome);
         let facts = &mut notice.facts;
         let _ = write!(facts.id, "#{}", asked.at.timestamp());
         facts.weight = Some(asked.weight);
-        facts.next = Some(Ahead {
+        facts.next = Some(NextStep {
             what: sentences::once_answered(asked, &outcome.evidence),
             at: Some(asked.until),
             without_an_answer: Some(asked.on_silence.clone()),
         });
         let told = asked.kind.words().iter();
-        notice.ways = Some(Ways {
+        notice.ways = Some(AnswerOptions {
             token: token.to_owned(),
             link,
             words: told.map(|word| (*word, asked.meaning(*word))).collect(),
@@ -428,7 +443,7 @@ impl Notice {
             Kind::RolledBack => Some(Weight::ZERO),
             _ => None,
         };
-        facts.met = Met::of(&outcome.evidence);
+        facts.met = RequestsServed::of(&outcome.evidence, &facts.functions);
         facts.evidence = outcome.evidence.clone();
         facts.steps.clone_from(&outcome.steps);
         facts.answers.clone_from(&outcome.answers);
@@ -443,7 +458,7 @@ impl Notice {
 /// As an event, cut to what EventBridge takes.
 #[must_use]
 pub fn event(notice: &Notice) -> Event {
-    let detail = truncate::fitting(&notice.facts, MAX_DETAIL);
+    let detail = truncate::truncate_detail(&notice.facts, MAX_DETAIL);
     Event {
         source: SOURCE.to_owned(),
         detail_type: detail.kind,

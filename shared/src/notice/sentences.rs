@@ -1,19 +1,20 @@
 //! The words and numbers that mail and chat have in common.
 
+use crate::display::{counted, duration, thousands};
 use chrono::{SecondsFormat, TimeDelta};
 
 use crate::domain::{
     Timestamp,
     analysis::{check::Evidence, counts::Counts, judge::in_words},
-    approval::{Asked, AskedKind, Word},
+    approval::{AnswerKind, Question, QuestionKind},
     decision::Next,
-    migration::Ran,
+    migration::MigrationRun,
     names::Version,
     release::Release,
     status::DeploymentStatus,
     weight::Weight,
 };
-use crate::notice::{Ahead, Facts, Kind};
+use crate::notice::{Kind, NextStep, NoticeDetail};
 
 /// The sentence that a release begins with.
 pub(super) fn started(release: &Release) -> String {
@@ -22,19 +23,19 @@ pub(super) fn started(release: &Release) -> String {
         .plan
         .steps()
         .iter()
-        .map(|step| format!("{} for {}", step.weight, seconds(step.bake_seconds)))
+        .map(|step| format!("{} for {}", step.weight, duration(step.bake_seconds.into())))
         .collect();
     let functions = release.progress().functions.len();
     let approval = release
         .spec
         .plan
         .approve_before()
-        .map(|weight| format!("; a person is asked before {weight}"))
+        .map(|weight| format!("; approval is required before {weight}"))
         .unwrap_or_default();
     format!(
         "green of {} is made; its share of the traffic will be {}{approval}",
         counted(functions as u64, "function", "functions"),
-        few(&weights, 5)
+        list(&weights, 5)
     )
 }
 
@@ -53,7 +54,7 @@ pub(super) fn shifted(release: &Release) -> String {
     let here = answers.take_while(|answer| Some(answer.at) == started_at);
     for answer in here {
         reason.push_str("; ");
-        reason.push_str(&answer.told());
+        reason.push_str(&answer.describe());
     }
     if !release.progress().reason.is_empty() {
         reason.push_str("; before that: ");
@@ -63,7 +64,7 @@ pub(super) fn shifted(release: &Release) -> String {
 }
 
 /// What comes after the bake that has just begun.
-pub(super) fn after_the_bake(release: &Release, now: Timestamp) -> Ahead {
+pub(super) fn after_the_bake(release: &Release, now: Timestamp) -> NextStep {
     let step = release.step();
     let bake = step.map_or(0, |step| step.bake_seconds);
     let weight = |index: usize| {
@@ -73,47 +74,51 @@ pub(super) fn after_the_bake(release: &Release, now: Timestamp) -> Ahead {
     let next = weight(release.progress().position.step + 1);
     let then = match release.next() {
         Next::Step => format!("{next} go to green"),
-        Next::StepAfterApproval => format!("a person is asked whether {next} go to green"),
-        Next::End => "green is promoted".to_owned(),
+        Next::StepAfterApproval => format!("an operator is asked whether {next} go to green"),
+        Next::End => match release.spec.plan.control() {
+            Weight::ZERO => "green is promoted".to_owned(),
+            control => format!("green is promoted, and takes the {control} that blue has kept"),
+        },
     };
     let what = if bake == 0 {
         then
     } else {
-        format!("after {} at this weight {then}", seconds(bake))
+        format!("after {} at this weight {then}", duration(bake.into()))
     };
     let at = release
         .propagation()
         .is_none()
         .then(|| now + TimeDelta::seconds(i64::from(bake)));
-    Ahead {
+    NextStep {
         what,
         at,
         without_an_answer: None,
     }
 }
 
-/// What a person is waited for with.
-pub(super) fn once_answered(asked: &Asked, evidence: &Evidence) -> String {
-    let alarm = if evidence.migrations.iter().any(Ran::freezes) && asked.weight > Weight::ZERO {
-        "no alarm rolls it back (afterRollback: freeze)"
-    } else if asked.weight == Weight::ZERO {
-        "an alarm still ends it"
-    } else {
-        "an alarm still rolls it back"
-    };
+/// What an operator is waited for with.
+pub(super) fn once_answered(asked: &Question, evidence: &Evidence) -> String {
+    let alarm =
+        if evidence.migrations.iter().any(MigrationRun::freezes) && asked.weight > Weight::ZERO {
+            "no alarm rolls it back (afterRollback: freeze)"
+        } else if asked.weight == Weight::ZERO {
+            "an alarm still ends it"
+        } else {
+            "an alarm still rolls it back"
+        };
     let goes_on = match asked.kind {
-        AskedKind::Approval => Word::Approve,
-        AskedKind::Hold => Word::Resume,
+        QuestionKind::Approval => AnswerKind::Approve,
+        QuestionKind::Hold => AnswerKind::Resume,
     };
     let word: &str = goes_on.into();
     format!(
-        "traffic stays as it is until a person answers, and {alarm}; {word} {}",
+        "traffic stays as it is until an operator answers, and {alarm}; {word} {}",
         asked.meaning(goes_on)
     )
 }
 
 /// What stands in brackets at the beginning of a subject.
-pub(super) fn label(facts: &Facts) -> String {
+pub(super) fn label(facts: &NoticeDetail) -> String {
     let status = |status: DeploymentStatus| -> &'static str { status.into() };
     match (facts.kind, facts.deployment_status) {
         (Kind::Started, _) => "STARTED".into(),
@@ -126,7 +131,7 @@ pub(super) fn label(facts: &Facts) -> String {
     }
 }
 
-pub(super) fn application(facts: &Facts) -> &str {
+pub(super) fn application(facts: &NoticeDetail) -> &str {
     facts
         .application
         .as_ref()
@@ -134,13 +139,13 @@ pub(super) fn application(facts: &Facts) -> &str {
 }
 
 /// The command line's verb for a word.
-pub(super) fn verb(word: Word) -> String {
+pub(super) fn verb(word: AnswerKind) -> String {
     let word: &str = word.into();
     word.to_lowercase()
 }
 
 /// How many requests green has met, in a sentence; none where that means nothing.
-pub(super) fn met(facts: &Facts) -> Option<String> {
+pub(super) fn met(facts: &NoticeDetail) -> Option<String> {
     let served = facts.steps.iter().any(|step| step.weight > Weight::ZERO);
     match (facts.kind, facts.met) {
         (
@@ -157,7 +162,7 @@ pub(super) fn met(facts: &Facts) -> Option<String> {
             Some(format!(
                 "By the last look, green had served {}{whose}, and {} of them failed{}.",
                 counted(met.requests, "request", "requests"),
-                grouped(met.failed),
+                thousands(met.failed),
                 share(met.failed, met.requests)
                     .map(|share| format!(" ({share})"))
                     .unwrap_or_default()
@@ -175,7 +180,7 @@ pub(super) fn met(facts: &Facts) -> Option<String> {
 pub(super) type Row = [String; 5];
 
 /// The judge's counts as rows, the first one a heading; nothing where green was not judged.
-pub(super) fn table(facts: &Facts) -> Vec<Row> {
+pub(super) fn table(facts: &NoticeDetail) -> Vec<Row> {
     let judge = facts.evidence.judge.as_ref();
     let Some((judge, function)) = judge.and_then(|judge| Some((judge, judge.function.as_ref()?)))
     else {
@@ -195,7 +200,7 @@ pub(super) fn table(facts: &Facts) -> Vec<Row> {
             let share = share(of(counts), counts.invocations);
             share.filter(|_| shares).unwrap_or_default()
         };
-        let number = |counts: &Counts| grouped(of(counts));
+        let number = |counts: &Counts| thousands(of(counts));
         [what.to_owned(), number(b), share(b), number(g), share(g)]
     };
     let mut rows = vec![
@@ -219,10 +224,12 @@ pub(super) fn table(facts: &Facts) -> Vec<Row> {
 }
 
 /// What the counts are of, and what the test makes of them.
-pub(super) fn judged(facts: &Facts) -> Option<(String, String)> {
+pub(super) fn judged(facts: &NoticeDetail) -> Option<(String, String)> {
     let judge = facts.evidence.judge.as_ref()?;
     let function = judge.function.as_ref()?;
-    let of = if judge.functions > 1 {
+    let of = if judge.functions > facts.functions.len().max(1) as u64 {
+        format!("{function}, one of {} that are compared", judge.functions)
+    } else if judge.functions > 1 {
         format!("{function}, one of {} functions", judge.functions)
     } else {
         function.clone()
@@ -240,13 +247,13 @@ pub(super) fn judged(facts: &Facts) -> Option<(String, String)> {
 }
 
 /// The functions that look worst after the one that decided, a line each.
-pub(super) fn others(facts: &Facts) -> Vec<String> {
+pub(super) fn others(facts: &NoticeDetail) -> Vec<String> {
     let judge = facts.evidence.judge.iter();
     let one = |colour: &str, counts: &Counts| {
         format!(
             "{colour} {} of {} failed",
-            grouped(counts.errors),
-            grouped(counts.invocations)
+            thousands(counts.errors),
+            thousands(counts.invocations)
         )
     };
     judge
@@ -286,55 +293,13 @@ pub(super) fn time(at: Timestamp) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// A duration as people say it: the two largest units.
-pub(super) fn seconds(seconds: u32) -> String {
-    let (days, hours, minutes, rest) = (
-        seconds / 86_400,
-        seconds / 3600 % 24,
-        seconds / 60 % 60,
-        seconds % 60,
-    );
-    let parts: Vec<_> = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
-        .into_iter()
-        .filter(|(number, _)| *number > 0)
-        .take(2)
-        .map(|(number, unit)| format!("{number} {unit}"))
-        .collect();
-    if parts.is_empty() {
-        "0 s".into()
-    } else {
-        parts.join(" ")
-    }
-}
-
-/// A list of which the first so many are told, and the rest counted.
-pub(super) fn few(items: &[String], most: usize) -> String {
+/// Lists the first `most` items, and counts the rest.
+pub(super) fn list(items: &[String], most: usize) -> String {
     let told = items.iter().take(most).cloned().collect::<Vec<_>>();
     match items.len().saturating_sub(most) {
         0 => told.join(", "),
         more => format!("{} and {more} more", told.join(", ")),
     }
-}
-
-fn counted(number: u64, one: &str, many: &str) -> String {
-    format!(
-        "{} {}",
-        grouped(number),
-        if number == 1 { one } else { many }
-    )
-}
-
-/// A number with commas between thousands.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A share in percent; none of nothing.
@@ -351,34 +316,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_told_as_people_read_them() {
-        for (number, told) in [
-            (0, "0"),
-            (999, "999"),
-            (1000, "1,000"),
-            (12_345_678, "12,345,678"),
-        ] {
-            assert_eq!(grouped(number), told);
-        }
-        for (number, told) in [
-            (0, "0 s"),
-            (59, "59 s"),
-            (300, "5 min"),
-            (5400, "1 h 30 min"),
-            (86_400, "1 d"),
-            (90_061, "1 d 1 h"),
-        ] {
-            assert_eq!(seconds(number), told);
-        }
+    fn writes_shares_and_lists() {
         assert_eq!(share(1, 0), None);
         assert_eq!(share(1, 3).as_deref(), Some("33.33 %"));
-        let list = ["a", "b", "c"].map(str::to_owned);
-        assert_eq!(few(&list, 3), "a, b, c");
-        assert_eq!(few(&list, 1), "a and 2 more");
+        let items = ["a", "b", "c"].map(str::to_owned);
+        assert_eq!(list(&items, 3), "a, b, c");
+        assert_eq!(list(&items, 1), "a and 2 more");
     }
 
     #[test]
-    fn the_console_is_that_of_the_partition() {
+    fn links_the_console_of_the_partition() {
         let arn = |partition: &str| format!("arn:{partition}:states:cn-north-1:1:execution:c:42");
         for (partition, host) in [
             ("aws", "https://cn-north-1.console.aws.amazon.com/"),

@@ -1,6 +1,7 @@
-//! Cutting what is told to what a service takes, never without saying so.
+//! Truncates notices to what a service accepts, and marks each cut.
 
-use crate::notice::Facts;
+use crate::display::truncate;
+use crate::notice::NoticeDetail;
 
 /// How much is left of each list where there is too little room.
 const FEW: usize = 10;
@@ -9,9 +10,9 @@ const SHORT: usize = 1000;
 
 /// The facts in at most `most` bytes of JSON. What says least goes first; the functions stay to the
 /// last.
-pub(super) fn fitting(facts: &Facts, most: usize) -> Facts {
+pub(super) fn truncate_detail(facts: &NoticeDetail, most: usize) -> NoticeDetail {
     let mut cut = facts.clone();
-    let by: [fn(&mut Facts); 6] = [
+    let by: [fn(&mut NoticeDetail); 6] = [
         |it| {
             let whole = it.evidence.validation.len();
             it.evidence.validation.clear();
@@ -34,15 +35,15 @@ pub(super) fn fitting(facts: &Facts, most: usize) -> Facts {
             it.left_out_of(whole, it.warnings.len(), "warnings");
         },
         |it| {
-            it.reason = shortened(&it.reason, SHORT);
+            it.reason = truncate(&it.reason, SHORT);
             if let Some(judge) = &mut it.evidence.judge {
-                judge.reason = shortened(&judge.reason, SHORT);
+                judge.reason = truncate(&judge.reason, SHORT);
             }
             for text in &mut it.warnings {
-                *text = shortened(text, SHORT);
+                *text = truncate(text, SHORT);
             }
             for found in &mut it.evidence.health_checks {
-                found.said = shortened(&found.said, SHORT);
+                found.said = truncate(&found.said, SHORT);
             }
         },
         |it| {
@@ -60,26 +61,18 @@ pub(super) fn fitting(facts: &Facts, most: usize) -> Facts {
     cut
 }
 
-fn bytes(facts: &Facts) -> usize {
+fn bytes(facts: &NoticeDetail) -> usize {
     serde_json::to_vec(facts)
         .expect("strings, numbers and lists always serialise")
         .len()
 }
 
-impl Facts {
+impl NoticeDetail {
     fn left_out_of(&mut self, all: usize, kept: usize, what: &str) {
         if all > kept {
             self.left_out
                 .push(format!("{} of {all} {what}", all - kept));
         }
-    }
-}
-
-/// A text of at most so many characters.
-pub(super) fn shortened(text: &str, characters: usize) -> String {
-    match text.char_indices().nth(characters) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
     }
 }
 
@@ -105,12 +98,6 @@ pub(super) fn lines(text: &str, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_text_is_cut_between_characters() {
-        assert_eq!(shortened("äöü", 3), "äöü");
-        assert_eq!(shortened("äöü", 2), "äö…");
-    }
 
     #[test]
     fn lines_are_cut_whole_and_counted() {

@@ -189,7 +189,7 @@ pub fn unexpected<E: DeserializeError>(message: &str, location: ValuePointerRef)
     take_cf_content(E::error::<Infallible>(None, kind, location))
 }
 
-/// A value as a person would name it in a sentence, never longer than a line.
+/// A value as an operator would name it in a sentence, never longer than a line.
 pub fn shown<V: IntoValue>(value: &Value<V>) -> String {
     match value {
         Value::Null => "null".to_owned(),

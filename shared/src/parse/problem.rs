@@ -144,7 +144,7 @@ impl DeserializeError for Problems {
                     None => format!(
                         "{} is not known; use one of {}",
                         quoted(value),
-                        few(accepted)
+                        list_accepted(accepted)
                     ),
                 },
             ),
@@ -198,7 +198,7 @@ fn name(kind: ValueKind) -> &'static str {
 /// The accepted word that `given` was probably meant to be: it differs in case only, or in about a
 /// letter in four.
 fn closest<'a>(given: &str, accepted: &[&'a str]) -> Option<&'a str> {
-    // Comparing is quadratic in the length, and nobody mistypes a page.
+    // Comparing is quadratic in the length, and a typing error is short.
     if given.len() > 64 {
         return None;
     }
@@ -213,7 +213,7 @@ fn closest<'a>(given: &str, accepted: &[&'a str]) -> Option<&'a str> {
 }
 
 /// The first words of a list that may be long.
-fn few(accepted: &[&str]) -> String {
+fn list_accepted(accepted: &[&str]) -> String {
     const MOST: usize = 13;
     let more = if accepted.len() > MOST { ", …" } else { "" };
     accepted

@@ -1,4 +1,4 @@
-//! Enums that are told apart by one field.
+//! Enums whose variant one field selects.
 
 use deserr::{
     DeserializeError, Deserr, ErrorKind, IntoValue, Map as _, Value, ValuePointerRef,

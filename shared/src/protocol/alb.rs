@@ -17,7 +17,7 @@ use crate::{
         routing::weighted::{Scale, Shares},
         side::{Content, Side},
         target::Target,
-        traffic::{Colour, Forward, ForwardAt, FrontDoor},
+        traffic::{Colour, Forward, ForwardAt, Splitter},
     },
     error::Error,
     ports::{AliasApi, Clock, ForwardApi, Forwarding, Registered},
@@ -250,7 +250,7 @@ pub(super) async fn observe<P: AliasApi + ForwardApi + Clock>(
         Some(targets(api, green).await?)
     };
     Ok(Observed {
-        door: FrontDoor::Alb(Forward {
+        splitter: Splitter::Alb(Forward {
             at,
             also,
             blue: blue.clone(),
@@ -267,7 +267,7 @@ pub(super) async fn observe<P: AliasApi + ForwardApi + Clock>(
 struct Roles<'a> {
     blue: &'a TargetGroupArn,
     green: &'a TargetGroupArn,
-    /// What people should know of stickiness.
+    /// What operators should know of stickiness.
     sticky: Option<String>,
 }
 

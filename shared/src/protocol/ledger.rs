@@ -22,6 +22,8 @@
 //! | which versions are about to be deleted            | Query `DOOMED#function` | one row a cleanup                |
 //! | has a migration been run, and what came of it     | PutItem, GetItem, UpdateItem | `MIGRATION#…`, a row a direction |
 //! | when did a splitter's weights move last           | GetItem             | `SPLITTER#lock`                      |
+//! | what is listened to during a release              | Query `LANE#filter` | the lane, a row a weight and an environment |
+//! | which subscription filters may be left            | Query `LANES`       | one row a release                    |
 //! | how was an API before its stages were wired       | Query `FRONTDOOR#id`| one row a stage and function         |
 //!
 //! The table's keys are `pk` (what) and `sk` (which: an execution's ARN, or `-`). Locks name their
@@ -31,6 +33,7 @@
 mod attributes;
 mod close;
 mod first_shift;
+mod lanes;
 mod lease;
 mod locks;
 mod migrations;
@@ -43,6 +46,7 @@ mod stage_wirings;
 mod undelivered;
 
 pub use self::{
+    lanes::{Listening, Row},
     lease::Lease,
     locks::{Began, Begin},
     migrations::Claim,

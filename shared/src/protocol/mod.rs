@@ -6,6 +6,7 @@
 mod alb;
 mod alias;
 pub mod ledger;
+pub mod live;
 pub mod release;
 pub mod rollback;
 pub(crate) mod route53;

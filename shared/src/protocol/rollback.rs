@@ -3,6 +3,9 @@
 //! Safe to run twice, twice at once, and late: the ledger says whether a deployment is still open,
 //! and [`reconcile`](crate::domain::routing::alias::reconcile) writes only over states that are its own.
 
+#[cfg(test)]
+mod tests;
+
 use std::ops::Deref;
 
 use chrono::SecondsFormat;
@@ -23,19 +26,19 @@ use crate::{
     wire::outcome::{FunctionOutcome, Outcome},
 };
 
-/// A deployment whose traffic has been put back.
+/// A deployment whose traffic has been restored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Restored {
     /// Its row, with the reason that came first.
     pub record: Record,
-    /// Where somebody else had moved the traffic, so that their value stands. A sentence each.
+    /// Where another writer had moved the traffic, so that their value stands. A sentence each.
     pub changed_outside: Vec<String>,
     /// Why green keeps its traffic: blue's side cannot serve. The release stays open, with its locks, and
     /// the sweep tries again.
     pub not_moved: Option<String>,
     /// What serves now, as it was read after the last write.
     pub serves: Serves,
-    /// What people should know. A sentence each.
+    /// What operators should know. A sentence each.
     pub notes: Vec<String>,
     /// The durable executions that began on green and still run.
     left_behind: Vec<LeftBehind>,
@@ -77,7 +80,7 @@ impl Restored {
         }
     }
 
-    /// Puts back what the idle side held when the release began: green may be reached there by sticky
+    /// Restores what the idle side held when the release began: green may be reached there by sticky
     /// clients, other rules and late resolvers. Counts what stays on green. Free to repeat.
     ///
     /// Where traffic is not ours any more, the idle side may be serving, and is left as it is.
@@ -140,8 +143,8 @@ impl Restored {
     }
 }
 
-/// How a deployment stands that does not go on to green. Before the first shift it is rejected, whoever ended
-/// it and why. After that it is rolled back; and held where somebody else moved the traffic, for a person has
+/// How a deployment stands that does not go on to green. Before the first shift it is rejected, whatever ended
+/// it. After that it is rolled back; and held where another writer moved the traffic, for an operator has
 /// to look.
 #[must_use]
 pub fn ended(record: &Record, changed_outside: bool) -> DeploymentStatus {
@@ -192,8 +195,8 @@ pub fn outcome<'a>(
 
 /// Puts an open deployment's traffic back on blue. None when it has ended already.
 ///
-/// The ledger is told first, and then every alias is written to: a function that asks for leave finds
-/// none, and what one has decided on before does not apply any more. So the deployment can be closed.
+/// Marks the deployment as rolling back before it writes any alias. A concurrent shift then fails its lease
+/// check, and a write already decided on fails its revision check, so closing is safe.
 ///
 /// # Errors
 /// [`Error::Transient`] when AWS did not answer for one of the targets; the others are on blue, and
@@ -208,8 +211,8 @@ pub async fn restore(
     let Some(record) = ledger.request_rollback(execution, why).await? else {
         return Ok(None);
     };
-    let restored = put_back(traffic, record, AtOnce::default(), late).await?;
-    unless_ended(ledger, restored).await
+    let restored = restore_record(traffic, record, AtOnce::default(), late).await?;
+    close_unless_ended(ledger, restored).await
 }
 
 /// The same for a caller that knows the targets: one write each, and whatever is not as it was when the
@@ -225,13 +228,13 @@ pub async fn restore_known(
         return Ok(None);
     };
     let done = traffic.restore_at_once(known).await;
-    let restored = put_back(traffic, record, done, Late::Possible).await?;
-    unless_ended(ledger, restored).await
+    let restored = restore_record(traffic, record, done, Late::Possible).await?;
+    close_unless_ended(ledger, restored).await
 }
 
 /// The same where every moment counts: traffic and ledger are written at the same time, and traffic
 /// waits for nothing. The deployment cannot be closed with that: a function may have read what was
-/// written here, and asked for leave before it was taken. Whoever closes it puts it back once more.
+/// written here, and checked its lease before it was revoked. Closing restores once more.
 pub async fn restore_at_once(
     traffic: &Splitters<impl TrafficApi>,
     ledger: &Ledger<impl LedgerStore>,
@@ -243,7 +246,7 @@ pub async fn restore_at_once(
     if known.makes_an_alias() {
         return restore(traffic, ledger, execution, why, Late::Possible).await;
     }
-    // Traffic is asked for first: the other is sent while its answer is on its way.
+    // Traffic is requested first: the other is sent while its answer is on its way.
     let (done, told) = futures::join!(
         traffic.restore_at_once(known),
         ledger.request_rollback(execution, why),
@@ -251,13 +254,13 @@ pub async fn restore_at_once(
     let Some(record) = told? else {
         return Ok(None);
     };
-    let restored = put_back(traffic, record, done, Late::Possible).await?;
-    unless_ended(ledger, restored).await
+    let restored = restore_record(traffic, record, done, Late::Possible).await?;
+    close_unless_ended(ledger, restored).await
 }
 
 /// Where traffic is not its own, the deployment may have been ended by who puts it back at the same time,
 /// and the traffic be the next deployment's: then there is nothing to say of it.
-async fn unless_ended(
+async fn close_unless_ended(
     ledger: &Ledger<impl LedgerStore>,
     restored: Restored,
 ) -> Result<Option<Restored>, Error> {
@@ -271,7 +274,7 @@ async fn unless_ended(
 
 /// What became of taking a promoted deployment back.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Reverted {
+pub enum PromotedRestore {
     /// Its traffic is on blue.
     Done(Box<Settled>),
     /// It is not, and nothing was touched: why, in words.
@@ -283,29 +286,29 @@ pub enum Reverted {
 ///
 /// # Errors
 /// [`Error::DeploymentInProgress`] when a newer deployment holds the locks: it is not disturbed.
-pub async fn revert(
+pub async fn restore_promoted(
     traffic: &Splitters<impl TrafficApi>,
     ledger: &Ledger<impl LedgerStore>,
     execution: &str,
     why: &Why,
-) -> Result<Reverted, Error> {
+) -> Result<PromotedRestore, Error> {
     let Some(record) = ledger.get(execution).await? else {
-        return Ok(Reverted::Not(format!(
+        return Ok(PromotedRestore::Not(format!(
             "the ledger does not know release {}",
             name_of(execution)
         )));
     };
     let latest = ledger.latest(&record.application).await?;
     if let Err(not) = can_be_taken_back(&record, latest.as_deref(), why.at) {
-        return Ok(Reverted::Not(not));
+        return Ok(PromotedRestore::Not(not));
     }
     if !ledger.reopen(&record, why).await? {
-        return Ok(Reverted::Not(format!(
+        return Ok(PromotedRestore::Not(format!(
             "blue of release {} was given up at this moment",
             name_of(execution)
         )));
     }
-    let mut restored = put_back(
+    let mut restored = restore_record(
         traffic,
         Record {
             why: Some(why.clone()),
@@ -319,7 +322,7 @@ pub async fn revert(
     restored.changed_outside.extend(restored.not_moved.take());
     let settled = restored.settle(traffic).await?;
     close(ledger, &settled, why.at).await?;
-    Ok(Reverted::Done(Box::new(settled)))
+    Ok(PromotedRestore::Done(Box::new(settled)))
 }
 
 /// Whether blue of a deployment is still kept for it; why not, in words.
@@ -363,8 +366,8 @@ pub fn blue_is_kept(record: &Record, at: Timestamp) -> Option<Timestamp> {
     (record.status == Status::Promoted && record.retention_ended_at.is_none()).then_some(until)
 }
 
-/// Puts back all functions of a deployment but those that are `done`.
-async fn put_back(
+/// Restores all functions of a deployment but those that are `done`.
+async fn restore_record(
     traffic: &Splitters<impl TrafficApi>,
     record: Record,
     done: AtOnce,
@@ -402,7 +405,7 @@ async fn put_back(
     Ok(restored)
 }
 
-/// Closes a deployment whose traffic has been put back: its locks are free again, and its row says
+/// Closes a deployment whose traffic has been restored: its locks are free again, and its row says
 /// how it ended.
 pub async fn close(
     ledger: &Ledger<impl LedgerStore>,
@@ -417,15 +420,17 @@ pub async fn close(
     ledger.end(&settled.record, status, now, None).await
 }
 
-/// Where people could not be told of what has been closed, leaves that to the schedule: nothing would
-/// find it again otherwise.
-pub async fn told_or_owed(
+/// Marks a closed deployment as undelivered where its notice could not be published, so that the sweep
+/// delivers it: nothing else would find it again.
+pub async fn deliver_or_queue(
     ledger: &Ledger<impl LedgerStore>,
     execution: &str,
     told: Result<(), Error>,
 ) -> Result<(), Error> {
-    let Err(untold) = told else { return Ok(()) };
-    tracing::error!(event = "notice_deferred", deployment.id = execution, error.message = %untold, "The notice was not delivered; the sweep will retry.");
+    let Err(undelivered) = told else {
+        return Ok(());
+    };
+    tracing::error!(event = "notice_deferred", deployment.id = execution, error.message = %undelivered, "The notice was not delivered; the sweep will retry.");
     ledger.mark_undelivered(execution).await
 }
 
@@ -463,127 +468,5 @@ pub async fn explain(
         ),
         Ok(None) => error,
         Err(unread) => unread,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::domain::{approval::OnHoldTimeout, weight::Weight};
-
-    fn promoted() -> Record {
-        Record {
-            execution: "arn:aws:states:eu-west-1:1:execution:crossfade-deployment:42".into(),
-            application: "chat".parse().unwrap(),
-            status: Status::Promoted,
-            began_at: at("2026-11-20T11:00:00Z"),
-            locks: Vec::new(),
-            alarms: Vec::new(),
-            footprint: None,
-            weight: Weight::FULL,
-            shift_begun: true,
-            steps: Vec::new(),
-            token: None,
-            asked: None,
-            wish: None,
-            on_hold_timeout: OnHoldTimeout::RollBack,
-            why: None,
-            retain_until: Some(at("2026-11-21T12:00:00Z")),
-            retention_ended_at: None,
-            superseded_by: None,
-        }
-    }
-
-    fn at(time: &str) -> Timestamp {
-        time.parse().unwrap()
-    }
-
-    #[test]
-    fn is_rejected_until_green_may_have_had_traffic() {
-        let record = |shift_begun, weight| Record {
-            status: Status::RollingBack,
-            shift_begun,
-            weight,
-            ..promoted()
-        };
-        for (record, changed_outside, status) in [
-            (
-                record(false, Weight::ZERO),
-                false,
-                DeploymentStatus::Rejected,
-            ),
-            (
-                record(false, Weight::ZERO),
-                true,
-                DeploymentStatus::Rejected,
-            ),
-            (
-                record(true, Weight::ZERO),
-                false,
-                DeploymentStatus::RolledBack,
-            ),
-            (
-                record(false, Weight::FULL),
-                false,
-                DeploymentStatus::RolledBack,
-            ),
-            (record(true, Weight::FULL), true, DeploymentStatus::Held),
-        ] {
-            assert_eq!(ended(&record, changed_outside), status, "{record:?}");
-        }
-    }
-
-    #[test]
-    fn blue_is_kept_until_its_retention_is_over() {
-        let (now, late) = (at("2026-11-21T11:59:59Z"), at("2026-11-21T12:00:00Z"));
-        let record = promoted();
-        assert_eq!(blue_is_kept(&record, now), record.retain_until);
-        assert_eq!(blue_is_kept(&record, late), None);
-        let ended = Record {
-            retention_ended_at: Some(at("2026-11-20T13:00:00Z")),
-            ..record.clone()
-        };
-        assert_eq!(blue_is_kept(&ended, now), None);
-        let back = Record {
-            status: Status::RolledBack,
-            ..record
-        };
-        assert_eq!(blue_is_kept(&back, now), None);
-    }
-
-    #[test]
-    fn a_promoted_release_can_be_taken_back_until_its_blue_is_given_up() {
-        let (now, late) = (at("2026-11-21T11:59:59Z"), at("2026-11-21T12:00:00Z"));
-        let record = promoted();
-        let itself = Some(record.execution.as_str());
-        let asked = |record: &Record, latest, at| can_be_taken_back(record, latest, at);
-        assert_eq!(asked(&record, itself, now), Ok(()));
-        let not = |record: &Record, latest, at, says: &str| {
-            let why = asked(record, latest, at).expect_err(says);
-            assert!(why.contains(says), "{why}");
-        };
-        not(&record, itself, late, "was kept until 2026-11-21T12:00:00Z");
-        not(
-            &record,
-            Some("a:43"),
-            now,
-            "release 43 has come after release 42",
-        );
-        let ended = Record {
-            retention_ended_at: Some(at("2026-11-20T13:00:00Z")),
-            ..record.clone()
-        };
-        not(&ended, itself, now, "was kept until 2026-11-20T13:00:00Z");
-        for (status, says) in [
-            (Status::RolledBack, "rolled back already"),
-            (Status::RollingBack, "in flight"),
-            (Status::Rejected, "moved no traffic"),
-        ] {
-            let record = Record {
-                status,
-                ..record.clone()
-            };
-            not(&record, itself, now, says);
-        }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
         routing::weighted::{Scale, Shares},
         side::{Content, Side},
         target::Target,
-        traffic::{Colour, FrontDoor, Layers, Records},
+        traffic::{Colour, Layers, Records, Splitter},
     },
     error::Error,
     ports::{AliasApi, Clock, Record, RecordApi},
@@ -259,7 +259,7 @@ pub(super) async fn observe<P: AliasApi + RecordApi + Clock>(
         past: None,
     });
     Ok(Observed {
-        door: FrontDoor::Route53(Records {
+        splitter: Splitter::Route53(Records {
             hosted_zone_id: asked.hosted_zone_id.clone(),
             record_name: asked.record_name.clone(),
             record_type: asked.record_type,

@@ -3,7 +3,7 @@
 use super::ledger::Lease;
 use crate::{
     domain::{
-        moved::{AtOnce, Late, Moved, PutBack, Serves},
+        moved::{AtOnce, Late, Moved, RestoreReport, Serves},
         names::AliasName,
         restore_point::RestorePoint,
         target::Target,
@@ -14,12 +14,12 @@ use crate::{
     wire::request::FunctionRequest,
 };
 
-/// How often a write is decided anew when what it is about changes meanwhile. Each turn means that
-/// somebody wrote between our reading and our writing; more than this in a row is no coincidence.
-pub(super) const TURNS: u32 = 5;
+/// How often a write is decided anew when what it is about changes meanwhile. Each attempt means that
+/// another writer wrote between our reading and our writing; more than this in a row is no coincidence.
+pub(super) const MAX_ATTEMPTS: u32 = 5;
 
 /// A traffic splitter: reads what is, sets green's share, proves it by reading, and restores blue.
-pub(super) trait Splitter {
+pub(super) trait SplitterProtocol {
     /// Registers green on the idle side, for as long as the lease holds: only what has passed validation
     /// may be reached by any path.
     ///
@@ -34,7 +34,7 @@ pub(super) trait Splitter {
     /// Sees that what is to serve can, where that is not a function.
     async fn ready(&self, of: &[Target]) -> Result<(), Error>;
 
-    /// Puts back what the idle side held when the release began, once all traffic is on blue. `served`
+    /// Restores what the idle side held when the release began, once all traffic is on blue. `served`
     /// says whether green has had weight. Returns sentences for the release's warnings.
     ///
     /// # Errors
@@ -77,7 +77,12 @@ pub(super) trait Splitter {
     ///
     /// # Errors
     /// [`Error::Transient`] when AWS did not answer for a part; the rest is on blue.
-    async fn restore(&self, of: &RestorePoint, late: Late, served: bool) -> Result<PutBack, Error>;
+    async fn restore(
+        &self,
+        of: &RestorePoint,
+        late: Late,
+        served: bool,
+    ) -> Result<RestoreReport, Error>;
 
     /// Restores all traffic to blue with as few calls as that takes while nothing has changed since the
     /// footprint was written.

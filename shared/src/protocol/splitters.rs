@@ -2,22 +2,22 @@
 
 use futures::future::join_all;
 
-use super::{alb, alias::Aliases, ledger::Lease, route53, splitter::Splitter as _};
+use super::{alb, alias::Aliases, ledger::Lease, route53, splitter::SplitterProtocol as _};
 use crate::{
     domain::{
         Timestamp,
         capacity::LeftBehind,
-        moved::{AtOnce, Late, Moved, Observed, PutBack, Serves},
+        moved::{AtOnce, Late, Moved, Observed, RestoreReport, Serves},
         names::{AliasName, FunctionName, Version},
         restore_point::RestorePoint,
         routing::{alias::Alias, weighted::rounded},
         target::Target,
-        traffic::FrontDoor,
+        traffic::Splitter,
         weight::Weight,
     },
     error::Error,
     ports::{LedgerStore, TrafficApi},
-    wire::request::{ReleaseRequest, Traffic as Asked},
+    wire::request::{ReleaseRequest, Traffic},
 };
 
 /// All traffic splitters, on AWS's services.
@@ -29,17 +29,17 @@ pub struct Splitters<P> {
 /// Calls a method of the splitter that a release has. Boxed: an SDK's futures nest so deep that two kinds
 /// of them in one are more than the compiler looks into.
 macro_rules! dispatch {
-    ($self:ident, $door:expr, $splitter:ident => $call:expr) => {
-        match $door {
-            FrontDoor::Alias => {
+    ($self:ident, $of:expr, $splitter:ident => $call:expr) => {
+        match $of {
+            Splitter::Alias => {
                 let $splitter = &Aliases::new(&$self.api);
                 Box::pin($call).await
             }
-            FrontDoor::Route53(records) => {
+            Splitter::Route53(records) => {
                 let $splitter = &route53::Pair::new(&$self.api, records);
                 Box::pin($call).await
             }
-            FrontDoor::Alb(forward) => {
+            Splitter::Alb(forward) => {
                 let $splitter = &alb::Pair::new(&$self.api, forward);
                 Box::pin($call).await
             }
@@ -70,11 +70,11 @@ impl<P: TrafficApi> Splitters<P> {
     pub async fn observe(&self, request: &ReleaseRequest) -> Result<Observed, Error> {
         let functions = &request.functions;
         let mut observed = match &request.traffic {
-            Asked::Alias => Box::pin(Aliases::new(&self.api).observe(functions)).await,
-            Asked::Route53(records) => {
+            Traffic::Alias => Box::pin(Aliases::new(&self.api).observe(functions)).await,
+            Traffic::Route53(records) => {
                 Box::pin(route53::observe(&self.api, records, functions)).await
             }
-            Asked::Alb(alb) => Box::pin(alb::observe(&self.api, alb, functions)).await,
+            Traffic::Alb(alb) => Box::pin(alb::observe(&self.api, alb, functions)).await,
         }?;
         if let Some(scale) = request.traffic.scale() {
             observed.warnings.extend(rounded(&request.plan(), scale));
@@ -92,11 +92,11 @@ impl<P: TrafficApi> Splitters<P> {
     }
 
     /// Sees that what is to serve can.
-    pub async fn ready(&self, door: &FrontDoor, functions: &[Target]) -> Result<(), Error> {
-        dispatch!(self, door, splitter => splitter.ready(functions))
+    pub async fn ready(&self, splitter: &Splitter, functions: &[Target]) -> Result<(), Error> {
+        dispatch!(self, splitter, splitter => splitter.ready(functions))
     }
 
-    /// Puts back what the idle side held when the release began. Returns sentences for its warnings.
+    /// Restores what the idle side held when the release began. Returns sentences for its warnings.
     pub async fn unstage(&self, of: &RestorePoint, served: bool) -> Result<Vec<String>, Error> {
         dispatch!(self, &of.traffic, splitter => splitter.unstage(of, served))
     }
@@ -137,7 +137,7 @@ impl<P: TrafficApi> Splitters<P> {
         of: &RestorePoint,
         late: Late,
         served: bool,
-    ) -> Result<PutBack, Error> {
+    ) -> Result<RestoreReport, Error> {
         dispatch!(self, &of.traffic, splitter => splitter.restore(of, late, served))
     }
 
@@ -223,9 +223,9 @@ impl<'a, S: LedgerStore> FirstShift<'a, S> {
         };
         if is_one_write(of)
             && is_refusal(error)
-            && let Err(untold) = lease.first_shift_refused().await
+            && let Err(undelivered) = lease.first_shift_refused().await
         {
-            tracing::warn!(event = "first_shift_not_recorded", error.message = %untold, "Failed to record that the first shift was refused.");
+            tracing::warn!(event = "first_shift_not_recorded", error.message = %undelivered, "Failed to record that the first shift was refused.");
         }
     }
 }
@@ -233,8 +233,8 @@ impl<'a, S: LedgerStore> FirstShift<'a, S> {
 /// Whether a shift is one write: of several, some may have been made when one is refused.
 fn is_one_write(of: &RestorePoint) -> bool {
     match &of.traffic {
-        FrontDoor::Alias => of.functions.len() == 1,
-        door @ (FrontDoor::Route53(_) | FrontDoor::Alb(_)) => door.locks().len() == 1,
+        Splitter::Alias => of.functions.len() == 1,
+        splitter @ (Splitter::Route53(_) | Splitter::Alb(_)) => splitter.locks().len() == 1,
     }
 }
 

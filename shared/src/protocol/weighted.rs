@@ -1,17 +1,20 @@
-//! What all doors have in common that keep two weights in one place, or in several that move together,
+//! What all splitters have in common that keep two weights in one place, or in several that move together,
 //! and let a side of its own stand behind each weight.
+
+mod blue_side;
 
 use std::collections::BTreeMap;
 
 use futures::future::{join_all, try_join_all};
 
+use self::blue_side::{Correction, correct_blue_side, serving};
 use super::{
     ledger::Lease,
-    splitter::{Splitter, TURNS},
+    splitter::{MAX_ATTEMPTS, SplitterProtocol},
 };
 use crate::{
     domain::{
-        moved::{AtOnce, Late, Moved, PutBack, Serves},
+        moved::{AtOnce, Late, Moved, RestoreReport, Serves},
         names::{FunctionName, Version},
         propagation::Effective,
         restore_point::RestorePoint,
@@ -84,22 +87,22 @@ pub(super) trait Weighted {
 
 /// Brings green to `want` percent, and proves it by reading.
 async fn forth<W: Weighted, S: LedgerStore>(
-    door: &W,
+    splitter: &W,
     lease: Lease<'_, S>,
     of: &RestorePoint,
     want: Weight,
     ours: &[Weight],
 ) -> Result<Moved, Error> {
-    let places = door.places();
+    let places = splitter.places();
     let mut written = None;
     let mut serves = Serves::default();
-    for _ in 0..TURNS {
-        let reads = try_join_all(places.iter().map(|place| door.read(place)));
+    for _ in 0..MAX_ATTEMPTS {
+        let reads = try_join_all(places.iter().map(|place| splitter.read(place)));
         let seen = if written.is_none() {
             let (seen, sides) =
-                futures::try_join!(reads, door.sides(Colour::Green, &of.functions))?;
+                futures::try_join!(reads, splitter.sides(Colour::Green, &of.functions))?;
             validated(&of.functions, &sides)?;
-            serves = serving(door, Colour::Green, &of.functions, &sides);
+            serves = serving(splitter, Colour::Green, &of.functions, &sides);
             seen
         } else {
             reads.await?
@@ -107,16 +110,16 @@ async fn forth<W: Weighted, S: LedgerStore>(
         let mut writes = Vec::new();
         for (place, (shares, seen)) in places.iter().zip(seen) {
             let decided = reconcile(shares, want, ours, W::SCALE).map_err(|conflict| {
-                Error::ChangedOutside(format!("{} is {conflict}", door.shown(place)).into())
+                Error::ChangedOutside(format!("{} is {conflict}", splitter.shown(place)).into())
             })?;
             if let Some(shares) = decided {
-                writes.push(door.write(place, seen, shares));
+                writes.push(splitter.write(place, seen, shares));
             }
         }
         if writes.is_empty() {
             return Ok(Moved {
                 functions: of.functions.clone(),
-                in_force: written.unwrap_or_else(|| door.already()),
+                in_force: written.unwrap_or_else(|| splitter.already()),
                 serves: if want == Weight::FULL {
                     serves
                 } else {
@@ -125,10 +128,10 @@ async fn forth<W: Weighted, S: LedgerStore>(
                 notes: Vec::new(),
             });
         }
-        // Asked after the weights were read: whoever puts traffic back records that first.
+        // Checked after the weights were read: a rollback records itself first.
         if let Err(lost) = lease.check().await {
             if written.is_some() {
-                back(door, of, false).await?;
+                back(splitter, of, false).await?;
             }
             return Err(lost);
         }
@@ -137,7 +140,7 @@ async fn forth<W: Weighted, S: LedgerStore>(
             written = Some(done?);
         }
     }
-    Err(busy(door))
+    Err(busy(splitter))
 }
 
 /// Sees that green's side holds the version that was validated.
@@ -160,13 +163,17 @@ fn validated(targets: &[Target], sides: &[Side]) -> Result<(), Error> {
 ///
 /// `served` says whether green has had weight. Where it had none, and has none now, traffic never left
 /// blue's side: what that holds is read, and not written.
-async fn back<W: Weighted>(door: &W, of: &RestorePoint, served: bool) -> Result<PutBack, Error> {
+async fn back<W: Weighted>(
+    splitter: &W,
+    of: &RestorePoint,
+    served: bool,
+) -> Result<RestoreReport, Error> {
     let ours = all_of(&of.plan);
-    let places = door.places();
-    let mut back = PutBack::of(&of.functions);
-    for _ in 0..TURNS {
-        let reads = join_all(places.iter().map(|place| door.read(place)));
-        let (seen, sides) = futures::join!(reads, door.sides(Colour::Blue, &of.functions));
+    let places = splitter.places();
+    let mut back = RestoreReport::of(&of.functions);
+    for _ in 0..MAX_ATTEMPTS {
+        let reads = join_all(places.iter().map(|place| splitter.read(place)));
+        let (seen, sides) = futures::join!(reads, splitter.sides(Colour::Blue, &of.functions));
         back.changed_outside.clear();
         let (mut failed, mut is_ours, mut writes) = (None, false, Vec::new());
         for (place, seen) in places.iter().zip(seen) {
@@ -174,14 +181,13 @@ async fn back<W: Weighted>(door: &W, of: &RestorePoint, served: bool) -> Result<
                 Ok((shares, seen)) => match reconcile(shares, Weight::ZERO, &ours, W::SCALE) {
                     Ok(decided) => {
                         is_ours = true;
-                        writes
-                            .extend(decided.map(|shares| async move {
-                                door.write(place, seen, shares).await
-                            }));
+                        writes.extend(decided.map(|shares| async move {
+                            splitter.write(place, seen, shares).await
+                        }));
                     }
                     Err(conflict) => back
                         .changed_outside
-                        .push(format!("{} is {conflict}", door.shown(place))),
+                        .push(format!("{} is {conflict}", splitter.shown(place))),
                 },
                 Err(Error::ChangedOutside(what)) => back.changed_outside.push(what.reason),
                 Err(error) => failed = failed.or(Some(error)),
@@ -189,9 +195,9 @@ async fn back<W: Weighted>(door: &W, of: &RestorePoint, served: bool) -> Result<
         }
         back.moved |= !writes.is_empty();
         if is_ours && (served || back.moved) {
-            match put_right(door, of, &sides).await {
-                Ok(Right::Already) => {}
-                Ok(Right::Written(what)) => {
+            match correct_blue_side(splitter, of, &sides).await {
+                Ok(Correction::Already) => {}
+                Ok(Correction::Written(what)) => {
                     back.notes.extend(what);
                     continue;
                 }
@@ -213,7 +219,7 @@ async fn back<W: Weighted>(door: &W, of: &RestorePoint, served: bool) -> Result<
                 return Err(error);
             }
             if let (Ok(sides), true) = (&sides, back.changed_outside.is_empty()) {
-                back.serves = serving(door, Colour::Blue, &of.functions, sides);
+                back.serves = serving(splitter, Colour::Blue, &of.functions, sides);
             }
             return Ok(back);
         }
@@ -221,92 +227,19 @@ async fn back<W: Weighted>(door: &W, of: &RestorePoint, served: bool) -> Result<
             done?;
         }
     }
-    Err(busy(door))
+    Err(busy(splitter))
 }
 
-/// What became of putting blue's side right.
-enum Right {
-    /// It held blue.
-    Already,
-    /// It was written to, and has to be read again. A sentence for each place.
-    Written(Vec<String>),
-}
-
-/// Registers the version recorded as blue where blue's side does not hold it.
-///
-/// # Errors
-/// All but [`Error::Transient`] mean that blue cannot be put back.
-async fn put_right<W: Weighted>(
-    door: &W,
-    of: &RestorePoint,
-    sides: &Result<Vec<Side>, Error>,
-) -> Result<Right, Error> {
-    let sides = sides.as_ref().map_err(Clone::clone)?;
-    if of.functions.is_empty() {
-        return match sides.iter().find(|side| side.holds.is_empty()) {
-            None => Ok(Right::Already),
-            Some(side) => Err(Error::ChangedOutside(
-                format!("{} has no registered targets", side.place).into(),
-            )),
-        };
-    }
-    let wrong = of.functions.iter().zip(sides).filter_map(|(target, side)| {
-        let blue = target.blue_version.as_ref()?;
-        (side.version.as_ref() != Some(blue)).then_some((target, side, blue))
-    });
-    let each = wrong.map(|(target, side, blue)| async move {
-        let found = format!(
-            "{} held {} instead of version {blue} of {}",
-            side.place,
-            side.shown(),
-            target.function_name
-        );
-        let content = [door.id(target, blue)];
-        match door.put(Colour::Blue, target, side, &content).await {
-            Ok(()) => Ok(format!(
-                "{found}, the version recorded as blue; it was put back"
-            )),
-            Err(error @ Error::Transient(_)) => Err(error),
-            Err(error) => Err(Error::ChangedOutside(
-                format!("{found}, which could not be put back: {error}").into(),
-            )),
-        }
-    });
-    let mut written = Vec::new();
-    for done in join_all(each).await {
-        written.push(done?);
-    }
-    if written.is_empty() {
-        return Ok(Right::Already);
-    }
-    for what in &written {
-        tracing::warn!(event = "blue_side_restored", what, "Restored blue's side.");
-    }
-    Ok(Right::Written(written))
-}
-
-/// What serves when all traffic is on a colour whose sides were read.
-fn serving<W: Weighted>(door: &W, colour: Colour, targets: &[Target], sides: &[Side]) -> Serves {
-    let versions = targets
-        .iter()
-        .zip(sides)
-        .filter_map(|(target, side)| Some((target.function_name.clone(), side.version.clone()?)));
-    Serves {
-        versions: versions.collect(),
-        by: vec![door.named(colour)],
-    }
-}
-
-fn busy<W: Weighted>(door: &W) -> Error {
-    let places: Vec<_> = door
+fn busy<W: Weighted>(splitter: &W) -> Error {
+    let places: Vec<_> = splitter
         .places()
         .iter()
-        .map(|place| door.shown(place))
+        .map(|place| splitter.shown(place))
         .collect();
     Error::Transient(format!("{} changes faster than it can be read", places.join(", ")).into())
 }
 
-impl<W: Weighted> Splitter for W {
+impl<W: Weighted> SplitterProtocol for W {
     async fn stage<S: LedgerStore>(
         &self,
         lease: Lease<'_, S>,
@@ -316,7 +249,7 @@ impl<W: Weighted> Splitter for W {
             return Ok(());
         }
         let mut is_written = false;
-        for _ in 0..TURNS {
+        for _ in 0..MAX_ATTEMPTS {
             let sides = self.sides(Colour::Green, &of.functions).await?;
             let mut writes = Vec::new();
             for (target, side) in of.functions.iter().zip(&sides) {
@@ -329,7 +262,7 @@ impl<W: Weighted> Splitter for W {
                         return Err(Error::ChangedOutside(
                             format!(
                                 "{} holds {}, which was registered there since the release began; \
-                             release again when nobody else uses it",
+                             release again when nothing else uses it",
                                 side.place,
                                 side.shown()
                             )
@@ -339,8 +272,8 @@ impl<W: Weighted> Splitter for W {
                 }
             }
             let is_staged = writes.is_empty();
-            // Asked before the first write, and after the last: whoever ends the release may have put
-            // the idle side back before green was registered.
+            // Checked before the first write, and after the last: a rollback may have restored the idle
+            // side before green was registered.
             if !is_staged || is_written {
                 let still = lease.check().await;
                 if still.is_err() && is_written {
@@ -371,9 +304,9 @@ impl<W: Weighted> Splitter for W {
         if of.functions.is_empty() {
             return Ok(Vec::new());
         }
-        // Why AWS refused what was to be put back first, by target.
+        // Why AWS refused what was to be restored first, by target.
         let mut refused: BTreeMap<&FunctionName, Vec<Error>> = BTreeMap::new();
-        for _ in 0..TURNS {
+        for _ in 0..MAX_ATTEMPTS {
             let sides = match self.sides(Colour::Green, &of.functions).await {
                 Ok(sides) => sides,
                 Err(error @ Error::Transient(_)) => return Err(error),
@@ -403,7 +336,7 @@ impl<W: Weighted> Splitter for W {
                 match (unstaging(&side.holds, &idle), errors) {
                     (Unstaging::Done, []) => {}
                     (Unstaging::Done, [first, ..]) => notes.push(format!(
-                        "{} holds {}: what it held before the release could not be put back: {first}",
+                        "{} holds {}: what it held before the release could not be restored: {first}",
                         side.place,
                         side.shown()
                     )),
@@ -451,7 +384,7 @@ impl<W: Weighted> Splitter for W {
         forth(self, lease, of, to, &[from]).await
     }
 
-    /// Green has all of it after the last step: what is left to do is to see that it is so.
+    /// Green has all of it after the last step, or all but the control group's, which is taken here.
     async fn promote<S: LedgerStore>(
         &self,
         lease: Lease<'_, S>,
@@ -466,7 +399,7 @@ impl<W: Weighted> Splitter for W {
         of: &RestorePoint,
         _late: Late,
         served: bool,
-    ) -> Result<PutBack, Error> {
+    ) -> Result<RestoreReport, Error> {
         back(self, of, served).await
     }
 

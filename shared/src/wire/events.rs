@@ -4,11 +4,12 @@
 
 use aws_lambda_events::event::eventbridge::EventBridgeEvent;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     domain::{
         Timestamp,
+        live::evidence::LiveEvidence,
         names::{AlarmName, Application},
     },
     error::Error,
@@ -23,6 +24,15 @@ pub enum Event {
         name: AlarmName,
         /// CloudWatch's own words on why.
         reason: String,
+        /// When.
+        time: Timestamp,
+    },
+    /// The fast lane asks for a rollback of a release.
+    FailuresFound {
+        /// The execution's ARN.
+        execution: String,
+        /// The numbers.
+        evidence: Box<LiveEvidence>,
         /// When.
         time: Timestamp,
     },
@@ -50,7 +60,7 @@ pub enum Event {
     /// An event of another account, Region or state machine, with what was found and expected. Nothing
     /// follows from it.
     Foreign(String),
-    /// Nothing to do: an alarm that went back to OK, an execution that runs or succeeded.
+    /// Nothing to do: an alarm that returned to OK, an execution that runs or succeeded.
     Other,
 }
 
@@ -178,6 +188,29 @@ struct ExecutionDetail {
     input: Option<String>,
 }
 
+/// The source and the kind of the fast lane's own event.
+const LISTENER: &str = "crossfade.live-errors";
+const FOUND: &str = "Crossfade Failures Found";
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FoundDetail {
+    execution_arn: String,
+    evidence: LiveEvidence,
+}
+
+/// Returns the event by which the fast lane asks for a rollback of a release of its own account and Region.
+#[must_use]
+pub fn failures_found(execution: &str, evidence: &LiveEvidence, time: Timestamp) -> Value {
+    let mut parts = execution.split(':').skip(3);
+    let (region, account) = (parts.next(), parts.next());
+    json!({
+        "version": "0", "id": execution, "source": LISTENER, "detail-type": FOUND,
+        "account": account, "region": region, "time": time, "resources": [execution],
+        "detail": FoundDetail { execution_arn: execution.to_owned(), evidence: evidence.clone() },
+    })
+}
+
 /// As much of a request as says whose it is.
 #[derive(Debug, Deserialize)]
 struct Whose {
@@ -252,6 +285,20 @@ impl Event {
                     _ => Self::Other,
                 })
             }
+            (LISTENER, FOUND) => {
+                let detail: FoundDetail = read(event.detail)?;
+                if !detail.execution_arn.starts_with(&home.executions) {
+                    return Ok(Self::Foreign(format!(
+                        "execution {:?} is of another state machine; expected one of {:?}",
+                        detail.execution_arn, home.state_machine
+                    )));
+                }
+                Ok(Self::FailuresFound {
+                    execution: detail.execution_arn,
+                    evidence: Box::new(detail.evidence),
+                    time,
+                })
+            }
             ("aws.events", "Scheduled Event") => Ok(Self::Tick { time }),
             (source, kind) => Err(Error::InvalidRequest(
                 format!("no event that is listened for: {kind} from {source}").into(),
@@ -277,8 +324,6 @@ fn read<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, Error> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     const EXECUTIONS: &str = "arn:aws:states:us-east-1:123456789012:execution:crossfade-deployment";
@@ -317,7 +362,34 @@ mod tests {
     }
 
     #[test]
-    fn an_alarm_counts_when_it_fires_and_not_when_it_recovers() {
+    fn reads_what_the_fast_lane_asks_for_and_of_no_other_stack() {
+        let evidence = LiveEvidence {
+            function_name: "chat".to_owned().try_into().unwrap(),
+            green: 4,
+            blue: 0,
+            sticking: false,
+            own_e_value: 900.0,
+            e_value: 900.0,
+            threshold: 200.0,
+            functions: 1,
+        };
+        let time = "2026-11-29T10:00:00Z".parse().unwrap();
+        let asked = |execution: &str| parse(failures_found(execution, &evidence, time)).unwrap();
+        let execution = format!("{EXECUTIONS}:e");
+        let expected = Event::FailuresFound {
+            execution: execution.clone(),
+            evidence: Box::new(evidence.clone()),
+            time,
+        };
+        assert_eq!(asked(&execution), expected);
+        for other in ["crossfade-deployment:", "123456789012", "us-east-1"] {
+            let foreign = asked(&execution.replace(other, "x"));
+            assert!(matches!(foreign, Event::Foreign(_)), "{foreign:?}");
+        }
+    }
+
+    #[test]
+    fn acts_on_firing_alarms_only() {
         assert!(
             matches!(parse(alarm("ALARM")), Ok(Event::AlarmFired { reason, .. }) if reason == "3 datapoints")
         );
@@ -331,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn an_alarm_of_any_kind_counts_muted_or_not() {
+    fn acts_on_muted_alarms_of_any_kind() {
         let fires = |event: Value| match parse(event) {
             Ok(Event::AlarmFired { reason, .. }) => reason,
             other => panic!("{other:?}"),
@@ -354,7 +426,7 @@ mod tests {
     }
 
     #[test]
-    fn an_execution_counts_when_it_ended_badly() {
+    fn acts_on_failed_executions_only() {
         for status in ["FAILED", "TIMED_OUT", "ABORTED"] {
             let event = parse(execution(status, &json!("{}")));
             assert!(
@@ -369,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn an_execution_that_ended_says_whose_it_was_where_it_can() {
+    fn reads_the_owner_of_an_ended_execution() {
         for (input, application) in [
             (json!("{\"application\":\"chat\"}"), Some("chat")),
             (json!("{\"application\":\"\"}"), None),
@@ -387,7 +459,7 @@ mod tests {
         }
     }
 
-    /// Every event that is acted on, changed in one way that makes it somebody else's.
+    /// Every event that is acted on, changed in one way that makes it another writer's.
     #[test]
     fn ignores_events_of_other_accounts_regions_and_state_machines() {
         let all = [alarm("ALARM"), execution("ABORTED", &Value::Null), tick()];
@@ -487,7 +559,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_rule_delivers_is_refused_by_name() {
+    fn refuses_unknown_events_by_name() {
         let mut stray = tick();
         stray["detail-type"] = json!("EC2 Instance State-change Notification");
         stray["source"] = json!("aws.ec2");

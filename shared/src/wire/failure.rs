@@ -211,7 +211,7 @@ mod tests {
 
         /// A message fits into a Cause, and what is left of it is still read as a reason.
         #[test]
-        fn a_message_fits_into_a_cause(
+        fn truncates_messages_to_the_cause_limit(
             unit in prop_oneof![Just("a"), Just("é"), Just("\""), Just("\n"), Just("\u{1}"), Just("{\"")],
             times in 0usize..40_000,
             has_evidence: bool,

@@ -1,5 +1,6 @@
 //! How a deployment ended: the execution's output, or the Cause of its failure.
 
+use crate::display::truncate;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::{
     Timestamp,
     analysis::check::Evidence,
-    approval::Answered,
+    approval::AnswerRecord,
     hook::HookRun,
     names::{
         AliasName, Application, FunctionName, Version,
@@ -72,10 +73,10 @@ pub struct Outcome {
     /// The steps that were taken.
     #[serde(default)]
     pub steps: Vec<StepRecord>,
-    /// What people answered when they were asked.
+    /// What operators answered when they were asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub answers: Vec<Answered>,
-    /// What people should know.
+    pub answers: Vec<AnswerRecord>,
+    /// What operators should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// The target group or record that has the traffic, as it was read after the last write; empty for
@@ -85,7 +86,7 @@ pub struct Outcome {
     /// Until when blue is kept and the release can be taken back, where it was promoted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retain_until: Option<Timestamp>,
-    /// The front door, where that was all that was asked for.
+    /// The stage, where that was all that was requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub front_door: Option<FrontDoorOutcome>,
     /// The hook that is still to be asked; none at the end.
@@ -130,13 +131,13 @@ pub enum EndError {
     InvalidRequest,
     /// Another deployment holds a resource that this one needs.
     DeploymentInProgress,
-    /// Somebody else moved the traffic.
+    /// Another writer moved the traffic.
     ChangedOutside,
     /// Green did not pass validation, or something failed before the first shift.
     ValidationFailed,
     /// The user's migration failed, did not answer in time, or is not known to have run.
     MigrationFailed,
-    /// Traffic could not be made whole.
+    /// Traffic could not be restored.
     RollbackFailed,
 }
 
@@ -144,7 +145,7 @@ pub enum EndError {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Ending {
-    /// Whether a person asked for this by `{"action": "rollback"}`: then the execution succeeds.
+    /// Whether an operator requested this by `{"action": "rollback"}`: then the execution succeeds.
     pub asked_for: bool,
     /// The error's name.
     pub error: EndError,
@@ -180,7 +181,7 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// What became of a front door.
+/// What became of a stage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FrontDoorOutcome {
@@ -190,7 +191,7 @@ pub struct FrontDoorOutcome {
     pub stage: StageName,
     /// The alias.
     pub alias: AliasName,
-    /// What was written, a phrase each; empty when all was as asked for already.
+    /// What was written, a phrase each; empty when all was as requested already.
     pub written: Vec<String>,
 }
 
@@ -260,7 +261,7 @@ impl Outcome {
             |it| drop(it.steps.drain(..it.steps.len().saturating_sub(10))),
             |it| {
                 it.warnings.truncate(1);
-                it.reason = it.reason.chars().take(1000).chain(['…']).collect();
+                it.reason = truncate(&it.reason, 1000);
                 if let Some(judge) = &mut it.evidence.judge {
                     judge.reason.clone_from(&it.reason);
                 }

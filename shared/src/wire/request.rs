@@ -5,10 +5,10 @@
 //! checked where a field is read (`deserr` gathers those); rules between fields are in `rules`.
 
 mod code;
-mod front_door;
 mod release;
 mod rules;
 mod smoke_test;
+mod stage_wiring;
 mod to_version;
 mod traffic;
 
@@ -19,13 +19,13 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use self::code::Repository;
 pub use self::code::{Code, ImageUri, S3Bucket, S3Key, S3ObjectVersion};
-pub use self::front_door::FrontDoorRequest;
 pub use self::release::{
     FunctionRequest, MAX_FUNCTIONS, MAX_HOLD_SECONDS, MAX_KEEP_VERSIONS, ReleaseRequest, Retention,
 };
 pub use self::smoke_test::{
     Expect, MAX_PAYLOAD_BYTES, MAX_POINTERS, MAX_VALIDATION_SECONDS, SmokeTest,
 };
+pub use self::stage_wiring::FrontDoorRequest;
 pub use self::to_version::{ToVersion, request_of, request_on_record};
 pub use self::traffic::{Alb, Behind, HttpApi, RestApi, Route53, Traffic};
 use crate::domain::names::{Application, FunctionName, NameError, Version, ensure};
@@ -34,7 +34,7 @@ use crate::parse::carried;
 use crate::parse::problem::{self, Problem, Problems};
 use crate::parse::size;
 
-/// What is asked for, by the field `action`.
+/// What is requested, by the field `action`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "action", rename_all = "camelCase")]
 pub enum Request {
@@ -53,20 +53,20 @@ pub enum Request {
     /// there is a `toVersion`.
     #[serde(rename = "rollback")]
     ToVersion(ToVersion),
-    /// Have a front door call an alias, and release nothing: `action` is `"wire"`.
+    /// Have a stage call an alias, and release nothing: `action` is `"wire"`.
     #[serde(rename_all = "camelCase")]
     Wire {
         /// The application, for locks and notifications.
         application: Application,
-        /// The front door.
+        /// The stage.
         front_door: FrontDoorRequest,
     },
-    /// Put a front door back to how it was before it was wired: `action` is `"unwire"`.
+    /// Put a stage back to how it was before it was wired: `action` is `"unwire"`.
     #[serde(rename_all = "camelCase")]
     Unwire {
         /// The application, for locks and notifications.
         application: Application,
-        /// The front door.
+        /// The stage.
         front_door: FrontDoorRequest,
     },
 }
@@ -84,19 +84,19 @@ struct RollbackRequest {
     #[schemars(length(min = 1, max = 1000))]
     #[deserr(default, from(Option<Reason>) = Reason::optional)]
     reason: Option<String>,
-    /// A published version to go back to, whichever release it was of. When absent, the release in flight
-    /// is taken back, or else the one that was promoted last.
+    /// A published version to return to, of any release. When absent, the release in flight is rolled back,
+    /// or else the one that was promoted last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Version")]
     #[deserr(default)]
     to_version: Option<Version>,
-    /// The one function that goes back to `toVersion`. When absent, all of the application do.
+    /// The one function that returns to `toVersion`. When absent, all functions of the application do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[deserr(default)]
     function_name: Option<FunctionName>,
 }
 
-/// A front door that is to call an alias.
+/// A stage that is to call an alias.
 #[derive(Serialize, JsonSchema, Deserr)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(transform = with_wire)]
@@ -108,7 +108,7 @@ struct WireRequest {
     front_door: FrontDoorRequest,
 }
 
-/// A front door that is to be as it was before it was wired.
+/// A stage that is to be as it was before it was wired.
 #[derive(Serialize, JsonSchema, Deserr)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(transform = with_unwire)]
@@ -159,7 +159,7 @@ fn with_unwire(schema: &mut Schema) {
 
 fn with_action(schema: &mut Schema, action: &str) {
     let action = json_schema!({
-        "description": "What is asked for.",
+        "description": "The action that is requested.",
         "const": action,
         "type": "string",
     });
@@ -214,7 +214,7 @@ impl Request {
                 let message = format!(
                     "must be \"release\", \"rollback\", \"wire\" or \"unwire\", not {shown}"
                 );
-                // Only a release has functions, so the rest can be told as well.
+                // Only a release has functions, so the rest can be reported as well.
                 let problem = Problem {
                     path: "action".to_owned(),
                     message,
@@ -248,7 +248,7 @@ impl Request {
     }
 }
 
-/// A value as a person would name it in a sentence.
+/// A value as an operator would name it in a sentence.
 fn shown_json(value: &Value) -> String {
     shown::<Value>(&deserr::IntoValue::into_value(value.clone()))
 }
@@ -281,10 +281,10 @@ fn rollback(fields: Map<String, Value>) -> Result<Request, Problems> {
     })
 }
 
-/// Reads a request about a front door alone.
+/// Reads a request about a stage alone.
 fn front_door<T: Deserr<Problems>>(fields: Map<String, Value>) -> Result<T, Problems> {
     let fields = Value::Object(fields);
-    let broken = Problems::found(rules::broken_front_door(&fields));
+    let broken = Problems::found(rules::broken_stage_wiring(&fields));
     match (deserr::deserialize::<T, _, Problems>(fields), broken) {
         (Ok(request), None) => Ok(request),
         (Ok(_), Some(broken)) => Err(broken),
@@ -300,7 +300,7 @@ fn release(fields: Map<String, Value>, mut problems: Vec<Problem>) -> Result<Req
         deserr::deserialize::<ReleaseRequest, _, Problems>(fields),
         Problems::found(problems),
     ) {
-        (Ok(release), None) => Ok(Request::Release(Box::new(release))),
+        (Ok(release), None) => Ok(Request::Release(Box::new(release.with_control()))),
         (Ok(_), Some(broken)) => Err(broken),
         (Err(wrong), broken) => Err(wrong.and(broken)),
     }
@@ -337,7 +337,7 @@ carried!(
     Traffic
 );
 
-/// The schema of what asks for `action`.
+/// The schema of what requests `action`.
 fn is(action: &str) -> Value {
     json!({ "properties": { "action": { "const": action } }, "required": ["action"] })
 }
@@ -350,7 +350,7 @@ impl JsonSchema for Request {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "title": "Crossfade request",
-            "description": "The input of a Crossfade execution: a release, a rollback by hand, or a front door to wire or unwire.",
+            "description": "The input of a Crossfade execution: a release, a rollback by hand, or a stage to wire or unwire.",
             "type": "object",
             // Rather than `oneOf`, so that a validator names the mistake and not just "neither".
             "if": is("rollback"),

@@ -11,7 +11,7 @@ use crate::domain::{
 /// How a promoted release stands when blue need not be kept for it any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Standing {
+pub enum RetentionStatus {
     /// It is still the last that was promoted: its retention ends now.
     Over,
     /// Another release of the application was promoted after it, which ended its retention then.
@@ -37,7 +37,7 @@ pub struct Retention {
     pub supersedes: Vec<String>,
     /// How the release stands; none before its time is over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub standing: Option<Standing>,
+    pub standing: Option<RetentionStatus>,
     /// The same in a sentence.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,

@@ -2,6 +2,7 @@
 //!
 //! The request is the contract's own JSON, which has no tag.
 
+use crate::display::truncate;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
@@ -12,7 +13,7 @@ use super::{
 use crate::{
     domain::{
         Timestamp,
-        approval::{Answer, Word},
+        approval::{Answer, AnswerKind},
         names::Application,
         release::{Event, IllegalEvent, Release},
     },
@@ -62,9 +63,9 @@ impl State {
 /// A state, and what a Catch has put beside it, where something failed in it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Caught {
-    /// The input of the state that failed, or that decided to go back.
+    /// The input of the state that failed, or that decided to roll back.
     pub state: State,
-    /// What failed; none when the decision itself was to go back, or a rollback is all that was requested.
+    /// What failed; none when the decision itself was to roll back, or a rollback is all that was requested.
     pub failure: Option<Failure>,
 }
 
@@ -139,10 +140,10 @@ impl InFlight {
         } = self;
         let silence = replies
             .unanswered
-            .map(|_| Event::Answered(Answer::new(Word::Silence)));
+            .map(|_| Event::Answered(Answer::new(AnswerKind::Silence)));
         let event = |given: Value| match Answer::read(&given) {
             Some(answer) => Event::Answered(answer),
-            None => Event::Misanswered(given.to_string().chars().take(SHOWN).collect()),
+            None => Event::Misanswered(truncate(&given.to_string(), SHOWN)),
         };
         let approval = replies.approval_answer.map(event);
         let hold = replies.answer.map(event);
@@ -191,8 +192,7 @@ impl InFlight {
 }
 
 impl State {
-    /// Reads a state by its tag. What cannot be read so is what the execution was started with: nobody else's fields
-    /// are believed.
+    /// Reads a state by its tag. Anything else is the input of the execution: no field of it is trusted.
     fn read(state: Value) -> Self {
         // Of all that passes, only a request names an action.
         if state.get("action").is_some() {

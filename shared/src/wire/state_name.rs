@@ -66,7 +66,7 @@ pub enum StateName {
     DeploymentRolledBack,
     /// Ends with traffic split.
     DeploymentHeld,
-    /// Ends with traffic that could not be put back.
+    /// Ends with traffic that could not be restored.
     RollbackFailed,
 }
 

@@ -8,7 +8,7 @@ use super::{
     state_name::StateName,
 };
 use crate::{
-    domain::{Timestamp, approval::AskedKind},
+    domain::{Timestamp, approval::QuestionKind},
     error::Error,
 };
 
@@ -29,9 +29,9 @@ pub struct Task<S = State> {
     /// The token that ends the wait, where the state waits for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
-    /// What a person is asked, by the definition of version 0.1.
+    /// What an operator is asked, by the definition of version 0.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub asks: Option<AskedKind>,
+    pub asks: Option<QuestionKind>,
     /// The execution's input, where the state needs what is not carried on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Value>,
@@ -42,10 +42,10 @@ pub struct Task<S = State> {
 impl<S> Task<S> {
     /// Returns what an operator is asked by the state that waits for an answer.
     #[must_use]
-    pub fn question(&self) -> AskedKind {
+    pub fn question(&self) -> QuestionKind {
         match self.at {
-            Some(StateName::AwaitApproval) => AskedKind::Approval,
-            _ => self.asks.unwrap_or(AskedKind::Hold),
+            Some(StateName::AwaitApproval) => QuestionKind::Approval,
+            _ => self.asks.unwrap_or(QuestionKind::Hold),
         }
     }
 }
@@ -60,7 +60,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// Tells a Task from an event.
+    /// Distinguishes a Task from an event.
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] when it is neither.

@@ -118,7 +118,8 @@ pub(crate) struct Machine<'a> {
     setting: &'a Setting,
     plan: &'a Plan,
     rules: Rules<'a>,
-    world: World,
+    /// What there is now.
+    pub(crate) world: World,
     random: u64,
     stage: Stage,
     carried: Option<Carried>,

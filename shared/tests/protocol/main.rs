@@ -3,6 +3,7 @@
 //!
 //! A failure prints the case with its seed, and the calls that were made. `CASE='…'` runs one case alone.
 
+mod lanes;
 mod machine;
 mod splitters;
 
@@ -10,7 +11,7 @@ use crossfade::fake::Rules;
 
 use crate::{
     machine::{Event, Fault, Machine, Plan},
-    splitters::{SPLITTERS, Splitter},
+    splitters::{SPLITTERS, Splitter, serving},
 };
 
 /// Runs a case, and returns how many calls it made.
@@ -91,7 +92,7 @@ fn check(splitter: &Splitter) {
 }
 
 #[test]
-fn an_alias_keeps_every_promise_under_every_fault() {
+fn holds_every_invariant_under_every_fault() {
     check(&SPLITTERS[0]);
 }
 
@@ -108,6 +109,24 @@ fn records_keep_every_promise_under_every_fault() {
 #[test]
 fn target_groups_keep_every_promise_under_every_fault() {
     check(&SPLITTERS[3]);
+}
+
+/// The promotion takes from blue what it has kept: one write more, which meets every fault.
+#[test]
+fn a_control_group_is_taken_by_the_promotion_under_every_fault() {
+    for splitter in &SPLITTERS[4..] {
+        check(splitter);
+        let calm = Plan::default();
+        let mut machine = Machine::new(splitter, &calm, Rules::default());
+        machine.run();
+        let ends = serving(&machine.world);
+        let on_green = [Some(2)].into();
+        assert!(
+            !ends.is_empty() && ends.iter().all(|(_, on)| *on == on_green),
+            "{}: {ends:?}",
+            splitter.name
+        );
+    }
 }
 
 /// Returns how many cases are broken without a rule.
@@ -137,7 +156,7 @@ fn misses_each_condition_that_is_ignored() {
 }
 
 #[test]
-fn the_same_seed_makes_the_same_calls() {
+fn repeats_calls_for_the_same_seed() {
     let plan = Plan {
         seed: 7,
         event: Some((4, Event::Alarm)),

@@ -23,12 +23,15 @@ pub(crate) struct Splitter {
 
 const ARN: &str = "arn:aws:elasticloadbalancing:eu-west-1:123456789012";
 
-pub(crate) static SPLITTERS: LazyLock<[Splitter; 4]> = LazyLock::new(|| {
+pub(crate) static SPLITTERS: LazyLock<[Splitter; 7]> = LazyLock::new(|| {
     [
         aliases("alias", &["f"]),
         aliases("aliases", &["f", "g"]),
         records(),
         groups(),
+        aliases("alias with a control group", &["f"]).keeping(),
+        records().keeping(),
+        groups().keeping(),
     ]
 });
 
@@ -106,6 +109,19 @@ fn groups() -> Splitter {
 }
 
 impl Splitter {
+    /// Returns it with a control group until the promotion.
+    fn keeping(self) -> Self {
+        Self {
+            name: match self.name {
+                "records" => "records with a control group",
+                "groups" => "groups with a control group",
+                name => name,
+            },
+            setting: self.setting.keeping(5),
+            world: self.world,
+        }
+    }
+
     /// Whether its aliases split the traffic.
     pub(crate) fn is_of_aliases(&self) -> bool {
         self.world.records.is_empty() && self.world.forwards.is_empty()

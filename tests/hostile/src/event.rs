@@ -37,6 +37,11 @@ pub fn event(bytes: &[u8]) {
                 assert_eq!(asked["application"], application.as_ref());
             }
         }
+        Ok(Event::FailuresFound { execution, .. }) => {
+            assert_eq!(input["detail"]["executionArn"], execution.as_str());
+            assert!(execution.starts_with(EXECUTIONS));
+            is_ours(&input);
+        }
         Ok(Event::Tick { .. }) => assert_eq!(input["source"], "aws.events"),
         Ok(Event::Foreign(why)) => assert!(why.contains("expected")),
         Ok(Event::Other) => {}

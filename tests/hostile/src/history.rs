@@ -116,7 +116,7 @@ pub fn history(bytes: &[u8]) {
         .enumerate()
         .map(|(nth, event)| event.event(nth))
         .collect();
-    let told = crossfade_cli::told(&events);
+    let told = crossfade_cli::timeline(&events);
     assert!(told.len() <= events.len());
     for (line, object) in told {
         let acts = |c: char| c.is_control() && c != '\n' && c != '\t';

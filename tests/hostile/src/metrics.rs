@@ -8,7 +8,7 @@ use aws_sdk_cloudwatch::{
 };
 use crossfade::{
     aws::metrics::{minutes_of, past_of},
-    domain::analysis::series::{Counted, Publisher},
+    domain::analysis::series::{Counted, Counting, OwnNames, Publisher, dimensions},
 };
 
 const MINUTE: i64 = 60;
@@ -76,7 +76,7 @@ impl Bytes<'_> {
 }
 
 fn counted(publisher: Publisher, blue: bool) -> Counted {
-    let dimensions = || vec![("FunctionName", "chat".to_owned())];
+    let dimensions = || dimensions([("FunctionName", "chat".to_owned())]);
     Counted {
         name: "chat".to_owned(),
         publisher,
@@ -96,7 +96,16 @@ pub fn metrics(bytes: &[u8]) {
         counted(Publisher::Function, true),
         counted(Publisher::LoadBalancer, true),
         counted(Publisher::RestApi, false),
+        counted(
+            Publisher::Own(OwnNames {
+                namespace: "Chat".to_owned(),
+                all: "Requests".to_owned(),
+                bad: "Failures".to_owned(),
+            }),
+            true,
+        ),
     ];
+    let counted: Vec<_> = counted.iter().collect();
     let mut answers = Vec::new();
     while !bytes.0.is_empty() {
         answers.push(bytes.answer());
@@ -106,7 +115,7 @@ pub fn metrics(bytes: &[u8]) {
         Err(error) => crate::has_a_stable_name(&error),
         Ok(series) => {
             assert_eq!(series.len(), counted.len());
-            for minutes in series {
+            for Counting { minutes, .. } in series {
                 assert!(minutes.is_sorted_by(|one, next| one.start < next.start));
                 for minute in minutes {
                     assert!(within.contains(&minute.start), "{minute:?}");
@@ -130,7 +139,7 @@ fn judged(minute: crossfade::domain::analysis::counts::Minute) {
     assert_eq!(read, minute);
 }
 
-fn past(counted: &[Counted], answers: &[MetricDataResult], day: Range<i64>, before: Range<i64>) {
+fn past(counted: &[&Counted], answers: &[MetricDataResult], day: Range<i64>, before: Range<i64>) {
     match past_of(counted, true, (answers, day), (answers, before)) {
         Err(error) => crate::has_a_stable_name(&error),
         Ok(all) => {
@@ -141,7 +150,7 @@ fn past(counted: &[Counted], answers: &[MetricDataResult], day: Range<i64>, befo
                 for share in [Some(past.errors), past.slow].into_iter().flatten() {
                     assert!(share.hits <= share.requests, "{share:?}");
                     assert!(
-                        share.spread.is_finite() && share.stick.is_finite(),
+                        share.highest_rate.is_finite() && share.together.is_finite(),
                         "{share:?}"
                     );
                 }

@@ -3,12 +3,12 @@
 use std::sync::LazyLock;
 
 use approval::{Response, fixtures, rehearse};
-use crossfade::domain::{analysis::counts::Minute, approval::AskedKind, record::Record};
+use crossfade::domain::{analysis::counts::Minute, approval::QuestionKind, record::Record};
 use serde_json::{Value, json};
 
 static SERIES: LazyLock<Vec<Vec<Minute>>> = LazyLock::new(fixtures::series);
 static RECORDS: LazyLock<[Record; 2]> = LazyLock::new(|| {
-    [AskedKind::Approval, AskedKind::Hold].map(|kind| fixtures::record(fixtures::asked(kind)))
+    [QuestionKind::Approval, QuestionKind::Hold].map(|kind| fixtures::record(fixtures::asked(kind)))
 });
 
 /// What a link's fields are in the sample.

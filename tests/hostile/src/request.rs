@@ -1,6 +1,6 @@
 //! What a user gives to `StartExecution`.
 
-use crossfade::{domain::weight::Weight, parse::problem::MOST_PROBLEMS, wire::request::Request};
+use crossfade::{parse::problem::MOST_PROBLEMS, wire::request::Request};
 use serde_json::Value;
 
 /// The most characters of one problem: requests may be quoted, and are not repeated.
@@ -46,7 +46,7 @@ fn planned(release: &crossfade::wire::request::ReleaseRequest) {
     let weights: Vec<_> = plan.steps().iter().map(|step| step.weight).collect();
     assert!((1..=100).contains(&weights.len()), "{weights:?}");
     assert!(weights.is_sorted(), "{weights:?}");
-    assert_eq!(weights.last(), Some(&Weight::FULL));
+    assert_eq!(weights.last(), Some(&release.control().rest()));
     for (index, step) in plan.steps().iter().enumerate() {
         let longest = release.max_bake_seconds(index);
         assert!(longest >= Some(step.bake_seconds), "{index}: {longest:?}");

@@ -88,9 +88,12 @@ class Environment:
             **((self.config.get("Environment") or {}).get("Variables") or {}),
             **self.engine.identity(account, self.name, self),
         }
-        self.stream = time.strftime("%Y/%m/%d/", time.gmtime()) + f"[{self.version}]{uuid.uuid4().hex}"
+        # In a group that functions may share, the stream names the function.
+        named = self.name if (self.config.get("LoggingConfig") or {}).get("LogGroup") else ""
+        self.stream = time.strftime("%Y/%m/%d/", time.gmtime()) + f"{named}[{self.version}]{uuid.uuid4().hex}"
         variables["AWS_LAMBDA_LOG_STREAM_NAME"] = self.stream
         variables["AWS_LAMBDA_LOG_GROUP_NAME"] = telemetry.log_group(self.config)
+        variables["AWS_LAMBDA_LOG_FORMAT"] = (self.config.get("LoggingConfig") or {}).get("LogFormat") or "Text"
         variables["AWS_LAMBDA_INITIALIZATION_TYPE"] = "on-demand"
         reader, writer = os.pipe()
 

@@ -1,15 +1,16 @@
-"""Function URLs: who may call one, and what their configuration answers. Serving them is ministack's."""
+"""Function URLs: who may call one, what their configuration answers, and their metrics. Serving them is ministack's."""
 
 from __future__ import annotations
 
 import json
 import re
+import time
 from typing import Any
 
 from ministack.core.responses import error_response_json, json_response
 from ministack.services import lambda_svc
 
-from . import functions, policies
+from . import cloudwatch, functions, policies
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -53,13 +54,31 @@ async def _handle(
     source_ip: str | None = None,
 ) -> Answer:
     resolved = resolved or lambda_svc.resolve_function_url(url_id)
+    began = time.time()
+    told: list[functions.Invoked] = []
+    answer = await _answered(url_id, method, path, headers, body, query_params, told, resolved, source_ip)
+    if resolved is not None:
+        _count(resolved, answer[0], began, told[-1].version if told else None)
+    return answer
+
+
+async def _answered(
+    url_id: str,
+    method: str,
+    path: str,
+    headers: dict[str, str],
+    body: bytes,
+    query_params: Any,
+    told: list[functions.Invoked],
+    resolved: Any,
+    source_ip: str | None,
+) -> Answer:
     if resolved is not None:
         account, region, name, qualifier, config = resolved
         arn = f"arn:aws:lambda:{region}:{account}:function:{name}" + (f":{qualifier}" if qualifier else "")
         if config.get("AuthType") == "NONE" and not _allowed(arn):
             denied = {"Content-Type": "application/json", "x-amzn-ErrorType": "AccessDeniedException"}
             return 403, denied, json.dumps({"Message": _FORBIDDEN}).encode()
-    told: list[functions.Invoked] = []
     token = functions.INVOKED.set(told)
     try:
         answer: Answer = await _original(
@@ -76,6 +95,34 @@ _FORBIDDEN = (
     "Forbidden. For troubleshooting Function URL authorization issues, see: "
     "https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
 )
+
+
+# ── Their metrics ────────────────────────────────────────────────────────────────────────────
+
+BY_VERSION: dict[str, bool] = {}
+"""Function -> whether its URLs are counted by version too; they are where it is not named."""
+
+
+def _count(resolved: Any, status: int, began: float, version: str | None) -> None:
+    """AWS/Lambda: UrlRequestCount, Url4xxCount, Url5xxCount and UrlRequestLatency by FunctionName, Resource and
+    ExecutedVersion (https://docs.aws.amazon.com/lambda/latest/dg/urls-monitoring.html). Which dimensions come together
+    is not documented: they are taken to come as the invocations' own do, and the errors with their zeros (U)."""
+    account, region, name, qualifier, _config = resolved
+    function, resource = ("FunctionName", name), ("Resource", f"{name}:{qualifier or '$LATEST'}")
+    sets: list[tuple[tuple[str, str], ...]] = [(function,), (function, resource)]
+    if version and BY_VERSION.get(name, True):
+        sets.append((("ExecutedVersion", version), function, resource))
+    points = [
+        ("UrlRequestCount", 1.0, "Count"),
+        ("Url4xxCount", float(400 <= status < 500), "Count"),
+        ("Url5xxCount", float(status >= 500), "Count"),
+        ("UrlRequestLatency", round((time.time() - began) * 1000, 2), "Milliseconds"),
+    ]
+    for dimensions in sets:
+        for metric, value, unit in points:
+            cloudwatch.record(
+                "AWS/Lambda", metric, value, dimensions, unit=unit, timestamp=began, account=account, region=region
+            )
 
 
 # ── Their configuration ──────────────────────────────────────────────────────────────────────

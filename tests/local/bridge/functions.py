@@ -236,8 +236,10 @@ class Engine:
             duration_ms,
             environment.init_ms if cold and not error_type.startswith("Runtime.InvalidE") else None,
             message,
+            error_type,
         )
-        telemetry.write_log(config, environment.stream, log)
+        begins = telemetry.init_text(config, version) if cold else ""
+        telemetry.write_log(config, environment.stream, begins + log)
         if error_type:
             return {
                 "body": {"errorType": error_type, "errorMessage": message},

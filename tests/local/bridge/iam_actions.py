@@ -305,6 +305,13 @@ def _elbv2(call: Call) -> list[Check]:
     raise Unknown(action)
 
 
+def _logs(call: Call) -> list[Check]:
+    if call.operation == "DescribeLogGroups":
+        return [Check("logs:DescribeLogGroups", call.arn("logs", "log-group::log-stream:"))]
+    action = _named(call, "DescribeSubscriptionFilters", "PutSubscriptionFilter", "DeleteSubscriptionFilter")
+    return [Check(action, call.arn("logs", f"log-group:{call.data['logGroupName']}"))]
+
+
 def _s3(call: Call) -> list[Check]:
     _named(call, "GetObject")
     read = "s3:GetObjectVersion" if call.query.get("versionId") else "s3:GetObject"
@@ -332,6 +339,7 @@ _BY_SERVICE: dict[str, Callable[[Call], list[Check]]] = {
     "events": _events,
     "sns": _sns,
     "sqs": _sqs,
+    "logs": _logs,
     "route53": _route53,
     "elbv2": _elbv2,
     "apigateway": _apigateway,

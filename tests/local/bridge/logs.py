@@ -1,12 +1,13 @@
-"""What invocations leave behind: searches CloudWatch Logs, and has metrics come late."""
+"""What invocations leave behind: searches CloudWatch Logs, has metrics come late, and makes a past."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ministack.services import cloudwatch_logs as logs
 
-from . import control, telemetry
+from . import cloudwatch, control, function_urls, telemetry
 
 
 @control.route("POST", "logs")
@@ -33,3 +34,29 @@ def _set_lag(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
     else:
         telemetry.LAGS[name] = float(seconds)
     return {"lags": dict(telemetry.LAGS)}
+
+
+@control.route("POST", "metrics/past")
+def _add_past(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
+    """Has Lambda counted so many requests through an alias in each of the last minutes, none of which failed."""
+    name, version = str(body["functionName"]), str(body["version"])
+    function, resource = ("FunctionName", name), ("Resource", f"{name}:{body['alias']}")
+    now = time.time()
+    for minute in range(1, int(body["minutes"]) + 1):
+        for metric, value in (("Invocations", float(body["requests"])), ("Errors", 0.0)):
+            cloudwatch.record(
+                "AWS/Lambda",
+                metric,
+                value,
+                (("ExecutedVersion", version), function, resource),
+                unit="Count",
+                timestamp=now - 60 * minute,
+            )
+    return {}
+
+
+@control.route("POST", "function-urls/metrics")
+def _set_url_metrics(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
+    """Whether the URLs of a function are counted by version."""
+    function_urls.BY_VERSION[str(body["functionName"])] = bool(body["byVersion"])
+    return {"byVersion": dict(function_urls.BY_VERSION)}

@@ -24,7 +24,7 @@ def prepare() -> Callable[[], None]:
     from . import alarm_kinds, alb_api, alb_traffic, api_exports, api_gateway, asynchronous, buckets, cloudwatch
     from . import concurrency, events, function_urls, functions, iam, keys, lambda_api, notifications, policies
     from . import connections, dns, limits, logs, scaling  # noqa: F401 - they only add to the gateway
-    from . import answers, durable, histories, names, provisioned, route53_api, states
+    from . import answers, durable, histories, names, provisioned, route53_api, states, subscriptions
 
     for module in (
         buckets,
@@ -33,6 +33,7 @@ def prepare() -> Callable[[], None]:
         functions,
         concurrency,
         asynchronous,
+        subscriptions,
         lambda_api,
         keys,
         provisioned,

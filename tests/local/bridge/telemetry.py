@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ministack.core.responses import request_scope
@@ -17,6 +18,9 @@ from . import cloudwatch
 logger = logging.getLogger("bridge.telemetry")
 
 LOG_STREAM_EVENTS_KEPT = 20_000
+
+LISTENERS: list[Callable[[str, str, str, str, list[dict[str, Any]]], None]] = []
+"""Who is told of lines as they are written: account, Region, log group, stream, and the events."""
 
 LAGS: dict[str, float] = {}
 """Function -> how long after an invocation's end its metrics can be read, seconds. Not at all where it is not named."""
@@ -82,6 +86,7 @@ def log_text(
     duration_ms: float,
     init_ms: float | None,
     failure: str,
+    error_type: str = "",
 ) -> str:
     """What LogType=Tail shows: START, the function's own lines, END and REPORT; or the platform's events as JSON."""
     memory = int(config.get("MemorySize") or 128)
@@ -98,9 +103,12 @@ def log_text(
         }
         if init_ms is not None:
             metrics["restoreDurationMs" if restored else "initDurationMs"] = round(init_ms, 3)
-        status = "error" if failure else "success"
+        status = _status(error_type) if failure else "success"
         start = {"type": "platform.start", "record": {"requestId": request_id, "version": version}}
-        report = {"type": "platform.report", "record": {"requestId": request_id, "status": status, "metrics": metrics}}
+        record: dict[str, Any] = {"requestId": request_id, "status": status, "metrics": metrics}
+        if status == "error":
+            record["errorType"] = error_type
+        report = {"type": "platform.report", "record": record}
         # At the level WARN what went well is not reported.
         quiet = logging_config.get("SystemLogLevel") == "WARN"
         events = [[] if quiet else [json.dumps(start)], lines, told]
@@ -114,12 +122,38 @@ def log_text(
         text += f"Restore Duration: {init_ms:.2f} ms\tBilled Restore Duration: {int(-(-init_ms // 1))} ms\t"
     elif init_ms is not None:
         text += f"Init Duration: {init_ms:.2f} ms\t"
+    if failure:
+        status = _status(error_type)
+        text += f"Status: {status}" + (f"\tError Type: {error_type}" if status == "error" else "")
     return (
         "\n".join(
             [f"START RequestId: {request_id} Version: {version}", *lines, *told, f"END RequestId: {request_id}", text]
         )
         + "\n"
     )
+
+
+def _status(error_type: str) -> str:
+    """What the platform says of an invocation that it ended itself."""
+    return "timeout" if error_type == "Sandbox.Timedout" else "error"
+
+
+def init_text(config: dict[str, Any], version: str) -> str:
+    """What the log of an environment begins with: no part of LogType=Tail."""
+    runtime = str(config.get("Runtime") or "provided.al2023").replace(".", ":", 1)
+    logging_config = config.get("LoggingConfig") or {}
+    if logging_config.get("LogFormat") != "JSON":
+        return f"INIT_START Runtime Version: {runtime}.v1\tRuntime Version ARN: arn:aws:lambda:::runtime:0\n"
+    if logging_config.get("SystemLogLevel") == "WARN":
+        return ""
+    record = {
+        "initializationType": "on-demand",
+        "phase": "init",
+        "functionName": config.get("FunctionName"),
+        "functionVersion": version,
+        "runtimeVersion": f"{runtime}.v1",
+    }
+    return json.dumps({"type": "platform.initStart", "record": record}) + "\n"
 
 
 def write_log(config: dict[str, Any], stream_name: str, text: str) -> None:
@@ -154,9 +188,10 @@ def write_log(config: dict[str, Any], stream_name: str, text: str) -> None:
                 }
                 group["streams"][stream_name] = stream
             events = stream["events"]
-            logs._append_log_events(
-                stream, [{"timestamp": now, "message": line, "ingestionTime": now} for line in text.splitlines()]
-            )
+            lines = [{"timestamp": now, "message": line, "ingestionTime": now} for line in text.splitlines()]
+            logs._append_log_events(stream, lines)
+            for heard in LISTENERS:
+                heard(account, region, name, stream_name, lines)
             if len(events) > LOG_STREAM_EVENTS_KEPT:
                 del events[: LOG_STREAM_EVENTS_KEPT // 2]
     except Exception:

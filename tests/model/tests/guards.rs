@@ -8,7 +8,7 @@ use crossfade_model::{
 };
 
 #[test]
-fn no_order_of_writes_breaks_a_promise() {
+fn keeps_every_invariant_in_any_order() {
     let (mut states, mut depth) = (0, 0);
     let only = std::env::var("ONLY").ok();
     let chosen = |name: &str| only.as_ref().is_none_or(|only| only == name);
@@ -57,7 +57,7 @@ const GUARDS: &[(Guard, Left, &str)] = &[
 ];
 
 #[test]
-fn without_any_one_guard_a_promise_is_broken() {
+fn finds_a_violation_without_any_one_guard() {
     let mut missing = Vec::new();
     for (guard, left, promise) in GUARDS {
         let settings = Settings {
@@ -80,7 +80,7 @@ fn without_any_one_guard_a_promise_is_broken() {
 /// more, cannot be had not apply; and of two that take a first release back, the slower one deletes the
 /// alias of the next.
 #[test]
-fn what_is_late_at_a_first_release_is_not_survived() {
+fn finds_the_late_write_of_a_first_release() {
     let late = Settings {
         late: true,
         left: left(1, 0, 0, 0),

@@ -17,8 +17,7 @@ fn functions(weight: f64) -> Vec<FunctionSeries> {
     let past = PastShare {
         requests: 10_000_000,
         hits: 100_000,
-        calm_requests: 10_000_000,
-        calm_hits: 100_000,
+        highest_rate: 0.012,
         ..PastShare::default()
     };
     (0..50)

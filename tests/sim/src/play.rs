@@ -1,13 +1,16 @@
 //! Plays one cell many times and adds up what each rule did.
 
-use crossfade::domain::analysis::counts::Minute;
+use crossfade::domain::analysis::counts::{BluePast, Minute, PastShare};
 use crossfade::domain::analysis::judge::{Judging, Tally, Verdict, Watch, conclude};
 
-use super::rules::PEERS;
-use super::world::{Cell, Kind, MINUTES, World, weight};
+use super::cell::{Cell, Kind};
+use super::rules::{PEERS, clairvoyant};
+use super::world::{MINUTES, Past, World, weight};
 
-/// Crossfade and its peers.
-pub const RULES: usize = 1 + PEERS.len();
+/// Crossfade, its peers, and the clairvoyant.
+pub const RULES: usize = PEERS.len() + 2;
+/// The clairvoyant's place.
+pub const CLAIRVOYANT: usize = RULES - 1;
 /// A bake is extended to at most this many times its length, and then the release goes on: harsher on
 /// Crossfade than the `hold` that is the default.
 const LONGEST_BAKE: usize = 3;
@@ -27,6 +30,8 @@ pub struct Tried {
     over_squared: [f64; RULES],
     /// Minutes until Crossfade's release ended.
     pub took: f64,
+    /// What Crossfade let through of the same releases after a calm past, where the past is what matters.
+    pub after_calm: f64,
 }
 
 impl Tried {
@@ -46,6 +51,24 @@ impl Tried {
         (mean, (variance / self.runs).sqrt())
     }
 
+    /// What Crossfade lets through, over what it lets through after a calm past.
+    pub fn by_the_past(&self) -> Option<f64> {
+        (self.after_calm > 0.0).then(|| self.let_through[0] / self.after_calm)
+    }
+
+    /// The false rollbacks of Crossfade in percent, and their interval at so many standard errors (Wilson 1927).
+    pub fn interval(&self, errors: f64) -> (f64, f64, f64) {
+        let (n, rate, square) = (self.runs, self.false_rate(0), errors * errors);
+        let middle = (rate + square / (2.0 * n)) / (1.0 + square / n);
+        let half =
+            errors / (1.0 + square / n) * (rate * (1.0 - rate) / n + square / (4.0 * n * n)).sqrt();
+        (
+            100.0 * rate,
+            100.0 * (middle - half),
+            100.0 * (middle + half),
+        )
+    }
+
     fn add(&mut self, stopped: [bool; RULES], let_through: &[f64; RULES]) {
         for rule in 0..RULES {
             let over = let_through[0] - let_through[rule];
@@ -58,18 +81,26 @@ impl Tried {
     }
 }
 
+/// How Crossfade's releases are made.
+#[derive(Clone, Copy, Debug)]
+pub struct Ours {
+    /// The share that stays on blue through the last bake.
+    pub control: f64,
+}
+
 /// Plays `cell` once for each seed.
-pub fn play(cell: Cell, seeds: std::ops::Range<u64>, judging: &Judging) -> Tried {
+pub fn play(cell: Cell, seeds: std::ops::Range<u64>, ours: Ours) -> Tried {
     let judging = Judging {
         slower_than_ms: (cell.kind == Kind::Slow).then_some(1000),
-        ..*judging
+        ..Judging::default()
     };
     let mut tried = Tried::default();
     for seed in seeds {
-        let mut world = World::new(cell, seed);
-        let past = world.past();
-        let ours = world.clone();
-        let minutes: Vec<Minute> = (0..MINUTES).map(|t| world.minute(t, weight(t))).collect();
+        let (mut world, past) = World::new(cell, seed);
+        let seen: Vec<_> = (0..MINUTES)
+            .map(|t| world.minute(t, weight(t, 1.0)))
+            .collect();
+        let minutes: Vec<Minute> = seen.iter().map(|(minute, _)| *minute).collect();
         let (mut stopped, mut let_through) = ([false; RULES], [hits(&minutes); RULES]);
         tried.unruled += hits(&minutes);
         for (i, (_, rule)) in PEERS.iter().enumerate() {
@@ -80,13 +111,43 @@ pub fn play(cell: Cell, seeds: std::ops::Range<u64>, judging: &Judging) -> Tried
                 let_through[i + 1] = hits(&minutes[..=now]);
             }
         }
-        let (rolled_back, seen) = release(cell, ours, Tally::new(&judging, Some(past)), &judging);
+        if let Some(now) = clairvoyant(&seen, judging.alpha).map(|now| now + cell.lag()) {
+            stopped[CLAIRVOYANT] = now < MINUTES;
+            let_through[CLAIRVOYANT] = hits(&minutes[..(now + 1).min(MINUTES)]);
+        }
+        let tally = Tally::new(&judging, Some(known(cell, &past)));
+        let last = 1.0 - ours.control;
+        let (rolled_back, seen) = release(cell, World::new(cell, seed).0, tally, &judging, last);
         stopped[0] = rolled_back;
         let_through[0] = hits(&seen[..seen.len().min(MINUTES)]);
         tried.took += seen.len() as f64;
+        if cell.kind.is_in_the_past() {
+            let (world, past) = World::after_calm(cell, seed);
+            let tally = Tally::new(&judging, Some(known(cell, &past)));
+            let (_, seen) = release(cell, world, tally, &judging, last);
+            tried.after_calm += hits(&seen[..seen.len().min(MINUTES)]);
+        }
         tried.add(stopped, &let_through);
     }
     tried
+}
+
+/// Blue's past, as deploy-green would read it.
+fn known(cell: Cell, past: &Past) -> BluePast {
+    let share = PastShare::from_minutes(&past.minutes, &past.hours);
+    match cell.kind {
+        Kind::Slow => BluePast {
+            errors: PastShare {
+                requests: share.requests,
+                ..PastShare::default()
+            },
+            slow: Some(share),
+        },
+        _ => BluePast {
+            errors: share,
+            slow: None,
+        },
+    }
 }
 
 /// Crossfade's release: whether it was rolled back, and its minutes. The bake goes on while the verdict
@@ -96,17 +157,21 @@ fn release(
     mut world: World,
     mut tally: Tally,
     judging: &Judging,
+    last: f64,
 ) -> (bool, Vec<Minute>) {
     let mut seen = Vec::new();
-    for (weight, bake) in [(0.1, 5), (0.5, 10), (1.0, 5)] {
+    let mixed = usize::from(cell.has_mixed_minutes());
+    for (weight, bake) in [(0.1, 5), (0.5, 10), (last, 5)] {
         let from = seen.len();
         tally.begin_step();
         for baked in 1..=LONGEST_BAKE * bake {
-            seen.push(world.minute(seen.len(), weight));
+            seen.push(world.minute(seen.len(), weight).0);
             let Some(newest) = seen.len().checked_sub(cell.lag() + 1) else {
                 continue;
             };
-            tally.add(&seen[newest], newest >= from);
+            if baked > mixed {
+                tally.add(&seen[newest], newest >= from);
+            }
             let watch = Watch {
                 from: seen[from].start,
                 through: seen[newest].start,

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_group_holds_is_what_was_registered_and_not_taken_out() {
+    fn derives_group_contents_from_writes() {
         let calls = [
             change(1.0, "RegisterTargets", "1"),
             change(2.0, "DeregisterTargets", "1"),
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_release_is_taken_back_when_the_ledger_says() {
+    fn reads_rollbacks_from_the_ledger() {
         let mut run = super::super::tests::run("SUCCEEDED", "", "SUCCESSFUL");
         assert_eq!(run.taken_back_at(), None);
         let why = json!({"reason": "an alarm fired", "at": "1970-01-01T00:00:25.5Z"}).to_string();
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_promotion_keeps_what_it_registered() {
+    fn keeps_registrations_after_promotion() {
         let of = |status: &str, error: &str, outcome: &str| {
             super::super::tests::run(status, error, outcome).unpromoted(5.0)
         };

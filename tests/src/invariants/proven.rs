@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_has_passed_with_the_answer_of_its_last_test() {
+    fn passes_a_version_with_its_last_answer() {
         let calls = [test(10.1), test(10.4), test(11.0)];
         let seen = proofs(&calls, &[run(2, Value::Null)]);
         assert!(!seen.had_passed("f", "2", 10.5));
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_failed_its_tests_never_passes() {
+    fn fails_a_version_with_a_failed_test() {
         let calls = [test(10.1)];
         let cause = "{\"errorMessage\":\"1 of 1 smoke tests failed; f health\"}";
         let rejected = run(1, json!({"Error": "ValidationFailed", "Cause": cause}));
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_chose_is_theirs() {
+    fn ignores_versions_chosen_by_others() {
         let calls = [
             call(1.0, None, "RegisterTargets", "g", id("1")),
             call(

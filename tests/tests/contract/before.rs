@@ -33,7 +33,7 @@ fn worded(state: Value) -> Value {
 }
 
 #[test]
-fn every_decision_is_handled() {
+fn handles_every_decision() {
     let decide = &states()["Decide"];
     for word in Decision::VARIANTS {
         let next = choose(decide, &worded(checked(word)));
@@ -63,7 +63,7 @@ fn every_decision_is_handled() {
 }
 
 #[test]
-fn every_choice_still_finds_what_it_looks_at() {
+fn answers_former_choices() {
     let states = states();
     let choose = |name: &str, input: Value| choose(&states[name], &input);
     assert_eq!(choose("Route", json!({})), "DeployGreen");

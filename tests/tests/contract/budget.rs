@@ -9,7 +9,7 @@ use crossfade::{
             check::{Evidence, Finding},
             verdict::Verdict,
         },
-        hook::{HookPoint, HookRun, Said},
+        hook::{HookPoint, HookReply, HookRun},
         propagation::Effective,
         release::{Event, Release},
         status::DeploymentStatus,
@@ -159,6 +159,7 @@ impl Walk {
                 self.apply(Event::Shifted {
                     functions,
                     effective,
+                    warnings: Vec::new(),
                 });
             }
             "CheckAlarms" => {
@@ -203,7 +204,7 @@ impl Walk {
             "SUCCEEDED"
         };
         let answer = json!({"hookStatus": status, "callBackDelay": 1});
-        assert_eq!(run.hear(&Said::Answer(answer), 0), None);
+        assert_eq!(run.apply_reply(&HookReply::Answer(answer), 0), None);
         !run.is_open()
     }
 
@@ -312,7 +313,7 @@ fn long_ones() -> Vec<(&'static str, Value)> {
 }
 
 #[test]
-fn no_release_takes_more_events_than_are_planned() {
+fn stays_within_the_planned_events() {
     let states = states();
     for (what, more) in long_ones() {
         for unsynced in [0, 10] {
@@ -342,7 +343,7 @@ fn no_release_takes_more_events_than_are_planned() {
 
 /// Stretched looks end a bake when it is planned to end.
 #[test]
-fn a_healthy_bake_ends_when_it_is_planned_to() {
+fn ends_a_healthy_bake_as_planned() {
     let states = states();
     for (what, more) in long_ones() {
         let request = request(&more);
@@ -360,7 +361,7 @@ fn a_healthy_bake_ends_when_it_is_planned_to() {
 
 /// The estimate is not so high that nobody believes it: most of it is really taken.
 #[test]
-fn the_longest_way_takes_most_of_what_is_planned() {
+fn uses_most_of_the_planned_events() {
     let states = states();
     let request = undecided(&json!({"strategy": canary(1, DAY)}));
     let (_, walk) = Walk::through(&states, &request, Verdict::Inconclusive, 0);
@@ -374,7 +375,7 @@ fn the_longest_way_takes_most_of_what_is_planned() {
 
 /// The picture shows the sample, where every look finds green healthy.
 #[test]
-fn the_pictured_release_goes_this_way() {
+fn matches_the_pictured_release() {
     let path = paths::repository().join("docs/pictures/release.json");
     let sample = paths::repository().join("events/canary.json");
     let sample = fs::read_to_string(sample).expect("the sample is there");

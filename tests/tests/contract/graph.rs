@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, process::Command};
 use crossfade::{
     domain::{
         Timestamp,
-        approval::{Answer, AskedKind, Word},
+        approval::{Answer, AnswerKind, QuestionKind},
         decision::Decision,
         release::{Event, Release},
         status::DeploymentStatus,
@@ -28,7 +28,7 @@ const MOST_STATES: usize = 24;
 const MOST_TRANSITIONS: usize = 50;
 
 #[test]
-fn the_definitions_are_generated() {
+fn generates_the_definitions() {
     let checked = Command::new(paths::tool("python"))
         .arg(paths::repository().join("statemachine/generate.py"))
         .arg("--check")
@@ -39,7 +39,7 @@ fn the_definitions_are_generated() {
 }
 
 #[test]
-fn the_graph_is_small() {
+fn bounds_the_size_of_the_graph() {
     let mut transitions = 0;
     for state in states().values_mut() {
         let fields = state.as_object_mut().expect("a state has fields");
@@ -58,7 +58,7 @@ fn the_graph_is_small() {
 }
 
 #[test]
-fn every_state_has_its_name_in_the_code() {
+fn names_every_state_in_code() {
     let states = states();
     let defined: BTreeSet<&str> = states.keys().map(String::as_str).collect();
     let named: BTreeSet<&str> = StateName::VARIANTS.iter().map(Into::into).collect();
@@ -71,7 +71,7 @@ fn every_state_has_its_name_in_the_code() {
 }
 
 #[test]
-fn there_is_one_hub() {
+fn has_one_hub() {
     let choices: Vec<_> = states()
         .into_iter()
         .filter(|(_, state)| state["Type"] == "Choice")
@@ -88,7 +88,7 @@ fn decide(output: &Value) -> String {
 }
 
 #[test]
-fn every_word_is_followed_and_any_other_rolls_back() {
+fn follows_known_words_and_rolls_back_others() {
     for next in Next::VARIANTS {
         assert_eq!(
             decide(&json!({ "next": next })),
@@ -118,7 +118,7 @@ fn release(more: &Value) -> Release {
 }
 
 #[test]
-fn every_decision_is_handled() {
+fn handles_every_decision() {
     for word in Decision::VARIANTS {
         let mut state = checked(word);
         if *word == "runHook" {
@@ -145,7 +145,7 @@ fn every_decision_is_handled() {
 }
 
 #[test]
-fn a_request_begins_where_its_action_says() {
+fn starts_each_action_in_its_state() {
     let states = states();
     let route = |request: Value| choose(&states["Route"], &request);
     assert_eq!(route(json!({})), "DeployGreen");
@@ -174,7 +174,7 @@ fn a_request_begins_where_its_action_says() {
 }
 
 #[test]
-fn only_a_success_is_kept() {
+fn keeps_only_successes() {
     let states = states();
     let choose = |state: &Value| choose(&states["DeploymentSuccessful"], state);
     let mut promoted = checked("promote");
@@ -229,10 +229,10 @@ fn hook(point: &str, status: &str) -> Value {
 }
 
 /// A release that waited for an operator, who answered with this word, or with what is none.
-fn answered(kind: AskedKind, word: Option<Word>, more: &Value) -> Release {
+fn answered(kind: QuestionKind, word: Option<AnswerKind>, more: &Value) -> Release {
     let mut state = checked(match kind {
-        AskedKind::Approval => "ask",
-        AskedKind::Hold => "hold",
+        QuestionKind::Approval => "ask",
+        QuestionKind::Hold => "hold",
     });
     for (field, value) in more.as_object().expect("it has fields") {
         state[field] = value.clone();
@@ -251,8 +251,8 @@ fn now() -> Timestamp {
 }
 
 #[test]
-fn every_answer_is_handled() {
-    use Word::{Approve, Promote, Reject, Resume, RollBack, Silence};
+fn handles_every_answer() {
+    use AnswerKind::{Approve, Promote, Reject, Resume, RollBack, Silence};
     let denied = |what: &str| json!({"approval": {"timeoutSeconds": 60, "onTimeout": what, "onDenied": what}});
     let resumes = |what: &str| json!({ "resume": what });
     let approvals = vec![
@@ -280,15 +280,21 @@ fn every_answer_is_handled() {
         (Some(Approve), resumes("shift"), "RollbackDeployment"),
         (None, resumes("shift"), "RollbackDeployment"),
     ];
-    let approvals = approvals.into_iter().map(|row| (AskedKind::Approval, row));
-    let holds = holds.into_iter().map(|row| (AskedKind::Hold, row));
+    let approvals = approvals
+        .into_iter()
+        .map(|row| (QuestionKind::Approval, row));
+    let holds = holds.into_iter().map(|row| (QuestionKind::Hold, row));
     for (kind, (word, more, next)) in approvals.chain(holds) {
         let output = Output::of(answered(kind, word, &more), Next::of);
         assert_eq!(decide(&json!(output)), next, "{kind:?} {word:?} {more}");
     }
     let proceeding =
         json!({"approval": {"timeoutSeconds": 60, "onTimeout": "proceed", "onDenied": "hold"}});
-    let silence = answered(AskedKind::Approval, Some(Word::Silence), &proceeding);
+    let silence = answered(
+        QuestionKind::Approval,
+        Some(AnswerKind::Silence),
+        &proceeding,
+    );
     assert_eq!(Next::of(&silence), Next::Shift);
     // What they wait for comes to the one state that takes it in.
     for asking in ["AwaitApproval", "Hold"] {
@@ -297,7 +303,7 @@ fn every_answer_is_handled() {
 }
 
 #[test]
-fn every_hook_goes_on_where_it_was_called() {
+fn continues_after_every_hook() {
     for (point, status, next) in [
         ("beforeShift", "IN_PROGRESS", "AwaitHook"),
         ("beforeShift", "SUCCEEDED", "ShiftTraffic"),
@@ -320,7 +326,7 @@ fn outcome(status: DeploymentStatus) -> Outcome {
 }
 
 #[test]
-fn every_end_is_reached() {
+fn reaches_every_end() {
     let task = json!({"at": "FinalizeDeployment", "execution": "e", "now": "2026-11-20T12:00:00Z", "state": {}});
     let task: Task = serde_json::from_value(task).expect("it is a task");
     let run = |status: &str| {
@@ -424,7 +430,7 @@ fn reached(without: Option<StateName>) -> BTreeSet<StateName> {
 }
 
 #[test]
-fn no_way_to_traffic_leads_past_validation() {
+fn validates_on_every_path_to_traffic() {
     let all: BTreeSet<StateName> = StateName::VARIANTS.iter().copied().collect();
     assert_eq!(reached(None), all);
     let unproven = reached(Some(StateName::ValidateGreen));

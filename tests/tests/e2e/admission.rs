@@ -451,8 +451,8 @@ async fn could_not_tell(case: Case) {
     .await;
     assert_eq!(elsewhere.code, 9, "{elsewhere:?}");
     for line in [
-        "could not tell: what the stack may release, and when: there is no stack no-such-stack in us-east-1",
-        "could not tell: who holds the locks that the release needs: there is no stack no-such-stack in us-east-1",
+        "not known: what the stack may release, and when: there is no stack no-such-stack in us-east-1",
+        "not known: who holds the locks that the release needs: there is no stack no-such-stack in us-east-1",
         "nothing is known to be in the way, but not everything could be read",
     ] {
         assert!(

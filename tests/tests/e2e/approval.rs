@@ -42,7 +42,7 @@ async fn asked(case: &Case, more: Value) -> (Target, Execution, String) {
     execution.wait_for_state("AwaitApproval", 1).await;
     let told = case.told(&execution, "HELD").await;
     assert!(
-        told.message.contains("approval is asked for"),
+        told.message.contains("approval is required"),
         "{}",
         told.message
     );
@@ -132,7 +132,7 @@ async fn denied_and_left_alone(case: Case) {
     let ended = execution.wait().await;
     let cause = rolled_back(&case, &target, &execution, &ended).await;
     assert!(
-        reason(&cause).contains("nobody answered the hold within 60 s"),
+        reason(&cause).contains("no operator answered the hold within 60 s"),
         "{cause}"
     );
     assert_eq!(words(&cause), ["reject"]);
@@ -149,13 +149,18 @@ async fn denied_rolls_back(case: Case) {
 
 async fn timed_out_holds(case: Case) {
     let (target, execution, _) = asked(&case, json!({"approvalTimeoutSeconds": 60})).await;
-    let token = then_held(&case, &execution, "nobody answered the approval in time").await;
+    let token = then_held(
+        &case,
+        &execution,
+        "no operator answered the approval in time",
+    )
+    .await;
     is_split(&target).await;
     execution.answer(&token, "rollBack").await;
     let ended = execution.wait().await;
     let cause = rolled_back(&case, &target, &execution, &ended).await;
     assert!(
-        reason(&cause).contains("a person asked to roll it back"),
+        reason(&cause).contains("an operator asked to roll it back"),
         "{cause}"
     );
     assert_eq!(words(&cause), ["silence", "rollBack"]);
@@ -167,7 +172,7 @@ async fn timed_out_rolls_back(case: Case) {
     let ended = execution.wait().await;
     let cause = rolled_back(&case, &target, &execution, &ended).await;
     assert!(
-        reason(&cause).contains("nobody answered the approval in time"),
+        reason(&cause).contains("no operator answered the approval in time"),
         "{cause}"
     );
 }
@@ -209,7 +214,7 @@ async fn no_answer(case: Case) {
     execution.answer(&token, "yes, please").await;
     let ended = execution.wait().await;
     let cause = rolled_back(&case, &target, &execution, &ended).await;
-    assert!(reason(&cause).contains("which is no answer"), "{cause}");
+    assert!(reason(&cause).contains("unrecognized answer"), "{cause}");
 }
 
 async fn stopped(case: Case) {

@@ -549,9 +549,9 @@ async fn rejects_and_resumes(case: Case) {
     on(&target, "2").await;
     let history = crossfade(&case, &["history", &name]).await;
     for part in [
-        "asks for approval",
+        "waits for approval",
         "ada answered reject: not before ten",
-        "held: waits for a person",
+        "held: waits for an operator",
         "ada answered resume",
     ] {
         assert!(history.out.contains(part), "{part}: {}", history.out);
@@ -1037,4 +1037,11 @@ async fn by_name(case: Case) {
     let arn = arn.expect("it says what it started");
     assert!(arn.contains(&format!(":app-{}-20", case.name)), "{arn}");
     case.watch(&case.world.execution(arn));
+}
+
+/// What `crossfade plan` shows of a request.
+pub(crate) async fn planned(case: &Case, request: &Value) -> String {
+    let said = ended(spawn(case, &["plan", "-"], &request.to_string())).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    said.out
 }

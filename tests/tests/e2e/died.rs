@@ -128,7 +128,7 @@ async fn dead_holder(case: Case) {
     promoted(&target, &ended, "3").await;
     assert_eq!(
         ended.output["functions"][0]["blueVersion"], "1",
-        "its traffic was put back first"
+        "its traffic was restored first"
     );
     assert!(
         ended.output["warnings"].to_string().contains(&dead.arn),

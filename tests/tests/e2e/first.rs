@@ -84,7 +84,7 @@ async fn uncalled(case: Case) {
         "{ended:?}"
     );
     let told = case.told(&execution, "SUCCESSFUL").await;
-    let warning = format!("{}: nobody calls alias {ALIAS} yet", target.name);
+    let warning = format!("{}: no client calls alias {ALIAS} yet", target.name);
     assert!(told.message.contains(&warning), "{}", told.message);
 }
 
@@ -95,7 +95,7 @@ async fn unproven(case: Case) {
     crate::case::merge(&mut request["functions"][0], json!({"smokeTests": null}));
     let execution = case.start(&request).await;
     let told = case.told(&execution, "HELD").await;
-    let why = "nobody calls it yet, and no smoke test has shown that it works";
+    let why = "no client calls it yet, and no smoke test has shown that it works";
     assert!(told.message.contains(why), "{}", told.message);
     execution.answer(told.token().unwrap(), "rollBack").await;
     execution.wait().await;

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::{
     case::{ALIAS, Case, Test, test},
-    front_door,
     promoted::promoted,
+    stage_wiring,
 };
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -234,9 +234,11 @@ async fn idle_function(case: Case) {
 
 async fn idle_behind_a_door(case: Case) {
     let target = case.function(Behaviour::healthy("latest")).await;
-    let api = front_door::api(&case, Kind::Rest, &target).await;
+    let api = stage_wiring::api(&case, Kind::Rest, &target).await;
     state(&case, &target, json!({"state": "Inactive"})).await;
-    let (_, ended) = case.release(&front_door::order(&case, &api, "wire")).await;
+    let (_, ended) = case
+        .release(&stage_wiring::order(&case, &api, "wire"))
+        .await;
     assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
     let alias = target.look(ALIAS).await.expect("it was made");
     assert_eq!(alias.settled(), Some("1"));

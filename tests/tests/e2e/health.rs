@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     case::{Case, Test, canary, test},
-    doors::{Door, Kind},
+    splitters::{Door, Kind},
 };
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -289,7 +289,7 @@ async fn redirect(case: Case) {
     assert_eq!(server.requests(&elsewhere), Vec::<String>::new());
 }
 
-/// No URL reaches green alone there, and a check that asks the front door would judge both.
+/// No URL reaches green alone there, and a check that asks the shared address would judge both.
 async fn behind_an_alias(case: Case) {
     let target = case.blue().await;
     let check = json!({"url": case.suite().health.url(&path(&case))});

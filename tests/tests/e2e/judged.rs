@@ -40,7 +40,8 @@ async fn serving(case: &Case, blue: Behaviour, green: Behaviour) -> Target {
 }
 
 /// What is said where nobody calls either version.
-const NOBODY: &str = "nobody has called it since the release began, so there is nothing to judge";
+const NOBODY: &str =
+    "no client has called it since the release began, so there is nothing to judge";
 
 fn judge(outcome: &Value) -> &Value {
     &outcome["evidence"]["judge"]

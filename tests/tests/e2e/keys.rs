@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::{
     case::{ALIAS, Case, Test, test},
-    front_door::{api, order},
     promoted::promoted,
+    stage_wiring::{api, order},
 };
 
 pub(crate) fn tests() -> Vec<Test> {

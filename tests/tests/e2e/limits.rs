@@ -8,10 +8,10 @@ use serde_json::json;
 
 use crate::{
     case::{Case, Test, alone, canary, test},
-    doors::{Door, Kind},
     hooks::hook,
     promoted::promoted,
     rolled_back::rolled_back,
+    splitters::{Door, Kind},
 };
 
 pub(crate) fn tests() -> Vec<Test> {

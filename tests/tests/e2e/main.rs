@@ -8,21 +8,21 @@ mod case;
 mod cli;
 mod cost;
 mod died;
-mod doors;
 mod durable;
 mod ended_early;
 mod faults;
 mod first;
-mod front_door;
 mod gates;
 mod health;
 mod hooks;
 mod judged;
 mod keys;
 mod limits;
+mod live;
 mod load;
 mod migrations;
 mod moto;
+mod notices;
 mod page;
 mod people;
 mod promoted;
@@ -31,12 +31,14 @@ mod reachable;
 mod readme;
 mod refused;
 mod rejected;
+mod responses;
 mod retention;
 mod roles;
 mod rolled_back;
 mod secrets;
+mod splitters;
+mod stage_wiring;
 mod to_version;
-mod told;
 mod trains;
 mod windows;
 
@@ -44,11 +46,13 @@ fn main() -> std::process::ExitCode {
     // The longest first.
     case::run(vec![
         limits::tests(),
+        live::tests(),
         readme::tests(),
         judged::tests(),
+        responses::tests(),
         admission::tests(),
         gates::tests(),
-        doors::tests(),
+        splitters::tests(),
         rejected::tests(),
         retention::tests(),
         trains::tests(),
@@ -66,12 +70,12 @@ fn main() -> std::process::ExitCode {
         cli::tests(),
         page::tests(),
         people::tests(),
-        told::tests(),
+        notices::tests(),
         moto::tests(),
         promoted::tests(),
         died::tests(),
         health::tests(),
-        front_door::tests(),
+        stage_wiring::tests(),
         faults::tests(),
         first::tests(),
         reachable::tests(),

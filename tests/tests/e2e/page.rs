@@ -98,8 +98,8 @@ async fn approves(case: Case) {
         .unwrap_or_default()
         .to_owned();
     for expected in [
-        &format!("Move {name} to 100 % on green?"),
-        "approval is asked for with 50 % on green",
+        &format!("Move {name} to 95 % on green?"),
+        "approval is required with 50 % on green",
         "Blue <span>version 1</span>",
         "Green <span>version 2</span>",
         "Requests that failed",
@@ -314,7 +314,7 @@ async fn incomplete(case: Case) {
         ("maybe", "Ada", "", "Choose what is to be done."),
         ("promote", "Ada", "", "Choose what is to be done."),
         ("approve", "  ", "", "Give your name"),
-        ("reject", "Ada", "\r\n", "Say why you reject"),
+        ("reject", "Ada", "\r\n", "Give a reason for the rejection"),
         ("approve", &"a".repeat(101), "", "100 can be kept"),
         ("approve", "Ada", &"a".repeat(1001), "1000 can be kept"),
     ] {
@@ -494,7 +494,7 @@ async fn without_scripts(case: Case) {
     browser.click("#reject").await;
     browser.click("button").await;
     let alert = browser.text("[role=alert]").await;
-    assert!(alert.contains("Say why you reject"), "{alert}");
+    assert!(alert.contains("Give a reason for the rejection"), "{alert}");
     assert_eq!(
         browser.attribute("#by", "value").await,
         "Grace Hopper",

@@ -44,7 +44,7 @@ async fn prod(case: Case) {
     let execution = case.start(&request).await;
     let asked = case.told(&execution, "HELD").await;
     assert!(
-        asked.message.contains("approval is asked for"),
+        asked.message.contains("approval is required"),
         "{}",
         asked.message
     );
@@ -61,7 +61,11 @@ async fn prod(case: Case) {
     let ended = execution.wait().await;
     drop(users);
     promoted(&target, &ended, "2").await;
-    assert_eq!(weights(&ended.output), [10, 50, 100]);
+    assert_eq!(
+        weights(&ended.output),
+        [10, 50, 95],
+        "5 % stay on blue until the promotion"
+    );
 }
 
 async fn by_hand_in_flight(case: Case) {
@@ -137,7 +141,7 @@ async fn held(case: &Case, more: Value) -> (Target, Execution, String) {
     execution.wait_for_state("Hold", 1).await;
     let told = case.told(&execution, "HELD").await;
     assert!(
-        told.message.contains("nobody has called it"),
+        told.message.contains("no client has called it"),
         "{}",
         told.message
     );
@@ -190,7 +194,7 @@ async fn hold_rolled_back(case: Case) {
     assert!(
         cause["reason"]
             .as_str()
-            .is_some_and(|reason| reason.contains("a person asked to roll it back")),
+            .is_some_and(|reason| reason.contains("an operator asked to roll it back")),
         "{cause}"
     );
 }
@@ -219,7 +223,7 @@ async fn timed_out_rolls_back(case: Case) {
     assert!(
         cause["reason"]
             .as_str()
-            .is_some_and(|reason| reason.contains("nobody answered the hold within 60 s")),
+            .is_some_and(|reason| reason.contains("no operator answered the hold within 60 s")),
         "{cause}"
     );
 }
@@ -240,7 +244,10 @@ async fn left(case: &Case, more: Value) -> (Target, Execution) {
     crossfade_tests::release::until("people are told of the end", || async {
         let told = case.world.notifications(&execution.arn).await;
         told.iter()
-            .any(|one| one.message.contains("nobody answered the hold within 60 s"))
+            .any(|one| {
+                one.message
+                    .contains("no operator answered the hold within 60 s")
+            })
             .then_some(())
     })
     .await;
@@ -283,7 +290,7 @@ async fn left_before_the_first_shift(case: Case) {
     assert_eq!(ended.cause["deploymentStatus"], "HELD", "{ended:?}");
     let reason = ended.cause["reason"].as_str().unwrap_or_default();
     assert!(
-        reason.contains("nobody answered the hold within 60 s"),
+        reason.contains("no operator answered the hold within 60 s"),
         "{reason}"
     );
     case.ledger_says(&execution, "HELD").await;

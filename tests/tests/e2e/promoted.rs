@@ -8,6 +8,7 @@ use crate::case::{ALIAS, Case, Test, canary, test};
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test("promoted_in_steps", in_steps),
+        test("promoted_with_a_control_group", control_group),
         test("promoted_all_at_once", all_at_once),
         test("promoted_blue_green", blue_green),
         test("promoted_linear", linear),
@@ -93,6 +94,26 @@ async fn in_steps(case: Case) {
             .unwrap_or_default()
             .starts_with("[SUCCESSFUL] app-promoted-in-steps")
     );
+}
+
+/// Blue keeps its part through the last bake, where green is still compared with it, and the promotion takes it.
+async fn control_group(case: Case) {
+    let target = case.blue().await;
+    let users = case.users(&target, 40.0);
+    let request = case.request(json!({
+        "strategy": canary(&[(50, 60), (100, 120)]),
+        "analysis": {"controlPercent": 20, "minInvocations": 1},
+    }));
+    let execution = case.start(&request).await;
+    execution.wait_for_state("ShiftTraffic", 2).await;
+    execution.wait_for_state("CheckAlarms", 2).await;
+    let ended = execution.wait().await;
+    users.stop().await;
+    promoted(&target, &ended, "2").await;
+    assert_eq!(weights(&ended.output), [50, 80]);
+    let judge = &ended.output["evidence"]["judge"];
+    assert_eq!(judge["withoutBlue"], Value::Null, "{judge}");
+    assert!(judge["blue"]["invocations"].as_u64() > Some(0), "{judge}");
 }
 
 async fn all_at_once(case: Case) {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::{
     case::{Case, Test, a_moment, canary, test},
-    doors::{Door, Kind, PROBES_PER_SECOND},
+    splitters::{Door, Kind, PROBES_PER_SECOND},
 };
 
 pub(crate) fn tests() -> Vec<Test> {

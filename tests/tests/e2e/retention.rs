@@ -559,7 +559,7 @@ async fn fails_and_is_told(case: Case) {
     assert!(told[0].message.contains("AccessDenied"), "{told:?}");
     let subject = told[0].subject.clone().unwrap_or_default();
     assert!(subject.starts_with("[RETENTION FAILED] app-"), "{subject}");
-    let events = crate::told::kinds(&listener, &retention, "RetentionFailed").await;
+    let events = crate::notices::kinds(&listener, &retention, "RetentionFailed").await;
     assert_eq!(events, ["RetentionFailed"]);
     // Nothing is gone, and a release of one of the old versions is not in the way of anything.
     assert_eq!(target.versions().await, ["1", "2", "3", "4", "5"]);

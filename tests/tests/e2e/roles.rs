@@ -172,7 +172,7 @@ async fn release(case: Case) {
     let locks = case.world.locks_of(&execution.arn).await;
     assert_eq!(locks, Vec::<String>::new());
 
-    // A front door before it is not wired either: AWS refuses to look at it.
+    // A stage before it is not wired either: AWS refuses to look at it.
     let (_, ended) = case
         .release(&json!({
             "action": "wire", "application": case.application(),

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use crate::{
     case::{ALIAS, Case, Test, canary, merge, test},
-    doors::{Door, Kind},
     page::link,
+    splitters::{Door, Kind},
 };
 
 pub(crate) fn tests() -> Vec<Test> {

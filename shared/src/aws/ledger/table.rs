@@ -1,4 +1,4 @@
-//! For tests: a DynamoDB that records what it was asked, and answers as it is told.
+//! For tests: a DynamoDB that records its requests, and answers as configured.
 
 use std::sync::{Arc, Mutex};
 

@@ -114,7 +114,7 @@ mod tests {
             execution: "arn:x:42",
             application: &application,
             functions: &[],
-            doors: &[],
+            splitters: &[],
             alarms: &[],
             on_hold_timeout: OnHoldTimeout::RollBack,
             override_freeze: None,

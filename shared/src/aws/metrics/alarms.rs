@@ -27,7 +27,7 @@ const EVALUATED_EVERY: i32 = 3600;
 
 impl Metrics {
     /// What each alarm says at `now`, of whatever kind it is, in the order asked; one that does not exist is
-    /// [`AlarmState::Missing`]. Makes no call when none is asked for.
+    /// [`AlarmState::Missing`]. Makes no call when none is requested.
     pub async fn alarms(&self, names: &[AlarmName], now: Timestamp) -> Result<Vec<Reading>, Error> {
         if names.is_empty() {
             return Ok(Vec::new());

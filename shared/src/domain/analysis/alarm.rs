@@ -14,11 +14,11 @@ pub enum AlarmState {
     Ok,
     /// Outside its threshold.
     Alarm,
-    /// It cannot tell.
+    /// CloudWatch has too little data.
     InsufficientData,
     /// No alarm of this name exists: CloudWatch does not call that an error.
     Missing,
-    /// It is of a kind that Crossfade does not know, so nobody can say what its state means.
+    /// It is of a kind that Crossfade does not know, so the meaning of its state is unknown.
     UnknownKind,
 }
 

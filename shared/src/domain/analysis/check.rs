@@ -13,12 +13,14 @@ use crate::domain::{
         alarm::{AlarmState, Reading},
         counts::{Counts, FunctionSeries, Minute},
         judge::{self, Watch, judge},
+        source::{self, Means},
         verdict::Verdict,
     },
     capacity::LeftBehind,
     health::{self, Health},
-    hook::{Heard, MAX_HEARD},
-    migration::Ran,
+    hook::{HookResult, MAX_HEARD},
+    live::evidence::LiveEvidence,
+    migration::MigrationRun,
     names::{AlarmName, FunctionName},
     step_record::StepRecord,
 };
@@ -27,8 +29,9 @@ use crate::domain::{
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Evidence {
-    /// What decided: `alarm`, `healthCheck`, `noData` of either, or what the judge names; none when
-    /// nothing did.
+    /// What decided: `alarm`, `healthCheck`, `liveErrors`, `responseCeiling`, `metricCeiling`, `noData` of any of them, or
+    /// what the judge names (`responseTest` or `metricTest` where the series that it found is one of `analysis.responses` or
+    /// `analysis.metrics`); none when nothing did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decided_by: Option<String>,
     /// The watched alarms that are not OK, and those whose OK proves nothing.
@@ -37,10 +40,16 @@ pub struct Evidence {
     /// The health checks that are not known to be healthy.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub health_checks: Vec<health::Found>,
+    /// What `analysis.responses` and `analysis.metrics` say that is not compared and not healthy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<source::Found>,
     /// The judge's numbers, enough to check its arithmetic; none where green was not judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub judge: Option<judge::Evidence>,
-    /// Functions of a first release that nobody has called yet, so that there was nothing to judge.
+    /// The fast lane's numbers, where it is what decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<LiveEvidence>,
+    /// Functions of a first release without callers so far, so that there was nothing to judge.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub uncalled: Vec<FunctionName>,
     /// What the judge's verdict rests on, where that is not each request's own routing by chance.
@@ -52,10 +61,10 @@ pub struct Evidence {
     /// What the smoke tests of the validation found: of many, those that failed and the slowest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub validation: Vec<serde_json::Value>,
-    /// How many of the smoke tests are not told of.
+    /// How many smoke tests are left out.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub validation_left_out: usize,
-    /// Who released outside of the stack's windows, and why, where somebody did.
+    /// Who released outside of the stack's windows, and why; none within them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub override_freeze: Option<OverrideFreeze>,
     /// The ways to the idle side that were found and that the request accepts, by their names.
@@ -63,10 +72,10 @@ pub struct Evidence {
     pub accepted_reachable: Vec<String>,
     /// The runs of the user's migration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub migrations: Vec<Ran>,
+    pub migrations: Vec<MigrationRun>,
     /// What the user's hooks said in the end: the last ones.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub hooks: Vec<Heard>,
+    pub hooks: Vec<HookResult>,
     /// After a rollback, the durable executions that began on green and still run there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub durable_executions: Vec<LeftBehind>,
@@ -124,7 +133,7 @@ impl Evidence {
     }
 
     /// Takes in what a hook said in the end.
-    pub fn hear(&mut self, heard: Heard) {
+    pub fn add_hook(&mut self, heard: HookResult) {
         self.hooks.push(heard);
         let over = self.hooks.len().saturating_sub(MAX_HEARD);
         self.hooks.drain(..over);
@@ -146,7 +155,7 @@ pub struct Finding {
     pub reason: String,
     /// The numbers.
     pub evidence: Evidence,
-    /// Whether enough is known to end the bake early, if the request asks for that.
+    /// Whether enough is known to end the bake early, if the request requests that.
     pub early_proceed: bool,
 }
 
@@ -164,6 +173,8 @@ pub struct Look<'a> {
     /// Both versions' minutes, a series a function; empty when green's traffic is not to be judged:
     /// it has no weight, or the step has no bake.
     pub series: &'a [FunctionSeries],
+    /// What was read of `analysis.responses` and `analysis.metrics`; empty when `series` is.
+    pub sources: &'a [source::Measured],
     /// Which of the minutes count.
     pub watch: Watch,
     /// New functions of which a smoke test has passed.
@@ -177,29 +188,34 @@ const CLIENTS: &str = "DNS routes clients and not requests, each for as long as 
      the comparison rests on the clients of both colours being alike";
 
 /// What a look means. The worst of alarms, health checks and judge wins; in shadow, the judge is only
-/// heard.
+/// recorded.
 #[must_use]
 pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
-    let alarms = look
-        .readings
-        .iter()
-        .map(|reading| {
-            let old = look.preexisting.contains(&reading.name)
-                && reading.since.is_none_or(|since| since <= look.started_at);
-            of_alarm(reading, old)
-        })
-        .reduce(|worst, next| if next.0 > worst.0 { next } else { worst });
     let (uncalled, called): (Vec<_>, Vec<_>) = look
         .series
         .iter()
         .partition(|series| is_uncalled(series, look.watch));
+    // What counts the responses of a function without callers has nothing to count.
+    let is_silent = |source: &source::Measured| match &source.source.function {
+        Some(function) => uncalled.iter().any(|one| one.function == function.as_ref()),
+        None => called.is_empty() && !uncalled.is_empty(),
+    };
+    let called_for = look.sources.iter().filter(|source| !is_silent(source));
+    let means = called_for.flat_map(|source| source.means(analysis, look.watch).into_iter());
+    let (mut compared, mut found) = (Vec::new(), Vec::new());
+    for one in means {
+        match one {
+            Means::Compared(series) => compared.push(series),
+            Means::Found(one) => found.push(one),
+        }
+    }
     // As they are, where none is left out: a long release has many minutes.
-    let called = match uncalled.as_slice() {
-        [] => Cow::Borrowed(look.series),
-        [_, ..] => called.into_iter().cloned().collect(),
+    let called = match (uncalled.as_slice(), compared.as_slice()) {
+        ([], []) => Cow::Borrowed(look.series),
+        _ => called.into_iter().cloned().chain(compared).collect(),
     };
     let judged = (!called.is_empty()).then(|| judge(&analysis.judging(), &called, look.watch));
-    let shadow = analysis.shadow && judged.is_some();
+    let shadow = analysis.shadow && (judged.is_some() || !found.is_empty());
 
     let mut evidence = Evidence {
         alarms: look
@@ -212,11 +228,11 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
         rests_on: (judged.is_some() && !look.routes_each_request).then(|| CLIENTS.to_owned()),
         ..Evidence::default()
     };
-    let mut parts: Vec<Part> = alarms.into_iter().collect();
+    let mut parts: Vec<Part> = worst_alarm(look).into_iter().collect();
     for series in uncalled {
         let mut tested = look.smoke_tested.iter();
         let tested = tested.find(|name| name.as_ref() == series.function);
-        // First, so that with equal verdicts it is told.
+        // First, so that with equal verdicts it is reported.
         parts.insert(0, of_uncalled(&series.function, tested.is_some()));
         evidence.uncalled.extend(tested.cloned());
     }
@@ -228,30 +244,36 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
         parts.push((verdict, Some(decided_by.to_owned()), found.reason()));
         evidence.health_checks.push(found);
     }
+    // In shadow it is only recorded.
+    let recorded = |verdict: Verdict, reason: &str| {
+        if shadow {
+            let reason = format!("in shadow, not acted on: {verdict:?}: {reason}");
+            (Verdict::Healthy, reason)
+        } else {
+            (verdict, reason.to_owned())
+        }
+    };
     let mut early_proceed = false;
     if let Some(judged) = judged {
-        let decided_by = serde_json::to_value(judged.evidence.decided_by).ok();
-        let decided_by = decided_by
-            .as_ref()
-            .and_then(|word| word.as_str())
-            .map(str::to_owned);
-        let reason = if shadow {
-            format!(
-                "in shadow, not acted on: {:?}: {}",
-                judged.verdict, judged.evidence.reason
-            )
-        } else {
-            judged.evidence.reason.clone()
-        };
-        let verdict = if shadow {
-            Verdict::Healthy
-        } else {
-            judged.verdict
-        };
-        // First, so that with equal verdicts the judge's numbers are told.
+        let (verdict, reason) = recorded(judged.verdict, &judged.evidence.reason);
+        let decided_by = decided_by(&judged.evidence, look.sources);
+        // First, so that with equal verdicts the judge's numbers are reported.
         parts.insert(0, (verdict, decided_by, reason));
         early_proceed = judged.early_proceed && !shadow;
         evidence.judge = Some(judged.evidence);
+    }
+    let mut within = Vec::new();
+    for one in found {
+        if one.verdict == Verdict::Healthy {
+            within.push(one.source);
+            continue;
+        }
+        let (verdict, reason) = recorded(one.verdict, &one.reason);
+        let part = (verdict, Some(one.decided_by.clone()), reason);
+        // What would have ended the release is reported rather than that the judge found nothing.
+        let place = if shadow { 0 } else { parts.len() };
+        parts.insert(place, part);
+        evidence.sources.push(one);
     }
     let worst = parts
         .into_iter()
@@ -260,13 +282,7 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
         worst.unwrap_or((Verdict::Healthy, None, String::new()));
     evidence.decided_by = decided_by;
     if verdict == Verdict::Healthy {
-        let mut watched = format!(
-            "{} alarms watched, none newly in ALARM",
-            look.readings.len()
-        );
-        if let Some(passed) = health::passed(&analysis.health_checks, look.health) {
-            watched = format!("{watched}; {passed}");
-        }
+        let watched = all_passed(analysis, look, &within);
         reason = if reason.is_empty() {
             watched
         } else {
@@ -281,9 +297,49 @@ pub fn check(analysis: &Analysis, look: &Look<'_>) -> Finding {
     }
 }
 
+/// Returns what the worst alarm means.
+fn worst_alarm(look: &Look<'_>) -> Option<Part> {
+    let of_one = |reading: &Reading| {
+        let old = look.preexisting.contains(&reading.name)
+            && reading.since.is_none_or(|since| since <= look.started_at);
+        of_alarm(reading, old)
+    };
+    let each = look.readings.iter().map(of_one);
+    each.reduce(|worst, next| if next.0 > worst.0 { next } else { worst })
+}
+
+/// Returns what was watched and found in order, in words.
+fn all_passed(analysis: &Analysis, look: &Look<'_>, within: &[String]) -> String {
+    let mut watched = format!(
+        "{} alarms watched, none newly in ALARM",
+        look.readings.len()
+    );
+    if let Some(passed) = health::passed(&analysis.health_checks, look.health) {
+        watched = format!("{watched}; {passed}");
+    }
+    if !within.is_empty() {
+        watched = format!("{watched}; within the ceiling: {}", within.join(", "));
+    }
+    watched
+}
+
+/// What decided, in the judge's word; or whether it was a test of responses or of a metric.
+fn decided_by(judged: &judge::Evidence, sources: &[source::Measured]) -> Option<String> {
+    let of = |source: &&source::Measured| Some(&source.source.name) == judged.function.as_ref();
+    let kind = sources.iter().find(of).map(|source| source.source.kind);
+    match (judged.decided_by, kind) {
+        (judge::DecidedBy::ErrorTest, Some(kind)) => Some(kind.test().to_owned()),
+        (judge::DecidedBy::ErrorCeiling, Some(kind)) => Some(kind.ceiling().to_owned()),
+        (word, _) => {
+            let word = serde_json::to_value(word).ok()?;
+            word.as_str().map(str::to_owned)
+        }
+    }
+}
+
 type Part = (Verdict, Option<String>, String);
 
-/// Whether nobody has called a function whose alias this release has made, as far as is known once a minute of the
+/// Whether a function whose alias this release has created has no callers, as far as is known once a minute of the
 /// step has settled.
 fn is_uncalled(series: &FunctionSeries, watch: Watch) -> bool {
     let settled = |minute: &&Minute| minute.start <= watch.through;
@@ -295,14 +351,14 @@ fn is_uncalled(series: &FunctionSeries, watch: Watch) -> bool {
 /// Without callers a smoke test is all that can speak for a version. Where there is none, nothing does.
 fn of_uncalled(function: &str, tested: bool) -> Part {
     if tested {
-        let reason = format!("{function}: nobody calls it yet, so there was nothing to judge");
+        let reason = format!("{function}: no client calls it yet, so there was nothing to judge");
         return (Verdict::Healthy, None, reason);
     }
     (
         Verdict::Inconclusive,
         Some("noData".to_owned()),
         format!(
-            "{function}: nobody calls it yet, and no smoke test has shown that it works; give functions[].smokeTests, \
+            "{function}: no client calls it yet, and no smoke test has shown that it works; give functions[].smokeTests, \
              or send it requests"
         ),
     )
@@ -396,10 +452,10 @@ impl Window {
         })
     }
 
-    /// Whether a minute is judged.
+    /// Whether the minute that begins at `start`, seconds since 1970 (UTC), is judged.
     #[must_use]
-    pub fn judges(&self, minute: &Minute) -> bool {
-        !self.mixed.contains(&minute.start)
+    pub fn judges(&self, start: i64) -> bool {
+        !self.mixed.contains(&start)
     }
 }
 
@@ -478,6 +534,7 @@ mod tests {
                 },
                 smoke_tested: &[FunctionName::try_from("chat".to_owned()).unwrap()],
                 routes_each_request: true,
+                sources: &[],
             },
         )
     }
@@ -612,7 +669,7 @@ mod tests {
         );
         assert_eq!(quiet.evidence.uncalled.len(), 1);
         assert!(
-            quiet.reason.starts_with("chat: nobody calls it yet"),
+            quiet.reason.starts_with("chat: no client calls it yet"),
             "{}",
             quiet.reason
         );
@@ -745,12 +802,7 @@ mod tests {
         let steps = [step("2026-11-20T12:00:30Z"), step("2026-11-20T12:05:10Z")];
         let now = "2026-11-20T12:30:00Z".parse().unwrap();
         let window = Window::at(now, &steps, 60).unwrap();
-        let judges = |text| {
-            window.judges(&Minute {
-                start: minute(text),
-                ..Minute::default()
-            })
-        };
+        let judges = |text| window.judges(minute(text));
         assert!(!judges("2026-11-20T12:00:00Z") && !judges("2026-11-20T12:05:00Z"));
         assert!(judges("2026-11-20T12:01:00Z") && judges("2026-11-20T12:06:00Z"));
         assert!(Window::at(now, &[], 60).is_none());
@@ -765,9 +817,6 @@ mod tests {
         )
         .unwrap();
         assert_eq!(window.watch.through, minute("2026-11-20T12:00:00Z"));
-        assert!(window.judges(&Minute {
-            start: window.first,
-            ..Minute::default()
-        }));
+        assert!(window.judges(window.first));
     }
 }

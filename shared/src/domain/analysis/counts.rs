@@ -47,6 +47,23 @@ pub struct Minute {
     pub green_p99_ms: Option<u32>,
 }
 
+/// An empty newest minute is natural when this much or more of all minutes would be empty.
+const NATURALLY_EMPTY: f64 = 0.01;
+
+/// Returns how many of the newest settled minutes, up to the one that begins at `through`, are empty, when `requests`
+/// from minute `first` to minute `last` were too dense for that.
+#[allow(clippy::cast_precision_loss)] // A rounded count is still a fair count.
+pub(super) fn silent_minutes(
+    (first, last): (i64, i64),
+    requests: u64,
+    through: i64,
+) -> Option<i64> {
+    let silent = through.saturating_sub(last) / 60;
+    let minutes = (last.saturating_sub(first) / 60 + 1) as f64;
+    let each = requests as f64 / minutes;
+    (silent > 0 && (-each * silent as f64).exp() < NATURALLY_EMPTY).then_some(silent)
+}
+
 /// All settled minutes of one function since green got its first traffic, and blue's past.
 ///
 /// Minutes after [`super::judge::Watch::through`] have not settled and are not looked at.
@@ -57,7 +74,7 @@ pub struct FunctionSeries {
     pub function: String,
     /// Minutes in any order; of two with the same start, the later in the list counts.
     pub minutes: Vec<Minute>,
-    /// Whether the release has made its alias, so that nobody may call it yet.
+    /// Whether the release has created its alias, which may have no callers yet.
     #[serde(default)]
     pub is_new: bool,
     /// What blue showed before the release; absent when it was never read or there was nothing.
@@ -71,12 +88,13 @@ pub struct FunctionSeries {
 pub struct BluePast {
     /// Requests that failed.
     pub errors: PastShare,
-    /// Requests slower than `slowerThanMs`; absent when that is not asked for.
+    /// Requests slower than `slowerThanMs`; absent when that is not requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow: Option<PastShare>,
 }
 
-/// How many of blue's past requests were hits (failed, or slow), and how unevenly they came.
+/// How many of blue's past requests were hits (failed, or slow), at what rate at most, and whether they came
+/// together.
 ///
 /// Made by [`PastShare::from_minutes`]. Absent fields are those of a past that shows nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -86,21 +104,12 @@ pub struct PastShare {
     pub requests: u64,
     /// Of these, how many were hits.
     pub hits: u64,
-    /// Requests to hold green against while blue is seen to be calm: those of minutes in line with the
-    /// rest when blue's past has single bursts, else all.
-    pub calm_requests: u64,
-    /// Of these, how many were hits.
-    pub calm_hits: u64,
-    /// Spells (runs of minutes out of line with the rest) for each request, put one too high; 0 to 1.
-    pub spells: f64,
-    /// The share of minutes that were out of line, 0 to 1.
-    pub unwell: f64,
-    /// How many times more the hits of up to a quarter of an hour vary than if each came by itself, at
-    /// least 1. Bursts, outages and sick environments all raise it.
-    pub spread: f64,
-    /// The part of `spread` that lasts from one minute to the next, at least 1: what environments that
-    /// fail again and again do, and single bursts do not.
-    pub stick: f64,
+    /// The rate of the worst hour, but for a few, 0 to 1.
+    pub highest_rate: f64,
+    /// The minutes that hits which come together last; 0: each comes by itself.
+    pub together_minutes: u32,
+    /// How many hits come together, at least 1.
+    pub together: f64,
 }
 
 impl Default for PastShare {
@@ -108,12 +117,9 @@ impl Default for PastShare {
         Self {
             requests: 0,
             hits: 0,
-            calm_requests: 0,
-            calm_hits: 0,
-            spells: 0.0,
-            unwell: 0.0,
-            spread: 1.0,
-            stick: 1.0,
+            highest_rate: 1.0,
+            together_minutes: 0,
+            together: 1.0,
         }
     }
 }

@@ -4,18 +4,23 @@ pub mod alarm;
 pub mod check;
 pub mod counts;
 pub mod judge;
+pub mod live;
+pub mod responses;
 pub mod series;
+pub mod source;
 pub mod verdict;
 
-use deserr::Deserr;
+use deserr::{DeserializeError, Deserr, IntoValue, Value, ValuePointerRef};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::analysis::judge::Overdispersion;
 use crate::domain::analysis::judge::{Judging, MinEffect as Margin};
+use crate::domain::analysis::live::LiveErrors;
+use crate::domain::analysis::responses::{OwnMetric, Responses};
 use crate::domain::health::HealthCheck;
 use crate::domain::names::AlarmName;
 use crate::domain::plan::Step;
+use crate::domain::weight::{self, Weight};
 use crate::parse::bounds::{Decimal, List, Percent, Whole};
 use crate::parse::problem::Problems;
 
@@ -47,6 +52,17 @@ pub struct Analysis {
     #[schemars(length(max = 10))]
     #[deserr(default, from(List<HealthCheck, 0, 10>) = List::into_vec)]
     pub health_checks: Vec<HealthCheck>,
+    /// What counts the responses that callers get, for a handler that answers 500 is a success for Lambda: at most 10,
+    /// each of them once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), extend("uniqueItems" = true))]
+    #[deserr(default, from(List<Responses, 0, 10>) = List::into_vec)]
+    pub responses: Vec<Responses>,
+    /// Metrics of your own that green is judged by: at most 10, each of them once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), extend("uniqueItems" = true))]
+    #[deserr(default, from(List<OwnMetric, 0, 10>) = List::into_vec)]
+    pub metrics: Vec<OwnMetric>,
     /// The chance that a release whose green is no worse than blue is rolled back by the test of
     /// green against blue: 0.001 to 0.5, over the whole release, however often it is looked at.
     #[serde(default = "default_alpha")]
@@ -63,10 +79,13 @@ pub struct Analysis {
     #[schemars(range(min = 1, max = 900_000))]
     #[deserr(default, from(Option<Whole<1, 900_000>>) = Whole::optional)]
     pub slower_than_ms: Option<u32>,
-    /// What to do when blue's past shows that errors stick to single execution environments.
-    #[serde(default)]
-    #[deserr(default)]
-    pub overdispersion: Overdispersion,
+    /// Percent of traffic that stays on blue through the last bake, and goes to green only when it is promoted: 0 to
+    /// 50, in steps of 0.1. So green is compared with blue to the end; where it has all traffic, only alarms and
+    /// limits decide. When absent, 5 with the strategy `prod`, else 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<f64>", range(min = 0, max = 50))]
+    #[deserr(default, from(Option<Control>) = Control::optional)]
+    pub control_percent: Option<Weight>,
     /// Whether a step ends before its bake is over, once green is shown to be no worse than blue by
     /// more than the margin, at the risk `alpha`.
     #[serde(default)]
@@ -77,7 +96,8 @@ pub struct Analysis {
     #[serde(default)]
     #[deserr(default)]
     pub shadow: bool,
-    /// The largest share of green's invocations that may fail, in percent: 0 to 100.
+    /// The largest share of green's invocations that may fail, in percent: 0 to 100. It holds for what `responses` and
+    /// `metrics` count too, by version or both together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     #[deserr(default, from(Option<Percent>) = Percent::optional)]
@@ -122,6 +142,11 @@ pub struct Analysis {
     #[serde(default)]
     #[deserr(default)]
     pub on_inconclusive: OnInconclusive,
+    /// Whether failures in the functions' logs roll the release back seconds after they happen: `"off"`, or
+    /// `{"pattern": "…"}` for lines of the team's own that mean failure too.
+    #[serde(default, skip_serializing_if = "LiveErrors::is_default")]
+    #[deserr(default)]
+    pub live_errors: LiveErrors,
 }
 
 /// One false rollback in a hundred releases at the most.
@@ -149,10 +174,12 @@ impl Default for Analysis {
             alarms: Vec::new(),
             preexisting_alarms: PreexistingAlarms::default(),
             health_checks: Vec::new(),
+            responses: Vec::new(),
+            metrics: Vec::new(),
             alpha: default_alpha(),
             min_effect: MinEffect::default(),
             slower_than_ms: None,
-            overdispersion: Overdispersion::default(),
+            control_percent: None,
             early_proceed: false,
             shadow: false,
             max_error_rate_percent: None,
@@ -163,7 +190,31 @@ impl Default for Analysis {
             check_every_seconds: default_check_every_seconds(),
             max_bake_seconds: None,
             on_inconclusive: OnInconclusive::default(),
+            live_errors: LiveErrors::default(),
         }
+    }
+}
+
+/// What stays on blue: at most half, so that the last step is the largest.
+struct Control(Weight);
+
+impl Control {
+    const MOST: Weight = match Weight::of_tenths(500) {
+        Some(weight) => weight,
+        None => Weight::ZERO,
+    };
+
+    fn optional(read: Option<Self>) -> Option<Weight> {
+        read.map(|control| control.0)
+    }
+}
+
+impl<E: DeserializeError> Deserr<E> for Control {
+    fn deserialize_from_value<V: IntoValue>(
+        value: Value<V>,
+        location: ValuePointerRef,
+    ) -> Result<Self, E> {
+        weight::read(Weight::ZERO..=Self::MOST, &value, location).map(Self)
     }
 }
 
@@ -182,7 +233,6 @@ impl Analysis {
             max_p99_ms: self.max_p99_ms,
             max_throttle_percent: self.max_throttle_rate_percent,
             min_invocations: u64::from(self.min_invocations),
-            overdispersion: self.overdispersion,
             ..Judging::default()
         }
     }
@@ -279,7 +329,7 @@ pub enum PreexistingAlarms {
 #[serde(rename_all = "camelCase")]
 #[deserr(rename_all = camelCase)]
 pub enum OnInconclusive {
-    /// Stop at the present weight and call a person.
+    /// Stop at the present weight and call an operator.
     #[default]
     Hold,
     /// Put all traffic back on blue.

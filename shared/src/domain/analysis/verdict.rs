@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub enum Verdict {
     /// Looked at, with enough data, and nothing found.
     Healthy,
-    /// Too little data to tell. Never a pass.
+    /// Too little data to decide. Never a pass.
     Inconclusive,
     /// Something is wrong.
     Unhealthy,

@@ -5,14 +5,14 @@ use super::*;
 /// The verdict is not documented, and nobody has recorded it.
 const UNKNOWN: u16 = 0;
 
-/// One answer of a function, and the status that a client gets through each door.
+/// One answer of a function, and the status that a client gets through each integration.
 struct Row {
     answer: &'static [u8],
     rest: u16,
     http_v1: u16,
     http_v2: u16,
     load_balancer: u16,
-    /// What the client of the most lenient door reads.
+    /// What the client of the most lenient integration reads.
     body: &'static str,
 }
 
@@ -32,7 +32,7 @@ const fn bytes(answer: &'static [u8], statuses: [u16; 4], body: &'static str) ->
     }
 }
 
-/// The verdicts of AWS's own doors. `[L]`: recorded by the validated tests of `LocalStack`
+/// The verdicts of AWS's own integrations. `[L]`: recorded by the validated tests of `LocalStack`
 /// (`test_aws_proxy_response_payload_format_validation` of REST APIs, and of HTTP APIs `_v1` and `_v2`,
 /// `test_lambda_aws_proxy_response_format`). `[N]`: recorded by AWS's own tests of its Lambda Test Tool
 /// (`aws-lambda-dotnet`, `InvokeResponseExtensionsIntegrationTests`). `[R]`, `[H]`, `[U]`, `[A]`: the
@@ -85,7 +85,7 @@ const VERDICTS: &[Row] = &[
         [200, 200, 200, UNKNOWN],
         "",
     ),
-    // A field that the door does not know: a REST API refuses it [L], the others do not look.
+    // A field that the integration does not know: a REST API refuses it [L], the others do not look.
     row(
         r#"{"statusCode":200,"wrongValue":"value"}"#,
         [502, 200, 200, 200],
@@ -245,25 +245,25 @@ const VERDICTS: &[Row] = &[
 ];
 
 #[test]
-fn reads_answers_as_the_front_doors_of_aws_do() {
+fn reads_answers_as_aws_integrations_do() {
     assert!(VERDICTS.len() >= 40, "{}", VERDICTS.len());
     for row in VERDICTS {
         let shown = String::from_utf8_lossy(row.answer);
         let verdicts = [
-            (Door::RestApi, row.rest),
-            (Door::HttpApiV1, row.http_v1),
-            (Door::HttpApiV2, row.http_v2),
-            (Door::LoadBalancer, row.load_balancer),
+            (Integration::RestApi, row.rest),
+            (Integration::HttpApiV1, row.http_v1),
+            (Integration::HttpApiV2, row.http_v2),
+            (Integration::LoadBalancer, row.load_balancer),
         ];
-        for (door, wanted) in verdicts {
+        for (integration, wanted) in verdicts {
             if wanted == UNKNOWN {
                 continue;
             }
-            let found = through(door, row.answer);
+            let found = through(integration, row.answer);
             let status = found
                 .as_ref()
-                .map_or_else(|_| door.error_status(), |response| response.status);
-            assert_eq!(status, wanted, "{shown} through {door:?}: {found:?}");
+                .map_or_else(|_| integration.error_status(), |response| response.status);
+            assert_eq!(status, wanted, "{shown} through {integration:?}: {found:?}");
         }
         let bodies: Vec<_> = readings(row.answer)
             .iter()
@@ -293,7 +293,7 @@ fn reads_streamed_responses() {
     ] {
         let found = readings(payload);
         let shown = String::from_utf8_lossy(payload);
-        let [(Door::Streaming, response)] = found.as_slice() else {
+        let [(Integration::Streaming, response)] = found.as_slice() else {
             panic!("{shown}: {found:?}");
         };
         assert_eq!((response.status, response.text().as_str()), (status, body), "{shown}");

@@ -1,4 +1,4 @@
-//! What people are asked, and what they answer.
+//! What operators are asked, and what they answer.
 
 use deserr::Deserr;
 use schemars::JsonSchema;
@@ -12,53 +12,53 @@ use crate::domain::{
 
 pub mod nonce;
 
-/// The most characters of a person's name that are kept.
+/// The most characters of an operator's name that are kept.
 pub const MAX_NAME: usize = 100;
 
-/// The most characters of a person's reason that are kept.
+/// The most characters of an operator's reason that are kept.
 pub const MAX_REASON: usize = 1000;
 
-/// What happens when nobody answers a hold in time.
+/// What happens when no operator answers a hold in time.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Deserr,
 )]
 #[serde(rename_all = "camelCase")]
 #[deserr(rename_all = camelCase)]
 pub enum OnHoldTimeout {
-    /// All traffic goes back to blue.
+    /// All traffic returns to blue.
     #[default]
     RollBack,
     /// Traffic stays split as it is, and the locks stay taken.
     Leave,
 }
 
-/// What happens when nobody answers an approval in time.
+/// What happens when no operator answers an approval in time.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Deserr,
 )]
 #[serde(rename_all = "camelCase")]
 #[deserr(rename_all = camelCase)]
 pub enum OnApprovalTimeout {
-    /// Traffic is held as it is, and a person is called again.
+    /// Traffic is held as it is, and an operator is called again.
     #[default]
     Hold,
-    /// All traffic goes back to blue.
+    /// All traffic returns to blue.
     RollBack,
     /// It goes on as if it had been approved.
     Proceed,
 }
 
-/// What happens when a person rejects what the strategy asks approval for.
+/// What happens when an operator rejects what the strategy asks approval for.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Deserr,
 )]
 #[serde(rename_all = "camelCase")]
 #[deserr(rename_all = camelCase)]
 pub enum OnDenied {
-    /// Traffic is held as it is until a person resumes, promotes or rolls back.
+    /// Traffic is held as it is until an operator resumes, promotes or rolls back.
     #[default]
     Hold,
-    /// All traffic goes back to blue.
+    /// All traffic returns to blue.
     RollBack,
 }
 
@@ -66,16 +66,15 @@ pub enum OnDenied {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Approval {
-    /// How long to wait for a person, seconds.
+    /// How long to wait for an operator, seconds.
     pub timeout_seconds: u32,
-    /// What to do when nobody answered.
+    /// What to do when no operator answered.
     pub on_timeout: OnApprovalTimeout,
     /// What to do when it is denied.
     pub on_denied: OnDenied,
 }
 
-/// A day, and then a person is called once more: what a release has that began before there was a word
-/// for it.
+/// Defaults for releases that began before approvals could be configured: 24 hours, then one reminder.
 impl Default for Approval {
     fn default() -> Self {
         Self {
@@ -86,28 +85,32 @@ impl Default for Approval {
     }
 }
 
-/// What the execution waits for a person for.
+/// What the execution waits for an operator for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum AskedKind {
+pub enum QuestionKind {
     /// Whether to go to the next step: the plan asks.
     Approval,
     /// What to do: the traffic is held.
     Hold,
 }
 
-impl AskedKind {
+impl QuestionKind {
     /// The words that end the wait, in the order in which they are offered.
     #[must_use]
-    pub fn words(self) -> &'static [Word] {
+    pub fn words(self) -> &'static [AnswerKind] {
         match self {
-            Self::Approval => &[Word::Approve, Word::Reject],
-            Self::Hold => &[Word::Resume, Word::Promote, Word::RollBack],
+            Self::Approval => &[AnswerKind::Approve, AnswerKind::Reject],
+            Self::Hold => &[
+                AnswerKind::Resume,
+                AnswerKind::Promote,
+                AnswerKind::RollBack,
+            ],
         }
     }
 }
 
-/// A person's answer, or that there was none.
+/// An operator's answer, or that there was none.
 #[derive(
     Clone,
     Copy,
@@ -123,7 +126,7 @@ impl AskedKind {
 )]
 #[serde(rename_all = "camelCase")]
 #[strum(serialize_all = "camelCase")]
-pub enum Word {
+pub enum AnswerKind {
     /// To an approval: go to the next step.
     Approve,
     /// To an approval: do not.
@@ -134,7 +137,7 @@ pub enum Word {
     Promote,
     /// To either: all traffic back to blue.
     RollBack,
-    /// Nobody answered an approval in time.
+    /// No operator answered an approval in time.
     Silence,
 }
 
@@ -143,8 +146,8 @@ pub enum Word {
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
     /// What to do.
-    pub decision: Word,
-    /// Who says so, in their own words.
+    pub decision: AnswerKind,
+    /// Who says so, as free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// Why.
@@ -153,9 +156,9 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// An answer with nobody's name. See [`Answer::by`], [`Answer::because`].
+    /// Returns an answer without a name. See [`Answer::by`], [`Answer::because`].
     #[must_use]
-    pub fn new(decision: Word) -> Self {
+    pub fn new(decision: AnswerKind) -> Self {
         Self {
             decision,
             by: None,
@@ -163,13 +166,13 @@ impl Answer {
         }
     }
 
-    /// Reads an answer from the state, where anybody may have put anything by `SendTaskSuccess`: none where it is no
-    /// answer. A name or a reason that is not text is left out.
+    /// Returns `None` for an unrecognized answer: `SendTaskSuccess` accepts any JSON. Drops a name or a reason
+    /// that is not text.
     #[must_use]
     pub fn read(given: &Value) -> Option<Self> {
-        let word: Word = given.get("decision")?.as_str()?.parse().ok()?;
+        let word: AnswerKind = given.get("decision")?.as_str()?.parse().ok()?;
         let text = |field: &str| given.get(field).and_then(Value::as_str);
-        (word != Word::Silence).then(|| Self {
+        (word != AnswerKind::Silence).then(|| Self {
             decision: word,
             by: text("by").and_then(|by| kept(by, MAX_NAME)),
             reason: text("reason").and_then(|reason| kept(reason, MAX_REASON)),
@@ -191,7 +194,7 @@ impl Answer {
     }
 }
 
-/// What is kept of a person's words: without control characters and space around; none when empty.
+/// What is kept of an operator's text: without control characters and space around; none when empty.
 fn kept(words: &str, most: usize) -> Option<String> {
     let plain: String = words
         .chars()
@@ -204,10 +207,10 @@ fn kept(words: &str, most: usize) -> Option<String> {
 /// An answer that was given, for the record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Answered {
+pub struct AnswerRecord {
     /// What was answered.
-    pub decision: Word,
-    /// Who answered, in their own words.
+    pub decision: AnswerKind,
+    /// Who answered, as free text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// Why.
@@ -219,18 +222,18 @@ pub struct Answered {
     pub weight: Weight,
 }
 
-impl Answered {
+impl AnswerRecord {
     /// In words.
     #[must_use]
-    pub fn told(&self) -> String {
-        let who = self.by.as_deref().unwrap_or("a person");
+    pub fn describe(&self) -> String {
+        let who = self.by.as_deref().unwrap_or("an operator");
         let mut told = match self.decision {
-            Word::Approve => format!("{who} approved it"),
-            Word::Reject => format!("{who} rejected it"),
-            Word::Resume => format!("{who} resumed it"),
-            Word::Promote => format!("{who} promoted it"),
-            Word::RollBack => format!("{who} asked to roll it back"),
-            Word::Silence => "nobody answered the approval in time".to_owned(),
+            AnswerKind::Approve => format!("{who} approved it"),
+            AnswerKind::Reject => format!("{who} rejected it"),
+            AnswerKind::Resume => format!("{who} resumed it"),
+            AnswerKind::Promote => format!("{who} promoted it"),
+            AnswerKind::RollBack => format!("{who} asked to roll it back"),
+            AnswerKind::Silence => "no operator answered the approval in time".to_owned(),
         };
         if let Some(reason) = &self.reason {
             told.push_str(": ");
@@ -240,13 +243,13 @@ impl Answered {
     }
 }
 
-/// What is on record while a person is asked: what there is to know, and how an answer is known to be
+/// What is on record while an operator is asked: what there is to know, and how an answer is known to be
 /// from the link.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Asked {
+pub struct Question {
     /// What for.
-    pub kind: AskedKind,
+    pub kind: QuestionKind,
     /// Since when.
     pub at: Timestamp,
     /// Until when an answer is waited for.
@@ -258,9 +261,9 @@ pub struct Asked {
     /// The weight that this is, where it is another step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_weight: Option<Weight>,
-    /// What happens when nobody answers, in words.
+    /// What happens when no operator answers, in words.
     pub on_silence: String,
-    /// Why a person is asked, in words and numbers.
+    /// Why an operator is asked, in words and numbers.
     pub reason: String,
     /// The numbers.
     #[serde(default)]
@@ -270,45 +273,47 @@ pub struct Asked {
     pub nonce_hash: Option<NonceHash>,
 }
 
-impl Asked {
+impl Question {
     /// What a word does, in words.
     #[must_use]
-    pub fn meaning(&self, word: Word) -> String {
+    pub fn meaning(&self, word: AnswerKind) -> String {
         let go_on = || match (self.next, self.next_weight) {
             (Decision::Shift, Some(weight)) => format!("goes on to {weight} on green"),
             (Decision::BakeOn, _) => format!("goes on watching {} on green", self.weight),
             _ => "promotes green".to_owned(),
         };
         match word {
-            Word::Approve | Word::Resume => go_on(),
-            Word::Promote => "puts all traffic on green now".to_owned(),
-            Word::Reject => "does not go on, and does what the request says of that".to_owned(),
-            Word::RollBack if self.weight == Weight::ZERO => {
+            AnswerKind::Approve | AnswerKind::Resume => go_on(),
+            AnswerKind::Promote => "puts all traffic on green now".to_owned(),
+            AnswerKind::Reject => {
+                "does not go on, and does what the request says of that".to_owned()
+            }
+            AnswerKind::RollBack if self.weight == Weight::ZERO => {
                 "ends the release, and leaves all traffic on blue".to_owned()
             }
-            Word::RollBack => "puts all traffic back on blue".to_owned(),
-            Word::Silence => self.on_silence.clone(),
+            AnswerKind::RollBack => "puts all traffic back on blue".to_owned(),
+            AnswerKind::Silence => self.on_silence.clone(),
         }
     }
 }
 
-/// What a person wants of a release that waits for nobody.
+/// What an operator can request of a release that waits for no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub enum Verb {
+pub enum OperatorAction {
     /// Stop at the present weight.
     Hold,
     /// Skip the rest of the plan.
     Promote,
 }
 
-/// That wish, as it waits in the ledger for the next look.
+/// The request as it waits in the ledger for the next look.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Wish {
+pub struct OperatorRequest {
     /// What.
-    pub verb: Verb,
-    /// Who wishes it, in their own words.
+    pub verb: OperatorAction,
+    /// Who requests it, as free text.
     pub by: String,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -317,13 +322,13 @@ pub struct Wish {
     pub at: Timestamp,
 }
 
-impl Wish {
-    /// A wish, with its words cut as an answer's are.
+impl OperatorRequest {
+    /// Returns a request, with its texts truncated as an answer's are.
     #[must_use]
-    pub fn new(verb: Verb, by: &str, reason: Option<&str>, at: Timestamp) -> Self {
+    pub fn new(verb: OperatorAction, by: &str, reason: Option<&str>, at: Timestamp) -> Self {
         Self {
             verb,
-            by: kept(by, MAX_NAME).unwrap_or_else(|| "a person".to_owned()),
+            by: kept(by, MAX_NAME).unwrap_or_else(|| "an operator".to_owned()),
             reason: reason.and_then(|reason| kept(reason, MAX_REASON)),
             at,
         }
@@ -331,10 +336,10 @@ impl Wish {
 
     /// In words.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         let what = match self.verb {
-            Verb::Hold => "asked to hold it",
-            Verb::Promote => "promoted it, skipping the rest of the plan",
+            OperatorAction::Hold => "asked to hold it",
+            OperatorAction::Promote => "promoted it, skipping the rest of the plan",
         };
         match &self.reason {
             Some(reason) => format!("{} {what}: {reason}", self.by),
@@ -350,11 +355,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_answer_is_none() {
+    fn rejects_unrecognized_answers() {
         let read = |state: Value| Answer::read(&state);
         assert_eq!(
             read(json!({"decision": "approve"})),
-            Some(Answer::new(Word::Approve))
+            Some(Answer::new(AnswerKind::Approve))
         );
         for wrong in [
             json!(null),
@@ -369,24 +374,24 @@ mod tests {
     }
 
     #[test]
-    fn a_persons_words_are_bounded_and_plain() {
-        let answer = Answer::new(Word::Reject)
+    fn truncates_and_cleans_operator_text() {
+        let answer = Answer::new(AnswerKind::Reject)
             .by(&"é".repeat(300))
             .because(" looks\r\nodd\u{7} ");
         assert_eq!(answer.by.map(|by| by.chars().count()), Some(MAX_NAME));
         assert_eq!(answer.reason.as_deref(), Some("looks  odd"));
-        assert_eq!(Answer::new(Word::Approve).by(" \n ").by, None);
+        assert_eq!(Answer::new(AnswerKind::Approve).by(" \n ").by, None);
     }
 
     #[test]
-    fn a_word_is_read_as_it_is_written() {
+    fn round_trips_answers() {
         for word in [
-            Word::Approve,
-            Word::Reject,
-            Word::Resume,
-            Word::Promote,
-            Word::RollBack,
-            Word::Silence,
+            AnswerKind::Approve,
+            AnswerKind::Reject,
+            AnswerKind::Resume,
+            AnswerKind::Promote,
+            AnswerKind::RollBack,
+            AnswerKind::Silence,
         ] {
             let text: &str = word.into();
             assert_eq!(text.parse(), Ok(word));

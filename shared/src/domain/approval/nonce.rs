@@ -1,6 +1,6 @@
 //! The single-use secret in the link to the approval page.
 //!
-//! Whoever has the link may answer, so it is kept nowhere: the ledger holds its hash, and the comparison
+//! The link alone allows an answer, so it is stored nowhere: the ledger holds its hash, and the comparison
 //! takes as long for a wrong one as for the right one.
 
 use std::fmt;
@@ -41,7 +41,7 @@ impl Nonce {
         Some(Self(bytes.try_into().ok()?))
     }
 
-    /// What is kept of it. A plain hash will do: nobody can try 2²⁵⁶ nonces.
+    /// Returns the hash that is stored. A plain hash suffices: 2²⁵⁶ nonces cannot be tried.
     #[must_use]
     pub fn hash(&self) -> NonceHash {
         NonceHash(URL_SAFE_NO_PAD.encode(Sha256::digest(self.0)))
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_nonce_is_read_as_it_is_shown() {
+    fn round_trips_a_nonce() {
         let nonce = Nonce::from_random([0xfb; 32]);
         let shown = nonce.shown();
         assert_eq!(shown.len(), 43);
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_nonce_itself_matches() {
+    fn matches_only_the_same_nonce() {
         let nonce = Nonce::from_random([7; 32]);
         assert!(nonce.matches(&nonce.hash()));
         for byte in 0..32 {
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_nonce_is_refused() {
+    fn rejects_malformed_nonce() {
         let shown = Nonce::from_random([1; 32]).shown();
         for wrong in ["", "x", &shown[1..], &format!("{shown}A"), "é", "../../etc"] {
             assert_eq!(Nonce::parse(wrong), None, "{wrong}");
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nonce_is_not_logged() {
+    fn hides_the_nonce_in_debug_output() {
         let nonce = Nonce::from_random([9; 32]);
         assert!(!format!("{nonce:?}").contains(&nonce.shown()));
     }

@@ -1,6 +1,5 @@
-//! Which addresses are the public internet's. Everything else may be a neighbour that trusts whoever
-//! reaches it: Lambda's own Runtime API is on loopback, and credentials are to be had on link-local
-//! addresses.
+//! Which addresses are the public internet's. Everything else may be a neighbour that trusts every
+//! client: Lambda's own Runtime API is on loopback, and link-local addresses hand out credentials.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -14,11 +13,10 @@ pub fn is_public(address: IpAddr) -> bool {
     }
 }
 
-/// Whether an address is no server's that a health check could mean, whoever lists it: one of the
-/// machine's own neighbourhood (link-local: credentials are to be had there), of AWS's services on each
-/// machine, of nobody, or of many at once.
+/// Whether an address cannot be a health check's server, listed or not: loopback, link-local (which hands
+/// out credentials), AWS's services on each machine, unspecified, or multicast.
 #[must_use]
-pub(super) fn is_nobodys(address: IpAddr) -> bool {
+pub(super) fn is_reserved(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_nobodys_v4(address),
         IpAddr::V6(address) => {

@@ -180,7 +180,7 @@ impl HealthCheck {
 }
 
 impl fmt::Display for HealthCheck {
-    /// As a person knows it.
+    /// As an operator knows it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Route53 {

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-use super::address::is_nobodys;
+use super::address::is_reserved;
 use crate::{
     domain::names::{NameError, ensure, name},
     parse::bounds::quoted,
@@ -47,7 +47,7 @@ fn check_url(text: &str) -> Result<(), NameError> {
         Some(Host::Ipv6(address)) => Some(address.into()),
         Some(Host::Domain(_)) | None => None,
     };
-    if address.is_some_and(is_nobodys) {
+    if address.is_some_and(is_reserved) {
         return refused(
             "is of an address that no server of yours has: the machine's own, AWS's, or many at once",
         );
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_is_what_it_looks_like() {
+    fn rejects_ambiguous_urls() {
         for right in [
             "https://green.example.com",
             "https://green.example.com/health?deep=1",
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_listed_is_allowed() {
+    fn allows_only_listed_hosts() {
         let hosts = AllowedHosts::parse(
             "green.example.com, 10.0.0.1,[::1]:8443,other.example.com:8443,/x,a@b,",
         );

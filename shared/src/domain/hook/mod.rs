@@ -3,6 +3,7 @@
 
 pub(super) mod request;
 
+use crate::display::truncate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,7 +32,7 @@ pub enum HookPoint {
     AfterShift,
     /// After green was promoted.
     AfterPromote,
-    /// After all traffic went back to blue.
+    /// After all traffic returned to blue.
     AfterRollback,
 }
 
@@ -89,7 +90,7 @@ pub struct HookRun {
 /// What a hook said in the end, as it is on record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Heard {
+pub struct HookResult {
     /// Where on the way.
     pub hook: HookPoint,
     /// The function.
@@ -110,10 +111,10 @@ pub struct Heard {
     pub answer: Value,
 }
 
-impl Heard {
+impl HookResult {
     /// In words.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         let (hook, status): (&str, &str) = (self.hook.into(), self.status.into());
         let why = self.why.as_deref().unwrap_or_default();
         let between = if why.is_empty() { "" } else { ": " };
@@ -126,7 +127,7 @@ impl Heard {
 
 /// What asking once brought.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Said {
+pub enum HookReply {
     /// The function answered.
     Answer(Value),
     /// The function failed.
@@ -180,11 +181,11 @@ impl HookRun {
     }
 
     /// Takes in what asking it brought after so many seconds. Why it failed, in words, where it did.
-    pub fn hear(&mut self, said: &Said, took_seconds: u32) -> Option<String> {
+    pub fn apply_reply(&mut self, said: &HookReply, took_seconds: u32) -> Option<String> {
         self.asked += 1;
         self.waited_seconds += took_seconds;
         let (status, why) = match said {
-            Said::Answer(answer) => match read(answer) {
+            HookReply::Answer(answer) => match read(answer) {
                 Ok((status, delay)) => {
                     let left = self.timeout_seconds.saturating_sub(self.waited_seconds);
                     self.wait_seconds = match status {
@@ -198,14 +199,14 @@ impl HookRun {
                 }
                 Err(wrong) => (HookStatus::Failed, Some(wrong)),
             },
-            Said::Failed(error) => {
+            HookReply::Failed(error) => {
                 let error = excerpt(error.clone());
                 (
                     HookStatus::Failed,
                     Some(format!("the function failed: {error}")),
                 )
             }
-            Said::Nothing(why) => (HookStatus::Failed, Some(why.clone())),
+            HookReply::Nothing(why) => (HookStatus::Failed, Some(why.clone())),
         };
         self.status = status;
         why
@@ -213,12 +214,17 @@ impl HookRun {
 
     /// What is put on record of it once it is over.
     #[must_use]
-    pub fn heard(&self, weight: Weight, why: Option<String>, said: Option<Said>) -> Heard {
+    pub fn result(
+        &self,
+        weight: Weight,
+        why: Option<String>,
+        said: Option<HookReply>,
+    ) -> HookResult {
         let answer = match said {
-            Some(Said::Answer(answer)) => excerpt(answer),
-            Some(Said::Failed(_) | Said::Nothing(_)) | None => Value::Null,
+            Some(HookReply::Answer(answer)) => excerpt(answer),
+            Some(HookReply::Failed(_) | HookReply::Nothing(_)) | None => Value::Null,
         };
-        Heard {
+        HookResult {
             hook: self.point,
             function_name: self.function_name.clone(),
             status: self.status,
@@ -231,12 +237,9 @@ impl HookRun {
     }
 }
 
-/// Reads an answer: how the hook stands, and when to ask again, seconds. What is wrong is told in words.
+/// Reads an answer: how the hook stands, and when to ask again, seconds. The error describes what is wrong.
 fn read(answer: &Value) -> Result<(HookStatus, u32), String> {
-    let shown = || {
-        let text: String = answer.to_string().chars().take(200).collect();
-        text
-    };
+    let shown = || truncate(&answer.to_string(), 200);
     let status = match answer["hookStatus"].as_str() {
         Some("SUCCEEDED") => HookStatus::Succeeded,
         Some("FAILED") => HookStatus::Failed,
@@ -281,12 +284,12 @@ mod tests {
     }
 
     fn answered(run: &mut HookRun, answer: Value) -> (HookStatus, Option<String>) {
-        let why = run.hear(&Said::Answer(answer), 1);
+        let why = run.apply_reply(&HookReply::Answer(answer), 1);
         (run.status, why)
     }
 
     #[test]
-    fn a_hook_says_how_it_stands() {
+    fn reads_the_status_of_a_hook() {
         let mut one = run(300);
         assert_eq!(one.begin(), Some(300));
         let done = answered(&mut one, json!({"hookStatus": "SUCCEEDED", "more": 1}));
@@ -300,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_no_answer_is_a_failure_that_shows_it() {
+    fn fails_on_an_unrecognized_reply() {
         for answer in [
             json!(null),
             json!("SUCCEEDED"),
@@ -319,14 +322,14 @@ mod tests {
             );
         }
         let mut failed = run(300);
-        let why = failed.hear(&Said::Failed(json!({"errorMessage": "no"})), 1);
+        let why = failed.apply_reply(&HookReply::Failed(json!({"errorMessage": "no"})), 1);
         assert!(
             why.is_some_and(|why| why.contains("the function failed: {\"errorMessage\":\"no\"}"))
         );
     }
 
     #[test]
-    fn a_hook_in_progress_is_asked_again_until_its_time_is_up() {
+    fn polls_a_hook_until_its_timeout() {
         let mut one = run(100);
         let mut seen = Vec::new();
         while let Some(may_take) = one.begin() {
@@ -342,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hook_says_when_to_ask_again_and_never_later_than_its_time() {
+    fn bounds_the_poll_interval_by_the_timeout() {
         let progress = |delay: u32| json!({"hookStatus": "IN_PROGRESS", "callBackDelay": delay});
         for (delay, wait) in [(5, 5), (0, 1), (1_000_000, 299)] {
             let mut one = run(300);
@@ -354,13 +357,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_heard_is_told() {
+    fn describes_the_result_of_a_hook() {
         let mut one = run(300);
-        let said = Said::Answer(json!({"hookStatus": "FAILED", "because": "queue"}));
-        let why = one.hear(&said, 2);
-        let heard = one.heard(Weight::try_from(10).unwrap(), why, Some(said));
+        let said = HookReply::Answer(json!({"hookStatus": "FAILED", "because": "queue"}));
+        let why = one.apply_reply(&said, 2);
+        let heard = one.result(Weight::try_from(10).unwrap(), why, Some(said));
         assert_eq!(
-            heard.told(),
+            heard.describe(),
             "hook afterShift (chat-hook) FAILED: it says so"
         );
         assert_eq!(

@@ -35,11 +35,11 @@ pub struct Hooks {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[deserr(default)]
     pub after_shift: Option<HookRequest>,
-    /// After green was promoted: FAILED is told, and changes nothing.
+    /// After green was promoted: FAILED is reported, and changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[deserr(default)]
     pub after_promote: Option<HookRequest>,
-    /// After all traffic went back to blue, where green had some: FAILED is told, and changes nothing.
+    /// After all traffic returned to blue, where green had some: FAILED is reported, and changes nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[deserr(default)]
     pub after_rollback: Option<HookRequest>,

@@ -1,8 +1,8 @@
 //! A migration: a function of the user's that changes the database before green gets any traffic.
 //!
-//! It runs at most once for each direction of a release, whatever is retried: who means to invoke it says
-//! so in the ledger first, and what came of it is kept there. Where an answer was lost nobody knows whether
-//! it ran; it is then not invoked again, and the release ends before any traffic has moved.
+//! It runs at most once for each direction of a release, whatever is retried: an attempt claims the
+//! run in the ledger first, and records the result there. Where an answer was lost it is not known whether
+//! the function ran; it is then not invoked again, and the release ends before any traffic has moved.
 
 mod request;
 
@@ -56,7 +56,7 @@ impl From<&MigrationRequest> for Migration {
 /// What came of running it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Came {
+pub enum MigrationStatus {
     /// The function answered.
     Succeeded,
     /// The function failed.
@@ -70,7 +70,7 @@ pub enum Came {
 /// A run, as it is on record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Ran {
+pub struct MigrationRun {
     /// The function.
     pub function_name: Callee,
     /// Which half of a change.
@@ -80,7 +80,7 @@ pub struct Ran {
     /// Which way.
     pub direction: Direction,
     /// What came of it.
-    pub status: Came,
+    pub status: MigrationStatus,
     /// When the state that runs it was entered.
     pub started_at: Timestamp,
     /// How long it was waited for, milliseconds.
@@ -90,17 +90,21 @@ pub struct Ran {
     pub answer: Value,
 }
 
-impl Ran {
-    /// Whether only people put traffic back on blue from now on: blue cannot work with what it has changed.
+impl MigrationRun {
+    /// Whether only operators put traffic back on blue from now on: blue cannot work with what it has changed.
     #[must_use]
     pub fn freezes(&self) -> bool {
         (self.after_rollback, self.direction, self.status)
-            == (AfterRollback::Freeze, Direction::Up, Came::Succeeded)
+            == (
+                AfterRollback::Freeze,
+                Direction::Up,
+                MigrationStatus::Succeeded,
+            )
     }
 
     /// In words.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         let Self {
             function_name,
             direction,
@@ -112,15 +116,15 @@ impl Ran {
         let what = format!("the migration {function_name} ({way})");
         let seconds = seconds(*duration_ms);
         match self.status {
-            Came::Succeeded => format!("{what} succeeded in {seconds} s"),
-            Came::Failed => format!("{what} failed after {seconds} s: {answer}"),
-            Came::TimedOut => {
+            MigrationStatus::Succeeded => format!("{what} succeeded in {seconds} s"),
+            MigrationStatus::Failed => format!("{what} failed after {seconds} s: {answer}"),
+            MigrationStatus::TimedOut => {
                 format!(
                     "{what} did not answer within {seconds} s: it may still be running, or its answer was lost; \
                      see its log. It is not invoked a second time, nor run back"
                 )
             }
-            Came::Unknown => format!(
+            MigrationStatus::Unknown => format!(
                 "{what} was invoked, and its answer was lost: whether it has run is in its log. It is not \
                  invoked a second time"
             ),
@@ -134,7 +138,7 @@ fn seconds(milliseconds: u64) -> String {
     format!("{}.{}", tenths / 10, tenths % 10)
 }
 
-/// What the function is told.
+/// Returns the event of the function.
 #[must_use]
 pub fn event(
     execution: &str,
@@ -157,9 +161,9 @@ pub fn event(
     event
 }
 
-/// The functions of a release, as user's functions are told of them.
+/// Returns the functions of a release as events to users' functions list them.
 #[must_use]
-pub fn told_of(functions: &[Target]) -> Vec<Value> {
+pub fn function_values(functions: &[Target]) -> Vec<Value> {
     let each = functions.iter().map(|target| {
         json!({
             "functionName": target.function_name,
@@ -175,8 +179,8 @@ pub fn told_of(functions: &[Target]) -> Vec<Value> {
 mod tests {
     use super::*;
 
-    fn ran(status: Came, answer: Value) -> Ran {
-        Ran {
+    fn ran(status: MigrationStatus, answer: Value) -> MigrationRun {
+        MigrationRun {
             function_name: "chat-migrate".parse().unwrap(),
             phase: Phase::Expand,
             after_rollback: AfterRollback::RollBack,
@@ -189,19 +193,21 @@ mod tests {
     }
 
     #[test]
-    fn what_came_of_it_is_told() {
-        let told = |status| ran(status, json!("no such table")).told();
+    fn describes_the_result_of_a_migration() {
+        let told = |status| ran(status, json!("no such table")).describe();
         assert_eq!(
-            told(Came::Succeeded),
+            told(MigrationStatus::Succeeded),
             "the migration chat-migrate (up) succeeded in 61.3 s"
         );
-        assert!(told(Came::Failed).ends_with("failed after 61.3 s: \"no such table\""));
-        assert!(told(Came::TimedOut).contains("not invoked a second time, nor run back"));
-        assert!(told(Came::Unknown).contains("not invoked a second time"));
+        assert!(told(MigrationStatus::Failed).ends_with("failed after 61.3 s: \"no such table\""));
+        assert!(
+            told(MigrationStatus::TimedOut).contains("not invoked a second time, nor run back")
+        );
+        assert!(told(MigrationStatus::Unknown).contains("not invoked a second time"));
     }
 
     #[test]
-    fn the_function_is_told_which_way_and_by_which_key() {
+    fn passes_direction_and_key_to_the_function() {
         let execution = "arn:aws:states:eu-west-1:1:execution:crossfade-deployment:42";
         let chat = "chat".parse().unwrap();
         let way = (Phase::Expand, Direction::Down);
@@ -219,10 +225,13 @@ mod tests {
     }
 
     #[test]
-    fn a_run_is_read_as_it_is_written() {
-        let one = ran(Came::TimedOut, Value::Null);
+    fn round_trips_a_run() {
+        let one = ran(MigrationStatus::TimedOut, Value::Null);
         let written = json!(one);
         assert_eq!(written["status"], "TIMED_OUT");
-        assert_eq!(serde_json::from_value::<Ran>(written).unwrap(), one);
+        assert_eq!(
+            serde_json::from_value::<MigrationRun>(written).unwrap(),
+            one
+        );
     }
 }

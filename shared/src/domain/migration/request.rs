@@ -61,7 +61,7 @@ pub enum Phase {
     #[default]
     Expand,
     /// It takes away what only an older version needed: a release of its own, which is refused while blue
-    /// of the last one is kept, and asks a person before the migration runs.
+    /// of the last one is kept, and asks an operator before the migration runs.
     Contract,
 }
 
@@ -76,6 +76,6 @@ pub enum AfterRollback {
     #[default]
     RollBack,
     /// Blue cannot work with the new schema: what would roll back leaves the traffic as it is, and calls
-    /// people. Only they roll back.
+    /// operators. Only they roll back.
     Freeze,
 }

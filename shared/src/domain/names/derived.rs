@@ -35,6 +35,9 @@ pub const PARTITION_KEY: usize = 2048;
 /// The longest sort key, in bytes (DynamoDB).
 pub const SORT_KEY: usize = 1024;
 
+/// What the names of subscription filters begin with.
+const LIVE: &str = "crossfade-live";
+
 /// How many characters a hash has: 64 bits.
 const HASH: usize = 16;
 
@@ -93,7 +96,7 @@ pub enum Caller<'a> {
 
 /// Returns the id of the statement that lets an API call an alias.
 #[must_use]
-pub fn front_door_statement(api_id: &ApiId, caller: Caller<'_>) -> String {
+pub fn stage_statement(api_id: &ApiId, caller: Caller<'_>) -> String {
     const ANY: &str = "any";
     const AUTHORIZER: &str = "authorizer-";
     let (kind, caller, is_plain) = match caller {
@@ -145,6 +148,12 @@ pub fn colour(alias: &AliasName, identifier: &SetIdentifier) -> Result<AliasName
 pub fn execution(application: &str, at: Timestamp, digits: u16) -> String {
     let tail = format!("-{}-{digits:04x}", at.format("%Y%m%dT%H%M%SZ"));
     fitted(application.to_owned(), EXECUTION - tail.len(), '-') + &tail
+}
+
+/// Returns the name of the subscription filters of a release: by its execution, so that none is another's.
+#[must_use]
+pub fn live_filter(execution: &str) -> String {
+    hashed(LIVE, execution, LIVE.len() + 1 + HASH, '-')
 }
 
 /// Returns the subject of a mail: printable ASCII on one line.
@@ -233,9 +242,21 @@ pub mod keys {
         pk("MIGRATION", execution)
     }
 
+    /// The rows of what is listened to during a release, by the name of its subscription filters.
+    #[must_use]
+    pub fn lane(filter: &str) -> String {
+        pk("LANE", filter)
+    }
+
+    /// The row of an execution environment that is listened to, by its log group and stream.
+    #[must_use]
+    pub fn environment(group: &str, stream: &str) -> String {
+        fitted(format!("ENVIRONMENT#{group}#{stream}"), SORT_KEY, '#')
+    }
+
     /// The rows of an API's wirings.
     #[must_use]
-    pub fn front_door(api_id: &ApiId) -> String {
+    pub fn stage_wirings(api_id: &ApiId) -> String {
         pk("FRONTDOOR", api_id)
     }
 

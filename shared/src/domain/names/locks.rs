@@ -10,12 +10,12 @@ use super::{Application, FunctionName};
 pub fn names(
     application: &Application,
     functions: &[&FunctionName],
-    doors: &[String],
+    splitters: &[String],
 ) -> Vec<String> {
     let functions: BTreeSet<_> = functions.iter().map(|name| of_function(name)).collect();
     std::iter::once(of_application(application))
         .chain(functions)
-        .chain(doors.iter().cloned())
+        .chain(splitters.iter().cloned())
         .collect()
 }
 

@@ -2,6 +2,7 @@
 //! round it. Each check says what would be right, because its message is what the user reads.
 
 pub mod api;
+pub mod cloudwatch;
 pub mod derived;
 pub mod locks;
 pub mod resources;
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_something_else_is_told_so() {
+    fn explains_names_of_another_kind() {
         let arn = "arn:aws:lambda:eu-west-1:123456789012:function:chat:live";
         refused::<FunctionName>(
             &[arn, "chat:live", "chat:$LATEST"],
@@ -337,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_called_may_have_a_qualifier() {
+    fn accepts_a_qualifier_on_callees() {
         for (text, function) in [("f", "f"), ("f:live", "f"), ("f-1_b:42", "f-1_b")] {
             let callee = text.parse::<Callee>().unwrap();
             let qualified = callee.qualifier().map(|it| format!("{function}:{it}"));

@@ -42,7 +42,7 @@ impl RecordName {
     }
 }
 
-/// What tells weighted records of one name and type apart: 1 to 128 characters, none of them a
+/// What distinguishes weighted records of one name and type: 1 to 128 characters, none of them a
 /// control character.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
@@ -266,7 +266,7 @@ mod tests {
         "arn:aws:elasticloadbalancing:eu-west-1:123456789012:targetgroup/web-blue/73e2d6bc24d8a067";
 
     #[test]
-    fn an_arn_is_of_one_kind() {
+    fn rejects_arns_of_another_kind() {
         assert!(RULE.parse::<RuleArn>().is_ok() && LISTENER.parse::<RuleArn>().is_err());
         assert!(LISTENER.parse::<ListenerArn>().is_ok() && RULE.parse::<ListenerArn>().is_err());
         assert!(GROUP.parse::<TargetGroupArn>().is_ok() && RULE.parse::<TargetGroupArn>().is_err());
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn an_arn_names_what_its_metrics_go_by() {
+    fn reads_the_metric_dimension_of_an_arn() {
         assert_eq!(
             RULE.parse::<RuleArn>().unwrap().load_balancer(),
             "app/web/50dc6c495c0c9188"
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_is_one_with_and_without_its_dot() {
+    fn normalizes_the_trailing_dot_of_a_record() {
         let name: RecordName = "api.example.com".parse().unwrap();
         assert!(name.is("api.example.com.") && name.is("api.example.com"));
         assert!(!name.is("api.example.org."));

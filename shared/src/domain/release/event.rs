@@ -2,10 +2,10 @@
 
 use crate::domain::{
     analysis::check::{Evidence, Finding},
-    approval::{Answer, Wish},
+    approval::{Answer, OperatorRequest},
     health::Health,
-    hook::{Heard, HookRun},
-    migration::Ran,
+    hook::{HookResult, HookRun},
+    migration::MigrationRun,
     names::FunctionName,
     propagation::Effective,
     target::Target,
@@ -26,13 +26,13 @@ pub enum Event {
         evidence: Evidence,
     },
     /// The user's migration has succeeded.
-    Migrated(Ran),
+    Migrated(MigrationRun),
     /// A hook was run once: it has passed, has failed, or is in progress.
     HookRan {
         /// The hook.
         run: HookRun,
         /// What it answered in the end; none while it is in progress.
-        report: Option<Heard>,
+        report: Option<HookResult>,
     },
     /// The shift to the position's step was made.
     Shifted {
@@ -40,6 +40,8 @@ pub enum Event {
         functions: Vec<Target>,
         /// When it takes effect.
         effective: Effective,
+        /// What operators should know.
+        warnings: Vec<String>,
     },
     /// The weight that bakes was looked at.
     Looked {
@@ -57,13 +59,13 @@ pub enum Event {
         /// How each health check is.
         health: Vec<Health>,
     },
-    /// An operator has answered, or has not in time ([`Word::Silence`]).
+    /// An operator has answered, or has not in time ([`AnswerKind::Silence`]).
     Answered(Answer),
     /// What ended the wait for an operator is no answer: this, as it is shown.
     Misanswered(String),
-    /// An operator wants something of a release that waits for none. It comes with a look, and what goes back on that
-    /// look goes first.
-    Requested(Wish),
+    /// An operator wants something of a release that waits for none. It comes with a look, and a rollback decided
+    /// on that look takes precedence.
+    Requested(OperatorRequest),
     /// Green is made what serves: the last step is over.
     Promoted,
 }

@@ -2,6 +2,8 @@
 //! come ([`Progress`]), which only [`Release::apply`] changes.
 
 mod event;
+#[cfg(any(test, feature = "fake"))]
+mod example;
 mod progress;
 mod question;
 #[cfg(test)]
@@ -31,11 +33,11 @@ use super::{
     propagation::Propagation,
     restore_point::RestorePoint,
     target::Target,
-    traffic::FrontDoor,
+    traffic::Splitter,
     weight::Weight,
 };
 
-/// Why traffic stays where it is, where it would go back to blue.
+/// Why traffic stays where it is, where it would return to blue.
 pub const FROZEN: &str = "traffic stays as it is, for blue cannot work with what the migration has changed \
      (afterRollback: freeze)";
 
@@ -89,11 +91,14 @@ pub struct Spec {
     /// Not part of the targets: it is for judging, and a rollback should carry no more than it needs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub past: BTreeMap<FunctionName, BluePast>,
+    /// The same of what the request's `responses` and `metrics` count, by the field that requests it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub source_past: BTreeMap<String, BluePast>,
     /// All weights and bake times.
     pub plan: Plan,
     /// What splits the traffic.
     #[serde(default)]
-    pub traffic: FrontDoor,
+    pub traffic: Splitter,
     /// How long it is waited, before green is validated, until the idle side cannot be reached any more,
     /// seconds; none where nothing has to be waited for.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -116,6 +121,9 @@ pub struct Spec {
     /// The user's hooks.
     #[serde(default, skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,
+    /// The functions whose logs are listened to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listens_to: Vec<FunctionName>,
 }
 
 /// A release: what it will do, and how far it has come. As JSON both are one object.
@@ -254,7 +262,7 @@ impl Release {
             plan: &self.spec.plan,
             analysis: &self.spec.analysis,
             hooks: &self.spec.hooks,
-            follows_dns: matches!(self.spec.traffic, FrontDoor::Route53(_)),
+            follows_dns: matches!(self.spec.traffic, Splitter::Route53(_)),
             slowest_seconds: self.spec.slowest_seconds,
         }
     }
@@ -299,7 +307,17 @@ impl Release {
             .is_none_or(|bake| waited >= bake.planned_seconds)
     }
 
-    /// Whether it is looked at less often than the request asks for.
+    /// Returns what the judge judges by: where logs are listened to, it has half of the risk.
+    #[must_use]
+    pub fn judged_by(&self) -> Analysis {
+        let mut analysis = self.spec.analysis.clone();
+        if !self.spec.listens_to.is_empty() {
+            analysis.alpha /= 2.0;
+        }
+        analysis
+    }
+
+    /// Whether it is looked at less often than the request requests.
     #[must_use]
     pub fn is_looked_at_rarely(&self) -> bool {
         self.pace().look_every_seconds > self.spec.analysis.look_every_seconds()

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize, Serializer, de::IgnoredAny};
 use super::{Release, Spec};
 use crate::domain::{
     analysis::check::Evidence,
-    approval::Answered,
+    approval::AnswerRecord,
     decision::Decision,
     health::Health,
     hook::{HookPoint, HookRun},
@@ -48,7 +48,7 @@ pub enum Phase {
     Held(Resume),
     /// Green is to be kept.
     Promoting,
-    /// All traffic goes back to blue.
+    /// All traffic returns to blue.
     RollingBack,
 }
 
@@ -128,7 +128,7 @@ pub struct Progress {
     pub evidence: Evidence,
     /// What operators have answered so far.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub answers: Vec<Answered>,
+    pub answers: Vec<AnswerRecord>,
 }
 
 /// The fields of the state that say what the phase is. The state machine reads some of them.

@@ -5,15 +5,17 @@ use chrono::TimeDelta;
 use super::{Phase, Release};
 use crate::domain::{
     Timestamp,
-    approval::{Answered, Asked, AskedKind, OnApprovalTimeout, OnHoldTimeout, nonce::NonceHash},
+    approval::{
+        AnswerRecord, OnApprovalTimeout, OnHoldTimeout, Question, QuestionKind, nonce::NonceHash,
+    },
     decision::Decision,
     weight::Weight,
 };
 
-impl Asked {
+impl Question {
     /// Returns the question of a release that begins to wait for an operator at `now`.
     #[must_use]
-    pub fn of(release: &Release, kind: AskedKind, now: Timestamp, nonce: NonceHash) -> Self {
+    pub fn of(release: &Release, kind: QuestionKind, now: Timestamp, nonce: NonceHash) -> Self {
         let next = match &release.progress().phase {
             Phase::AwaitingApproval => Decision::Shift,
             Phase::Held(resume) => resume.decision(),
@@ -27,20 +29,20 @@ impl Asked {
         let back = if release.progress().steps.is_empty() {
             "the release ends, and all traffic stays on blue"
         } else {
-            "all traffic goes back to blue"
+            "all traffic returns to blue"
         };
         let (seconds, on_silence) = match kind {
-            AskedKind::Approval => (
+            QuestionKind::Approval => (
                 release.spec.approval.timeout_seconds,
                 match release.spec.approval.on_timeout {
                     OnApprovalTimeout::Hold => {
-                        "traffic is held as it is, and a person is called again"
+                        "traffic is held as it is, and an operator is notified again"
                     }
                     OnApprovalTimeout::RollBack => back,
                     OnApprovalTimeout::Proceed => "it goes on as if it had been approved",
                 },
             ),
-            AskedKind::Hold => (
+            QuestionKind::Hold => (
                 release.spec.hold.timeout_seconds,
                 match release.spec.hold.on_timeout {
                     OnHoldTimeout::RollBack => back,
@@ -52,17 +54,17 @@ impl Asked {
         };
         let weight = release.weight();
         let why = match kind {
-            AskedKind::Approval => "approval is asked for",
-            AskedKind::Hold => "held",
+            QuestionKind::Approval => "approval is required",
+            QuestionKind::Hold => "held",
         };
         let mut reason = format!("{why} with {weight} on green");
         let last = release
             .progress()
             .answers
             .last()
-            .filter(|_| kind == AskedKind::Hold);
+            .filter(|_| kind == QuestionKind::Hold);
         for part in [
-            last.map(Answered::told),
+            last.map(AnswerRecord::describe),
             Some(release.progress().reason.clone()),
         ] {
             if let Some(part) = part.filter(|part| !part.is_empty()) {

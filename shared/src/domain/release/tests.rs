@@ -2,12 +2,12 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::propagation::{Effective, IN_SYNC_CHECK_SECONDS, sync_turns};
+use crate::domain::propagation::{Effective, IN_SYNC_CHECK_SECONDS, sync_attempts};
 use crate::domain::{
     analysis::{check::Finding, verdict::Verdict},
-    approval::{Answer, Verb, Wish, Word},
+    approval::{Answer, AnswerKind, OperatorAction, OperatorRequest},
     decision::Decision,
-    hook::Said,
+    hook::HookReply,
     migration,
 };
 
@@ -70,6 +70,7 @@ fn shift(release: &mut Release, effective: Effective) {
         Event::Shifted {
             functions,
             effective,
+            warnings: Vec::new(),
         },
     );
 }
@@ -100,7 +101,7 @@ fn validate(release: &mut Release) {
 }
 
 #[test]
-fn a_bake_goes_on_to_its_end_and_then_to_the_next_step() {
+fn shifts_after_a_complete_bake() {
     let mut release = release(&json!({}));
     let decision = look(&mut release, Verdict::Healthy);
     assert_eq!(
@@ -128,7 +129,7 @@ fn at_the_end() -> Release {
 }
 
 #[test]
-fn the_end_of_the_plan_is_a_promotion() {
+fn promotes_at_the_end_of_the_plan() {
     let mut release = at_the_end();
     assert_eq!(
         look(&mut release, Verdict::Healthy),
@@ -138,7 +139,7 @@ fn the_end_of_the_plan_is_a_promotion() {
 }
 
 #[test]
-fn a_step_ends_early_only_when_the_request_asks_for_it() {
+fn ends_a_step_early_only_if_requested() {
     let mut patient = release(&json!({}));
     assert_eq!(look(&mut patient, Verdict::Healthy), Some(Decision::BakeOn));
     let mut impatient = release(&json!({"earlyProceed": true}));
@@ -157,7 +158,7 @@ fn a_step_ends_early_only_when_the_request_asks_for_it() {
 }
 
 #[test]
-fn a_bake_begins_when_dns_has_followed() {
+fn starts_the_bake_after_dns_propagation() {
     let mut release = ready();
     release.spec.traffic = serde_json::from_value(
         json!({"type": "route53", "hostedZoneId": "Z1", "recordName": "a.example.com",
@@ -190,7 +191,7 @@ fn a_bake_begins_when_dns_has_followed() {
 }
 
 #[test]
-fn an_alarm_ends_the_wait_for_dns_and_so_does_its_limit() {
+fn ends_propagation_on_alarm_or_timeout() {
     let mut release = ready();
     shift(&mut release, Effective::Later(Some("C1".into())));
     let mut alarmed = release.clone();
@@ -202,18 +203,18 @@ fn an_alarm_ends_the_wait_for_dns_and_so_does_its_limit() {
         follow(&mut release, false, Verdict::Healthy);
     }
     assert_eq!(waits, [10, 10, 10, 10, 10, 10, 60, 120, 240, 480, 840]);
-    assert_eq!(u32::try_from(waits.len()).unwrap() + 1, sync_turns());
+    assert_eq!(u32::try_from(waits.len()).unwrap() + 1, sync_attempts());
     assert_eq!(release.progress.decision, Some(Decision::RollBack));
     let decided_by = release.progress.evidence.decided_by.as_deref();
     assert_eq!(decided_by, Some("notInSync"));
 }
 
-fn wish(verb: Verb) -> Event {
-    Event::Requested(Wish::new(verb, "Ada", Some("lunch"), now()))
+fn wish(verb: OperatorAction) -> Event {
+    Event::Requested(OperatorRequest::new(verb, "Ada", Some("lunch"), now()))
 }
 
 #[test]
-fn a_request_to_hold_stops_where_it_is_and_can_be_resumed() {
+fn holds_and_resumes_on_request() {
     for (looks, resume, phase) in [
         (1, Resume::Bake, Phase::Baking),
         (2, Resume::Shift, Phase::Ready),
@@ -223,7 +224,7 @@ fn a_request_to_hold_stops_where_it_is_and_can_be_resumed() {
             look(&mut release, Verdict::Healthy);
         }
         let wait = release.progress.position.wait_seconds;
-        applied(&mut release, wish(Verb::Hold));
+        applied(&mut release, wish(OperatorAction::Hold));
         assert_eq!(release.progress.decision, Some(Decision::Hold));
         assert_eq!(release.progress.phase, Phase::Held(resume));
         assert_eq!(
@@ -234,13 +235,16 @@ fn a_request_to_hold_stops_where_it_is_and_can_be_resumed() {
             release.progress.reason,
             "Ada asked to hold it: lunch; because"
         );
-        applied(&mut release, Event::Answered(Answer::new(Word::Resume)));
+        applied(
+            &mut release,
+            Event::Answered(Answer::new(AnswerKind::Resume)),
+        );
         assert_eq!(release.progress.phase, phase);
     }
     // At the very end, too.
     let mut release = at_the_end();
     look(&mut release, Verdict::Healthy);
-    applied(&mut release, wish(Verb::Hold));
+    applied(&mut release, wish(OperatorAction::Hold));
     assert_eq!(release.progress.phase, Phase::Held(Resume::Promote));
     let state = json!(release);
     assert_eq!(
@@ -254,19 +258,19 @@ fn a_request_to_hold_stops_where_it_is_and_can_be_resumed() {
 }
 
 #[test]
-fn a_request_to_promote_skips_the_rest_but_no_verdict() {
+fn promotes_on_request_unless_unhealthy() {
     let mut release = release(&json!({}));
     look(&mut release, Verdict::Healthy);
     let mut worse = release.clone();
-    applied(&mut release, wish(Verb::Promote));
+    applied(&mut release, wish(OperatorAction::Promote));
     assert_eq!(release.progress.phase, Phase::Promoting);
     look(&mut worse, Verdict::Unhealthy);
-    applied(&mut worse, wish(Verb::Promote));
+    applied(&mut worse, wish(OperatorAction::Promote));
     assert_eq!(worse.progress.phase, Phase::RollingBack);
 }
 
 #[test]
-fn the_first_step_asks_where_the_plan_says_so() {
+fn asks_before_the_first_step_if_planned() {
     let mut quiet = ready();
     validate(&mut quiet);
     assert_eq!(quiet.progress.phase, Phase::Ready);
@@ -297,7 +301,7 @@ fn the_first_step_asks_where_the_plan_says_so() {
 }
 
 #[test]
-fn an_answer_leads_where_the_request_says() {
+fn follows_the_request_after_an_answer() {
     let asked = |approval: Value| {
         let mut state = written(&json!({}));
         state["decision"] = json!("ask");
@@ -308,14 +312,14 @@ fn an_answer_leads_where_the_request_says() {
     let word = |on_timeout: &str, on_denied: &str| json!({"timeoutSeconds": 60, "onTimeout": on_timeout, "onDenied": on_denied});
     let (held, back) = (Phase::Held(Resume::Shift), Phase::RollingBack);
     for (answer, approval, phase) in [
-        (Word::Approve, word("hold", "hold"), Phase::Ready),
-        (Word::Promote, word("hold", "hold"), Phase::Promoting),
-        (Word::Reject, word("hold", "hold"), held.clone()),
-        (Word::Reject, word("hold", "rollBack"), back.clone()),
-        (Word::Silence, word("hold", "hold"), held),
-        (Word::Silence, word("proceed", "hold"), Phase::Ready),
-        (Word::Silence, word("rollBack", "hold"), back.clone()),
-        (Word::RollBack, word("hold", "hold"), back),
+        (AnswerKind::Approve, word("hold", "hold"), Phase::Ready),
+        (AnswerKind::Promote, word("hold", "hold"), Phase::Promoting),
+        (AnswerKind::Reject, word("hold", "hold"), held.clone()),
+        (AnswerKind::Reject, word("hold", "rollBack"), back.clone()),
+        (AnswerKind::Silence, word("hold", "hold"), held),
+        (AnswerKind::Silence, word("proceed", "hold"), Phase::Ready),
+        (AnswerKind::Silence, word("rollBack", "hold"), back.clone()),
+        (AnswerKind::RollBack, word("hold", "hold"), back),
     ] {
         let mut release = asked(approval);
         applied(&mut release, Event::Answered(Answer::new(answer)));
@@ -327,7 +331,10 @@ fn an_answer_leads_where_the_request_says() {
     let mut release = asked(word("hold", "hold"));
     release.progress.migration = migrated("rollBack").progress.migration;
     release.progress.migration.as_mut().unwrap().ran = false;
-    applied(&mut release, Event::Answered(Answer::new(Word::Promote)));
+    applied(
+        &mut release,
+        Event::Answered(Answer::new(AnswerKind::Promote)),
+    );
     assert_eq!(release.progress.phase, Phase::Ready);
 }
 
@@ -341,7 +348,7 @@ fn migrated(after_rollback: &str) -> Release {
 }
 
 #[test]
-fn a_migration_that_freezes_holds_what_would_go_back() {
+fn holds_instead_of_rolling_back_after_a_freezing_migration() {
     let mut frozen = migrated("freeze");
     assert!(frozen.footprint().freezes && !frozen.is_undone());
     let mut first = frozen.clone();
@@ -365,7 +372,7 @@ fn a_migration_that_freezes_holds_what_would_go_back() {
 }
 
 #[test]
-fn a_migration_that_freezes_holds_while_dns_follows_and_goes_on_from_there() {
+fn holds_during_propagation_after_a_freezing_migration() {
     let mut release = migrated("freeze");
     release.progress.phase = Phase::Ready;
     shift(&mut release, Effective::Later(Some("C1".into())));
@@ -375,7 +382,10 @@ fn a_migration_that_freezes_holds_while_dns_follows_and_goes_on_from_there() {
         (&state["decision"], &state["resume"]),
         (&json!("hold"), &json!("bakeOn"))
     );
-    applied(&mut release, Event::Answered(Answer::new(Word::Resume)));
+    applied(
+        &mut release,
+        Event::Answered(Answer::new(AnswerKind::Resume)),
+    );
     assert!(release.propagation().is_some());
 }
 
@@ -392,14 +402,14 @@ fn hooked() -> Release {
 fn run_hook(release: &mut Release, status: &str) {
     let mut run = release.next_hook().unwrap();
     assert!(run.begin().is_some());
-    let said = Said::Answer(json!({ "hookStatus": status }));
-    let why = run.hear(&said, 1);
-    let report = (!run.is_open()).then(|| run.heard(release.weight(), why, Some(said)));
+    let said = HookReply::Answer(json!({ "hookStatus": status }));
+    let why = run.apply_reply(&said, 1);
+    let report = (!run.is_open()).then(|| run.result(release.weight(), why, Some(said)));
     applied(release, Event::HookRan { run, report });
 }
 
 #[test]
-fn a_hook_comes_before_a_shift_and_another_before_its_bake() {
+fn runs_hooks_before_shift_and_before_bake() {
     let mut release = hooked();
     run_hook(&mut release, "IN_PROGRESS");
     assert!(matches!(release.progress.phase, Phase::AwaitingHook(_)));
@@ -425,7 +435,7 @@ fn a_hook_comes_before_a_shift_and_another_before_its_bake() {
 }
 
 #[test]
-fn a_hook_that_fails_rolls_back() {
+fn rolls_back_after_a_failed_hook() {
     let mut release = hooked();
     run_hook(&mut release, "FAILED");
     assert_eq!(release.progress.phase, Phase::RollingBack);
@@ -439,7 +449,7 @@ fn a_hook_that_fails_rolls_back() {
 }
 
 #[test]
-fn what_is_unhealthy_goes_before_a_hook() {
+fn rolls_back_before_a_due_hook() {
     let mut release = hooked();
     shift(&mut release, Effective::AtOnce);
     let decision = look(&mut release, Verdict::Unhealthy);
@@ -447,7 +457,7 @@ fn what_is_unhealthy_goes_before_a_hook() {
 }
 
 #[test]
-fn a_hold_says_where_it_leads() {
+fn names_the_next_step_of_a_hold() {
     let mut release = release(&json!({"maxBakeSeconds": 100}));
     release.progress.position.wait_seconds = 100;
     look(&mut release, Verdict::Inconclusive);
@@ -598,7 +608,7 @@ impl Kind {
                     "timeoutSeconds": 60, "status": status, "asked": 1, "waitedSeconds": 0,
                     "waitSeconds": 0}))
                     .unwrap();
-                let report = (!run.is_open()).then(|| run.heard(release.weight(), None, None));
+                let report = (!run.is_open()).then(|| run.result(release.weight(), None, None));
                 Event::HookRan { run, report }
             }
             Self::Shifted(at_once) => Event::Shifted {
@@ -608,6 +618,7 @@ impl Kind {
                 } else {
                     Effective::Later(None)
                 },
+                warnings: Vec::new(),
             },
             Self::Looked(index) => Event::Looked {
                 finding: verdict(index),
@@ -620,16 +631,20 @@ impl Kind {
             },
             Self::Answered(index) => {
                 let words = [
-                    Word::Approve,
-                    Word::Reject,
-                    Word::Resume,
-                    Word::Promote,
-                    Word::RollBack,
-                    Word::Silence,
+                    AnswerKind::Approve,
+                    AnswerKind::Reject,
+                    AnswerKind::Resume,
+                    AnswerKind::Promote,
+                    AnswerKind::RollBack,
+                    AnswerKind::Silence,
                 ];
                 Event::Answered(Answer::new(words[usize::from(index)]))
             }
-            Self::Requested(hold) => wish(if hold { Verb::Hold } else { Verb::Promote }),
+            Self::Requested(hold) => wish(if hold {
+                OperatorAction::Hold
+            } else {
+                OperatorAction::Promote
+            }),
             Self::Promoted => Event::Promoted,
         }
     }
@@ -639,7 +654,7 @@ proptest! {
     /// Whatever comes in whatever order: what is illegal changes nothing, what is legal is read back as it was, the
     /// steps are those of the plan, and the same events lead to the same release.
     #[test]
-    fn any_order_of_events_is_taken_or_refused(
+    fn accepts_or_refuses_any_order_of_events(
         kinds in proptest::collection::vec(event(), 0..40),
         hooks: bool,
         migration in proptest::option::of(any::<bool>()),

@@ -7,15 +7,18 @@ use crate::domain::{
         check::{Evidence, Finding},
         verdict::Verdict,
     },
-    approval::{Answer, Answered, OnApprovalTimeout, OnDenied, Verb, Wish, Word},
+    approval::{
+        Answer, AnswerKind, AnswerRecord, OnApprovalTimeout, OnDenied, OperatorAction,
+        OperatorRequest,
+    },
     decision::{Decision, Next, decide},
-    hook::{Heard, HookPoint, HookRun, HookStatus},
+    hook::{HookPoint, HookResult, HookRun, HookStatus},
     migration,
     names::FunctionName,
     plan::Step,
     propagation::{Effective, IN_SYNC_LIMIT_SECONDS, Propagation, next_sync_check},
     step_record::StepRecord,
-    traffic::FrontDoor,
+    traffic::Splitter,
 };
 
 impl Release {
@@ -23,6 +26,7 @@ impl Release {
     ///
     /// # Errors
     /// [`IllegalEvent`] where the event cannot happen in this phase; the release is as it was.
+    #[allow(clippy::too_many_lines)] // One match says every transition.
     pub fn apply(&mut self, event: Event, now: Timestamp) -> Result<(), IllegalEvent> {
         let is_first = self.progress.steps.is_empty();
         match (self.progress.phase.clone(), event) {
@@ -64,9 +68,11 @@ impl Release {
                 Event::Shifted {
                     functions,
                     effective,
+                    warnings,
                 },
             ) if self.due_shift().is_ok() => {
                 self.progress.functions = functions;
+                self.progress.warnings.extend(warnings);
                 self.shifted(effective, now);
             }
             (
@@ -78,7 +84,7 @@ impl Release {
                 },
             ) => {
                 self.progress.health = health;
-                self.followed(propagation, in_sync, finding, now);
+                self.propagated(propagation, in_sync, finding, now);
             }
             (Phase::Baking, Event::Looked { finding, health }) if self.step().is_some() => {
                 self.progress.health = health;
@@ -97,19 +103,21 @@ impl Release {
             }
             (Phase::Held(resume), Event::Answered(answer)) => {
                 let next = match answer.decision {
-                    Word::Resume => resume.into(),
-                    Word::Promote => self.promotion(),
-                    Word::Approve | Word::Reject | Word::RollBack | Word::Silence => {
-                        Phase::RollingBack
-                    }
+                    AnswerKind::Resume => resume.into(),
+                    AnswerKind::Promote => self.promotion(),
+                    AnswerKind::Approve
+                    | AnswerKind::Reject
+                    | AnswerKind::RollBack
+                    | AnswerKind::Silence => Phase::RollingBack,
                 };
                 self.answered(answer, now);
                 self.enter(next);
             }
             (Phase::AwaitingApproval | Phase::Held(_), Event::Misanswered(shown)) => {
                 let reason = &self.progress.reason;
-                self.progress.reason =
-                    format!("a person answered {shown}, which is no answer; {reason}");
+                self.progress.reason = format!(
+                    "unrecognized answer {shown}; expected an answer that was offered; {reason}"
+                );
                 self.enter(Phase::RollingBack);
             }
             (phase, Event::Requested(wish)) => self.requested(&phase, &wish),
@@ -183,10 +191,10 @@ impl Release {
         });
     }
 
-    fn hook_ran(&mut self, run: HookRun, report: Option<Heard>) {
-        let failure = report.as_ref().map(Heard::told);
+    fn hook_ran(&mut self, run: HookRun, report: Option<HookResult>) {
+        let failure = report.as_ref().map(HookResult::describe);
         if let Some(report) = report {
-            self.progress.evidence.hear(report);
+            self.progress.evidence.add_hook(report);
         }
         match (run.status, run.point) {
             (HookStatus::Due | HookStatus::InProgress, _) => self.enter(Phase::AwaitingHook(run)),
@@ -258,7 +266,7 @@ impl Release {
 
     /// Takes in whether the last change is in force, and what the alarms say meanwhile. Once it is,
     /// resolvers are given time to forget the old answer, and then the bake begins.
-    fn followed(
+    fn propagated(
         &mut self,
         mut propagation: Propagation,
         in_sync: bool,
@@ -270,8 +278,8 @@ impl Release {
             *waited_seconds += self.progress.position.wait_seconds;
         }
         let lead_seconds = match &self.spec.traffic {
-            FrontDoor::Route53(records) => records.dns_seconds,
-            FrontDoor::Alias | FrontDoor::Alb(_) => 0,
+            Splitter::Route53(records) => records.dns_seconds,
+            Splitter::Alias | Splitter::Alb(_) => 0,
         };
         match propagation {
             propagation if finding.verdict == Verdict::Unhealthy => self.give_up(propagation),
@@ -296,7 +304,7 @@ impl Release {
         }
     }
 
-    /// Goes back from a shift that is on its way; holds where blue cannot work any more.
+    /// Rolls back from a shift in progress; holds where blue cannot work any more.
     fn give_up(&mut self, propagation: Propagation) {
         self.progress.position.wait_seconds = 0;
         if self.is_frozen() {
@@ -391,7 +399,7 @@ impl Release {
                 continue;
             };
             let warning = format!(
-                "{}: nobody calls alias {alias} yet, so nothing but its smoke tests and the alarms speaks for version {}",
+                "{}: no client calls alias {alias} yet, so only its smoke tests and the alarms judge version {}",
                 target.function_name, target.green_version
             );
             if !self.progress.warnings.contains(&warning) {
@@ -403,7 +411,7 @@ impl Release {
     /// Puts an answer on record.
     fn answered(&mut self, answer: Answer, at: Timestamp) {
         let weight = self.weight();
-        self.progress.answers.push(Answered {
+        self.progress.answers.push(AnswerRecord {
             decision: answer.decision,
             by: answer.by,
             reason: answer.reason,
@@ -412,18 +420,25 @@ impl Release {
         });
     }
 
-    /// Returns where an answer to an approval leads; any other word goes back.
-    fn after_approval(&self, word: Word) -> Phase {
+    /// Returns where an answer to an approval leads; any other answer rolls back.
+    fn after_approval(&self, word: AnswerKind) -> Phase {
         let approval = &self.spec.approval;
         match word {
-            Word::Approve => Phase::Ready,
-            Word::Promote => self.promotion(),
-            Word::Reject if approval.on_denied == OnDenied::Hold => Phase::Held(Resume::Shift),
-            Word::Silence if approval.on_timeout == OnApprovalTimeout::Hold => {
+            AnswerKind::Approve => Phase::Ready,
+            AnswerKind::Promote => self.promotion(),
+            AnswerKind::Reject if approval.on_denied == OnDenied::Hold => {
                 Phase::Held(Resume::Shift)
             }
-            Word::Silence if approval.on_timeout == OnApprovalTimeout::Proceed => Phase::Ready,
-            Word::Reject | Word::Silence | Word::Resume | Word::RollBack => Phase::RollingBack,
+            AnswerKind::Silence if approval.on_timeout == OnApprovalTimeout::Hold => {
+                Phase::Held(Resume::Shift)
+            }
+            AnswerKind::Silence if approval.on_timeout == OnApprovalTimeout::Proceed => {
+                Phase::Ready
+            }
+            AnswerKind::Reject
+            | AnswerKind::Silence
+            | AnswerKind::Resume
+            | AnswerKind::RollBack => Phase::RollingBack,
         }
     }
 
@@ -436,25 +451,25 @@ impl Release {
         }
     }
 
-    /// Takes in what an operator wants, after a look. Where the look goes back, or waits for something else, or an
-    /// operator is asked anyway, nothing changes.
-    fn requested(&mut self, phase: &Phase, wish: &Wish) {
+    /// Applies an operator's request, after a look. Where the look rolls back, or waits for something else, or
+    /// an operator is asked anyway, nothing changes.
+    fn requested(&mut self, phase: &Phase, wish: &OperatorRequest) {
         let next = match (wish.verb, phase) {
-            (Verb::Hold, Phase::Baking) => Phase::Held(Resume::Bake),
-            (Verb::Hold, Phase::Ready) => Phase::Held(Resume::Shift),
-            (Verb::Hold, Phase::Promoting) => Phase::Held(Resume::Promote),
+            (OperatorAction::Hold, Phase::Baking) => Phase::Held(Resume::Bake),
+            (OperatorAction::Hold, Phase::Ready) => Phase::Held(Resume::Shift),
+            (OperatorAction::Hold, Phase::Promoting) => Phase::Held(Resume::Promote),
             (
-                Verb::Promote,
+                OperatorAction::Promote,
                 Phase::Baking
                 | Phase::Ready
                 | Phase::AwaitingApproval
                 | Phase::Held(_)
                 | Phase::Promoting,
             ) => self.promotion(),
-            (Verb::Hold, Phase::AwaitingApproval | Phase::Held(_))
+            (OperatorAction::Hold, Phase::AwaitingApproval | Phase::Held(_))
             | (_, Phase::Propagating(_) | Phase::AwaitingHook(_) | Phase::RollingBack) => return,
         };
-        self.progress.reason = format!("{}; {}", wish.told(), self.progress.reason);
+        self.progress.reason = format!("{}; {}", wish.describe(), self.progress.reason);
         self.enter(next);
     }
 }

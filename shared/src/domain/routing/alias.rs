@@ -1,6 +1,6 @@
 //! Where an alias sends traffic, and what may be written to it.
 //!
-//! [`reconcile`] is the only place that decides on an alias write. It asks for a wanted state, never
+//! [`reconcile`] is the only place that decides on an alias write. It requests a wanted state, never
 //! for a change, so that a repeat after a lost answer is free; and it refuses to write over a state
 //! that this deployment cannot have produced.
 
@@ -81,7 +81,7 @@ impl Alias {
             .is_some_and(|(_, share)| *share > 0.0)
     }
 
-    /// Whether the alias's own version is this one, whoever else has a share.
+    /// Whether the alias's own version is this one; another version may have a share.
     #[must_use]
     pub fn is_on(&self, version: &Version) -> bool {
         self.primary == Primary::Version(version.clone())
@@ -134,7 +134,7 @@ impl fmt::Display for Alias {
 }
 
 /// Lambda keeps a share as a double, and how many decimals it honours is not documented; tenths of a
-/// percent, which are three decimals, are told apart by far less than half of one.
+/// percent, which are three decimals, are distinguished by far less than half of one.
 fn same_share(share: f64, weight: Weight) -> bool {
     (share - weight.fraction()).abs() < 1e-6
 }
@@ -210,7 +210,7 @@ pub struct AliasUpdate {
     pub if_revision: Revision,
 }
 
-/// Somebody else moved the alias.
+/// Another writer moved the alias.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("the alias is at {seen}, which this deployment did not write; it wanted {want}")]
 pub struct Conflict {
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_former_version_keeps_a_share_of_an_alias_that_has_moved() {
+    fn reports_the_share_of_a_former_version() {
         let (one, two) = (version("1"), version("2"));
         assert_eq!(alias("2", Some(("1", 0.5))).kept_by(&one, &two), Some(0.5));
         for seen in [
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn every_weight_is_told_from_every_other() {
+    fn distinguishes_every_weight() {
         for set in 1..=1000u16 {
             let seen = alias("1", Some(("2", f64::from(set) / 1000.0)));
             for asked in 0..=1000u16 {
@@ -340,14 +340,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wanted_already_needs_no_write() {
+    fn writes_nothing_if_already_in_the_wanted_state() {
         let seen = alias("1", Some(("2", 0.1)));
         let want = Routing::at(&version("1"), &version("2"), weight(10));
         assert_eq!(reconcile(&seen, &want, &[]), Ok(None));
     }
 
     #[test]
-    fn a_write_names_the_revision_it_was_decided_on() {
+    fn writes_with_the_revision_read() {
         let seen = alias("1", None);
         let want = Routing::at(&version("1"), &version("2"), weight(10));
         let ours = Routing::all_of(&version("1"), &version("2"), &plan());
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strangers_state_is_refused() {
+    fn refuses_foreign_state() {
         let blue = Routing::Settled(version("1"));
         let ours = Routing::all_of(&version("1"), &version("2"), &plan());
         for (what, seen) in [

@@ -1,7 +1,7 @@
 //! Traffic split by two weights that are kept in one place: Route 53's weighted records, an ALB's
 //! weighted target groups.
 //!
-//! As with an alias, [`reconcile`] is the only place that decides on a write: it asks for a wanted
+//! As with an alias, [`reconcile`] is the only place that decides on a write: it requests a wanted
 //! state, and refuses to write over one that this deployment cannot have produced. Neither service
 //! gives revisions, so what is written over is read right before, under the deployment's lock, and
 //! read again after.
@@ -165,7 +165,7 @@ pub fn rounded(plan: &Plan, scale: Scale) -> Vec<String> {
     plan.steps().iter().filter_map(told).collect()
 }
 
-/// Somebody else moved the traffic.
+/// Another writer moved the traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("at {seen}, which this deployment did not write; it wanted {want} on green")]
 pub struct Conflict {
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn every_tenth_is_near_and_neither_none_nor_all() {
+    fn approximates_every_tenth() {
         for weight in all() {
             for scale in BOTH {
                 let at = Shares::at(weight, scale);
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn no_shares_of_the_scale_are_nearer() {
+    fn finds_the_nearest_shares() {
         for weight in all().filter(|weight| weight.tenths() % 7 == 3) {
             let off = |shares: Shares| {
                 let share = f64::from(shares.green) / f64::from(shares.blue + shares.green);
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn every_weight_is_told_from_every_other_that_the_scale_has() {
+    fn distinguishes_every_weight_of_the_scale() {
         for scale in BOTH {
             for set in all() {
                 let at = Shares::at(set, scale);
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn the_numbers_that_were_there_before_mean_what_their_share_is() {
+    fn reads_existing_weights_by_share() {
         for (blue, green, tenths) in [
             (255, 0, 0),
             (1, 0, 0),
@@ -336,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn no_weight_at_all_is_nobodys_wish() {
+    fn refuses_two_zero_weights() {
         let ours: Vec<_> = all().collect();
         for want in all() {
             for scale in BOTH {
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strangers_split_is_refused_and_ours_leads_home() {
+    fn refuses_foreign_splits_and_restores_ours() {
         let ours = [0, 1, 25, 100, 1000].map(|tenths| Weight::of_tenths(tenths).unwrap());
         for scale in BOTH {
             for found in all() {

@@ -40,17 +40,22 @@
 //! Undoing goes the other way. The writes are decided on what is seen, so that a repeat after a lost
 //! answer, or by another execution after this one died, does what is left.
 
+mod api;
 #[cfg(test)]
 mod tests;
 mod unwire;
 mod uri;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::{unwire::plan_unwiring, wire::plan_wiring};
+pub use self::{
+    api::{Api, CallSite, Kind, Operations, SiteKind, Stage, authorizer_label},
+    unwire::plan_unwiring,
+    wire::plan_wiring,
+};
 use crate::domain::{
     names::{
         AliasName, Application, FunctionName,
@@ -76,135 +81,6 @@ pub struct Ask {
     pub alias: AliasName,
     /// The function that the API calls.
     pub function_name: FunctionName,
-}
-
-/// The kind of an API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A REST API (version 1).
-    Rest,
-    /// An HTTP API (version 2).
-    Http,
-}
-
-/// What an API calls, by operation such as `GET /chat`: the integration's URI, empty without one. What
-/// authorizers call is under [`authorizer_label`].
-pub type Operations = BTreeMap<String, String>;
-
-/// What kind of call site it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum SiteKind {
-    /// An integration: what answers requests.
-    #[default]
-    Integration,
-    /// A Lambda authorizer that an operation uses.
-    Authorizer,
-}
-
-impl SiteKind {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-    fn is_integration(&self) -> bool {
-        *self == Self::Integration
-    }
-}
-
-/// A place of an API's definition that calls something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallSite {
-    /// What kind it is.
-    pub kind: SiteKind,
-    /// What a write names it by.
-    pub id: String,
-    /// What a person knows it by, such as `GET /chat` or `authorizer users`.
-    pub label: String,
-    /// Its URI.
-    pub uri: String,
-}
-
-/// Returns the label of an authorizer. It is no operation's: those begin with a method in capitals.
-#[must_use]
-pub fn authorizer_label(name: &str) -> String {
-    format!("{AUTHORIZER}{name}")
-}
-
-const AUTHORIZER: &str = "authorizer ";
-
-/// A stage of an API.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stage {
-    /// Its name.
-    pub name: String,
-    /// Its variables; one that is empty is not there.
-    pub variables: BTreeMap<String, String>,
-    /// Whether changes of the definition go live on it by themselves (HTTP APIs).
-    pub auto_deploy: bool,
-    /// Whether quick create made it: then it takes no variables.
-    pub managed: bool,
-    /// Whether it has a canary: then no deployment can go to it (<https://docs.aws.amazon.com/apigateway/latest/developerguide/canary-release.html>).
-    pub canary: bool,
-    /// What is deployed to it.
-    pub deployed: Operations,
-    /// What API Gateway says of the last deployment that went by itself; empty when nothing.
-    pub message: String,
-}
-
-/// An API as it is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Api {
-    /// Its kind.
-    pub kind: Kind,
-    /// The integrations of its definition, and the authorizers that its operations use.
-    pub sites: Vec<CallSite>,
-    /// The operations and authorizers of its definition: what the next deployment publishes.
-    pub definition: Operations,
-    /// Its stages.
-    pub stages: Vec<Stage>,
-}
-
-impl Api {
-    /// The stage that is meant.
-    ///
-    /// # Errors
-    /// [`Refusal::Invalid`] when the API has none of this name.
-    pub fn stage(&self, name: &StageName) -> Result<&Stage, Refusal> {
-        let found = self.stages.iter().find(|stage| stage.name == name.as_ref());
-        found.ok_or_else(|| {
-            let names: Vec<_> = self
-                .stages
-                .iter()
-                .map(|stage| stage.name.as_str())
-                .collect();
-            Refusal::Invalid(format!(
-                "frontDoor.stage: the API has no stage {name}; it has {}",
-                if names.is_empty() {
-                    "none".to_owned()
-                } else {
-                    names.join(", ")
-                }
-            ))
-        })
-    }
-
-    /// The functions that a stage's operations call, by name; those of its authorizers where no operation
-    /// calls one.
-    #[must_use]
-    pub fn functions_of(&self, stage: &Stage) -> BTreeSet<String> {
-        let called = |authorizers: bool| -> BTreeSet<String> {
-            self.definition
-                .iter()
-                .filter(|(label, _)| label.starts_with(AUTHORIZER) == authorizers)
-                .filter_map(|(_, uri)| uri::Call::parse(uri))
-                .map(|call| call.reaches(&stage.variables).function)
-                .collect()
-        };
-        let by_operations = called(false);
-        if by_operations.is_empty() {
-            called(true)
-        } else {
-            by_operations
-        }
-    }
 }
 
 /// A statement of a function's or an alias's resource policy that allows something.
@@ -246,7 +122,7 @@ pub struct Seen {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Wiring {
-    /// The application that asked for it.
+    /// The application that requested it.
     pub application: Application,
     /// The API.
     pub api_id: ApiId,
@@ -286,7 +162,7 @@ pub struct UriChange {
     /// Its id. (Former versions knew integrations only.)
     #[serde(rename = "integration")]
     pub id: String,
-    /// What a person knows it by.
+    /// What an operator knows it by.
     pub label: String,
     /// How its URI was.
     pub before: String,
@@ -344,7 +220,7 @@ pub enum Write {
         kind: SiteKind,
         /// Its id.
         id: String,
-        /// What a person knows it by.
+        /// What an operator knows it by.
         label: String,
         /// What it is to be.
         uri: String,
@@ -360,7 +236,7 @@ pub enum Write {
 }
 
 impl std::fmt::Display for Write {
-    /// As the outcome tells it.
+    /// The phrase of the outcome.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Record(_) => f.write_str("put on record how it was"),
@@ -399,20 +275,20 @@ pub struct Plan {
     pub writes: Vec<Write>,
     /// Whether all that was written is seen to be in force.
     pub live: bool,
-    /// What people should know.
+    /// What operators should know.
     pub notes: Vec<String>,
 }
 
 /// Why something cannot be wired, or unwired; what would be right is in the words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// What is asked for does not fit what is there.
+    /// What is requested does not fit what is there.
     #[error("{0}")]
     Invalid(String),
     /// It could not be done without doing something else as well, or without a stage failing.
     #[error("{0}")]
     Unfit(String),
-    /// Somebody else changed what is on record.
+    /// Another writer changed what is on record.
     #[error("{0}")]
     Outside(String),
 }
@@ -478,47 +354,6 @@ impl Seen {
     fn is_open(&self) -> bool {
         let gateway = |statement: &Statement| statement.service.starts_with("apigateway.");
         self.own_policy.iter().any(gateway)
-    }
-}
-
-impl Stage {
-    fn variable(&self, name: &str) -> Option<&str> {
-        let value = self.variables.get(name)?;
-        (!value.is_empty()).then_some(value)
-    }
-
-    /// What a deployment to it would publish beside what this function's calls have become; a name
-    /// each. Calls of the function are left out, for they are what is to be published, and so is what other
-    /// wirings have changed, for it reaches the same on every stage.
-    fn lags_behind<'a>(&self, seen: &'a Seen, function: &str) -> Vec<&'a str>
-    where
-        Self: 'a,
-    {
-        let ours = |uri: &str| {
-            uri::Call::parse(uri)
-                .is_some_and(|call| call.head() == seen.head() && call.name == function)
-        };
-        let same = |operation: &String, uri: &String| match self.deployed.get(operation) {
-            Some(deployed) => {
-                deployed == uri || ours(deployed) && ours(uri) || seen.is_wiring(deployed, uri)
-            }
-            None => false,
-        };
-        let api = &seen.api;
-        let mut behind: Vec<&str> = api
-            .definition
-            .iter()
-            .filter(|(operation, uri)| !same(operation, uri))
-            .map(|(operation, _)| operation.as_str())
-            .collect();
-        if self
-            .deployed
-            .keys()
-            .any(|operation| !api.definition.contains_key(operation))
-        {
-            behind.push("operations that are not in the definition any more");
-        }
-        behind
     }
 }
 

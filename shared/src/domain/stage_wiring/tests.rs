@@ -2,6 +2,8 @@
 //! the copy that was deployed to it, with its variables as they are, and calls only what exists and
 //! lets it.
 
+use std::collections::BTreeSet;
+
 use proptest::{
     collection::{hash_set, vec},
     prelude::*,
@@ -9,7 +11,7 @@ use proptest::{
 };
 
 use crate::domain::routing::alias::Revision;
-use crate::domain::stage_wiring::*;
+use crate::domain::stage_wiring::{api::AUTHORIZER, *};
 
 const HEAD: &str = "arn:aws:lambda:eu-west-1:123456789012";
 
@@ -346,7 +348,7 @@ fn set(items: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn a_stage_is_wired_and_unwired_without_a_moment_of_failure() {
+fn wires_and_unwires_without_interruption() {
     let mut by_qualifier = World::new(
         Kind::Rest,
         &[("GET /chat", long("chat-api:${stageVariables.version}"))],
@@ -436,7 +438,7 @@ fn a_stage_is_wired_and_unwired_without_a_moment_of_failure() {
 }
 
 #[test]
-fn all_writes_of_a_phase_come_at_once() {
+fn plans_all_writes_of_a_phase_together() {
     let (mut world, ask) = (rest(), ask("prod", "production"));
     let mut phases = Vec::new();
     loop {
@@ -455,7 +457,7 @@ fn all_writes_of_a_phase_come_at_once() {
 }
 
 #[test]
-fn an_alias_that_is_there_is_neither_made_nor_deleted() {
+fn keeps_existing_aliases() {
     let (mut world, ask) = (rest(), ask("prod", "production"));
     world
         .aliases
@@ -470,7 +472,7 @@ fn an_alias_that_is_there_is_neither_made_nor_deleted() {
 }
 
 #[test]
-fn a_second_stage_gets_an_alias_of_its_own() {
+fn gives_each_stage_its_own_alias() {
     let mut world = rest();
     let (prod, staging) = (ask("prod", "production"), ask("staging", "preview"));
     world.run(&prod, plan_wiring).unwrap();
@@ -495,7 +497,7 @@ fn a_second_stage_gets_an_alias_of_its_own() {
 }
 
 #[test]
-fn a_stage_that_came_later_is_given_its_variable() {
+fn sets_the_variable_of_a_later_stage() {
     let (mut world, ask) = (rest(), ask("prod", "production"));
     world.run(&ask, plan_wiring).unwrap();
     world.api.stages.push(Stage {
@@ -512,7 +514,7 @@ fn a_stage_that_came_later_is_given_its_variable() {
 }
 
 #[test]
-fn a_variable_of_somebody_else_is_not_taken() {
+fn keeps_foreign_stage_variables() {
     let (mut world, ask) = (rest(), ask("prod", "production"));
     world
         .stage("dev")
@@ -527,7 +529,7 @@ fn a_variable_of_somebody_else_is_not_taken() {
 }
 
 #[test]
-fn what_would_change_more_is_refused_before_anything_is_written() {
+fn refuses_wider_changes_before_writing() {
     let wired = |change: &dyn Fn(&mut World)| {
         let mut world = rest();
         change(&mut world);
@@ -609,7 +611,7 @@ fn what_would_change_more_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn what_somebody_else_changed_is_not_written_over() {
+fn keeps_foreign_changes() {
     let wired = || {
         let (mut world, ask) = (rest(), ask("prod", "production"));
         world.run(&ask, plan_wiring).unwrap();
@@ -642,7 +644,7 @@ fn what_somebody_else_changed_is_not_written_over() {
 }
 
 #[test]
-fn what_is_not_on_record_is_not_unwired() {
+fn refuses_to_unwire_without_a_record() {
     let mut world = rest();
     let refused = world
         .run(&ask("prod", "production"), plan_unwiring)
@@ -662,7 +664,7 @@ fn what_is_not_on_record_is_not_unwired() {
 }
 
 #[test]
-fn an_alias_that_somebody_uses_is_kept() {
+fn keeps_aliases_in_use() {
     for use_it in [
         |world: &mut World| {
             let split = world.aliases.get_mut("chat-api:production").unwrap();
@@ -710,7 +712,7 @@ fn an_alias_that_somebody_uses_is_kept() {
 }
 
 #[test]
-fn a_stage_that_deploys_by_itself_is_waited_for() {
+fn waits_for_auto_deploy() {
     let (mut world, ask) = (http(), ask("prod", "production"));
     let old = world.stage("prod").deployed.clone();
     world.run(&ask, plan_wiring).unwrap();
@@ -729,7 +731,7 @@ fn other_code_is_told() {
 }
 
 #[test]
-fn the_functions_of_a_stage_are_known() {
+fn lists_the_functions_of_a_stage() {
     let mut world = rest();
     let of = |world: &World, stage: &str| {
         let stage = world.api.stage(&stage.parse().unwrap())?;
@@ -764,7 +766,7 @@ fn names_of_apis_and_stages() {
 
 /// An authorizer alone, of either kind of API, is wired and unwired as an integration is.
 #[test]
-fn an_authorizer_is_wired_and_unwired() {
+fn wires_and_unwires_authorizers() {
     for kind in [Kind::Rest, Kind::Http] {
         let operations = [
             ("GET /chat", long("other")),
@@ -819,7 +821,7 @@ fn unwiring_compares_by_function() {
 
 /// The alias that the first of two wirings made goes with the last of them.
 #[test]
-fn an_alias_goes_with_the_last_stage_that_is_wired_to_it() {
+fn deletes_the_alias_with_its_last_stage() {
     let mut world = World::new(
         Kind::Rest,
         &[("GET /chat", long("${stageVariables.function}"))],
@@ -842,7 +844,7 @@ fn an_alias_goes_with_the_last_stage_that_is_wired_to_it() {
 }
 
 #[test]
-fn a_variable_of_two_functions_is_refused() {
+fn refuses_a_variable_of_two_functions() {
     let variable = "${stageVariables.alias}";
     let operations = [
         ("GET /chat", long(&format!("chat-api:{variable}"))),
@@ -868,7 +870,7 @@ fn a_variable_of_two_functions_is_refused() {
 }
 
 #[test]
-fn a_record_of_a_former_version_is_read() {
+fn reads_records_of_former_releases() {
     let text = r#"{"integration":"x/GET","label":"GET /chat","before":"a","after":"b"}"#;
     let change: UriChange = serde_json::from_str(text).unwrap();
     assert_eq!(

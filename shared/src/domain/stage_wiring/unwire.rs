@@ -12,11 +12,11 @@ use crate::domain::{
 /// The next writes towards everything being as it was on record.
 ///
 /// # Errors
-/// [`Refusal`] when somebody else has changed what is on record, or when it could not be undone
+/// [`Refusal`] when another writer has changed what is on record, or when it could not be undone
 /// without doing more. Nothing has been written for it then.
 pub fn plan_unwiring(ask: &Ask, seen: &Seen) -> Result<Plan, Refusal> {
     let wiring = on_record(ask, seen)?;
-    nobody_relies_on(wiring, seen)?;
+    check_unused(wiring, seen)?;
     let mut switch = uris(wiring, seen)?;
     let variables = variables(wiring, seen)?;
     still_open(wiring, seen)?;
@@ -88,7 +88,7 @@ fn on_record<'a>(ask: &Ask, seen: &'a Seen) -> Result<&'a Wiring, Refusal> {
 }
 
 /// Another stage that was wired by the variable of this one has to be unwired first.
-fn nobody_relies_on(wiring: &Wiring, seen: &Seen) -> Result<(), Refusal> {
+fn check_unused(wiring: &Wiring, seen: &Seen) -> Result<(), Refusal> {
     let Some(variable) = &wiring.variable else {
         return Ok(());
     };
@@ -166,7 +166,7 @@ fn variables(wiring: &Wiring, seen: &Seen) -> Result<Vec<Write>, Refusal> {
     Ok(writes)
 }
 
-/// What the stage goes back to calling has to let it.
+/// Checks that the stage may invoke what it will call again.
 fn still_open(wiring: &Wiring, seen: &Seen) -> Result<(), Refusal> {
     if wiring.was_open && !seen.is_open() {
         return Err(Refusal::Unfit(format!(
@@ -186,7 +186,7 @@ fn shared(permit: &Permit, wiring: &Wiring, seen: &Seen) -> bool {
 /// What becomes of the aliases that a wiring made.
 #[derive(Default)]
 struct Aliases {
-    /// Those that nobody else uses.
+    /// Those without other users.
     deleted: Vec<AliasName>,
     /// The wirings of the function that use the others, with these among what they made: the last one of
     /// them deletes it.

@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_read_whatever_its_form() {
+    fn parses_every_form_of_a_call() {
         for uri in [ARN.to_owned(), long("chat")] {
             let call = Call::parse(&uri).unwrap();
             assert_eq!((call.name, call.qualifier), ("chat", None), "{uri}");
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_qualifier_changes() {
+    fn changes_only_the_qualifier() {
         let alias = reference("chat_alias");
         let call = |uri: &str| Call::parse(uri).unwrap().qualified(&alias);
         let wanted = long("chat:${stageVariables.chat_alias}");

@@ -2,7 +2,7 @@
 
 use crate::domain::names::{
     AliasName,
-    derived::{Caller, front_door_statement, stage_variable},
+    derived::{Caller, stage_statement, stage_variable},
 };
 use crate::domain::{
     stage_wiring::Stage,
@@ -441,7 +441,7 @@ fn permits(ask: &Ask, seen: &Seen, calls: &[&CallSite]) -> Vec<Permit> {
 fn permit(ask: &Ask, seen: &Seen, alias: AliasName, caller: Caller<'_>) -> Permit {
     Permit {
         alias,
-        id: front_door_statement(&ask.api_id, caller),
+        id: stage_statement(&ask.api_id, caller),
         source_arn: seen.source_arn(&ask.api_id, caller),
     }
 }
@@ -460,7 +460,7 @@ fn fresh_variable(ask: &Ask, seen: &Seen) -> String {
         .expect("an API's stages have fewer variables")
 }
 
-/// What people should know: that the stage's code changes with this, and where an integration names
+/// What operators should know: that the stage's code changes with this, and where an integration names
 /// the alias itself, so that another stage's next deployment calls it too.
 fn notes(ask: &Ask, seen: &Seen, moves: bool) -> Vec<String> {
     let mut notes = Vec::new();

@@ -2,7 +2,7 @@
 //!
 //! When such an alias moves to another version, Lambda adds a weight on the former one and takes it off again
 //! once what is to stand ready for the new version does. Where that fails, the weight stays, and Lambda refuses
-//! to move the alias. Not documented, so nothing here relies on it: whether `UpdateAlias` tells of the weight
+//! to move the alias. Not documented, so nothing here relies on it: whether `UpdateAlias` returns the weight
 //! in its answer, when it appears, whether it falls in steps, and whether it can be taken off while Lambda is
 //! at it.
 
@@ -31,7 +31,7 @@ const HANDED_OVER: Duration = Duration::from_mins(10);
 const FIRST_LOOK: Duration = Duration::from_millis(500);
 const LAST_LOOK: Duration = Duration::from_secs(5);
 
-/// When an alias that was put back is looked at for weights of Lambda's, after the one before.
+/// When an alias that was restored is looked at for weights of Lambda's, after the one before.
 const LOOKS: [Duration; 4] = [
     Duration::ZERO,
     Duration::from_millis(300),
@@ -42,7 +42,7 @@ const LOOKS: [Duration; 4] = [
 /// A target as it now is.
 pub(super) struct Told {
     pub(super) target: Target,
-    /// What people should know.
+    /// What operators should know.
     pub(super) note: Option<String>,
     /// Whether all traffic is on the version that was wanted.
     pub(super) is_whole: bool,
@@ -195,7 +195,7 @@ impl<P: AliasApi + Clock> Aliases<'_, P> {
                 revision_id: Some(now.revision),
                 ..target
             })),
-            // It has just changed: the next look of whoever asks again sees how.
+            // It has just changed: the next look sees how.
             Ok(None) => Err(super::busy(&function, &alias)),
             Err(Error::Refused(why)) => Ok(Told {
                 note: Some(left(&function, &alias, share, &why.reason)),
@@ -206,8 +206,8 @@ impl<P: AliasApi + Clock> Aliases<'_, P> {
         }
     }
 
-    /// Takes off, from an alias that was just put back on `to`, the weights that Lambda adds because of its
-    /// provisioned concurrency: they would keep the version serving that is gone back from.
+    /// Takes off, from an alias that was just restored on `to`, the weights that Lambda adds because of its
+    /// provisioned concurrency: they would keep the version serving that is rolled back.
     pub(super) async fn taken_off(&self, mut target: Target, to: &Version) -> Result<Told, Error> {
         let (function, alias) = (target.function_name.clone(), named(&target)?.clone());
         if self.provisioned(&function, &alias).await?.is_none() {
@@ -260,7 +260,7 @@ impl<P: AliasApi + Clock> Aliases<'_, P> {
     }
 }
 
-/// What people should know where Lambda's weights could not be taken off.
+/// What operators should know where Lambda's weights could not be taken off.
 fn left(function: &FunctionName, alias: &AliasName, share: f64, why: &str) -> String {
     format!(
         "{function}:{alias}: Lambda keeps {:.0} % of the traffic on the former version, and did not let that be changed \

@@ -99,7 +99,7 @@ pub(super) fn record(item: &Item) -> Result<Record, Error> {
         .and_then(|percent| Weight::try_from(percent).ok())
         .unwrap_or(Weight::ZERO);
     let footprint: Option<RestorePoint> = optional(item, "footprint")?;
-    // A version of Crossfade that does not record it has launched this: nobody knows.
+    // A version of Crossfade that does not record it has launched this: it is unknown.
     let unknown = footprint.is_some();
     let shift_begun = match item.get("shiftBegun") {
         Some(Value::Bool(begun)) => Some(*begun),
@@ -130,7 +130,7 @@ pub(super) fn record(item: &Item) -> Result<Record, Error> {
 /// Returns the error for a release that may not go on, by its row.
 pub(super) fn ended(row: Option<&Item>) -> Error {
     match row.map(record) {
-        // Nothing of it is to be put back.
+        // Nothing of it is to be restored.
         Some(Ok(row)) if row.status == Status::Promoted => {
             Error::Refused("the deployment has been promoted already".into())
         }

@@ -28,12 +28,12 @@ pub struct Begin<'a> {
     /// The functions to lock.
     pub functions: &'a [&'a FunctionName],
     /// The locks of the traffic splitter.
-    pub doors: &'a [String],
+    pub splitters: &'a [String],
     /// The alarms to watch.
     pub alarms: &'a [AlarmName],
     /// What it does when a hold times out.
     pub on_hold_timeout: OnHoldTimeout,
-    /// Who releases outside of the stack's windows, where somebody does.
+    /// Who releases outside of the stack's windows; none within them.
     pub override_freeze: Option<&'a OverrideFreeze>,
     /// The execution whose input has the request, where that is another one.
     pub request_of: Option<&'a str>,
@@ -55,7 +55,7 @@ pub enum Began {
 impl<S: LedgerStore> Ledger<S> {
     /// Takes all locks of a release, or none. Free to repeat by the holder.
     pub async fn begin(&self, begin: &Begin<'_>) -> Result<Began, Error> {
-        let locks = locks::names(begin.application, begin.functions, begin.doors);
+        let locks = locks::names(begin.application, begin.functions, begin.splitters);
         let mut writes: Vec<_> = locks
             .iter()
             .map(|name| take(name, begin.execution, begin.application, begin.now))

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     domain::{
         Timestamp,
-        migration::{Direction, Ran},
+        migration::{Direction, MigrationRun},
         names::derived::keys,
     },
     error::Error,
@@ -18,10 +18,10 @@ use crate::{
 /// Whose it is to run a migration.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Claim {
-    /// The caller's, and nobody else's ever after.
+    /// The caller's, for good.
     Ours,
     /// It has been run: what came of it.
-    Ran(Box<Ran>),
+    Ran(Box<MigrationRun>),
     /// Another attempt has said that it runs it, and not yet what came of it. Perhaps it never will.
     Underway,
 }
@@ -68,7 +68,7 @@ impl<S: LedgerStore> Ledger<S> {
         &self,
         execution: &str,
         attempt: &str,
-        ran: &Ran,
+        ran: &MigrationRun,
     ) -> Result<(), Error> {
         let update = RowWrite::update(row(execution, ran.direction), "SET ran = :ran")
             .condition("attempt = :attempt")

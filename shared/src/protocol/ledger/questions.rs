@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     domain::{
-        approval::{Asked, Wish},
+        approval::{OperatorRequest, Question},
         record::Status,
     },
     error::Error,
@@ -14,11 +14,11 @@ use crate::{
 };
 
 impl<S: LedgerStore> Ledger<S> {
-    /// Records that the execution waits for a person, and with which token the wait ends.
+    /// Records that the execution waits for an operator, and with which token the wait ends.
     ///
     /// # Errors
-    /// [`Error::DeploymentRolledBack`] when it has been told to go back meanwhile.
-    pub async fn ask(&self, execution: &str, token: &str, asked: &Asked) -> Result<(), Error> {
+    /// [`Error::DeploymentRolledBack`] when a rollback was requested meanwhile.
+    pub async fn ask(&self, execution: &str, token: &str, asked: &Question) -> Result<(), Error> {
         let row = RowWrite::update(
             key(&deployment(execution), ONE),
             "SET #status = :held, #token = :token, asked = :asked REMOVE wish",
@@ -36,10 +36,10 @@ impl<S: LedgerStore> Ledger<S> {
         }
     }
 
-    /// Makes the link of what was asked useless, once somebody has answered. Nothing when it was
-    /// something else that was answered.
-    pub async fn answered(&self, execution: &str, asked: &Asked) -> Result<(), Error> {
-        let spent = Asked {
+    /// Invalidates the link of a question once it is answered. Does nothing when another question was
+    /// answered.
+    pub async fn answered(&self, execution: &str, asked: &Question) -> Result<(), Error> {
+        let spent = Question {
             nonce_hash: None,
             ..asked.clone()
         };
@@ -68,8 +68,8 @@ impl<S: LedgerStore> Ledger<S> {
         .map(drop)
     }
 
-    /// Takes in that the execution ends with its traffic as it is. False when it has been told to go
-    /// back meanwhile.
+    /// Records that the execution ends with its traffic as it is. Returns false when a rollback was requested
+    /// meanwhile.
     pub async fn leave_held(&self, execution: &str) -> Result<bool, Error> {
         self.update_if(
             "#status IN (:inFlight, :held)",
@@ -85,9 +85,9 @@ impl<S: LedgerStore> Ledger<S> {
         .await
     }
 
-    /// Leaves a person's wish for the deployment's next look; a later one replaces it. False when it
-    /// is not in flight, or waits for a person anyway.
-    pub async fn wish(&self, execution: &str, wish: &Wish) -> Result<bool, Error> {
+    /// Leaves an operator's request for the deployment's next look; a later one replaces it. Returns false when
+    /// it is not in flight, or waits for an operator anyway.
+    pub async fn request(&self, execution: &str, wish: &OperatorRequest) -> Result<bool, Error> {
         self.update_if(
             "#status = :inFlight",
             execution,

@@ -1,13 +1,16 @@
 //! What promoted releases have promised to keep, and how a promise ends.
 //!
 //! A promise is a row for each function, put on record with the promotion. It ends by an act and
-//! never by the clock, so whoever asks whether a version is needed compares no times: blue's part is
+//! never by the clock, so the check whether a version is needed compares no times: blue's part is
 //! taken off when the retention is over, and the whole row when a newer release of the application
 //! has one in its place. What was promoted last therefore stays on record for as long as it serves.
 //!
 //! A release that wants a version that exists, and a cleanup that is about to delete it, cannot miss
-//! each other: the one takes the function's lock and then reads what is doomed, the other puts the
-//! version among the doomed and then reads the lock.
+//! each other: the one takes the function's lock and then reads what is marked for deletion, the other
+//! marks the version and then reads the lock.
+
+#[cfg(test)]
+mod tests;
 
 use std::num::NonZeroU32;
 
@@ -38,7 +41,7 @@ use crate::{
 /// The most items of one transaction (AWS's limit).
 const MOST_ITEMS: usize = 100;
 
-/// How long versions stay doomed when the cleanup died before it could say that it is done: longer
+/// How long versions stay marked when the cleanup died before it could unmark them: longer
 /// than the state that deletes them can take, all its tries together.
 const DOOMED: TimeDelta = TimeDelta::hours(2);
 
@@ -143,7 +146,7 @@ impl<S: LedgerStore> Ledger<S> {
         Ok(Some(Holder { execution, record }))
     }
 
-    /// The release of an application that was promoted last, whoever holds the application now.
+    /// The release of an application that was promoted last, even if another holds the application now.
     pub async fn promoted_last(&self, application: &Application) -> Result<Option<String>, Error> {
         let row = self.store.row(&key(&promoted(application), ONE)).await?;
         Ok(row.and_then(|row| text(&row, "execution")))
@@ -245,7 +248,7 @@ impl<S: LedgerStore> Ledger<S> {
     }
 
     /// Says that versions of a function are about to be deleted, by this cleanup.
-    pub async fn doom(
+    pub async fn mark_for_deletion(
         &self,
         function: &FunctionName,
         cleanup: &str,
@@ -256,11 +259,15 @@ impl<S: LedgerStore> Ledger<S> {
             .item("versions", json(&versions))
             .item("at", s(&now.to_rfc3339()))
             .item("expiresAt", n((now + DOOMED).timestamp()));
-        self.write(vec![put], "dooming versions").await
+        self.write(vec![put], "marking versions for deletion").await
     }
 
     /// Says that this cleanup deletes no more of them.
-    pub async fn spare(&self, function: &FunctionName, cleanup: &str) -> Result<(), Error> {
+    pub async fn unmark_for_deletion(
+        &self,
+        function: &FunctionName,
+        cleanup: &str,
+    ) -> Result<(), Error> {
         let row = RowWrite::delete(key(&doomed(function), cleanup));
         self.write(vec![row], "sparing versions").await
     }
@@ -305,205 +312,4 @@ fn promise(row: &Item) -> Result<Promise, Error> {
         until: instant(row, "until")?.ok_or_else(|| unreadable("until"))?,
         keep_versions,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-    use crate::{
-        domain::{
-            approval::OnHoldTimeout, names::locks, restore_point::RestorePoint, weight::Weight,
-        },
-        fake::{Actor, Call, Client, Reply, Rules, Transaction, World, drive},
-    };
-
-    fn at(time: &str) -> Timestamp {
-        time.parse().unwrap()
-    }
-
-    /// A release of so many functions, behind one door, that watches so many alarms.
-    fn release(functions: usize, alarms: usize) -> Record {
-        let targets: Vec<_> = (0..functions)
-            .map(|nth| {
-                json!({"functionName": format!("f{nth}"), "alias": "live", "blueVersion": "4",
-                    "greenVersion": "5", "revisionId": null})
-            })
-            .collect();
-        let footprint: RestorePoint = serde_json::from_value(json!({
-            "functions": targets, "plan": {"steps": [{"weight": 100, "bakeSeconds": 0}]},
-            "traffic": {"type": "route53", "hostedZoneId": "Z1", "recordName": "api.example.com",
-                "recordType": "A", "blue": "blue", "green": "green", "dnsSeconds": 60},
-        }))
-        .unwrap();
-        let application: Application = "chat".parse().unwrap();
-        let names: Vec<_> = footprint.functions.iter().collect();
-        let names: Vec<_> = names.iter().map(|target| &target.function_name).collect();
-        Record {
-            execution: "arn:x:42".into(),
-            locks: locks::names(&application, &names, &["rule/r".to_owned()]),
-            application,
-            status: Status::InFlight,
-            began_at: at("2026-11-20T11:00:00Z"),
-            alarms: (0..alarms)
-                .map(|nth| format!("a{nth}").parse().unwrap())
-                .collect(),
-            footprint: Some(footprint),
-            weight: Weight::FULL,
-            shift_begun: true,
-            steps: Vec::new(),
-            token: None,
-            asked: None,
-            wish: None,
-            on_hold_timeout: OnHoldTimeout::RollBack,
-            why: None,
-            retain_until: None,
-            retention_ended_at: None,
-            superseded_by: None,
-        }
-    }
-
-    /// Returns the key of every row of every transaction that promotes a release.
-    fn promoted(functions: usize, alarms: usize) -> Vec<Vec<String>> {
-        let kept = Retention {
-            until: at("2026-11-21T11:00:00Z"),
-            keep_versions: NonZeroU32::new(10),
-        };
-        let record = release(functions, alarms);
-        let (ended, calls) = drive(&mut in_flight(), |client| async move {
-            let now = at("2026-11-20T12:00:00Z");
-            let ledger = Ledger::on(client);
-            ledger.end(&record, Status::Promoted, now, Some(kept)).await
-        });
-        assert_eq!(ended, Ok(()));
-        let keys = |call: Call| match call {
-            Call::Transact(writes) => writes.into_iter().map(|write| write.key.pk).collect(),
-            other => panic!("{other:?} is no transaction"),
-        };
-        calls.into_iter().map(keys).collect()
-    }
-
-    /// Returns a ledger with the row of a release in flight.
-    fn in_flight() -> World {
-        let mut world = World::default();
-        let put = RowWrite::put(key(&deployment("arn:x:42"), ONE)).item("status", s("IN_FLIGHT"));
-        world.apply(&Call::Write(put), &Rules::default());
-        world
-    }
-
-    fn count(keys: &[String], of: &str) -> usize {
-        keys.iter().filter(|key| key.starts_with(of)).count()
-    }
-
-    #[test]
-    fn a_promise_is_on_record_with_the_promotion() {
-        let asked = promoted(2, 1);
-        assert_eq!(asked.len(), 1, "one call: {asked:?}");
-        assert_eq!(count(&asked[0], "RETAINED#f"), 2);
-        assert_eq!(count(&asked[0], "PROMOTED#chat"), 1);
-        assert_eq!(count(&asked[0], "RETENTIONS#chat"), 1);
-        assert_eq!(count(&asked[0], "LOCK#"), 4);
-        let splitter = "SPLITTER#record/Z1/api.example.com/A";
-        assert_eq!(count(&asked[0], splitter), 1, "{asked:?}");
-    }
-
-    #[test]
-    fn records_when_weights_were_moved_only_where_they_were() {
-        let now = at("2026-11-20T12:00:00Z");
-        let rows =
-            |record: &Record, status| Ledger::<Client>::moved_splitters(record, status, now).len();
-        let mut record = release(1, 0);
-        assert_eq!(rows(&record, Status::Promoted), 1);
-        assert_eq!(rows(&record, Status::RolledBack), 1);
-        assert_eq!(rows(&record, Status::Rejected), 0);
-        assert_eq!(rows(&record, Status::Unchanged), 0);
-        record.footprint = None;
-        assert_eq!(rows(&record, Status::RolledBack), 0);
-    }
-
-    /// Returns what comes of ending a release whose row is so.
-    fn ended_as(status: Status, row: &str) -> Result<(), Error> {
-        let row = Item::from(
-            [
-                ("execution", "arn:x:42"),
-                ("application", "chat"),
-                ("status", row),
-                ("beganAt", "2026-11-20T11:00:00Z"),
-                ("locks", "[]"),
-                ("alarms", "[]"),
-                ("onHoldTimeout", "\"rollBack\""),
-                (
-                    "why",
-                    r#"{"reason": "an alarm fired", "at": "2026-11-20T11:30:00Z"}"#,
-                ),
-            ]
-            .map(|(name, text)| (name.to_owned(), s(text))),
-        );
-        let kept = Retention {
-            until: at("2026-11-21T11:00:00Z"),
-            keep_versions: None,
-        };
-        let record = release(1, 0);
-        let mut actor = Actor::new(|client| async move {
-            let now = at("2026-11-20T12:00:00Z");
-            Ledger::on(client)
-                .end(&record, status, now, Some(kept))
-                .await
-        });
-        let refused = Transaction::Refused(vec![(0, Some(row.into()))]);
-        actor.answer(0, Reply::Transacted(refused));
-        actor.into_done().expect("it is one call")
-    }
-
-    #[test]
-    fn a_promotion_that_is_repeated_has_been_made() {
-        assert_eq!(ended_as(Status::Promoted, "PROMOTED"), Ok(()));
-        let told = ended_as(Status::Promoted, "ROLLING_BACK");
-        let why = Error::DeploymentRolledBack("an alarm fired".into());
-        assert_eq!(told, Err(why));
-    }
-
-    #[test]
-    fn where_one_transaction_does_not_take_both_the_promise_comes_first() {
-        // The largest release that can be asked for.
-        let asked = promoted(50, 40);
-        assert_eq!(asked.len(), 2);
-        assert_eq!(count(&asked[0], "RETAINED#"), 50);
-        assert_eq!(asked[0].len(), 50, "and nothing else: {:?}", asked[0]);
-        assert_eq!(count(&asked[1], "PROMOTED#"), 1);
-        assert_eq!(count(&asked[1], "RETAINED#"), 0);
-        assert!(asked[1].len() <= MOST_ITEMS, "{}", asked[1].len());
-    }
-
-    #[test]
-    fn a_promise_is_read_as_it_is_written() {
-        let kept = Retention {
-            until: at("2026-11-21T11:00:00Z"),
-            keep_versions: NonZeroU32::new(10),
-        };
-        let (read, _) = drive(&mut World::default(), |client| async move {
-            let ledger = Ledger::on(client);
-            let rows = Ledger::<Client>::promises_of(&release(1, 0), kept);
-            ledger.store.transact("", rows).await.unwrap();
-            let key = retained(&"f0".parse().unwrap());
-            ledger.store.query(&key).await.unwrap()
-        });
-        let row = &read[0];
-        let read = promise(row).unwrap();
-        let expected = Promise {
-            execution: "arn:x:42".into(),
-            application: "chat".parse().unwrap(),
-            green: "5".parse().unwrap(),
-            blue: Some("4".parse().unwrap()),
-            until: kept.until,
-            keep_versions: kept.keep_versions,
-        };
-        assert_eq!(read, expected);
-        let mut wrong = row.clone();
-        wrong.insert("blue".into(), s("$LATEST"));
-        assert!(promise(&wrong).is_err(), "or it would not be kept");
-        wrong.insert("blue".into(), n(4));
-        assert!(promise(&wrong).is_err());
-    }
 }

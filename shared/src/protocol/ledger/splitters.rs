@@ -2,7 +2,7 @@
 //! clients of its idle side may still come.
 //!
 //! A row for each lock of a splitter, put with the end of a deployment that has moved its weights. It is
-//! not a lock: whoever reads it compares times.
+//! not a lock: its readers compare times.
 
 use std::collections::BTreeMap;
 

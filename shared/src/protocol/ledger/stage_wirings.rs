@@ -9,7 +9,7 @@ use crate::{
         names::{
             FunctionName,
             api::{ApiId, StageName},
-            derived::keys::{front_door, wiring as row},
+            derived::keys::{stage_wirings, wiring as row},
         },
         stage_wiring::Wiring,
     },
@@ -20,14 +20,14 @@ use crate::{
 impl<S: LedgerStore> Ledger<S> {
     /// Returns what is on record of an API, all stages and functions.
     pub async fn wirings(&self, api_id: &ApiId) -> Result<Vec<Wiring>, Error> {
-        let rows = self.store.query(&front_door(api_id)).await?;
+        let rows = self.store.query(&stage_wirings(api_id)).await?;
         rows.iter().map(|row| parsed(row, "wiring")).collect()
     }
 
     /// Records how a stage was and what is made of it, before anything is changed.
     pub async fn keep_wiring(&self, wiring: &Wiring) -> Result<(), Error> {
         let key = key(
-            &front_door(&wiring.api_id),
+            &stage_wirings(&wiring.api_id),
             &row(&wiring.stage, &wiring.function_name),
         );
         let put = RowWrite::put(key)
@@ -46,7 +46,7 @@ impl<S: LedgerStore> Ledger<S> {
         stage: &StageName,
         function: &FunctionName,
     ) -> Result<(), Error> {
-        let delete = RowWrite::delete(key(&front_door(api_id), &row(stage, function)));
+        let delete = RowWrite::delete(key(&stage_wirings(api_id), &row(stage, function)));
         self.store
             .write("forgetting the wiring", delete)
             .await

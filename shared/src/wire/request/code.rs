@@ -253,7 +253,7 @@ fn is_image(text: &str) -> bool {
         && account.bytes().all(|b| b.is_ascii_digit())
         && !region.is_empty()
         && region.bytes().all(|b| lower_or_digit(b) || b == b'-')
-        // Of AWS's own partitions: anybody may have any other.
+        // Of AWS's own partitions: any other name may be anyone's.
         && ["com", "com.cn", "eu"].contains(&domain);
     let (repository, reference) = match image.split_once('@') {
         Some((repository, digest)) => (

@@ -7,8 +7,8 @@ use schemars::{JsonSchema, Schema, json_schema};
 use serde::Serialize;
 
 use super::code::Code;
-use super::front_door::FrontDoorRequest;
 use super::smoke_test::SmokeTest;
+use super::stage_wiring::FrontDoorRequest;
 use super::traffic::Traffic;
 use crate::domain::analysis::Analysis;
 use crate::domain::approval::{OnApprovalTimeout, OnDenied, OnHoldTimeout};
@@ -17,6 +17,7 @@ use crate::domain::names::{AliasName, Application, FunctionName};
 use crate::domain::override_freeze::OverrideFreeze;
 use crate::domain::plan::Plan;
 use crate::domain::strategy::Planned;
+use crate::domain::weight::Weight;
 use crate::domain::{
     hook::Hooks,
     migration::{AfterRollback, MigrationRequest},
@@ -32,7 +33,7 @@ pub const MAX_FUNCTIONS: usize = 50;
 pub const MAX_HOLD_SECONDS: u32 = 604_800;
 
 /// A release: which functions, how traffic moves to green, and what is watched meanwhile.
-// Only `Request::parse` makes one, so whoever holds it holds one in which everything was checked.
+// Only `Request::parse` makes one, so each value has been checked completely.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema, Deserr)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schemars(transform = with_action)]
@@ -46,7 +47,7 @@ pub struct ReleaseRequest {
     #[schemars(length(max = 50))]
     #[deserr(default, from(List<FunctionRequest, 0, MAX_FUNCTIONS>) = List::into_vec)]
     pub functions: Vec<FunctionRequest>,
-    /// How traffic goes from blue to green. Required: nobody should learn a default in production.
+    /// How traffic goes from blue to green. Required: a default would be learnt in production.
     pub strategy: Planned,
     /// What is watched, and what counts as worse.
     #[serde(default)]
@@ -73,7 +74,7 @@ pub struct ReleaseRequest {
     #[serde(default)]
     #[deserr(default)]
     pub retention: Retention,
-    /// How long a hold waits for a person, in seconds: 60 to 604800 (a week).
+    /// How long a hold waits for an operator, in seconds: 60 to 604800 (a week).
     #[serde(default = "default_hold_timeout_seconds")]
     #[schemars(range(min = 60, max = 604_800))]
     #[deserr(
@@ -81,11 +82,11 @@ pub struct ReleaseRequest {
         from(Whole<60, MAX_HOLD_SECONDS>) = u32::from
     )]
     pub hold_timeout_seconds: u32,
-    /// What happens when nobody comes. With a migration that freezes the traffic it is always `leave`.
+    /// What happens when no operator answers. With a migration that freezes the traffic it is always `leave`.
     #[serde(default)]
     #[deserr(default)]
     pub on_hold_timeout: OnHoldTimeout,
-    /// How long an approval that the strategy asks for is waited for, in seconds: 60 to 604800 (a week).
+    /// How long an approval that the strategy requests is waited for, in seconds: 60 to 604800 (a week).
     #[serde(default = "default_hold_timeout_seconds")]
     #[schemars(range(min = 60, max = 604_800))]
     #[deserr(
@@ -93,11 +94,11 @@ pub struct ReleaseRequest {
         from(Whole<60, MAX_HOLD_SECONDS>) = u32::from
     )]
     pub approval_timeout_seconds: u32,
-    /// What happens when nobody answers the approval in time.
+    /// What happens when no operator answers the approval in time.
     #[serde(default)]
     #[deserr(default)]
     pub on_approval_timeout: OnApprovalTimeout,
-    /// What happens when a person rejects.
+    /// What happens when an operator rejects.
     #[serde(default)]
     #[deserr(default)]
     pub on_denied: OnDenied,
@@ -108,7 +109,7 @@ pub struct ReleaseRequest {
 }
 
 impl ReleaseRequest {
-    /// What happens when nobody ends a hold: with a migration that freezes the traffic, it is left.
+    /// Returns what happens when no operator ends a hold: with a migration that freezes the traffic, it is left.
     #[must_use]
     pub fn hold_ends(&self) -> OnHoldTimeout {
         match &self.migration {
@@ -119,10 +120,29 @@ impl ReleaseRequest {
         }
     }
 
-    /// The plan that the strategy says.
+    /// Returns the plan that the strategy says, less the control group.
     #[must_use]
     pub fn plan(&self) -> Plan {
-        self.strategy.plan().clone()
+        let whole = self.strategy.plan();
+        // Where it does not fit, the request has been rejected.
+        let kept = whole.clone().keeping(self.control());
+        kept.unwrap_or_else(|_| whole.clone())
+    }
+
+    /// Writes down what the strategy's name keeps on blue, because a strategy is written as what its name stands for.
+    pub(super) fn with_control(mut self) -> Self {
+        let of_name = self.strategy.take_control();
+        if of_name > Weight::ZERO {
+            self.analysis.control_percent.get_or_insert(of_name);
+        }
+        self
+    }
+
+    /// Returns what stays on blue until the promotion: what the request says, or the strategy's name.
+    #[must_use]
+    pub fn control(&self) -> Weight {
+        let asked = self.analysis.control_percent;
+        asked.unwrap_or_else(|| self.strategy.control())
     }
 
     /// Returns what decides how many events the release takes.
@@ -162,7 +182,7 @@ const fn default_hold_timeout_seconds() -> u32 {
 /// rest.
 fn with_action(schema: &mut Schema) {
     let action = json_schema!({
-        "description": "What is asked for; `release` when absent.",
+        "description": "The action that is requested; `release` when absent.",
         "const": "release",
         "type": "string",
     });

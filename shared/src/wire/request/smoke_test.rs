@@ -56,15 +56,15 @@ pub struct SmokeTest {
 #[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Expect {
-    /// The HTTP status that a client gets of the answer through one of AWS's front doors (API Gateway, a
+    /// The HTTP status that a client gets of the answer through one of AWS's HTTP integrations (API Gateway, a
     /// function URL, a load balancer): 100 to 599.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 100, max = 599))]
     #[deserr(default, from(Option<Whole<100, 599>>) = to_status)]
     pub status_code: Option<u16>,
     /// The longest that the invocation may take, in milliseconds: 1 to 900000, and at most 840000 for several
-    /// tests of a function together. The answer is waited for as long, up to 840 seconds, and never asked
-    /// for twice.
+    /// tests of a function together. The answer is waited for as long, up to 840 seconds, and never requested
+    /// twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 900_000))]
     #[deserr(default, from(Option<Whole<1, 900_000>>) = Whole::optional)]

@@ -1,8 +1,8 @@
 //! A rollback by hand to a version that was published before.
 //!
 //! It is a release of that version, by the request of the application's last release: the same functions,
-//! aliases, traffic splitter, smoke tests and locks. [`request_of`] makes that request. Whoever needs it makes
-//! it from the same two values.
+//! aliases, traffic splitter, smoke tests and locks. [`request_of`] makes that request, always
+//! from the same two values.
 
 use serde::Serialize;
 use serde_json::json;
@@ -12,7 +12,7 @@ use crate::domain::{
     names::{Application, FunctionName, Version},
     restore_point::RestorePoint,
     strategy::{AllAtOnce, Planned, Strategy},
-    traffic::{ForwardAt, FrontDoor},
+    traffic::{ForwardAt, Splitter},
 };
 use crate::{
     domain::{
@@ -22,7 +22,7 @@ use crate::{
     parse::problem::Problems,
 };
 
-/// What a rollback to a version asks for.
+/// What a rollback to a version requests.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ToVersion {
@@ -30,7 +30,7 @@ pub struct ToVersion {
     pub application: Application,
     /// The version.
     pub to_version: Version,
-    /// The one function that goes back; none when all do.
+    /// The one function that returns; none when all do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub function_name: Option<FunctionName>,
     /// Why, in the user's words.
@@ -39,7 +39,7 @@ pub struct ToVersion {
 }
 
 impl ToVersion {
-    /// Whether a function goes back.
+    /// Whether a function returns.
     #[must_use]
     pub fn moves(&self, function: &FunctionName) -> bool {
         self.function_name
@@ -49,7 +49,7 @@ impl ToVersion {
 
     /// What it is, in words.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         let reason = self.reason.as_deref().unwrap_or("no reason given");
         format!(
             "rolled back by hand to version {}: {reason}",
@@ -62,8 +62,8 @@ impl ToVersion {
 ///
 /// It takes all traffic at once, because something is wrong with what serves. For that reason nothing that
 /// what serves may be the cause of refuses it: alarms that fire already count only once they fire anew, health
-/// checks are not asked, and missing data does not hold it. It asks no person, runs no migration and wires no
-/// front door. The code of a function that stays is left for whoever knows which version serves.
+/// checks are not asked, and missing data does not hold it. It needs no approval, runs no migration and wires no
+/// stage. The code of a function that stays is left to the caller, which knows the serving version.
 ///
 /// # Errors
 /// By the path of the rollback's own fields.
@@ -108,6 +108,7 @@ pub fn request_of(last: &ReleaseRequest, to: &ToVersion) -> Result<ReleaseReques
     request.analysis.health_checks.clear();
     request.analysis.on_inconclusive = OnInconclusive::Proceed;
     request.analysis.max_bake_seconds = None;
+    request.analysis.control_percent = None;
     request.on_hold_timeout = OnHoldTimeout::RollBack;
     request.front_door = None;
     request.migration = None;
@@ -130,8 +131,8 @@ pub fn request_on_record(
         .map(|target| json!({"functionName": target.function_name, "alias": target.alias}))
         .collect();
     let traffic = match &footprint.traffic {
-        FrontDoor::Alias => json!({"type": "alias"}),
-        FrontDoor::Route53(records) => json!({
+        Splitter::Alias => json!({"type": "alias"}),
+        Splitter::Route53(records) => json!({
             "type": "route53",
             "hostedZoneId": records.hosted_zone_id,
             "recordName": records.record_name,
@@ -139,7 +140,7 @@ pub fn request_on_record(
             "setIdentifiers": [records.blue, records.green],
             "dnsSeconds": records.dns_seconds,
         }),
-        FrontDoor::Alb(forward) => {
+        Splitter::Alb(forward) => {
             let mut alb = json!({
                 "type": "alb",
                 "targetGroupArns": [forward.blue, forward.green],

@@ -4,6 +4,8 @@ use deserr::{Deserr, IntoValue, Value as Input, ValuePointerRef};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub use crate::domain::analysis::responses::{HttpApi, RestApi};
+use crate::domain::names::cloudwatch::LoadBalancerName;
 use crate::domain::names::resources::{
     HostedZoneId, ListenerArn, RecordName, RecordType, RuleArn, SetIdentifier, TargetGroupArn,
 };
@@ -91,30 +93,7 @@ pub struct Behind {
     pub http_api: Option<HttpApi>,
     /// An Application Load Balancer, as its metrics name it: `app/NAME/ID`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = "^app/"))]
-    pub load_balancer: Option<String>,
-}
-
-/// A stage of a REST API.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema, Deserr)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
-pub struct RestApi {
-    /// The API's name: its metrics do not go by its id.
-    pub api_name: String,
-    /// The stage.
-    pub stage: String,
-}
-
-/// A stage of an HTTP API.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema, Deserr)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[deserr(error = Problems, rename_all = camelCase, deny_unknown_fields)]
-pub struct HttpApi {
-    /// The API's id.
-    pub api_id: String,
-    /// The stage.
-    pub stage: String,
+    pub load_balancer: Option<LoadBalancerName>,
 }
 
 impl Behind {
@@ -129,11 +108,12 @@ impl Behind {
         } else if let Some(HttpApi { api_id, stage }) = self.http_api.clone() {
             Layer::HttpApi { api_id, stage }
         } else {
-            let load_balancer = self
-                .load_balancer
-                .clone()
-                .expect("one of the three is there");
-            Layer::LoadBalancer { load_balancer }
+            let load_balancer = self.load_balancer.as_ref();
+            Layer::LoadBalancer {
+                load_balancer: load_balancer
+                    .expect("one of the three is there")
+                    .to_string(),
+            }
         }
     }
 }
@@ -152,7 +132,7 @@ impl Deserr<Problems> for Behind {
             #[deserr(default)]
             http_api: Option<HttpApi>,
             #[deserr(default)]
-            load_balancer: Option<String>,
+            load_balancer: Option<LoadBalancerName>,
         }
         let Fields {
             set_identifier,
@@ -166,13 +146,6 @@ impl Deserr<Problems> for Behind {
         if given != 1 {
             let message = "must have exactly one of restApi, httpApi and loadBalancer";
             return Err(unexpected(message, location));
-        }
-        if load_balancer
-            .as_ref()
-            .is_some_and(|name| !name.starts_with("app/"))
-        {
-            let message = "must be the part of the load balancer's ARN after \"loadbalancer/\", such as \"app/web/50dc6c495c0c9188\"";
-            return Err(unexpected(message, location.push_key("loadBalancer")));
         }
         Ok(Self {
             set_identifier,

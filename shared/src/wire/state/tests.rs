@@ -79,7 +79,7 @@ fn reads_a_state_of_the_previous_version() {
 
 /// What StartExecution was given may name any field, and is a request all the same.
 #[test]
-fn a_request_is_not_taken_for_a_state() {
+fn distinguishes_requests_from_states() {
     for state in [
         json!({"action": "wire", "application": "chat", "wiring": {"looks": 2}}),
         json!({"phase": "inFlight", "application": "chat"}),
@@ -121,7 +121,7 @@ fn answers_are_taken_once_and_in_their_order() {
         .iter()
         .map(|it| it.decision)
         .collect();
-    assert_eq!(words, [Word::Reject, Word::Resume]);
+    assert_eq!(words, [AnswerKind::Reject, AnswerKind::Resume]);
     assert_eq!(release.progress().phase, Phase::Ready);
     let next = read(&json!(State::from(release.clone())))
         .in_flight()
@@ -130,7 +130,7 @@ fn answers_are_taken_once_and_in_their_order() {
 }
 
 #[test]
-fn an_answer_that_is_none_goes_back_and_is_shown() {
+fn rolls_back_on_an_unrecognized_answer() {
     let asked = json!({"decision": "hold", "resume": "shift", "reason": "no data",
         "answer": {"decision": "yes"}});
     let in_flight = read(&with(release(), asked)).in_flight().unwrap();
@@ -141,6 +141,6 @@ fn an_answer_that_is_none_goes_back_and_is_shown() {
     assert_eq!(release.progress().phase, Phase::RollingBack);
     assert_eq!(
         release.progress().reason,
-        "a person answered {\"decision\":\"yes\"}, which is no answer; no data"
+        "unrecognized answer {\"decision\":\"yes\"}; expected an answer that was offered; no data"
     );
 }

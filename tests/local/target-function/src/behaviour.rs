@@ -10,6 +10,7 @@ use serde_json::Value;
 /// healthy version of what a test meant to be a bad one.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools)] // Switches that have nothing to do with each other.
 pub(crate) struct Behaviour {
     /// The label it answers with.
     pub(crate) version: String,
@@ -34,6 +35,10 @@ pub(crate) struct Behaviour {
     /// Answered as they are, one after the other and then the last again and again; with `echo`, each has
     /// the event in it.
     pub(crate) answers: Vec<Value>,
+    /// Log each error that it returns as Python's runtime does, in the function's log format.
+    pub(crate) logs_errors: bool,
+    /// Log this line with each answer.
+    pub(crate) logs: Option<String>,
     /// Answers as a streaming function does: a prelude with the status, and the body.
     pub(crate) stream: bool,
 }

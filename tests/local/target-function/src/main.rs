@@ -4,6 +4,7 @@
 
 mod behaviour;
 
+use std::env;
 use std::process;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -18,6 +19,20 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 struct ToldToFail {
     version: String,
+}
+
+impl ToldToFail {
+    /// Writes what Python's runtime writes of an error that a handler raises.
+    fn log(&self) {
+        let message = format!("version {} was told to fail", self.version);
+        if env::var("AWS_LAMBDA_LOG_FORMAT").is_ok_and(|format| format == "JSON") {
+            let line = json!({"timestamp": "2026-01-01T00:00:00Z", "log_level": "ERROR",
+                "errorMessage": message, "errorType": "ToldToFail", "stackTrace": []});
+            println!("{line}");
+        } else {
+            println!("[ERROR] ToldToFail: {message}");
+        }
+    }
 }
 
 impl From<ToldToFail> for Diagnostic {
@@ -76,9 +91,16 @@ async fn answer(behaviour: &Behaviour, payload: Value, roll: Roll) -> Result<Ans
         .as_deref()
         .is_some_and(|path| payload["path"] == path);
     if !spared && roll.fails < behaviour.error_rate_percent {
-        return Err(ToldToFail {
+        let error = ToldToFail {
             version: behaviour.version.clone(),
-        });
+        };
+        if behaviour.logs_errors {
+            error.log();
+        }
+        return Err(error);
+    }
+    if let Some(line) = &behaviour.logs {
+        println!("{line}");
     }
     let last = behaviour.answers.len().saturating_sub(1);
     if let Some(told) = behaviour.answers.get(roll.nth.min(last)) {

@@ -37,6 +37,7 @@ pub(super) fn look<'a>(readings: &'a [Reading], series: &'a [FunctionSeries]) ->
         started_at: "2026-11-20T12:00:00Z".parse().unwrap(),
         health: &[],
         series,
+        sources: &[],
         watch: Watch {
             from: 0,
             through: 0,
@@ -207,6 +208,7 @@ fn full(of: &str) -> Evidence {
         alarms: vec![named(of, AlarmState::Missing)],
         health_checks: vec![unknown(of)],
         judge: judged.evidence.judge,
+        sources: vec![silent_source(of)],
         rests_on: Some(of.to_owned()),
         shadow: of == "release",
         validation: vec![of.into()],
@@ -217,7 +219,22 @@ fn full(of: &str) -> Evidence {
         hooks: vec![heard(of)],
         uncalled: vec![of.parse().unwrap()],
         durable_executions: vec![left_behind(of)],
+        live: Some(live(of)),
     }
+}
+
+fn silent_source(name: &str) -> source::Found {
+    serde_json::from_value(
+        json!({"source": name, "verdict": "inconclusive", "reason": "no data",
+        "decidedBy": "noData"}),
+    )
+    .unwrap()
+}
+
+fn live(function: &str) -> LiveEvidence {
+    let numbers = json!({"functionName": function, "green": 4, "blue": 0, "sticking": false,
+        "ownEValue": 900.0, "eValue": 900.0, "threshold": 200.0, "functions": 1});
+    serde_json::from_value(numbers).unwrap()
 }
 
 fn left_behind(function: &str) -> LeftBehind {
@@ -231,7 +248,7 @@ fn unknown(host: &str) -> health::Found {
     found.next().expect("it is not known to be healthy").1
 }
 
-fn heard(what: &str) -> Heard {
+fn heard(what: &str) -> HookResult {
     serde_json::from_value(json!({
         "hook": "afterShift", "functionName": what, "status": "SUCCEEDED", "weight": 10,
         "asked": 1, "waitedSeconds": 2,
@@ -239,7 +256,7 @@ fn heard(what: &str) -> Heard {
     .unwrap()
 }
 
-fn ran(what: &str) -> Ran {
+fn ran(what: &str) -> MigrationRun {
     serde_json::from_value(json!({
         "functionName": what, "phase": "expand", "afterRollback": "rollBack", "direction": "up",
         "status": "SUCCEEDED", "startedAt": "2026-11-20T12:00:00Z", "durationMs": 5,
@@ -256,10 +273,12 @@ fn what_is_found_later_leaves_what_the_release_has_on_record() {
         alarms: found.alarms,
         health_checks: found.health_checks,
         judge: found.judge,
+        sources: found.sources,
         rests_on: found.rests_on,
         shadow: found.shadow,
         uncalled: found.uncalled,
         durable_executions: found.durable_executions,
+        live: found.live,
         ..before
     };
     assert_eq!(evidence, kept);
@@ -291,7 +310,7 @@ fn last_answers_of_hooks_are_kept() {
         .map(|nth| format!("hook-{nth}"))
         .collect();
     for name in &names {
-        evidence.hear(heard(name));
+        evidence.add_hook(heard(name));
     }
     let kept: Vec<_> = names[2..].iter().map(|name| heard(name)).collect();
     assert_eq!(evidence.hooks, kept);
@@ -301,7 +320,7 @@ fn last_answers_of_hooks_are_kept() {
 fn evidence_is_empty_when_no_part_has_anything() {
     assert!(Evidence::default().is_empty());
     let all = serde_json::to_value(full("release")).unwrap();
-    assert_eq!(all.as_object().unwrap().len(), 14, "every part is written");
+    assert_eq!(all.as_object().unwrap().len(), 16, "every part is written");
     for (name, part) in all.as_object().unwrap() {
         let one = json!({ name: part });
         let one: Evidence = serde_json::from_value(one).unwrap();

@@ -1,6 +1,6 @@
-//! The judge at its boundaries: stakes, ceilings, late minutes, and the arithmetic of blue's past.
+//! The judge at its boundaries: stakes, ceilings, late minutes.
 
-use crate::domain::analysis::counts::{BluePast, Counts, Minute, PastShare};
+use crate::domain::analysis::counts::{BluePast, Counts, Minute};
 use crate::domain::analysis::judge::{samples::past, *};
 
 fn counts((invocations, errors, slow, throttles): (u64, u64, u64, u64)) -> Counts {
@@ -307,149 +307,9 @@ fn p99_ceiling_takes_the_two_newest_minutes_that_have_one() {
 }
 
 #[test]
-fn rates_are_put_cautiously_high() {
-    near(baseline::cautious_rate(0, 0, 1.0), 1.0);
-    near(baseline::cautious_rate(100, 4, 1.0), 0.065);
-    near(baseline::cautious_rate(100, 4, 4.0), 0.085);
-    near(baseline::cautious_rate(2, 2, 1.0), 1.0);
-    near(baseline::raised(0.5, 2.0), 2.0 / 3.0);
-    near(baseline::raised(0.2, 1.0), 0.2);
-    near(baseline::raised(0.1, 9.0), 0.5);
-}
-
-/// Ten are expected; by the Chernoff bound twenty are less likely than exp(-3.86).
-#[test]
-fn minute_is_out_of_line_when_its_hits_are_unlikely() {
-    let of = |hits, unlikely| baseline::out_of_line(1000, hits, 0.01, unlikely);
-    assert!(of(20, 3.86));
-    assert!(!of(20, 3.87));
-    assert!(!of(10, 0.0) && !of(5, 0.0));
-    assert!(of(30, 12.95) && !of(30, 12.97));
-    assert!(
-        baseline::out_of_line(0, 1, 0.01, 3.0),
-        "hits without requests"
-    );
-}
-
-#[test]
-fn bets_are_likelihoods_over_what_green_is_held_to() {
-    let mut bets = [0.5; grid::BETS];
-    (bets[0], bets[1], bets[2]) = (0.1, 0.2, 0.25);
-    let ln = baseline::ln_bets(&bets, (10, 4), 0.2);
-    assert!(ln[0] == f64::NEG_INFINITY && ln[1] == f64::NEG_INFINITY);
-    near(
-        ln[2],
-        4.0 * (0.25f64 / 0.2).ln() + 6.0 * (0.75f64 / 0.8).ln(),
-    );
-    near(ln[3], 4.0 * 2.5f64.ln() + 6.0 * (0.5f64 / 0.8).ln());
-    let none = baseline::ln_bets(&bets, (0, 0), 0.2);
-    assert!(none.iter().all(|ln| *ln == 0.0));
-}
-
-/// A day of 1 % with a burst of two minutes, and another of one.
-#[test]
-fn bursts_of_the_past_are_parted_from_its_calm_minutes() {
-    let minutes: Vec<(u64, u64)> = (0..1440)
-        .map(|at| {
-            (
-                1000,
-                if [100, 101, 900].contains(&at) {
-                    300
-                } else {
-                    10
-                },
-            )
-        })
-        .collect();
-    let share = PastShare::from_minutes(&minutes, (5000, 7));
-    assert_eq!((share.requests, share.hits), (1_445_000, 14_370 + 900 + 7));
-    assert!(share.spread > 5.0, "{share:?}");
-    near(share.spells, 3.0 / 1_440_000.0);
-    near(share.unwell, 3.0 / 1440.0);
-    assert_eq!(
-        (share.calm_requests, share.calm_hits),
-        if share.stick > 1.0 {
-            (share.requests, share.hits)
-        } else {
-            (1_437_000, 14_370)
-        }
-    );
-    // Single minutes show on blue while they last: what is left is calm.
-    let single: Vec<(u64, u64)> = (0..1440)
-        .map(|at| {
-            (
-                1000,
-                if [100, 501, 900].contains(&at) {
-                    300
-                } else {
-                    10
-                },
-            )
-        })
-        .collect();
-    let share = PastShare::from_minutes(&single, (5000, 7));
-    near(share.stick, 1.0);
-    assert_eq!((share.calm_requests, share.calm_hits), (1_437_000, 14_370));
-    near(share.spells, 4.0 / 1_440_000.0);
-    // Where nothing is uneven all of it is calm, what came before too.
-    let even = vec![(1000, 10); 1440];
-    let share = PastShare::from_minutes(&even, (5000, 7));
-    assert_eq!((share.calm_requests, share.calm_hits), (1_445_000, 14_407));
-    assert_eq!((share.spells, share.unwell), (0.0, 0.0));
-    // An hour is the least that unevenness is judged by.
-    let hour = |count: usize| PastShare::from_minutes(&minutes[60..60 + count], (0, 0)).spread;
-    assert!(hour(60) > 1.0);
-    near(hour(59), 1.0);
-    // Hits are never more than requests.
-    let odd = PastShare::from_minutes(&[(10, 50)], (1, 5));
-    assert_eq!((odd.requests, odd.hits), (11, 11));
-}
-
-#[test]
 fn staked_average_is_of_the_values_and_not_of_their_logarithms() {
     let average = grid::ln_average(&[2f64.ln(), 4f64.ln()], &[0.25, 0.75]);
     near(average.exp(), 3.5);
     let lost = grid::ln_average(&[f64::NEG_INFINITY, 4f64.ln()], &[0.5, 0.5]);
     near(lost.exp(), 2.0);
-}
-
-/// A day of minutes of 100 times `mean` requests, with `mean` hits more or less `by` in this order.
-fn signs(pattern: &str, mean: u64, by: u64) -> PastShare {
-    let hits = pattern.chars().map(|sign| match sign {
-        '+' => mean + by,
-        _ => mean - by,
-    });
-    let minutes: Vec<_> = hits
-        .cycle()
-        .take(1440)
-        .map(|hits| (100 * mean, hits))
-        .collect();
-    PastShare::from_minutes(&minutes, (0, 0))
-}
-
-/// The variance of a day's minutes over their mean stays under 1 + 2.33 sqrt(2 / 1440) = 1.087 by chance,
-/// that of pairs under 1.123.
-#[test]
-fn unevenness_must_stand_out_from_chance() {
-    near(signs("+-", 1000, 32).spread, 1.0);
-    near(signs("+-", 1000, 33).spread, 1.089);
-    near(signs("+-", 1000, 33).stick, 1.0);
-    // Single minutes and pairs alike: 1.0816.
-    near(signs("+-++-+--", 10_000, 104).spread, 1.0);
-}
-
-/// Neighbours are alike when pairs vary more than single minutes by 4 x 2 sqrt(2 / 3 / 1440) = 0.172 of it.
-#[test]
-fn minutes_that_resemble_their_neighbours_stick() {
-    let single = 63.0 * 63.0 / 1000.0;
-    // Six of ten pairs are alike, and in the second 22 of 40.
-    let share = signs("++--+-++---+++--+--+", 1000, 63);
-    near(share.stick, 1.0 + 0.2 * single);
-    near(share.spread, 1.2 * single);
-    let share = signs(
-        "+-++--++-+-+++++--+--+---+--+-+-++-+---+-+--+-------++--+++++-+-+-+--+++--++-+++",
-        1000,
-        63,
-    );
-    near(share.stick, 1.0);
 }

@@ -80,24 +80,29 @@ pub struct Evidence {
     pub blue_error_percent: f64,
     /// The same on green.
     pub green_error_percent: f64,
-    /// The release's e-value: the average over its functions and tests. At most 1e12 is told.
+    /// The release's e-value: the average over its functions and tests. At most 1e12 is reported.
     pub e_value: f64,
     /// What it is compared with: 1 / alpha.
     pub threshold: f64,
     /// The functions averaged over.
     pub functions: u64,
-    /// The functions that look worst after the one that decided, by their own e-values: at most 3, and
-    /// nothing is told of the rest.
+    /// The functions that look worst after the one that decided, by their own e-values: at most 3; the
+    /// rest is left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub next: Vec<Other>,
-    /// The deciding function's and test's own e-value, and its two parts.
+    /// The deciding function's and test's own e-value, and its parts.
     pub own: Own,
     /// Blue's requests before the release, and how many of them failed or were slow.
     pub past_requests: u64,
     /// Of these, the hits.
     pub past_hits: u64,
-    /// By how much counts were scaled down because errors stick to environments; 1: not at all.
-    pub scaled_by: f64,
+    /// What hits that come together are taken for; absent where blue's past shows that each comes by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub together: Option<Together>,
+    /// What green served without blue beside it: there nothing can be compared, and alarms and ceilings alone
+    /// decide. Absent where there was no such minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without_blue: Option<WithoutBlue>,
     /// With confidence `1 - alpha`, green's odds of a hit are under this times blue's; absent: nothing
     /// up to 10 can be ruled out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,7 +115,7 @@ pub struct Evidence {
 pub struct Other {
     /// The function.
     pub function: String,
-    /// Its own e-value over its tests. At most 1e12 is told.
+    /// Its own e-value over its tests. At most 1e12 is reported.
     pub e_value: f64,
     /// Its counts on blue since the release began.
     pub blue: Counts,
@@ -122,10 +127,36 @@ pub struct Other {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Own {
-    /// The e-value.
+    /// The e-value: the mean of `routing` and `past`, or `together` if that is smaller; `routing` without a past.
     pub e_value: f64,
-    /// Its part from routing alone.
+    /// Its part from routing.
     pub routing: f64,
-    /// Its part against blue's past.
-    pub past: f64,
+    /// Its part against the rate of blue's worst usual hour; absent without a past.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub past: Option<f64>,
+    /// What is left of it where hits come together; absent where each comes by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub together: Option<f64>,
+}
+
+/// What hits that come together are taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Together {
+    /// The minutes of a block.
+    pub minutes: u32,
+    /// The hits of a clump.
+    pub hits: f64,
+}
+
+/// Green without blue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WithoutBlue {
+    /// Minutes.
+    pub minutes: u64,
+    /// Requests.
+    pub requests: u64,
+    /// Of these, the hits.
+    pub hits: u64,
 }

@@ -10,7 +10,7 @@ pub(super) const LANES: usize = BETS + 1 + MARGINS.len();
 pub(super) const EDGE: usize = BETS;
 /// The largest odds ratio bet on.
 const LARGEST: f64 = 1000.0;
-/// The odds ratio, and the rate, that most is bet on: what small samples can tell from a healthy green.
+/// The odds ratio, and the rate, that most is bet on: what small samples can distinguish from a healthy green.
 const LIKELY_ODDS: f64 = 10.0;
 const LIKELY_RATE: f64 = 0.04;
 /// The width of the bell of the bets, in logs, and the floor below it, as a part of its height.

@@ -15,7 +15,7 @@ const POLYNOMIAL_TERMS: usize = 65;
 /// A pending product above this is moved into the logarithms before it can overflow.
 const FLUSH_ABOVE: f64 = 1e100;
 
-/// One minute's totals for one kind of hit. `green_hits <= hits` and so on are the caller's promise.
+/// A minute's totals, or a block's, for one kind of hit. `green_hits <= hits` and so on are the caller's promise.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Split {
     pub green: u64,
@@ -309,7 +309,7 @@ mod tests {
     const EXACT_2: f64 = 7.600_147_359_617_381;
     const EXACT_10: f64 = -15.169_504_319_887_38;
 
-    /// A minute in which every request failed, or none, or that only one version served, tells nothing.
+    /// A minute in which every request failed, or none, or that only one version served, shows nothing.
     #[test]
     fn nothing_to_learn() {
         for (green, blue, green_hits, hits) in [

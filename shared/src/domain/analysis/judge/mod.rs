@@ -1,32 +1,52 @@
 //! Judging: per-minute counts of green and blue in, verdict and evidence out. Pure.
 //!
-//! **Routing.** Lambda routes every request at random by weight. So, given a minute's totals, a green no
-//! worse than blue gets its share of the errors by chance alone, whatever bursts, outages or ramps do to
-//! the totals: hypergeometric. The minute's e-variable for an odds ratio w is the probability of green's
-//! errors under Fisher's noncentral hypergeometric distribution with w, over that with the least odds
-//! ratio that matters (`minEffect`). Multiplied over minutes and averaged over a grid of w it is at
-//! least 1 / alpha at any moment with probability at most alpha (Ville's inequality). The idea of
-//! e-variables for 2x2 tables: Turner, Ly and Gruenwald (2024); theirs is unconditional and assumes a
-//! steady rate, this one conditions and does not.
+//! An *e-value* is a number that is at least 0 and at most 1 on average if green is no worse than blue; its
+//! product over minutes then reaches 1 / alpha at any time with probability at most alpha (Ville's
+//! inequality). Nothing below needs the level of the errors to be known or to stay: incidents, rhythms,
+//! outages, drifts and ramps that befall both versions change the totals, and the totals are given.
 //!
-//! **Blue's past.** Blue's days before the release say what rate is usual, which tells more than routing
-//! when errors are rare and is all there is at 100 %. The e-variable is the binomial likelihood ratio of
-//! green's errors, average over a grid of rates, against blue's usual rate put cautiously high. It
-//! assumes that usual is still usual: so a minute counts only while blue beside green is in line with
-//! its past, green is held to blue's rate in this release when that is higher, and minutes without
-//! blue are scaled down by how unevenly blue's errors came before. An outage that begins when blue has
-//! no traffic any more cannot be told from a green that fails.
+//! **Routing.** *Assumes that each request comes to green by chance, whatever becomes of it.* Lambda does so, by
+//! weight. Then, given a minute's totals (n requests, m of them green's, K hits), green's hits X are
+//! hypergeometric for a green that is as good as blue, and for odds ratio w they are Fisher's noncentral
+//! hypergeometric: `P(x) w^x / E[w^X]`. The minute's e-value for w is that over the same with the least odds ratio that
+//! matters (`minEffect`, 1.1). The ratio rises with X, so its mean is at most 1 for every green
+//! below that edge. Bets on 16 odds ratios are multiplied over the minutes and averaged. E-variables for 2x2 tables:
+//! Turner, Ly and Gruenwald (2024); theirs is unconditional and assumes a steady rate, this one
+//! conditions and does not. By hand: one hit in ten requests, on the only green one, is worth 10 w / (w + 9)
+//! against a green just as good.
 //!
-//! **Errors that stick** to environments break routing: one sick environment gives its version many
-//! errors. When blue's past shows errors that last from minute to minute, log e-values are divided by
-//! the variance of blue's errors over their mean, except while green has had so few requests that no
-//! sick spell is to be expected on it.
+//! **Hits that come together** break that: one environment with a broken connection gives its version all of
+//! its failures. Where blue's past shows such ([`past`], within the hour, so that neither an incident nor a rhythm
+//! counts), the verdict takes the smaller of the e-value above and the average of two others
+//! ([`clumps`]):
+//! - *By blocks, assuming that a block's hits are on average green's by its share of the requests, however
+//!   they hang together, and that what is in one block says nothing of the next.* Of y hits of a block (a minute, or
+//!   five of one step where hits last), y_g green's, with w green's share at the edge: `1 + l (y_g / (w y) - 1)` is at
+//!   least 0 for l up to 1, and 1 on average; bets on seven l. It grows by at most 1 / w in a block. Bets on bounded
+//!   means: Waudby-Smith and Ramdas (2024).
+//! - *By clumps, assuming that each clump has at most s hits and comes to green by its share.* For a clump of s_i
+//!   hits the logarithm of `E[exp(t X)]`, `ln(1 + w (exp(t s_i) - 1))`, is convex in s_i and 0 at 0, hence at most
+//!   s_i / s of that at s. So the binomial likelihood ratio of green's y_g of y to the power 1 / s is
+//!   an e-value over any minutes. s is twice the unevenness of blue's past, which is the size of the clump of an average
+//!   hit; clumps with an exponential tail are within it.
+//!
+//! **Blue's past** adds power where errors are so rare that routing has little to go by. *Assumes that the level of this
+//! release is at most that of blue's worst hour of the week, but for a few, as long as blue does not show otherwise.* The
+//! e-value is the binomial likelihood ratio of green's hits against that rate: half of the stake. It is kept from
+//! mattering where the level has changed: it counts only minutes in which blue has at least half as many requests as green
+//! and is in line with that rate, in this minute (one in twenty) and since the release began (one standard error or
+//! so), which a risen level shows long before green's hits are worth 200; and only until eight hits were to be expected of
+//! green. That is no proof for every level: the worst, a steady one that is a half to twice above all hours, is in
+//! the simulation (`higher`, `rise`, `drift`).
+//!
+//! **Without blue** (a last step of 100) nothing is compared, and no test decides: yesterday's level need not be
+//! today's. The evidence says which part of the release that was. `analysis.controlPercent` keeps blue beside green until
+//! the promotion.
 //!
 //! **One alpha.** An average of e-values is an e-value, however they depend on one another. The release
-//! has one: the average over its functions, of each the staked average over its tests (errors 3/4 and
-//! slow 1/4, or errors alone), of each the staked average over routing and past, of each over a grid.
-//! It beats Bonferroni, which asks the same of the largest alone. Ceilings are limits, not tests, and
-//! have no part in alpha.
+//! has one: the average over its functions, of each the staked average over its tests ([`Signal`]), of each
+//! what is above. It beats Bonferroni, which asks the same of the largest alone. Ceilings are limits, not
+//! tests, and have no part in alpha.
 //!
 //! Traffic that DNS weights route is not routed by request but by client: there the test rests on
 //! clients being alike, and a client with many failing requests is what a sick environment is here.
@@ -40,35 +60,38 @@
     reason = "casts to integers are of values clamped to their range just before"
 )]
 
-mod baseline;
+mod clumps;
 #[cfg(test)]
 mod edges;
 mod evidence;
 mod grid;
 mod hypergeometric;
+mod past;
 #[cfg(test)]
 mod samples;
 mod settings;
+mod signal;
 mod tally;
 #[cfg(test)]
 mod tests;
 mod thresholds;
 
-pub use evidence::{DecidedBy, Evidence, Judgement, Other, Own, Verdict, in_words};
-pub use settings::{Judging, MinEffect, Overdispersion};
+pub use evidence::{
+    DecidedBy, Evidence, Judgement, Other, Own, Together, Verdict, WithoutBlue, in_words,
+};
+pub use settings::{Judging, MinEffect};
+pub use signal::Signal;
 pub use tally::Tally;
 
 use crate::domain::analysis::counts::FunctionSeries;
 use tally::Finding;
 
-/// What is staked on errors when slowness is tested too.
-const ON_ERRORS: f64 = 0.75;
-/// How many functions are told of beside the one that decided.
+/// How many functions are reported beside the one that decided.
 const NEXT: usize = 3;
-/// The largest e-value told: a JSON number that any reader can take.
+/// The largest e-value reported: a JSON number that any reader can take.
 const TOLD: f64 = 1e12;
 /// The largest e-value of a test that is averaged: its share, with as many functions as a release may
-/// have, is above [`TOLD`], so what is told is exact up to that.
+/// have, is above [`TOLD`], so the reported value is exact up to that.
 const AVERAGED: f64 = 1e15;
 /// An empty newest minute is natural when this much or more of all minutes would be empty.
 const NATURALLY_EMPTY: f64 = 0.01;
@@ -130,7 +153,7 @@ pub fn conclude(judging: &Judging, functions: &[(&str, Tally)], watch: Watch) ->
     let mut view = worst;
     if e_value >= threshold {
         (view, verdict) = (heaviest, Verdict::Unhealthy);
-        (decided_by, reason) = heaviest.condemned(&release);
+        (decided_by, reason) = heaviest.marked(&release);
     } else if e_value >= judging.suspect_at && verdict == Verdict::Healthy {
         (view, verdict, decided_by) = (heaviest, Verdict::Inconclusive, DecidedBy::Suspicion);
         reason = heaviest.suspected(&release);
@@ -141,7 +164,7 @@ pub fn conclude(judging: &Judging, functions: &[(&str, Tally)], watch: Watch) ->
     let early_proceed = verdict == Verdict::Healthy
         && views
             .iter()
-            .all(|view| view.findings().all(|f| margin(f.odds_under)));
+            .all(|view| view.findings.iter().all(|(_, f)| margin(f.odds_under)));
     let mut evidence = view.evidence(decided_by, reason, &release);
     evidence.next = next(&views, view.name);
     Judgement {
@@ -183,8 +206,8 @@ struct Release {
 struct View<'a> {
     name: &'a str,
     tally: &'a Tally,
-    errors: Finding,
-    slow: Option<Finding>,
+    /// What each test says, the first one reported where none speaks against green.
+    findings: Vec<(Signal, Finding)>,
 }
 
 impl<'a> View<'a> {
@@ -192,34 +215,21 @@ impl<'a> View<'a> {
         Self {
             name,
             tally,
-            errors: tally.errors(),
-            slow: tally.slow(),
+            findings: tally.findings().collect(),
         }
-    }
-
-    fn findings(&self) -> impl Iterator<Item = &Finding> {
-        std::iter::once(&self.errors).chain(&self.slow)
     }
 
     /// The staked average over the function's tests.
     fn e_value(&self) -> f64 {
-        let errors = averaged(self.errors.ln_e);
-        self.slow.map_or(errors, |slow| {
-            ON_ERRORS * errors + (1.0 - ON_ERRORS) * averaged(slow.ln_e)
-        })
+        let stakes: f64 = self.findings.iter().map(|(signal, _)| signal.stake()).sum();
+        self.findings.iter().map(staked).sum::<f64>() / stakes
     }
 
     /// The test that says most against green.
-    fn heavier(&self) -> (DecidedBy, &Finding) {
-        match &self.slow {
-            Some(slow)
-                if (1.0 - ON_ERRORS) * averaged(slow.ln_e)
-                    > ON_ERRORS * averaged(self.errors.ln_e) =>
-            {
-                (DecidedBy::SlowTest, slow)
-            }
-            _ => (DecidedBy::ErrorTest, &self.errors),
-        }
+    fn heavier(&self) -> &(Signal, Finding) {
+        let heavier = |a, b| if staked(b) > staked(a) { b } else { a };
+        let heaviest = self.findings.iter().reduce(heavier);
+        heaviest.expect("errors are always tested")
     }
 
     /// What the function's ceilings and data say, without any test.
@@ -235,7 +245,7 @@ impl<'a> View<'a> {
         let wanted = judging.min_invocations;
         let (decided_by, reason) = if tally.green.invocations == 0 || tally.step_requests == 0 {
             let reason = if tally.minutes == 0 {
-                "nobody has called it since the release began, so there is nothing to judge; send requests, or say \
+                "no client has called it since the release began, so there is nothing to judge; send requests, or say \
                  in analysis.onInconclusive what follows"
             } else {
                 "green served no request in this step, or its metrics never came"
@@ -253,10 +263,13 @@ impl<'a> View<'a> {
                 format!("green served {seen} requests in this step, {wanted} are needed"),
             )
         } else {
-            let (hits, blue) = self.errors.hits;
+            let (hits, blue) = self.findings[0].1.hits;
             let reason = format!(
-                "{}: nothing speaks against green: it failed {hits} of {} requests, blue {blue} of {}",
-                self.name, tally.green.invocations, tally.blue.invocations
+                "{}: nothing speaks against green: it failed {hits} of {} requests, blue {blue} of {}{}",
+                self.name,
+                tally.green.invocations,
+                tally.blue.invocations,
+                self.findings[0].1.given_up(),
             );
             return (Verdict::Healthy, DecidedBy::EnoughSeen, reason);
         };
@@ -276,35 +289,22 @@ impl<'a> View<'a> {
         (silent > 0 && (-each * silent as f64).exp() < NATURALLY_EMPTY).then_some(silent)
     }
 
-    fn condemned(&self, release: &Release) -> (DecidedBy, String) {
-        let (decided_by, finding) = self.heavier();
-        (
-            decided_by,
-            self.told_with(release, finding, decided_by, "reaches"),
-        )
+    fn marked(&self, release: &Release) -> (DecidedBy, String) {
+        let decided_by = self.heavier().0.decided_by();
+        (decided_by, self.told_with(release, "reaches"))
     }
 
     fn suspected(&self, release: &Release) -> String {
-        let (decided_by, finding) = self.heavier();
-        self.told_with(release, finding, decided_by, "is suspicious but under")
+        self.told_with(release, "is suspicious but under")
     }
 
-    fn told_with(
-        &self,
-        release: &Release,
-        finding: &Finding,
-        decided_by: DecidedBy,
-        relation: &str,
-    ) -> String {
-        let what = if decided_by == DecidedBy::SlowTest {
-            "were slow"
-        } else {
-            "failed"
-        };
+    fn told_with(&self, release: &Release, relation: &str) -> String {
+        let (signal, finding) = self.heavier();
+        let what = signal.did();
         let share = |hits: u64, all: u64| 100.0 * hits as f64 / all.max(1) as f64;
-        let (green, blue) = (self.tally.green.invocations, self.tally.blue.invocations);
+        let (green, blue) = finding.requests;
         format!(
-            "{}: {} of {green} green requests {what} ({:.3} %), {} of {blue} blue ones ({:.3} %), {} of {} before the release; the e-value {} {relation} {}",
+            "{}: {} of {green} green requests {what} ({:.3} %), {} of {blue} blue ones ({:.3} %), {} of {} before the release; the e-value {} {relation} {}{}",
             self.name,
             finding.hits.0,
             share(finding.hits.0, green),
@@ -314,6 +314,7 @@ impl<'a> View<'a> {
             finding.past.0,
             in_words(release.e_value, 4),
             release.threshold,
+            finding.given_up(),
         )
     }
 
@@ -337,11 +338,13 @@ impl<'a> View<'a> {
             own: Own {
                 e_value: told(finding.ln_e),
                 routing: told(finding.ln_routing),
-                past: told(finding.ln_past),
+                past: finding.ln_past.map(told),
+                together: finding.together.map(|(_, ln_e)| told(ln_e)),
             },
             past_requests: finding.past.0,
             past_hits: finding.past.1,
-            scaled_by: finding.scaled,
+            together: finding.together.map(|(together, _)| together),
+            without_blue: finding.without_blue,
             odds_ratio_under: finding.odds_under,
         }
     }
@@ -365,11 +368,13 @@ fn nothing(threshold: f64) -> Judgement {
         own: Own {
             e_value: 1.0,
             routing: 1.0,
-            past: 1.0,
+            past: None,
+            together: None,
         },
         past_requests: 0,
         past_hits: 0,
-        scaled_by: 1.0,
+        together: None,
+        without_blue: None,
         odds_ratio_under: None,
     };
     Judgement {
@@ -377,6 +382,11 @@ fn nothing(threshold: f64) -> Judgement {
         evidence,
         early_proceed: false,
     }
+}
+
+/// A test's part of its function's e-value, before it is divided by all stakes.
+fn staked((signal, finding): &(Signal, Finding)) -> f64 {
+    signal.stake() * averaged(finding.ln_e)
 }
 
 fn averaged(ln_e: f64) -> f64 {

@@ -1,7 +1,5 @@
 //! How strictly green is judged.
 
-use deserr::Deserr;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How much worse green must be before it matters.
@@ -46,11 +44,9 @@ pub struct Judging {
     /// Green requests in this step without which nothing is healthy, and without which no ceiling is
     /// judged; at least 1.
     pub min_invocations: u64,
-    /// The e-value from which green is suspect: not condemned, yet not healthy, so that the bake goes on
+    /// The e-value from which green is suspect: not marked, yet not healthy, so that the bake goes on
     /// at the present weight; over 1 and under `1 / alpha`.
     pub suspect_at: f64,
-    /// Whether counts are scaled when blue's past shows that errors stick to environments.
-    pub overdispersion: Overdispersion,
 }
 
 impl Judging {
@@ -91,20 +87,6 @@ impl Judging {
     }
 }
 
-/// What to do about errors that do not come one by one.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Deserr,
-)]
-#[serde(rename_all = "camelCase")]
-#[deserr(rename_all = camelCase)]
-pub enum Overdispersion {
-    /// Scale counts when blue's past shows it.
-    #[default]
-    Scale,
-    /// Trust routing alone.
-    Ignore,
-}
-
 impl Default for Judging {
     fn default() -> Self {
         Self {
@@ -116,7 +98,6 @@ impl Default for Judging {
             max_throttle_percent: None,
             min_invocations: 10,
             suspect_at: 2.0,
-            overdispersion: Overdispersion::Scale,
         }
     }
 }

@@ -2,42 +2,43 @@
 
 use crate::domain::analysis::counts::{BluePast, Counts, FunctionSeries, Minute, PastShare};
 use crate::domain::analysis::judge::Watch;
-use crate::domain::analysis::judge::baseline;
+use crate::domain::analysis::judge::clumps::Clumps;
+use crate::domain::analysis::judge::evidence::{Together, WithoutBlue};
 use crate::domain::analysis::judge::grid::{BETS, EDGE, Grid, LANES, MARGINS, Rates, ln_average};
 use crate::domain::analysis::judge::hypergeometric::{Moments, Split};
-use crate::domain::analysis::judge::settings::{Judging, Overdispersion};
+use crate::domain::analysis::judge::settings::Judging;
+use crate::domain::analysis::judge::signal::Signal;
 
 /// The newest minutes, over which ceilings look back.
 const RECENT: usize = 5;
-/// What is staked on routing alone when blue's past is known; the rest is staked on the past.
-const ON_ROUTING: f64 = 0.25;
-/// When blue's past shows errors that stick, alpha is spent in three parts (they sum to 1): on scaled
-/// counts, on unscaled ones, and on the chance that a sick environment falls on green before the
-/// unscaled ones are frozen. The parts, and the scale, are those of several that kept the simulation's
-/// sticky cells at alpha and let the least through.
-const ON_SCALED: f64 = 0.35;
-const ON_UNSCALED: f64 = 0.2;
-const FOR_SPELLS: f64 = 0.45;
-/// Log e-values are divided by this much of the spread of blue's past hits: a spread counts the largest
-/// clumps most, and is itself overstated as the largest of several noisy ones.
-const OF_SPREAD: f64 = 0.85;
+/// What is staked on blue's past, where it is known; the rest is staked on routing.
+const ON_PAST: f64 = 0.5;
+/// Green is held to blue's past until so many hits were to be expected of it: what a level that changes during
+/// the release may add to that many is little.
+const EXPECTED_FROM_PAST: f64 = 8.0;
+/// `ln 20`: so unlikely are the hits of a minute of blue's at the rate of its past where they are out of line
+/// with it.
+const OUT_OF_LINE: f64 = 2.995_732_273_553_991;
+/// The same of all that blue has shown since the release began: a level that has risen shows on blue, which has at
+/// least as many requests, long before green has twice as much.
+const OUT_OF_LINE_SO_FAR: f64 = 0.7;
 
-/// One kind of hit (errors or slow requests) over all minutes.
+/// One kind of hit over all minutes.
 #[derive(Clone, Debug)]
 struct Share {
     past: PastShare,
     rates: Rates,
     moments: Moments,
-    green_hits: u64,
-    blue_hits: u64,
+    clumps: Option<Clumps>,
+    /// Requests and hits since the release began.
+    green: (u64, u64),
+    blue: (u64, u64),
     /// Green beside a blue in line with its past: requests and hits.
     beside: (u64, u64),
-    /// Green without blue: requests and hits.
-    alone: (u64, u64),
+    /// What green served without blue.
+    without_blue: Option<WithoutBlue>,
     /// Minutes to leave out yet, after one in which blue was out of line with its past.
     unwell: u8,
-    /// `ln` of the e-value before scaling, as long as no sick spell is to be expected on green.
-    unscaled: f64,
 }
 
 /// The sums over one function's minutes. Minutes are added in order of time.
@@ -45,8 +46,8 @@ struct Share {
 pub struct Tally {
     judging: Judging,
     grid: Grid,
-    errors: Share,
-    slow: Option<Share>,
+    /// What is tested, in the order of [`Signal::ALL`].
+    shares: Vec<(Signal, Share)>,
     pub(super) blue: Counts,
     pub(super) green: Counts,
     /// Green's requests in the present step.
@@ -67,96 +68,139 @@ pub(super) struct Finding {
     pub ln_e: f64,
     /// `ln` of the e-value from routing alone.
     pub ln_routing: f64,
-    /// `ln` of the e-value against blue's past.
-    pub ln_past: f64,
-    /// By how much counts were scaled down, at least 1.
-    pub scaled: f64,
+    /// `ln` of the e-value against blue's past; none without one.
+    pub ln_past: Option<f64>,
+    /// What hits that come together are taken for, and `ln` of the e-value by it; none where each comes by
+    /// itself.
+    pub together: Option<(Together, f64)>,
+    /// Green's requests and blue's.
+    pub requests: (u64, u64),
     /// Green's hits and blue's.
     pub hits: (u64, u64),
     /// Blue's past requests and hits.
     pub past: (u64, u64),
+    /// What green served without blue.
+    pub without_blue: Option<WithoutBlue>,
     /// Under this the odds ratio lies, at risk `alpha`.
     pub odds_under: Option<f64>,
 }
 
+impl Finding {
+    /// What of the release was not compared, for the end of a sentence; empty where all was.
+    pub(super) fn given_up(&self) -> String {
+        let Some(without) = self.without_blue else {
+            return String::new();
+        };
+        let WithoutBlue {
+            minutes,
+            requests,
+            hits,
+        } = without;
+        format!(
+            "; of these, {hits} of {requests} in {minutes} minutes without blue, where nothing is compared and only \
+             alarms and ceilings decide"
+        )
+    }
+}
+
 impl Share {
     fn new(judging: &Judging, past: Option<PastShare>) -> Self {
-        let mut past = past.unwrap_or_default();
-        // Whatever came over the wire, scaling never adds evidence.
-        (past.spread, past.stick) = match judging.overdispersion {
-            Overdispersion::Scale => (past.spread.max(1.0), past.stick.max(1.0)),
-            Overdispersion::Ignore => (1.0, 1.0),
-        };
+        let past = past.unwrap_or_default();
         let margin = judging.min_effect;
-        let calm = if past.requests > 0 {
-            calm_rate(&past)
-        } else {
-            0.0
-        };
-        // Without a past nothing finer than one in a thousand can be told from it.
-        let least = if past.requests > 0 {
-            margin.absolute_percent / 100.0
-        } else {
-            1e-3
-        };
-        let lowest = baseline::raised(calm, 1.25 * margin.odds_ratio).max(calm + least);
+        let held_to = raised(past.highest_rate, margin.odds_ratio);
+        let lowest = raised(held_to, 1.25).max(held_to + margin.absolute_percent / 100.0);
         Self {
             past,
             rates: Rates::new(lowest),
             moments: Moments::new(),
-            green_hits: 0,
-            blue_hits: 0,
+            clumps: (past.together_minutes > 0)
+                .then(|| Clumps::new(past.together_minutes, past.together)),
+            green: (0, 0),
+            blue: (0, 0),
             beside: (0, 0),
-            alone: (0, 0),
+            without_blue: None,
             unwell: 0,
-            unscaled: 0.0,
         }
     }
 
-    fn add(&mut self, grid: &Grid, minute: &Minute, hits: impl Fn(&Counts) -> u64) {
-        let (green, blue) = (minute.green.invocations, minute.blue.invocations);
-        let (green_hits, blue_hits) =
-            (hits(&minute.green).min(green), hits(&minute.blue).min(blue));
-        self.green_hits = self.green_hits.saturating_add(green_hits);
-        self.blue_hits = self.blue_hits.saturating_add(blue_hits);
-        if self.past.requests > 0
-            && baseline::out_of_line(
-                blue,
-                blue_hits,
-                calm_rate(&self.past),
-                baseline::NOW_OUT_OF_LINE,
-            )
+    fn add(&mut self, grid: &Grid, edge: f64, signal: Signal, minute: &Minute) {
+        let (green, green_hits) = signal.of(&minute.green);
+        let (blue, blue_hits) = signal.of(&minute.blue);
+        self.green = plus(self.green, (green, green_hits));
+        self.blue = plus(self.blue, (blue, blue_hits));
+        if blue == 0 {
+            if green > 0 {
+                let so_far = self.without_blue.get_or_insert_default();
+                so_far.minutes += 1;
+                so_far.requests = so_far.requests.saturating_add(green);
+                so_far.hits = so_far.hits.saturating_add(green_hits);
+            }
+            return;
+        }
+        let split = Split {
+            green,
+            blue,
+            green_hits,
+            hits: green_hits + blue_hits,
+        };
+        self.moments.add(grid, split);
+        if let Some(clumps) = &mut self.clumps {
+            clumps.add(grid, edge, split);
+        }
+        self.hold_to_past(edge, (green, green_hits), (blue, blue_hits));
+    }
+
+    fn hold_to_past(&mut self, edge: f64, green: (u64, u64), blue: (u64, u64)) {
+        let rate = self.past.highest_rate;
+        if self.past.requests == 0 {
+            return;
+        }
+        if out_of_line(blue, rate, OUT_OF_LINE) || out_of_line(self.blue, rate, OUT_OF_LINE_SO_FAR)
         {
             self.unwell = 2; // This minute and the next one with blue.
         }
-        if self.unwell == 0 {
-            let sum = if blue > 0 {
-                &mut self.beside
-            } else {
-                &mut self.alone
-            };
-            *sum = (
-                sum.0.saturating_add(green),
-                sum.1.saturating_add(green_hits),
-            );
-        } else if blue > 0 {
+        let expected = raised(rate, edge) * self.beside.0.saturating_add(green.0) as f64;
+        if self.unwell > 0 {
             self.unwell -= 1;
+        } else if expected <= EXPECTED_FROM_PAST && blue.0 >= green.0 / 2 {
+            self.beside = plus(self.beside, green);
         }
-        self.moments.add(
-            grid,
-            Split {
-                green,
-                blue,
-                green_hits,
-                hits: green_hits + blue_hits,
-            },
-        );
     }
 }
 
-/// Blue's rate in calm minutes, cautiously high.
-fn calm_rate(past: &PastShare) -> f64 {
-    baseline::cautious_rate(past.calm_requests, past.calm_hits, 1.0)
+/// Whether hits are more than `rate` explains: by the Chernoff bound for a Poisson count, less likely than
+/// `exp(-unlikely)`.
+fn out_of_line((requests, hits): (u64, u64), rate: f64, unlikely: f64) -> bool {
+    let (expected, hits) = (requests as f64 * rate, hits as f64);
+    let over = hits - expected;
+    // As ln(1 + x) <= x, the bound is at most over^2 / expected: most minutes need no logarithm.
+    over > 0.0
+        && over * over > unlikely * expected
+        && hits * (hits / expected).ln() - over > unlikely
+}
+
+/// The rate whose odds are `odds` times those of `rate`.
+fn raised(rate: f64, odds: f64) -> f64 {
+    rate * odds / (1.0 + rate * (odds - 1.0))
+}
+
+/// `ln` of each bet's likelihood over that of `held_to`: green's `hits` of `requests`, binomial.
+///
+/// For a true rate of at most `held_to`, none of the e-values has a mean over 1. A bet at or below it is
+/// lost.
+fn ln_bets(bets: &[f64; BETS], (requests, hits): (u64, u64), held_to: f64) -> [f64; BETS] {
+    if requests == 0 {
+        return [0.0; BETS];
+    }
+    let (passed, hits) = ((requests - hits) as f64, hits as f64);
+    let held = (held_to.ln(), (-held_to).ln_1p());
+    bets.map(|rate| {
+        if rate > held_to {
+            hits * (rate.ln() - held.0) + passed * ((-rate).ln_1p() - held.1)
+        } else {
+            f64::NEG_INFINITY
+        }
+    })
 }
 
 impl Tally {
@@ -167,10 +211,14 @@ impl Tally {
         Self {
             judging,
             grid: Grid::new(judging.min_effect.odds_ratio),
-            errors: Share::new(&judging, past.map(|p| p.errors)),
-            slow: judging
-                .slower_than_ms
-                .map(|_| Share::new(&judging, past.and_then(|p| p.slow))),
+            shares: Signal::ALL
+                .into_iter()
+                .filter(|signal| signal.is_tested(&judging))
+                .map(|signal| {
+                    let past = past.as_ref().and_then(|past| signal.past(past));
+                    (signal, Share::new(&judging, past))
+                })
+                .collect(),
             blue: Counts::default(),
             green: Counts::default(),
             step_requests: 0,
@@ -207,9 +255,9 @@ impl Tally {
 
     /// Takes in the next minute; `in_step`: it belongs to the present step.
     pub fn add(&mut self, minute: &Minute, in_step: bool) {
-        self.errors.add(&self.grid, minute, |c| c.errors);
-        if let Some(slow) = &mut self.slow {
-            slow.add(&self.grid, minute, |c| c.slow);
+        let edge = self.judging.min_effect.odds_ratio;
+        for (signal, share) in &mut self.shares {
+            share.add(&self.grid, edge, *signal, minute);
         }
         self.blue = self.blue.plus(minute.blue);
         self.green = self.green.plus(minute.green);
@@ -222,14 +270,6 @@ impl Tally {
         }
         self.newest = (self.newest + 1) % RECENT;
         self.recent[self.newest] = *minute;
-        if let Some(unscaled) = self.unscaled(&self.errors) {
-            self.errors.unscaled = unscaled;
-        }
-        if let Some(unscaled) = self.slow.as_ref().and_then(|slow| self.unscaled(slow)) {
-            self.slow
-                .iter_mut()
-                .for_each(|slow| slow.unscaled = unscaled);
-        }
     }
 
     /// The newest minutes, newest first; empty ones when there were fewer.
@@ -237,111 +277,49 @@ impl Tally {
         (0..RECENT).map(|back| &self.recent[(self.newest + RECENT - back) % RECENT])
     }
 
-    /// `ln` of the e-value before scaling, if blue's past shows errors that stick and yet, by the number
-    /// of its sick spells, none is to be expected on green so far.
-    fn unscaled(&self, share: &Share) -> Option<f64> {
-        if share.past.stick <= 1.0 {
-            return None;
-        }
-        let (green, all) = (
-            self.green.invocations as f64,
-            self.green.invocations as f64 + self.blue.invocations as f64,
-        );
-        let spells = share.past.spells * green + share.past.unwell * green / all.max(1.0);
-        (spells <= FOR_SPELLS * self.judging.alpha).then(|| self.parts(share, 1.0, 1.0).0)
-    }
-
-    pub(super) fn errors(&self) -> Finding {
-        self.find(&self.errors)
-    }
-
-    pub(super) fn slow(&self) -> Option<Finding> {
-        self.slow.as_ref().map(|slow| self.find(slow))
+    /// What each test says.
+    pub(super) fn findings(&self) -> impl Iterator<Item = (Signal, Finding)> {
+        self.shares
+            .iter()
+            .map(|(signal, share)| (*signal, self.find(share)))
     }
 
     fn find(&self, share: &Share) -> Finding {
         let past = &share.past;
-        let sticks = past.stick > 1.0;
-        let clumps = (OF_SPREAD * past.spread).max(1.0);
-        let (scaled, alone) = if sticks {
-            (clumps, clumps)
-        } else {
-            (1.0, past.spread)
-        };
-        let (ln_parts, ln_routing, ln_past) = self.parts(share, scaled, alone);
-        let ln_e = if sticks {
-            ln_average(&[ln_parts, share.unscaled], &[ON_SCALED, ON_UNSCALED])
-        } else {
-            ln_parts
-        };
+        let ln = share.moments.ln_likelihood(&self.grid);
+        let routing: [f64; BETS] = std::array::from_fn(|j| ln[j] - ln[EDGE]);
+        let ln_routing = ln_average(&routing, &self.grid.stakes);
+        let held_to = raised(past.highest_rate, self.judging.min_effect.odds_ratio);
+        let bets = ln_bets(&share.rates.rates, share.beside, held_to);
+        let ln_past = (past.requests > 0).then(|| ln_average(&bets, &share.rates.stakes));
+        let one_by_one = ln_past.map_or(ln_routing, |ln_past| {
+            ln_average(&[ln_routing, ln_past], &[1.0 - ON_PAST, ON_PAST])
+        });
+        let together = share
+            .clumps
+            .as_ref()
+            .map(|clumps| (clumps.together(), clumps.ln_e(&self.grid)));
+        let ln_e = together.map_or(one_by_one, |(_, together)| one_by_one.min(together));
         // A difference too small to mind is no evidence, however sure it is.
-        let blue = if self.blue.invocations > 0 {
-            rate(self.blue.invocations, share.blue_hits)
-        } else {
-            rate(past.requests, past.hits)
-        };
-        let difference = rate(self.green.invocations, share.green_hits) - blue;
+        let alone = share.without_blue.unwrap_or_default();
+        let compared = (
+            share.green.0.saturating_sub(alone.requests),
+            share.green.1.saturating_sub(alone.hits),
+        );
+        let difference = rate(compared) - rate(share.blue);
         let minded = 100.0 * difference >= self.judging.min_effect.absolute_percent;
+        let size = together.map_or(1.0, |(together, _)| together.hits);
         Finding {
             ln_e: if minded { ln_e } else { ln_e.min(0.0) },
             ln_routing,
             ln_past,
-            scaled,
-            hits: (share.green_hits, share.blue_hits),
+            together,
+            requests: (share.green.0, share.blue.0),
+            hits: (share.green.1, share.blue.1),
             past: (past.requests, past.hits),
-            odds_under: self.odds_under(&share.moments.ln_likelihood(&self.grid), scaled),
+            without_blue: share.without_blue,
+            odds_under: self.odds_under(&ln, size),
         }
-    }
-
-    /// `ln` of the staked average of the two tests' e-values, and of each; counts beside blue scaled
-    /// down by `beside`, those without blue by `alone`.
-    fn parts(&self, share: &Share, beside: f64, alone: f64) -> (f64, f64, f64) {
-        let ln = share.moments.ln_likelihood(&self.grid);
-        let routing: [f64; BETS] = std::array::from_fn(|j| (ln[j] - ln[EDGE]) / beside);
-        let ln_routing = ln_average(&routing, &self.grid.stakes);
-
-        let known = share.past.requests > 0;
-        let (calm, usual) = self.rates_of_blue(share);
-        let edge = self.judging.min_effect.odds_ratio;
-        let with = baseline::ln_bets(
-            &share.rates.rates,
-            share.beside,
-            baseline::raised(calm, edge),
-        );
-        let without = baseline::ln_bets(
-            &share.rates.rates,
-            share.alone,
-            baseline::raised(usual, edge),
-        );
-        let bets: [f64; BETS] = std::array::from_fn(|j| with[j] / beside + without[j] / alone);
-        let ln_past = ln_average(&bets, &share.rates.stakes);
-        let on_routing = if known { ON_ROUTING } else { 0.5 };
-        (
-            ln_average(&[ln_routing, ln_past], &[on_routing, 1.0 - on_routing]),
-            ln_routing,
-            ln_past,
-        )
-    }
-
-    /// The rates green is held to: beside a calm blue, and without blue. Never under what blue shows in
-    /// this release, except for bursts that its past has too.
-    fn rates_of_blue(&self, share: &Share) -> (f64, f64) {
-        let past = &share.past;
-        if past.requests == 0 {
-            let during = baseline::cautious_rate(self.blue.invocations, share.blue_hits, 1.0);
-            return (during, during);
-        }
-        let during = rate(self.blue.invocations, share.blue_hits);
-        let usual = baseline::cautious_rate(past.requests, past.hits, past.spread).max(during);
-        let calm = calm_rate(past);
-        (
-            if past.spread > 1.0 {
-                calm
-            } else {
-                calm.max(during)
-            },
-            usual,
-        )
     }
 
     /// The least margin that is refuted at `alpha`: the e-value of "no difference" against it.
@@ -353,7 +331,11 @@ impl Tally {
     }
 }
 
-fn rate(requests: u64, hits: u64) -> f64 {
+fn plus(sum: (u64, u64), more: (u64, u64)) -> (u64, u64) {
+    (sum.0.saturating_add(more.0), sum.1.saturating_add(more.1))
+}
+
+fn rate((requests, hits): (u64, u64)) -> f64 {
     if requests == 0 {
         0.0
     } else {

@@ -30,7 +30,7 @@ fn near(a: f64, b: f64) {
     assert!((a / b - 1.0).abs() < 1e-9, "{a} is not {b}");
 }
 
-/// The whole is a quarter of routing and three quarters of the past.
+/// The whole is half of routing and half of the past.
 #[test]
 fn one_minute_as_the_second_program_has_it() {
     let evidence = judged(
@@ -40,7 +40,7 @@ fn one_minute_as_the_second_program_has_it() {
     )
     .evidence;
     near(evidence.own.routing, ONE.0);
-    near(evidence.own.past, ONE.1);
+    near(evidence.own.past.expect("there is a past"), ONE.1);
     near(evidence.e_value, ONE.2);
 }
 
@@ -49,7 +49,7 @@ fn two_minutes_as_the_second_program_has_them() {
     let minutes = vec![minute(0, (10, 2), (90, 0)), minute(1, (12, 3), (88, 1))];
     let evidence = judged(&Judging::default(), minutes, Some(one_percent())).evidence;
     near(evidence.own.routing, TWO.0);
-    near(evidence.own.past, TWO.1);
+    near(evidence.own.past.expect("there is a past"), TWO.1);
     near(evidence.e_value, TWO.2);
 }
 
@@ -173,18 +173,18 @@ fn worst_function_decides_and_of_equals_the_first_by_name() {
 }
 
 #[test]
-fn heaviest_function_is_condemned_and_of_equals_the_first_by_name() {
+fn heaviest_function_is_marked_and_of_equals_the_first_by_name() {
     let bad = minute(0, (100, 60), (900, 9));
     let worse = minute(0, (100, 90), (900, 9));
-    let condemned = |functions: &[(&str, Minute)]| {
+    let marked = |functions: &[(&str, Minute)]| {
         let judgement = judged_all(&Judging::default(), functions);
         assert_eq!(judgement.evidence.decided_by, DecidedBy::ErrorTest);
         judgement.evidence.function
     };
-    assert_eq!(condemned(&[("b", bad), ("a", bad)]).as_deref(), Some("a"));
+    assert_eq!(marked(&[("b", bad), ("a", bad)]).as_deref(), Some("a"));
     let well = minute(0, (100, 1), (900, 9));
     let three = [("a", well), ("b", worse), ("c", well)];
-    assert_eq!(condemned(&three).as_deref(), Some("b"));
+    assert_eq!(marked(&three).as_deref(), Some("b"));
 }
 
 /// Suspicion takes a healthy verdict back, and says nothing where there is another reason to wait.
@@ -244,7 +244,7 @@ fn capped_e_value_is_reported_as_a_bound() {
     );
     assert_eq!(in_words(TOLD, 3), "over 10^12");
     assert_eq!(in_words(12.3456, 3), "12.346");
-    // One such function among fifty idle ones is told in full too.
+    // One such function among fifty idle ones is reported in full too.
     let mut functions = vec![("bad", minute(0, (100_000, 90_000), (900_000, 9000)))];
     functions.resize(50, ("idle", minute(0, (0, 0), (0, 0))));
     let judgement = judged_all(&Judging::default(), &functions);
@@ -323,29 +323,53 @@ fn a_million_requests_do_not_make_a_difference_that_nobody_minds_matter() {
     );
 }
 
+/// The smaller of both e-values decides where the past shows clumps, here of 2.5 hits.
 #[test]
-fn at_full_weight_green_is_held_to_blues_past() {
-    let alone = |errors| {
-        vec![
-            minute(0, (1000, 10), (0, 0)),
-            minute(1, (1000, errors), (0, 0)),
-        ]
+fn hits_that_come_together_as_the_second_program_has_them() {
+    let minutes = vec![minute(0, (10, 2), (90, 0)), minute(1, (12, 3), (88, 1))];
+    for (together_minutes, wanted) in [(1, 21.848_778_681_052_03), (2, 9.801_924_600_473_518)] {
+        let past = BluePast {
+            errors: PastShare {
+                together_minutes,
+                together: 2.5,
+                ..past()
+            },
+            slow: None,
+        };
+        let evidence = judged(&Judging::default(), minutes.clone(), Some(past)).evidence;
+        near(evidence.own.routing, TWO.0);
+        near(evidence.own.together.expect("hits come together"), wanted);
+        near(evidence.e_value, wanted);
+        let told = evidence.together.expect("hits come together");
+        assert_eq!((told.minutes, told.hits), (together_minutes, 2.5));
+    }
+}
+
+#[test]
+fn without_a_control_group_nothing_is_compared_and_the_evidence_says_so() {
+    let beside = minute(0, (500, 5), (500, 5));
+    let alone = |errors| vec![beside, minute(1, (1000, errors), (0, 0))];
+    for errors in [10, 60, 1000] {
+        let judgement = judged(&Judging::default(), alone(errors), Some(one_percent()));
+        assert_eq!(judgement.verdict, Verdict::Healthy);
+        let evidence = judgement.evidence;
+        let without = evidence.without_blue.expect("a minute without blue");
+        assert_eq!((without.minutes, without.requests), (1, 1000));
+        assert_eq!(without.hits, errors);
+        let words = format!("; of these, {errors} of 1000 in 1 minutes without blue");
+        assert!(evidence.reason.contains(&words), "{}", evidence.reason);
+    }
+    let ceiling = Judging {
+        max_error_rate_percent: Some(5.0),
+        ..Judging::default()
     };
-    assert_eq!(
-        judged(&Judging::default(), alone(12), Some(one_percent())).verdict,
-        Verdict::Healthy
-    );
-    assert_eq!(
-        judged(&Judging::default(), alone(60), Some(one_percent())).verdict,
-        Verdict::Unhealthy
-    );
-    // With neither a past nor blue there is nothing to hold it to.
-    let judgement = judged(&Judging::default(), alone(60), None);
-    assert!(
-        judgement.verdict < Verdict::Unhealthy,
-        "{:?}",
-        judgement.evidence
-    );
+    let judgement = judged(&ceiling, alone(60), Some(one_percent()));
+    assert_eq!(judgement.evidence.decided_by, DecidedBy::ErrorCeiling);
+    // With one in twenty on blue it is compared.
+    let control = vec![beside, minute(1, (9500, 950), (500, 5))];
+    let judgement = judged(&Judging::default(), control, Some(one_percent()));
+    assert_eq!(judgement.verdict, Verdict::Unhealthy);
+    assert_eq!(judgement.evidence.without_blue, None);
 }
 
 #[test]
@@ -491,21 +515,6 @@ fn slow_requests_and_throttles_and_the_99th_percentile() {
     );
 }
 
-/// By hand: hits that always come in pairs of equal minutes, 0 0 10 10 and so on. The variance over the
-/// mean of a minute is 25 / 5 = 5, of two minutes in step with the pairs 100 / 10 = 10.
-#[test]
-fn unevenness_by_hand() {
-    let pairs: Vec<(u64, u64)> = (0..1440)
-        .map(|t| (1000, if t % 4 < 2 { 0 } else { 10 }))
-        .collect();
-    let past = PastShare::from_minutes(&pairs, (0, 0));
-    near(past.spread, 10.0);
-    near(past.stick, 6.0);
-    let even: Vec<(u64, u64)> = (0..1440).map(|_| (1000, 10)).collect();
-    let past = PastShare::from_minutes(&even, (0, 0));
-    assert_eq!((past.spread, past.stick, past.hits), (1.0, 1.0, 14_400));
-}
-
 #[test]
 fn verdicts_are_ordered_and_settings_are_read_strictly() {
     assert!(Verdict::Healthy < Verdict::Inconclusive && Verdict::Inconclusive < Verdict::Unhealthy);
@@ -518,12 +527,12 @@ fn verdicts_are_ordered_and_settings_are_read_strictly() {
 }
 
 const ONE: (f64, f64, f64) = (
-    63.293_716_966_786_455,
-    280.761_462_366_785_3,
-    226.394_526_016_785_56,
+    63.293_716_966_786_43,
+    233.468_551_560_542_98,
+    148.381_134_263_664_7,
 );
 const TWO: (f64, f64, f64) = (
-    1_654.757_284_055_834_6,
-    9_118.131_766_662_145,
-    7_252.288_146_010_567,
+    1_654.757_284_055_834_4,
+    4_612.151_713_168_826,
+    3_133.454_498_612_33,
 );

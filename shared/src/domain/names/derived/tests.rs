@@ -163,21 +163,21 @@ fn all(parts: &Parts) -> Vec<Derived> {
         (
             "stage's statement",
             format!("{} {}", parts.api, parts.stage),
-            front_door_statement(&parts.api, Caller::Stage(&parts.stage)),
+            stage_statement(&parts.api, Caller::Stage(&parts.stage)),
             STATEMENT_ID,
             word,
         ),
         (
             "authorizer's statement",
             format!("{} {}", parts.api, parts.authorizer),
-            front_door_statement(&parts.api, Caller::Authorizer(&parts.authorizer)),
+            stage_statement(&parts.api, Caller::Authorizer(&parts.authorizer)),
             STATEMENT_ID,
             word,
         ),
         (
             "API's statement",
             format!("{}", parts.api),
-            front_door_statement(&parts.api, Caller::Any),
+            stage_statement(&parts.api, Caller::Any),
             STATEMENT_ID,
             word,
         ),
@@ -259,9 +259,9 @@ fn all(parts: &Parts) -> Vec<Derived> {
             any,
         ),
         (
-            "front door",
+            "stage",
             format!("{}", parts.api),
-            keys::front_door(&parts.api),
+            keys::stage_wirings(&parts.api),
             PARTITION_KEY,
             any,
         ),
@@ -332,7 +332,7 @@ fn names_that_fit_stay_readable() {
     assert_eq!(stage_variable(&function, 1), "chat_api_alias");
     assert_eq!(stage_variable(&function, 2), "chat_api_alias_2");
     let api = "a1b2c3d4e5".parse().unwrap();
-    let of = |caller| front_door_statement(&api, caller);
+    let of = |caller| stage_statement(&api, caller);
     let stage = "prod-1".parse().unwrap();
     assert_eq!(of(Caller::Stage(&stage)), "crossfade-a1b2c3d4e5-prod-1");
     assert_eq!(of(Caller::Any), "crossfade-a1b2c3d4e5-any");
@@ -362,7 +362,7 @@ fn keys_of_the_ledger_are_those_of_former_versions() {
     assert_eq!(keys::retentions(&application), "RETENTIONS#shop");
     assert_eq!(keys::doomed(&function), "DOOMED#chat");
     assert_eq!(keys::migration("arn:e"), "MIGRATION#arn:e");
-    assert_eq!(keys::front_door(&"a1".parse().unwrap()), "FRONTDOOR#a1");
+    assert_eq!(keys::stage_wirings(&"a1".parse().unwrap()), "FRONTDOOR#a1");
     let stage = "prod".parse().unwrap();
     assert_eq!(keys::wiring(&stage, &function), "prod#chat");
 }

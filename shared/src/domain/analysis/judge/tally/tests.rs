@@ -5,12 +5,13 @@ use crate::domain::analysis::judge::{
     tally::*,
 };
 
-/// A past whose errors stick: hits of a block vary ten times as much as if each came by itself.
-fn sticky() -> PastShare {
-    PastShare {
-        spread: 10.0,
-        stick: 6.0,
-        ..past()
+impl Tally {
+    fn share(&self) -> &Share {
+        &self.shares[0].1
+    }
+
+    fn errors(&self) -> Finding {
+        self.find(self.share())
     }
 }
 
@@ -24,10 +25,6 @@ fn tally_with(judging: &Judging, errors: PastShare, minutes: &[Minute]) -> Tally
 
 fn tally(errors: PastShare, minutes: &[Minute]) -> Tally {
     tally_with(&Judging::default(), errors, minutes)
-}
-
-fn ln_e(errors: PastShare, minutes: &[Minute]) -> f64 {
-    tally(errors, minutes).errors().ln_e
 }
 
 fn near(a: f64, b: f64) {
@@ -117,30 +114,100 @@ fn minutes_in_any_order_make_the_same_sums() {
 /// What a burst does to blue it may do to green: neither is green's fault.
 #[test]
 fn a_minute_in_which_blue_is_out_of_line_and_the_next_are_left_out_of_the_past_test() {
-    let burst = minute(0, (100, 50), (900, 450));
-    let after = minute(1, (100, 50), (900, 9));
-    let beside = |minutes: &[Minute]| {
-        let tally = tally(past(), minutes);
-        (tally.errors.beside, tally.errors.alone)
-    };
-    assert_eq!(beside(&[burst, after]), ((0, 0), (0, 0)));
-    assert_eq!(beside(&[burst, after, healthy(2)]), ((100, 1), (0, 0)));
+    let burst = minute(0, (10, 5), (90, 10));
+    let after = minute(1, (10, 5), (90, 0));
+    let well = |at| minute(at, (10, 0), (90, 1));
+    let beside = |past, minutes: &[Minute]| tally(past, minutes).share().beside;
+    assert_eq!(beside(past(), &[after]), (10, 5));
+    assert_eq!(beside(past(), &[burst, after]), (0, 0));
+    // Blue is in line with its past again once all it has shown is.
+    let many: Vec<_> = (2..9).map(|at| minute(at, (10, 0), (9000, 90))).collect();
+    let minutes = [&[burst, after][..], &many].concat();
+    assert_eq!(beside(past(), &minutes).1, 0);
+    assert!(beside(past(), &minutes).0 >= 30);
     // Only a minute with blue can show that blue is well again.
-    let alone = minute(1, (100, 50), (0, 0));
-    assert_eq!(
-        beside(&[burst, alone, after, healthy(2), alone]),
-        ((100, 1), (100, 50))
+    let alone = minute(1, (10, 5), (0, 0));
+    assert_eq!(beside(past(), &[burst, alone, after]), (0, 0));
+    // Without a past nothing is held to it.
+    assert_eq!(beside(PastShare::default(), &[after, well(2)]), (0, 0));
+}
+
+#[test]
+fn green_is_held_to_the_past_only_beside_enough_blue_and_for_eight_expected_hits() {
+    let beside = |minutes: &[Minute]| tally(past(), minutes).share().beside;
+    assert_eq!(beside(&[minute(0, (50, 1), (25, 0))]), (50, 1));
+    assert_eq!(beside(&[minute(0, (52, 1), (25, 0))]), (0, 0));
+    assert_eq!(beside(&[minute(0, (50, 1), (0, 0))]), (0, 0));
+    // At 1.2 % and the edge of 1.1, 606 requests are expected to have eight hits.
+    let each: Vec<_> = (0..8).map(|at| minute(at, (100, 1), (100, 0))).collect();
+    assert_eq!(beside(&each), (600, 6));
+    let once = |requests| beside(&[minute(0, (requests, 1), (500, 5))]).0;
+    assert_eq!((once(606), once(607)), (606, 0));
+}
+
+/// Ten are expected; by the Chernoff bound nineteen are less likely than one in twenty.
+#[test]
+fn minute_is_out_of_line_when_its_hits_are_unlikely() {
+    let of = |hits| out_of_line((1000, hits), 0.01, OUT_OF_LINE);
+    assert!(!of(0) && !of(10) && !of(18), "not unlikely");
+    assert!(of(19) && of(30) && of(1000), "unlikely");
+    assert!(
+        out_of_line((0, 1), 0.01, OUT_OF_LINE),
+        "hits without requests"
     );
-    // A second burst begins anew.
-    assert_eq!(
-        beside(&[burst, burst, after, healthy(2), healthy(3)]),
-        ((200, 2), (0, 0))
+}
+
+/// 1000 requests of blue's at 1.2 % have twelve hits. Seventeen are not unlikely in a minute, and more than blue may
+/// have had since the release began: `17 ln(17 / 12) - 5 = 0.92`, and 0.60 for sixteen.
+#[test]
+fn blue_that_has_become_worse_bit_by_bit_is_out_of_line() {
+    let of = |hits| {
+        let minutes = [
+            minute(0, (50, 1), (500, 8)),
+            minute(1, (50, 1), (500, hits)),
+        ];
+        tally(past(), &minutes).share().beside
+    };
+    assert_eq!(of(8), (100, 2));
+    assert_eq!(of(9), (50, 1));
+}
+
+#[test]
+fn bets_are_likelihoods_over_what_green_is_held_to() {
+    near(raised(0.5, 2.0), 2.0 / 3.0);
+    near(raised(0.2, 1.0), 0.2);
+    near(raised(0.1, 9.0), 0.5);
+    let mut bets = [0.5; BETS];
+    (bets[0], bets[1], bets[2]) = (0.1, 0.2, 0.25);
+    let ln = ln_bets(&bets, (10, 4), 0.2);
+    assert!(ln[0] == f64::NEG_INFINITY && ln[1] == f64::NEG_INFINITY);
+    near(
+        ln[2],
+        4.0 * (0.25f64 / 0.2).ln() + 6.0 * (0.75f64 / 0.8).ln(),
     );
-    // Without a past nothing is out of line with it.
-    assert_eq!(
-        tally(PastShare::default(), &[burst, after]).errors.beside,
-        (200, 100)
-    );
+    near(ln[3], 4.0 * 2.5f64.ln() + 6.0 * (0.5f64 / 0.8).ln());
+    let none = ln_bets(&bets, (0, 0), 0.2);
+    assert!(none.iter().all(|ln| *ln == 0.0));
+}
+
+#[test]
+fn minutes_without_blue_are_counted_apart() {
+    let minutes = [
+        failing(0),
+        minute(1, (100, 7), (0, 0)),
+        minute(2, (0, 0), (0, 0)),
+        minute(3, (50, 2), (0, 0)),
+    ];
+    let found = tally(past(), &minutes).errors();
+    let wanted = WithoutBlue {
+        minutes: 2,
+        requests: 150,
+        hits: 9,
+    };
+    assert_eq!(found.without_blue, Some(wanted));
+    assert_eq!((found.requests, found.hits), ((250, 900), (29, 9)));
+    let beside = tally(past(), &minutes[..1]).errors();
+    assert_eq!((beside.ln_e, beside.without_blue), (found.ln_e, None));
 }
 
 #[test]
@@ -149,152 +216,28 @@ fn hits_are_never_more_than_requests() {
     assert_eq!(tally.errors().hits, (10, 5));
 }
 
+/// Hits of a minute come together, so many at a time.
+fn together(hits: f64) -> PastShare {
+    PastShare {
+        together_minutes: 1,
+        together: hits,
+        ..past()
+    }
+}
+
 #[test]
-fn errors_that_stick_are_scaled_down() {
+fn the_smaller_e_value_counts_where_hits_come_together() {
     let minutes = [failing(0), failing(1)];
     let plain = tally(past(), &minutes).errors();
-    let scaled = tally(sticky(), &minutes).errors();
-    near(plain.scaled, 1.0);
-    near(scaled.scaled, 8.5);
-    assert!(scaled.ln_routing < plain.ln_routing / 4.0, "{scaled:?}");
-    assert!(scaled.ln_past < plain.ln_past / 4.0, "{scaled:?}");
-    assert!(
-        scaled.ln_routing > 0.0 && scaled.ln_past > 0.0,
-        "{scaled:?}"
-    );
-    // A small spread scales nothing up.
-    let little = PastShare {
-        spread: 1.1,
-        stick: 1.05,
-        ..past()
-    };
-    near(tally(little, &minutes).errors().scaled, 1.0);
-}
-
-/// As long as none of blue's sick spells is to be expected on green, unscaled counts have a fifth of the
-/// stake.
-#[test]
-fn unscaled_counts_decide_while_no_sick_spell_is_due() {
-    let minutes = [failing(0), failing(1), failing(2)];
-    let plain = ln_e(past(), &minutes);
-    assert!(plain > 30.0, "{plain}");
-    let sticks = ln_e(sticky(), &minutes);
-    assert!(
-        (sticks - (plain + ON_UNSCALED.ln())).abs() < 0.01,
-        "{sticks}, {plain}"
-    );
-    // Where nothing sticks nothing is kept unscaled.
-    near(tally(past(), &minutes).errors.unscaled, 0.0);
-}
-
-#[test]
-fn unscaled_counts_are_frozen_once_a_sick_spell_is_due() {
-    // 0.45 of a risk of 1 % is spent after 450 requests of green.
-    let past = PastShare {
-        spells: 1e-5,
-        ..sticky()
-    };
-    let first: Vec<_> = (0..4).map(failing).collect();
-    let frozen = tally(past, &first).errors.unscaled;
-    assert!(frozen > 30.0, "{frozen}");
-    let more: Vec<_> = (0..8).map(failing).collect();
-    near(tally(past, &more).errors.unscaled, frozen);
-    // Failures that come later than that count scaled only.
-    let late: Vec<_> = (0..4).map(healthy).chain((4..8).map(failing)).collect();
-    assert!(tally(past, &late).errors.unscaled < 1.0);
-    assert!(ln_e(past, &late) < 30.0);
-    assert!(ln_e(sticky(), &late) > 30.0);
-}
-
-/// The more of blue's time is unwell, and the larger green's share, the likelier a sick environment is
-/// green's by chance.
-#[test]
-fn a_past_that_is_often_unwell_keeps_nothing_unscaled() {
-    let often = |unwell| PastShare { unwell, ..sticky() };
-    let unscaled = |past| tally(past, &[failing(0)]).errors.unscaled;
-    // A tenth of the traffic is green's: 0.04 x 0.1 is within 0.45 of 1 %, 0.05 x 0.1 is not.
-    assert!(unscaled(often(0.04)) > 10.0);
-    near(unscaled(often(0.05)), 0.0);
-    // Both risks add up.
-    let both = PastShare {
-        spells: 1e-5,
-        ..often(0.04)
-    };
-    near(unscaled(both), 0.0);
-    // A higher accepted risk has more to spend.
-    let bold = Judging {
-        alpha: 0.05,
-        ..Judging::default()
-    };
-    let kept = tally_with(&bold, often(0.2), &[failing(0)]).errors.unscaled;
-    assert!(kept > 10.0, "{kept}");
-}
-
-#[test]
-fn slow_requests_that_stick_are_kept_unscaled_too() {
-    let judging = Judging {
-        slower_than_ms: Some(1000),
-        ..Judging::default()
-    };
-    let slow = |minute: Minute| {
-        let slow = |counts: Counts| Counts {
-            slow: counts.errors,
-            errors: 0,
-            ..counts
-        };
-        Minute {
-            green: slow(minute.green),
-            blue: slow(minute.blue),
-            ..minute
-        }
-    };
-    let both = BluePast {
-        errors: past(),
-        slow: Some(sticky()),
-    };
-    let mut tally = Tally::new(&judging, Some(both));
-    for at in 0..3 {
-        tally.add(&slow(failing(at)), true);
-    }
-    let found = tally.slow().expect("slow requests are tested");
-    let plain = ln_e(past(), &[failing(0), failing(1), failing(2)]);
-    assert!((found.ln_e - (plain + ON_UNSCALED.ln())).abs() < 0.01);
-    assert_eq!(found.hits, (60, 27));
-    assert_eq!(tally.errors().hits, (0, 0));
-    assert!(Tally::new(&Judging::default(), Some(both)).slow().is_none());
-}
-
-/// Bursts show on blue in the same minute; without blue they are to be expected as blue's past has them.
-#[test]
-fn bursts_scale_counts_without_blue_alone() {
-    let bursts = PastShare {
-        spread: 10.0,
-        ..past()
-    };
-    let beside = [failing(0), failing(1)];
-    near(ln_e(bursts, &beside), ln_e(past(), &beside));
-    let alone = [minute(0, (1000, 200), (0, 0))];
-    let (scaled, plain) = (ln_e(bursts, &alone), ln_e(past(), &alone));
-    assert!(scaled > 3.0 && scaled < plain / 5.0, "{scaled} of {plain}");
-}
-
-#[test]
-fn unevenness_is_left_aside_where_the_request_says_so() {
-    let ignore = Judging {
-        overdispersion: Overdispersion::Ignore,
-        ..Judging::default()
-    };
-    let minutes = [failing(0), failing(1)];
-    let found = tally_with(&ignore, sticky(), &minutes).errors();
-    near(found.ln_e, ln_e(past(), &minutes));
-    near(found.scaled, 1.0);
-    // A past from elsewhere never makes evidence of its own.
-    let odd = PastShare {
-        spread: 0.1,
-        stick: 0.1,
-        ..past()
-    };
-    near(ln_e(odd, &minutes), ln_e(past(), &minutes));
+    let found = tally(together(10.0), &minutes).errors();
+    let (_, ln_together) = found.together.expect("hits come together");
+    assert!((found.ln_routing - plain.ln_routing).abs() < 1e-12);
+    assert!(found.ln_e < plain.ln_e);
+    near(found.ln_e, ln_together);
+    // Where routing says less, it is what counts.
+    let even = [minute(0, (100, 1), (900, 9))];
+    let found = tally(together(1.0), &even).errors();
+    assert!(found.ln_e <= found.ln_routing.max(found.ln_past.expect("a past")));
 }
 
 #[test]
@@ -309,36 +252,10 @@ fn a_difference_under_the_least_effect_is_no_evidence() {
     let ln_e = |judging: &Judging, past, minute| tally_with(judging, past, &[minute]).errors().ln_e;
     assert!(ln_e(&percent(0.9), past(), twice) > 10.0);
     assert!(ln_e(&percent(1.1), past(), twice) <= 0.0);
-    // Without blue its past is what green differs from.
-    let alone = minute(0, (100_000, 2000), (0, 0));
-    assert!(ln_e(&percent(0.9), past(), alone) > 10.0);
-    assert!(ln_e(&percent(1.1), past(), alone) <= 0.0);
-    // Beside a blue that has become worse, it is not.
-    let worse = minute(0, (100_000, 3500), (100_000, 2000));
-    assert!(ln_e(&percent(1.6), past(), worse) <= 0.0);
-}
-
-/// Green is held to what blue shows now where that is more than its past, unless its past has bursts.
-#[test]
-fn green_is_held_to_a_blue_that_has_become_worse() {
-    // In line minute by minute, and yet above the past.
-    let minutes: Vec<_> = (0..20).map(|t| minute(t, (100, 2), (900, 14))).collect();
-    let worse = tally(past(), &minutes);
-    let (calm, usual) = worse.rates_of_blue(&worse.errors);
-    near(calm, 14.0 / 900.0);
-    near(usual, 14.0 / 900.0);
-    let bursts = PastShare {
-        spread: 10.0,
-        ..past()
-    };
-    let worse = tally(bursts, &minutes);
-    let (calm, usual) = worse.rates_of_blue(&worse.errors);
-    near(calm, baseline::cautious_rate(100_000, 1000, 1.0));
-    near(usual, 14.0 / 900.0);
-    // Without a past there is only what blue shows now.
-    let new = tally(PastShare::default(), &minutes);
-    let now = baseline::cautious_rate(18_000, 280, 1.0);
-    assert_eq!(new.rates_of_blue(&new.errors), (now, now));
+    // What green did without blue makes no difference.
+    let alone = minute(1, (100_000, 90_000), (0, 0));
+    let both = tally_with(&percent(1.1), past(), &[twice, alone]);
+    assert!(both.errors().ln_e <= 0.0);
 }
 
 #[test]
@@ -352,10 +269,10 @@ fn enough_of_the_same_refutes_a_margin_and_more_a_smaller_one() {
     assert_eq!(equal(0), None);
     let (some, more) = (equal(4).expect("a margin"), equal(40).expect("a margin"));
     assert!(MARGINS.contains(&some) && more < some, "{some} {more}");
-    // Scaled counts refute less.
+    // Of hits that come together it takes as many more.
     let minutes: Vec<_> = (0..4).map(|t| minute(t, (5000, 50), (5000, 50))).collect();
-    let scaled = tally(sticky(), &minutes).errors().odds_under;
-    assert!(scaled.is_none_or(|odds| odds > some), "{scaled:?}");
+    let clumps = tally(together(10.0), &minutes).errors().odds_under;
+    assert!(clumps.is_none_or(|odds| odds > some), "{clumps:?}");
 }
 
 /// The margin that is refuted is one of the kept ones, and not the least effect that is minded.
@@ -368,14 +285,16 @@ fn refuted_margin_is_not_the_least_effect() {
     assert!(under.is_some_and(|odds| odds > 1.5), "{under:?}");
 }
 
-/// Half of the stake is on each test where blue has no past, a quarter on routing where it has one.
+/// Half of the stake is on blue's past, where there is one.
 #[test]
-fn past_has_the_larger_stake_where_there_is_one() {
-    let average = |share: PastShare, on_routing: f64| {
-        let found = tally(share, &[failing(0)]).errors();
-        let of = on_routing * found.ln_routing.exp() + (1.0 - on_routing) * found.ln_past.exp();
-        near(found.ln_e, of.ln());
-    };
-    average(past(), 0.25);
-    average(PastShare::default(), 0.5);
+fn half_of_the_stake_is_on_the_past() {
+    let few = minute(0, (20, 4), (180, 2));
+    let found = tally(past(), &[few]).errors();
+    let past = found.ln_past.expect("a past");
+    near(
+        found.ln_e,
+        (0.5 * found.ln_routing.exp() + 0.5 * past.exp()).ln(),
+    );
+    let found = tally(PastShare::default(), &[few]).errors();
+    assert_eq!((found.ln_past, found.ln_e), (None, found.ln_routing));
 }

@@ -1,0 +1,222 @@
+use crossfade::domain::approval::{AnswerKind, Question};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use sha2::{Digest, Sha256};
+
+use super::*;
+use crate::fixtures;
+
+fn page_of(asked: &Question, form: &Form, mistakes: Option<&Mistakes>) -> String {
+    let record = fixtures::record(asked.clone());
+    let series = fixtures::series();
+    let view = View::of(
+        &record,
+        asked,
+        &fixtures::link(),
+        Some(&series),
+        fixtures::now(),
+    );
+    ask(&view, form, mistakes).into_string()
+}
+
+fn asked_page(kind: QuestionKind) -> String {
+    page_of(&fixtures::asked(kind), &Form::default(), None)
+}
+
+fn all() -> Vec<String> {
+    let form = Form {
+        decision: "reject".into(),
+        ..Form::default()
+    };
+    let mistakes = form.check(QuestionKind::Approval).unwrap_err();
+    let answer = Answer::new(AnswerKind::Approve)
+        .by("Ada")
+        .because("looks good");
+    vec![
+        asked_page(QuestionKind::Approval),
+        asked_page(QuestionKind::Hold),
+        page_of(
+            &fixtures::asked(QuestionKind::Approval),
+            &form,
+            Some(&mistakes),
+        ),
+        taken("chat", "chat-42", &answer, "goes on", fixtures::now()).into_string(),
+        too_late("chat", "chat-42", "it goes on").into_string(),
+        gone().into_string(),
+        trouble().into_string(),
+    ]
+}
+
+/// The values of an attribute.
+fn values<'a>(page: &'a str, attribute: &str) -> Vec<&'a str> {
+    let begin = format!(" {attribute}=\"");
+    let parts = page.split(begin.as_str()).skip(1);
+    parts.filter_map(|part| part.split('"').next()).collect()
+}
+
+#[test]
+fn shows_evidence_on_an_approval() {
+    let page = asked_page(QuestionKind::Approval);
+    for expected in [
+        "Move chat to 100 % on green?",
+        "Answer within <span class=\"whole\">23 h 59 min</span>, by",
+        "Sun 22 Nov, 03:11 UTC",
+        "Without an answer traffic is held as it is",
+        "Blue <span>version 41</span>",
+        "Green <span>version 42</span>",
+        "41,210",
+        "E-value 0.14 of the 100",
+        "1 of 1 smoke test passed",
+        "value=\"approve\"",
+        "value=\"reject\"",
+        "Goes on to 100 % on green.",
+        "chat-2026-11-21-42",
+    ] {
+        assert!(page.contains(expected), "{expected}");
+    }
+    // Nothing is chosen before an operator chooses.
+    assert!(!page.contains(" checked"), "{page}");
+    for other in ["resume", "promote", "rollBack", "silence"] {
+        assert!(!page.contains(&format!("value=\"{other}\"")), "{other}");
+    }
+}
+
+#[test]
+fn offers_the_answers_to_a_hold() {
+    let page = asked_page(QuestionKind::Hold);
+    assert!(page.contains("chat is held: what next?"));
+    assert_eq!(
+        values(&page, "id")
+            .into_iter()
+            .filter(|id| ["approve", "reject", "resume", "promote", "rollBack"].contains(id))
+            .collect::<Vec<_>>(),
+        ["resume", "promote", "rollBack"]
+    );
+}
+
+#[test]
+fn renders_without_counts() {
+    let asked = fixtures::asked(QuestionKind::Approval);
+    let record = fixtures::record(asked.clone());
+    let view = View::of(&record, &asked, &fixtures::link(), None, fixtures::now());
+    let page = ask(&view, &Form::default(), None).into_string();
+    assert!(page.contains("could not be read just now"));
+    assert!(page.contains("value=\"approve\"") && page.contains("Traffic on green"));
+    assert!(page.contains("not known"));
+}
+
+#[test]
+fn escapes_foreign_text() {
+    const HOSTILE: &str =
+        "\"><script>alert(1)</script><img src=x onerror=alert(1)>' & {{7*7}}</textarea>";
+    let mut asked = fixtures::asked(QuestionKind::Approval);
+    asked.reason = HOSTILE.to_owned();
+    asked.on_silence = HOSTILE.to_owned();
+    let form = Form {
+        decision: HOSTILE.to_owned(),
+        by: HOSTILE.to_owned(),
+        reason: HOSTILE.to_owned(),
+    };
+    let mistakes = form.check(QuestionKind::Approval).unwrap_err();
+    let answer = Answer::new(AnswerKind::Approve)
+        .by(HOSTILE)
+        .because(HOSTILE);
+    for page in [
+        page_of(&asked, &form, Some(&mistakes)),
+        taken("chat", HOSTILE, &answer, HOSTILE, fixtures::now()).into_string(),
+        too_late("chat", HOSTILE, HOSTILE).into_string(),
+    ] {
+        assert!(page.contains("&lt;script&gt;"), "it is shown");
+        for wrong in ["<script", "<img", "onerror=\"", "' & {{"] {
+            assert!(!page.contains(wrong), "{wrong}");
+        }
+        assert!(page.matches("</textarea>").count() <= 1);
+    }
+}
+
+#[test]
+fn complies_with_its_content_security_policy() {
+    for page in all() {
+        assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));
+        // Styles in attributes and handlers would be refused by the browser.
+        for refused in [
+            " style=\"",
+            "<script",
+            " onclick",
+            "javascript:",
+            "http:",
+            "https:",
+        ] {
+            let found = page
+                .replace("http://www.w3.org/2000/svg", "")
+                .contains(refused);
+            assert!(!found, "{refused}");
+        }
+        assert_eq!(page.matches("<style>").count(), 1);
+        assert!(page.contains("width=device-width"));
+        assert_eq!(page.matches("<h1>").count(), 1, "one heading");
+        assert_eq!(page.matches("<main").count(), 1, "one main landmark");
+    }
+}
+
+#[test]
+fn resolves_every_internal_reference() {
+    for page in all() {
+        let ids = values(&page, "id");
+        let mut once = ids.clone();
+        once.sort_unstable();
+        once.dedup();
+        assert_eq!(once.len(), ids.len(), "each id once: {ids:?}");
+        for attribute in ["aria-labelledby", "aria-describedby", "for"] {
+            for id in values(&page, attribute)
+                .iter()
+                .flat_map(|ids| ids.split(' '))
+            {
+                assert!(ids.contains(&id), "{attribute}={id}");
+            }
+        }
+        for href in values(&page, "href") {
+            assert!(
+                href.strip_prefix('#').is_none_or(|id| ids.contains(&id)),
+                "{href}"
+            );
+        }
+    }
+}
+
+#[test]
+fn ties_each_mistake_to_its_field() {
+    let form = Form {
+        decision: "reject".into(),
+        by: String::new(),
+        reason: String::new(),
+    };
+    let mistakes = form.check(QuestionKind::Approval).unwrap_err();
+    let page = page_of(
+        &fixtures::asked(QuestionKind::Approval),
+        &form,
+        Some(&mistakes),
+    );
+    assert!(page.contains("<title>Please check: "));
+    assert!(page.contains("role=\"alert\""));
+    assert!(page.contains("aria-describedby=\"by-hint by-mistake\" aria-invalid=\"true\""));
+    assert!(page.contains("aria-describedby=\"reason-hint reason-mistake\" aria-invalid=\"true\""));
+    assert!(page.contains("href=\"#by\"") && page.contains("href=\"#reason\""));
+    // What was chosen stays chosen.
+    assert_eq!(page.matches(" checked").count(), 1);
+    assert!(!page.contains("decision-mistake"));
+}
+
+#[test]
+fn hashes_the_style_in_the_policy() {
+    let page = gone().into_string();
+    let style = page
+        .split("<style>")
+        .nth(1)
+        .unwrap()
+        .split("</style>")
+        .next()
+        .unwrap();
+    let hash = format!("sha256-{}", STANDARD.encode(Sha256::digest(style)));
+    assert_eq!(style::hash(), hash);
+}
