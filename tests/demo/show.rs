@@ -102,7 +102,7 @@ pub(crate) async fn demo() -> Result<(), String> {
         "\nA subtle one: {SUBTLE:.0} % of its answers are errors, no alarm is configured, and its metrics come a minute late:"
     );
     // A function in production has been called for more than these minutes.
-    stage.target.has_past(ALIAS, &first.green).await;
+    stage.target.has_past(ALIAS).await;
     let more = Traffic::start(&local, &stage.target, ALIAS, MORE);
     let (third, third_ended) = stage.release("a subtle version", &subtly(&subtle)).await?;
     let more = more.stop().await.of(&third.green).errors;

@@ -15,10 +15,8 @@ MINIMUM_UNRESERVED = 100
 """How much of the account's concurrency has to stay for functions without a reservation."""
 
 AWS_LIMIT = 1_000
-"""What an account may have at a time where a test does not limit it: ministack's own limit is this machine's."""
-
-DEFAULT: int = lambda_svc._ACCOUNT_CONCURRENCY_CAP
-"""What ministack takes from this machine's memory."""
+"""What an account may have at a time where a test does not limit it. ministack takes its own from the machine's
+memory, so that users of a small machine were throttled."""
 
 _reserved: set[tuple[str, str, str]] = set()
 """Account, Region and name of the functions that have had a reservation."""
@@ -27,8 +25,8 @@ _lock = threading.Lock()
 
 
 def limit(most: int | None) -> None:
-    """Limits all executions together; None is this machine's own limit again."""
-    lambda_svc._ACCOUNT_CONCURRENCY_CAP = DEFAULT if most is None else most
+    """Limits all executions together; None is what AWS allows."""
+    lambda_svc._ACCOUNT_CONCURRENCY_CAP = AWS_LIMIT if most is None else most
 
 
 def _key(config: dict[str, Any]) -> tuple[str, str, str]:
@@ -51,9 +49,9 @@ def acquire(record: dict[str, Any], config: dict[str, Any]) -> tuple[Any, str | 
         if (own := reservations.get(key)) is not None:
             if _running.get(key, 0) >= own:
                 return None, "function"
-        elif most := lambda_svc._ACCOUNT_CONCURRENCY_CAP:
+        else:
             shared = sum(count for other, count in _running.items() if other not in reservations)
-            if shared >= most - sum(reservations.values()):
+            if shared >= lambda_svc._ACCOUNT_CONCURRENCY_CAP - sum(reservations.values()):
                 return None, "account"
         _running[key] = _running.get(key, 0) + 1
     return key, None
@@ -78,8 +76,7 @@ def _put_function_concurrency(name: str, data: dict[str, Any]) -> Answer:
         return lambda_svc._get_function_concurrency(name)
     count = int(data.get("ReservedConcurrentExecutions") or 0)
     key = _key(lambda_svc._functions[name]["config"])
-    limited = lambda_svc._ACCOUNT_CONCURRENCY_CAP not in (0, DEFAULT)
-    most = lambda_svc._ACCOUNT_CONCURRENCY_CAP if limited else AWS_LIMIT
+    most = lambda_svc._ACCOUNT_CONCURRENCY_CAP
     with _lock:
         others = sum(held for other, held in _reservations(*key[:2]).items() if other != key)
     if count and most - others - count < MINIMUM_UNRESERVED:
@@ -115,6 +112,7 @@ def _by_template(name: str, properties: dict[str, Any]) -> None:
 
 
 def install() -> None:
+    limit(None)
     lambda_svc._acquire_execution_slot = acquire
     lambda_svc._release_execution_slot = release
     lambda_svc._put_function_concurrency = _put_function_concurrency

@@ -39,8 +39,8 @@ def _set_lag(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
 @control.route("POST", "metrics/past")
 def _add_past(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
     """Has Lambda counted so many requests through an alias in each of the last minutes, none of which failed."""
-    name, version = str(body["functionName"]), str(body["version"])
-    function, resource = ("FunctionName", name), ("Resource", f"{name}:{body['alias']}")
+    name = str(body["functionName"])
+    dimensions = (("FunctionName", name), ("Resource", f"{name}:{body['alias']}"))
     now = time.time()
     for minute in range(1, int(body["minutes"]) + 1):
         for metric, value in (("Invocations", float(body["requests"])), ("Errors", 0.0)):
@@ -48,7 +48,7 @@ def _add_past(method: str, path: str, asked: dict[str, str], body: Any) -> Any:
                 "AWS/Lambda",
                 metric,
                 value,
-                (("ExecutedVersion", version), function, resource),
+                dimensions,
                 unit="Count",
                 timestamp=now - 60 * minute,
             )

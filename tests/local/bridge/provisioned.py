@@ -145,7 +145,7 @@ def _no_room(func: dict[str, Any], named: str, wanted: int) -> Answer | None:
     everyone = [lambda_svc._functions[one] for one in lambda_svc._functions.keys()]
     taken = sum(int(one["concurrency"]) for one in everyone if one.get("concurrency"))
     taken += sum(_total(one, named if one is func else "") for one in everyone if one.get("concurrency") is None)
-    free = (lambda_svc._ACCOUNT_CONCURRENCY_CAP or 1000) - taken
+    free = lambda_svc._ACCOUNT_CONCURRENCY_CAP - taken
     if wanted > free:
         return _refuse(
             "InvalidParameterValueException",

@@ -42,7 +42,7 @@ async fn logging(case: &Case, config: Option<LoggingConfig>, green: Behaviour) -
     assert_eq!(target.publish().await, "1");
     target.alias(ALIAS, "1").await;
     target.invoke_alias(ALIAS).await;
-    target.has_past(ALIAS, "1").await;
+    target.has_past(ALIAS).await;
     target.update(green).await;
     target
 }
@@ -174,8 +174,8 @@ async fn crash(case: Case) {
 async fn healthy(case: Case) {
     let target = logging(&case, None, Behaviour::healthy("green")).await;
     let users = case.users(&target, PER_SECOND);
-    let more = json!({"strategy": canary(&[(50, 60), (100, 0)]),
-        "analysis": {"settleSeconds": 0, "checkEverySeconds": 30, "maxBakeSeconds": 4000}});
+    let more = json!({"strategy": canary(&[(50, 60), (100, 60)]),
+        "analysis": {"settleSeconds": 0, "checkEverySeconds": 30, "maxBakeSeconds": 4000, "controlPercent": 5}});
     let execution = case.start(&request(&case, more)).await;
     let ended = execution.wait().await;
     users.stop().await;
