@@ -20,7 +20,7 @@ use tokio::{
 use crate::{LocalAws, Target};
 
 /// The most requests that are on their way at the same time.
-const MOST_AT_ONCE: usize = 64;
+const MOST_AT_ONCE: usize = 24;
 
 /// One request.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from ministack.core.arn import ArnParseError, parse_arn
@@ -164,14 +165,77 @@ def _check_forward(action: Action, load_balancer: str) -> None:
         )
 
 
+@dataclass(slots=True)
+class _Index:
+    """What every request asks of all rules, made anew after each write: walks over them made the local AWS slower with
+    each load balancer of a test that was over."""
+
+    rules: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Listener -> its rules, in the order in which they are tried."""
+    load_balancers: dict[str, set[str]] = field(default_factory=dict)
+    """Target group -> the load balancers that have a rule with it, whatever its weight there."""
+    listeners: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Load balancer -> its listeners."""
+    hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """DNS name -> load balancer."""
+    sizes: tuple[int, ...] = ()
+    """How many of each there were: stacks make some without a call."""
+
+
+_index: _Index | None = None
+
+
+def _indexed() -> _Index:
+    global _index
+    sizes = tuple(len(each._data) for each in (alb._lbs, alb._listeners, alb._rules))
+    if _index is not None and _index.sizes == sizes:
+        return _index
+    found = _Index(sizes=sizes)
+    listeners = {listener["ListenerArn"]: listener for listener in list(alb._listeners._data.values())}
+    for listener in listeners.values():
+        found.listeners.setdefault(listener["LoadBalancerArn"], []).append(listener)
+    for rule in sorted(list(alb._rules._data.values()), key=alb._rule_sort_key):
+        listener = listeners.get(rule["ListenerArn"])
+        if listener is None:
+            continue
+        found.rules.setdefault(rule["ListenerArn"], []).append(rule)
+        for group in (group for action in rule["Actions"] for group in groups(action)):
+            found.load_balancers.setdefault(group["TargetGroupArn"], set()).add(listener["LoadBalancerArn"])
+    for load_balancer in list(alb._lbs._data.values()):
+        for host in (load_balancer["DNSName"], f"{load_balancer['LoadBalancerName']}.alb.localhost"):
+            found.hosts[host.lower()] = load_balancer
+    _index = found
+    return found
+
+
 def load_balancers(group: str) -> set[str]:
     """The load balancers that have a rule with this target group, whatever its weight there."""
-    return {
-        alb._listeners[rule["ListenerArn"]]["LoadBalancerArn"]
-        for rule in alb._rules.values()
-        if rule["ListenerArn"] in alb._listeners
-        and any(g["TargetGroupArn"] == group for action in rule["Actions"] for g in groups(action))
-    }
+    return _indexed().load_balancers.get(group, set())
+
+
+def rules(listener: str) -> list[dict[str, Any]]:
+    """A listener's rules, in the order in which they are tried."""
+    return _indexed().rules.get(listener, [])
+
+
+def listeners(load_balancer: str) -> list[dict[str, Any]]:
+    """A load balancer's listeners."""
+    return _indexed().listeners.get(load_balancer, [])
+
+
+def _find_lb_for_host(host: str) -> dict[str, Any] | None:
+    return _indexed().hosts.get(host.split(":")[0].lower())
+
+
+def _writing(handler: Callable[[dict[str, Any]], Answer]) -> Callable[[dict[str, Any]], Answer]:
+    def handle(params: dict[str, Any]) -> Answer:
+        global _index
+        try:
+            return handler(params)
+        finally:
+            _index = None
+
+    return handle
 
 
 # ── Listeners and rules ──────────────────────────────────────────────────────────────────────
@@ -404,6 +468,10 @@ def install() -> None:
     }.items():
         assert action in _original, f"ministack no longer has {action}"
         alb._ACTION_MAP[action] = _refusing(handler)
+    for action, handler in alb._ACTION_MAP.items():
+        if not action.startswith("Describe"):
+            alb._ACTION_MAP[action] = _writing(handler)
+    alb.find_lb_for_host = _find_lb_for_host
     alb._parse_actions = _parse_actions
     alb._action_xml = _action_xml
     alb._tg_xml = _target_group_xml

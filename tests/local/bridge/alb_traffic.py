@@ -70,12 +70,11 @@ class Request:
 async def serve(listener: str, request: Request) -> Served:
     """A request to a listener. Its sender is taken for somebody who has signed in."""
     began = time.monotonic()
-    rules = sorted((r for r in alb._rules.values() if r["ListenerArn"] == listener), key=alb._rule_sort_key)
     headers = {name.lower(): value for name, value in request.headers.items()}
     query = {name: [value] for name, value in request.query.items()}
     rule = next(
         r
-        for r in rules
+        for r in alb_api.rules(listener)
         if r["IsDefault"]
         or all(alb._match_condition(c, request.method, request.path, headers, query) for c in r["Conditions"])
     )
@@ -247,7 +246,7 @@ def listener_of(host: str, port: int) -> str:
     load_balancer = alb.find_lb_for_host(host)
     if load_balancer is None:
         raise ValueError(f"no load balancer is called {host}")
-    listeners = [x for x in alb._listeners.values() if x["LoadBalancerArn"] == load_balancer["LoadBalancerArn"]]
+    listeners = alb_api.listeners(load_balancer["LoadBalancerArn"])
     found = next((x["ListenerArn"] for x in listeners if x.get("Port") == port), None)
     if found is None:
         raise ValueError(f"{host} does not listen on port {port}")

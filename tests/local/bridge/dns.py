@@ -128,7 +128,7 @@ async def _load_balancer(host: str, name: str, request: alb_traffic.Request) -> 
     if load_balancer is None:
         return None
     arn = load_balancer["LoadBalancerArn"]
-    listeners = [x for x in alb._listeners.values() if x["LoadBalancerArn"] == arn]
+    listeners = alb_api.listeners(arn)
     # Where there are two, the one with TLS.
     listener = max(listeners, key=lambda x: x.get("Protocol") == "HTTPS", default=None)
     if listener is None:
