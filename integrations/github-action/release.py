@@ -221,10 +221,10 @@ def start(run: Run) -> None:
         run.execution = arn
 
 
-def wait(run: Run) -> None:
+def wait(run: Run, minutes: float, pause: float) -> None:
     """Waits for the end of the release, and logs what it does."""
-    until = time.monotonic() + 60 * number("WAIT_MINUTES")
-    pause, unread, last, history = number("POLL_SECONDS"), 0, "", True
+    until = time.monotonic() + 60 * minutes
+    unread, last, history = 0, "", True
     while True:
         try:
             found = aws("stepfunctions", "describe-execution", "--execution-arn", run.execution)
@@ -549,7 +549,8 @@ def plan_only(run: Run) -> None:
 
 
 def release(run: Run) -> None:
-    """Releases, and reports the begin."""
+    """Releases, and reports the begin and the end."""
+    minutes, pause = number("WAIT_MINUTES"), number("POLL_SECONDS")
     make_plan(run)
     if run.plan:
         say(run.plan)
@@ -558,7 +559,7 @@ def release(run: Run) -> None:
     if given("ENVIRONMENT"):
         tolerated("the deployment", begin_deployment, run)
     publish(run, "in_progress")
-    wait(run)
+    wait(run, minutes, pause)
 
 
 def on_signal(_number: int, _frame: object) -> None:
