@@ -8,20 +8,25 @@ import unittest
 from typing import Any
 
 from botocore.exceptions import ClientError
-from support import BUCKET, INTEGRATIONS, Local, Traffic, bad, good, until
+from support import BUCKET, INTEGRATIONS, SCRATCH, Local, Traffic, bad, good, until
 
 FOLDER = INTEGRATIONS / "cdk"
+# Packages are installed beside a copy, so that the repository has no files of others in it.
+WORK = SCRATCH / "cdk"
 
 
 def installed() -> str:
-    """Installs the construct's packages if they are not there, and returns why not if that fails."""
+    """Copies the construct, installs its packages if they are not there, and returns why not if that fails."""
     if not (shutil.which("node") and shutil.which("npm")):
         return "node and npm are not installed"
-    stamp = FOLDER / "node_modules" / ".package-lock.json"
-    lock = FOLDER / "package-lock.json"
-    if stamp.exists() and stamp.stat().st_mtime >= lock.stat().st_mtime:
+    for name in ("src", "test", "lib", "build"):
+        shutil.rmtree(WORK / name, ignore_errors=True)
+    lock = WORK / "package-lock.json"
+    before = lock.read_bytes() if lock.exists() else b""
+    shutil.copytree(FOLDER, WORK, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules", "lib", "build"))
+    if (WORK / "node_modules" / ".package-lock.json").exists() and lock.read_bytes() == before:
         return ""
-    done = subprocess.run(["npm", "ci", "--no-progress"], cwd=FOLDER, capture_output=True, text=True, timeout=500)
+    done = subprocess.run(["npm", "ci", "--no-progress"], cwd=WORK, capture_output=True, text=True, timeout=500)
     return "" if done.returncode == 0 else f"npm ci failed: {done.stderr.strip().splitlines()[-1:]}"
 
 
@@ -49,7 +54,7 @@ class Construct(unittest.TestCase):
         why = installed()
         if why:
             raise unittest.SkipTest(f"{why}: the construct is neither type-checked nor tested nor deployed")
-        done = subprocess.run(["npm", "test"], cwd=FOLDER, capture_output=True, text=True, timeout=500)
+        done = subprocess.run(["npm", "test"], cwd=WORK, capture_output=True, text=True, timeout=500)
         cls.tested = done
         cls.local = Local.get()
 
@@ -71,7 +76,7 @@ class Construct(unittest.TestCase):
             },
         }  # fmt: skip
         done = subprocess.run(
-            ["node", "build/test/app.js", json.dumps(given)], cwd=FOLDER, capture_output=True, text=True, timeout=120
+            ["node", "build/test/app.js", json.dumps(given)], cwd=WORK, capture_output=True, text=True, timeout=120
         )
         self.assertEqual(done.returncode, 0, done.stderr)
         return done.stdout
