@@ -66,7 +66,7 @@ class AlarmKinds(Bridged):
                 "ComparisonOperator": "GreaterThanThreshold", "ActionsEnabled": given,
             }  # fmt: skip
             signed = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/monitoring/aws4_request, SignedHeaders=host, Signature=0"
-            asked = urllib.request.Request(self.aws.endpoint, urllib.parse.urlencode(fields).encode(), {"Authorization": signed})
+            asked = urllib.request.Request(f"http://127.0.0.1:{self.aws.port}", urllib.parse.urlencode(fields).encode(), {"Authorization": signed})
             urllib.request.urlopen(asked).close()
             self.assertIs(self.described()["MetricAlarms"][0]["ActionsEnabled"], enabled)
 

@@ -98,12 +98,12 @@ test("the provider is the export of its stack, or the one that is given", () => 
   const template = Template.fromStack(chat().stack);
   template.hasResourceProperties("Custom::CrossfadeRelease", {
     ServiceToken: { "Fn::ImportValue": "crossfade-release-ServiceToken" },
-    ServiceTimeout: 3600,
+    ServiceTimeout: "3600",
     Request: Match.anyValue(),
   });
   const token = "arn:aws:lambda:eu-west-1:123456789012:function:provider";
   const given = chat({ release: { serviceToken: token, timeout: Duration.minutes(10) } });
-  Template.fromStack(given.stack).hasResourceProperties("Custom::CrossfadeRelease", { ServiceToken: token, ServiceTimeout: 600 });
+  Template.fromStack(given.stack).hasResourceProperties("Custom::CrossfadeRelease", { ServiceToken: token, ServiceTimeout: "600" });
 });
 
 test("a timeout that CloudFormation refuses is an error", () => {
