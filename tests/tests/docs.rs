@@ -726,7 +726,11 @@ for path in sys.argv[1:]:
         checked += 1
 print(json.dumps({"wrong": wrong, "checked": checked}))
 "#;
-    let scripts = ["docs/recipes/release.sh", "docs/recipes/github-actions.yml"];
+    let scripts = [
+        "docs/recipes/release.sh",
+        "docs/recipes/github-actions.yml",
+        "integrations/terraform/release/release.sh",
+    ];
     let documents = documents();
     let files: Vec<_> = documents
         .iter()
