@@ -150,7 +150,7 @@ class Decisions(unittest.TestCase):
         self.end(state["execution"], "SUCCEEDED", deploymentStatus="SUCCESSFUL", reason="all is well")
         answer = self.step(state)["answer"]
         self.assertEqual((answer["Status"], answer["Data"]["DeploymentStatus"]), ("SUCCESS", "SUCCESSFUL"))
-        self.assertEqual(answer["Data"]["ExecutionArn"], release["executionArn"])
+        self.assertEqual(answer["Data"]["Execution"], release["executionArn"])
         self.assertEqual(answer["RequestId"], event["RequestId"])
         self.assertTrue(answer["PhysicalResourceId"].startswith("cfn-"))
         failed = self.released(self.event(number=2), "FAILED", deploymentStatus="ROLLED_BACK", reason="7 of 9 failed")

@@ -204,7 +204,7 @@ fn finds_broken_links() {
 
 /// Returns the paths of this repository that a document names in its prose, as code.
 fn paths_named(text: &str) -> Vec<&str> {
-    const FOLDERS: [&str; 8] = [
+    const FOLDERS: [&str; 9] = [
         "shared/",
         "functions/",
         "cli/",
@@ -212,6 +212,7 @@ fn paths_named(text: &str) -> Vec<&str> {
         "statemachine/",
         "docs/",
         "events/",
+        "integrations/",
         ".ci/",
     ];
     let spans = prose(text).flat_map(|line| line.split('`').skip(1).step_by(2));
@@ -483,8 +484,10 @@ fn names_only_existing_resources() {
                 }
             }
         }
-        // These name packages of this repository, and runs of `make aws`.
-        let foreign = document.starts_with("tests/")
+        // These name packages of this repository, stacks beside Crossfade's, and runs of `make aws`.
+        let foreign = ["tests/", "integrations/", "docs/integrations.md"]
+            .iter()
+            .any(|place| document.starts_with(place))
             || ["CONTRIBUTING.md", "docs/AWS-RUN.md"].contains(&document.as_str());
         for part in content.split("crossfade-").skip(1).filter(|_| !foreign) {
             let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '-');

@@ -158,7 +158,7 @@ export class CrossfadeRelease extends Construct {
       }
     }
     this.deploymentStatus = resource.getAttString("DeploymentStatus");
-    this.executionArn = resource.getAttString("ExecutionArn");
+    this.executionArn = resource.getAttString("Execution");
   }
 }
 

@@ -313,7 +313,7 @@ def succeeded(event: dict[str, Any], execution: dict[str, Any] | None = None) ->
     if execution:
         outcome = outcome_of(execution)
         data = {
-            "ExecutionArn": execution["executionArn"],
+            "Execution": execution["executionArn"],
             "DeploymentStatus": outcome.get("deploymentStatus", ""),
             "Reason": clipped(str(outcome.get("reason", ""))),
         }
