@@ -263,11 +263,15 @@ class Decisions(unittest.TestCase):
         self.released(self.event(), "SUCCEEDED", deploymentStatus="SUCCESSFUL")
         self.released(self.event(number=2), "SUCCEEDED", deploymentStatus="SUCCESSFUL")
         again = self.event(number=3, ResourceProperties=self.event()["ResourceProperties"])
-        self.states.errors["start_execution"] = []
         state = self.receive(again)
         self.states.errors["start_execution"] = [refusal("AccessDeniedException")]
         self.assertEqual(self.step(state)["answer"]["Status"], "FAILED")
         self.assertEqual(self.step(self.receive(self.rollback()))["answer"]["Status"], "SUCCESS")
+
+    def test_a_rollback_of_an_update_that_had_no_waiter_moves_nothing(self) -> None:
+        self.released(self.event(number=2), "SUCCEEDED", deploymentStatus="SUCCESSFUL")
+        self.assertEqual(self.step(self.receive(self.rollback()))["answer"]["Status"], "SUCCESS")
+        self.assertEqual(len(self.states.of(MACHINE)), 1)
 
     def test_a_deletion_never_fails_and_stops_what_is_in_flight(self) -> None:
         self.assertEqual(self.step(self.receive(self.event("Delete", 7)))["answer"]["Status"], "SUCCESS")
