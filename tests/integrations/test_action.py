@@ -269,7 +269,13 @@ print(json.dumps(said))
         for text in (self.runner.summary, self.github.comments[0]["body"]):
             self.assertNotRegex(text, r"@(team|everyone)|<img|<b>|[^\\]\[a\]|[^\\]`c")
 
-    def test_plan_cannot_leave_its_block(self) -> None:
+    def test_a_plan_is_no_command_and_cannot_leave_its_block(self) -> None:
+        self.aws(start_execution={}, describe_execution=self.ended(output=self.outcome()))
+        write_program(self.folder / "bin" / "crossfade", "#!/bin/bash\necho '::add-mask::x'; echo '```'; echo \"$*\"\n")
+        code = self.runner.step(self.REQUEST, event={"pull_request": {"number": 1}}, **self.inputs)
+        self.assertEqual(code, 0, self.runner.log)
+        self.assertNotRegex(self.runner.log, "(?m)^::add-mask")
+        self.assertIn("````text\n::add-mask::x\n```\nplan - --stack crossfade\n````", self.github.comments[0]["body"])
         block = action.fenced("a\n```\n# b\n````")
         self.assertTrue(block.startswith("`````text\n") and block.endswith("\n`````"), block)
 
@@ -303,7 +309,8 @@ print(json.dumps(said))
 
     def test_survives_errors_of_a_look_and_not_of_all(self) -> None:
         lost = "Connect timeout on endpoint"
-        self.aws(start_execution={}, describe_execution=[lost] * 4 + [self.ended(output=self.outcome())])
+        looks = [lost] * 4 + [self.ended("RUNNING")] + [lost] * 4 + [self.ended(output=self.outcome())]
+        self.aws(start_execution={}, describe_execution=looks, get_execution_history=[])
         self.assertEqual(self.runner.step(self.REQUEST, comment="false", **self.inputs), 0, self.runner.log)
         self.aws(start_execution={}, describe_execution=[lost])
         self.assertEqual(self.runner.step(self.REQUEST, comment="false", **self.inputs), 3)
