@@ -258,6 +258,12 @@ class Decisions(unittest.TestCase):
         self.assertEqual(self.states.stopped, [state["execution"]])
         self.assertEqual(self.step(stopping)["answer"]["Status"], "SUCCESS")
 
+    def test_a_release_that_ends_before_it_is_stopped_is_taken_back(self) -> None:
+        state = self.step(self.receive(self.event()))
+        stopping = self.step(self.receive(self.rollback()))
+        self.end(state["execution"], "SUCCEEDED", deploymentStatus="SUCCESSFUL")
+        self.assertTrue(self.step(stopping)["execution"].endswith("-undo"))
+
     def test_a_rollback_of_the_stack_takes_no_other_updates_release_back(self) -> None:
         # Revision 1 was promoted, then replaced; it is tried again, and fails before a release was started.
         self.released(self.event(), "SUCCEEDED", deploymentStatus="SUCCESSFUL")
@@ -280,6 +286,10 @@ class Decisions(unittest.TestCase):
         stopping = self.step(self.receive(delete))
         self.assertEqual(self.states.stopped, [state["execution"]])
         self.assertEqual(self.step(stopping)["answer"]["Status"], "SUCCESS")
+        self.states.executions[state["execution"]]["status"] = "RUNNING"
+        self.states.errors["stop_execution"] = [refusal("AccessDeniedException")]
+        delete["RequestId"] = "request-9"
+        self.assertEqual(self.step(self.receive(delete))["answer"]["Status"], "SUCCESS")
 
     def test_gives_up_with_an_answer_and_stops_the_release(self) -> None:
         state = self.step(self.receive(self.event()))

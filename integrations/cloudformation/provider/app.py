@@ -56,8 +56,8 @@ def handler(event: dict[str, Any], _context: object) -> State | None:
 def receive(event: dict[str, Any]) -> None:
     """Starts the waiter, which answers.
 
-    Lambda repeats an event whose handler raises. The name and the input are the same then, so no second waiter is
-    started. Only a refusal, after which there is no waiter for certain, is answered here.
+    Lambda repeats an event whose handler raises. The waiter's name is the same then, so no second one is started. Only a
+    refusal, after which there is no waiter for certain, is answered here.
     """
     timeout = seconds(event["ResourceProperties"].get("ServiceTimeout"), CLOUDFORMATION_SECONDS)
     begun = time.time()
@@ -83,11 +83,13 @@ def step(state: State) -> State:
         if execution["status"] == "RUNNING":
             return wait(state)
         if phase == "stopping":
-            return decided(state, succeeded(event) if state["why"] is None else failed(event, state["why"]))
+            return stopped(state)
         ended = succeeded(event, execution) if execution["status"] == "SUCCEEDED" else failed(event, reason_of(execution))
         return decided(state, ended)
     except Refused as refused:
-        return decided(state, failed(event, str(refused)))
+        # No deletion of a stack is blocked.
+        done = event["RequestType"] == "Delete"
+        return decided(state, succeeded(event) if done else failed(event, str(refused)))
 
 
 def begin(state: State) -> State:
@@ -97,7 +99,6 @@ def begin(state: State) -> State:
         # The alias stays as it is, or is deleted by the stack.
         release = release_of(event, event["ResourceProperties"])
         return stop(state, release, None) if is_running(release) else decided(state, succeeded(event))
-    request = request_of(event["ResourceProperties"])
     if event["RequestType"] == "Update" and is_rolling_back(event):
         release = release_of(event, event["OldResourceProperties"])
         if is_running(release):
@@ -111,8 +112,18 @@ def begin(state: State) -> State:
         }
         execution = start(machine(), f"{name_of(event)}-undo", request)
     else:
-        execution = start(machine(), name_of(event), request)
+        execution = start(machine(), name_of(event), request_of(event["ResourceProperties"]))
     return {**state, "phase": "running", "execution": execution}
+
+
+def stopped(state: State) -> State:
+    """Goes on after a release that was stopped has ended, which it may have done before by itself."""
+    event = state["event"]
+    if state["why"] is not None:
+        return decided(state, failed(event, state["why"]))
+    if event["RequestType"] == "Update":
+        return begin({**state, "phase": None})
+    return decided(state, succeeded(event))
 
 
 def wait(state: State) -> State:
@@ -176,7 +187,10 @@ def release_of(event: dict[str, Any], properties: dict[str, Any]) -> dict[str, A
             if seen > MAX_EVENTS:
                 return None
             described = describe(waiter["executionArn"])
-            if described and json.loads(described["input"])["event"]["ResourceProperties"] == properties:
+            if described is None:
+                continue
+            earlier = json.loads(described["input"])["event"]
+            if earlier["RequestType"] != "Delete" and earlier["ResourceProperties"] == properties:
                 return describe(execution_arn(machine(), waiter["name"]))
     return None
 
