@@ -290,6 +290,10 @@ class Decisions(unittest.TestCase):
         self.states.errors["stop_execution"] = [refusal("AccessDeniedException")]
         delete["RequestId"] = "request-9"
         self.assertEqual(self.step(self.receive(delete))["answer"]["Status"], "SUCCESS")
+        # Deleted once more, it finds the update's release again, and not the deletion before.
+        delete["RequestId"] = "request-10"
+        self.step(self.receive(delete))
+        self.assertEqual(self.states.stopped, [state["execution"]] * 2)
 
     def test_gives_up_with_an_answer_and_stops_the_release(self) -> None:
         state = self.step(self.receive(self.event()))
