@@ -566,9 +566,14 @@ def on_signal(_number: int, _frame: object) -> None:
     """Ends the waiting once; what is reported after that is not interrupted."""
     global http_seconds
     http_seconds = HTTP_SECONDS_CANCELLED
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, signal.SIG_IGN)
+    on_signals(signal.SIG_IGN)
     raise Stopped
+
+
+def on_signals(handler: Any) -> None:
+    """Sets what the signals of a cancelled job do."""
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, handler)
 
 
 def cancelled(run: Run) -> tuple[int, str]:
@@ -598,8 +603,7 @@ def main() -> int:
     """Runs the action, and returns the exit code."""
     run = Run({}, "", "")
     code, text = SUCCEEDED, ""
-    for one in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(one, on_signal)
+    on_signals(on_signal)
     try:
         run = read_request()
         run.machine = find_machine()
@@ -615,10 +619,12 @@ def main() -> int:
         code, text = NOT_STARTED, str(error)
     except Stopped:
         code, text = cancelled(run)
+    # What is known now is reported to the end.
+    on_signals(signal.SIG_IGN)
     if code == NOT_STARTED:
         run.title, run.reason = "not started", run.reason or text
     if text:
-        command("error", text)
+        command("notice" if code == SUCCEEDED else "error", text)
     write_output(run)
     summarize(run)
     publish(run, {SUCCEEDED: "success", STILL_RUNNING: "in_progress"}.get(code, "failure"))
