@@ -18,7 +18,7 @@ resource "terraform_data" "release" {
       CROSSFADE_STATE_MACHINE = var.state_machine_arn
       CROSSFADE_REQUEST       = var.request
       CROSSFADE_NAME          = "tf-${substr(local.digest, 0, 16)}"
-      CROSSFADE_WAIT_SECONDS  = var.wait_minutes * 60
+      CROSSFADE_WAIT_SECONDS  = ceil(var.wait_minutes * 60)
       CROSSFADE_POLL_SECONDS  = var.poll_seconds
     })
   }
