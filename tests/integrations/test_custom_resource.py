@@ -399,8 +399,8 @@ class Stacks(unittest.TestCase):
         assert done.returncode == 0, done.stdout + done.stderr
         cls.waiter = cls.local.machine.replace("crossfade-deployment", "crossfade-release-waiter")
 
-    def template(self, key: str, **more: Any) -> str:
-        """Returns example.yaml for the sample function, with more resources."""
+    def template(self, key: str, slow: bool, **more: Any) -> str:
+        """Returns example.yaml for the sample function, with more resources; its release may be too slow for its timeout."""
         made = template(FOLDER / "example.yaml")
         function = made["Resources"]["Assistant"]["Properties"]
         function.update(
@@ -410,6 +410,9 @@ class Stacks(unittest.TestCase):
         release = made["Resources"]["Release"]
         release["DependsOn"] = "AssistantAliasproduction"
         asked = request("${Assistant}", "${Errors}", "stacked")
+        if slow:
+            asked["strategy"]["steps"][0]["bakeSeconds"] = 86400
+            release["Properties"]["ServiceTimeout"] = 20
         release["Properties"]["Request"] = {"Fn::Sub": json.dumps(asked)}
         alarm = made["Resources"]["Errors"]["Properties"]
         alarm["AlarmName"] = f"{self.NAME}-errors"
@@ -417,11 +420,11 @@ class Stacks(unittest.TestCase):
         made["Resources"].update(more)
         return json.dumps(made)
 
-    def deploy(self, code: bytes, revision: str, **more: Any) -> str:
+    def deploy(self, code: bytes, revision: str, slow: bool = False, **more: Any) -> str:
         """Creates or updates the stack, and returns its status at the end."""
         stacks = self.local.stacks
         given = {
-            "StackName": "stacked", "TemplateBody": self.template(self.local.upload(code), **more),
+            "StackName": "stacked", "TemplateBody": self.template(self.local.upload(code), slow, **more),
             "Parameters": [{"ParameterKey": "Revision", "ParameterValue": revision}],
             "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
         }  # fmt: skip
@@ -471,6 +474,13 @@ class Stacks(unittest.TestCase):
         self.assertEqual(outcomes[:2], ["ROLLED_BACK", "SUCCESSFUL"])  # The rollback, and before it the promotion.
         self.assertEqual(self.local.serving(name), ("2", {}))
         self.assertEqual(self.local.answers(name, "production"), "two")
+
+        # The release is stopped before CloudFormation's time is over.
+        with Traffic(self.local, name):
+            self.assertEqual(self.deploy(good("five"), "r5", slow=True), "UPDATE_ROLLBACK_COMPLETE")
+        self.assertIn("did not end before CloudFormation's timeout; it was stopped", self.reason())
+        until("traffic is on blue", lambda: self.local.serving(name) == ("2", {}))
+        self.assertEqual(self.local.answers(name, "$LATEST"), "two")
 
         # One waiter for each event, each of which has ended with one answer.
         waiters = self.local.executions(self.waiter)
