@@ -6,11 +6,12 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import unittest
 from pathlib import Path
 from typing import Any
 
-from support import BUCKET, INTEGRATIONS, REGION, ROOT, VENV, Local, Traffic, bad, bin_folder, good, request, scratch, template, until
+from support import BUCKET, INTEGRATIONS, REGION, ROOT, VENV, Local, Traffic, bad, bin_folder, good, request, scratch, template, until, write_program
 
 FOLDER = INTEGRATIONS / "terraform"
 TERRAFORM = shutil.which("terraform")
@@ -44,6 +45,91 @@ class Texts(unittest.TestCase):
     def test_example_leaves_the_alias_to_crossfade(self) -> None:
         text = (FOLDER / "examples" / "chat" / "main.tf").read_text()
         self.assertIn("ignore_changes = [function_version, routing_config]", text)
+
+
+class Script(unittest.TestCase):
+    """The script of the module `release`, where `aws` answers from a file."""
+
+    MACHINE = "arn:aws:states:eu-west-1:123456789012:stateMachine:crossfade-deployment"
+    AWS = f"""#!{sys.executable}
+import json, os, sys
+given = dict(zip(sys.argv[3::2], sys.argv[4::2]))
+state = json.load(open("state.json"))
+open("calls", "a").write(sys.argv[2] + " " + os.environ["AWS_REGION"] + "\\n")
+if sys.argv[2] == "start-execution":
+    if state["refused"]:
+        sys.exit("An error occurred (AccessDeniedException) when calling the StartExecution operation: no")
+    assert json.loads(given["--input"]) == {{"application": "chat"}} and given["--state-machine-arn"] == "{MACHINE}"
+    state["executions"][given["--name"]] = state["next"]
+elif "output" in given["--query"]:
+    print("None", "the outcome")
+else:
+    name = given["--execution-arn"].removeprefix("arn:aws:states:eu-west-1:123456789012:execution:crossfade-deployment:")
+    looks = state["executions"].get(name)
+    if looks is None:
+        sys.exit("An error occurred (ExecutionDoesNotExist) when calling the DescribeExecution operation: no")
+    look = looks.pop(0) if len(looks) > 1 else looks[0]
+    json.dump(state, open("state.json", "w"))
+    sys.exit("Connect timeout") if look == "?" else print(look)
+json.dump(state, open("state.json", "w"))
+"""
+
+    def begin(self, looks: list[str], executions: dict[str, list[str]], refused: bool = False, wait: int = 60) -> "subprocess.Popen[str]":
+        """Starts the script where those executions exist, and the one that it starts has those states."""
+        self.folder = scratch("script")
+        (self.folder / "state.json").write_text(json.dumps({"next": looks, "executions": executions, "refused": refused}))
+        write_program(self.folder / "aws", self.AWS)
+        environment = {
+            "PATH": f"{self.folder}:{os.environ['PATH']}", "AWS_REGION": "us-west-2", "CROSSFADE_STATE_MACHINE": self.MACHINE,
+            "CROSSFADE_REQUEST": '{"application": "chat"}', "CROSSFADE_NAME": "tf-1",
+            "CROSSFADE_WAIT_SECONDS": str(wait), "CROSSFADE_POLL_SECONDS": "0.1",
+        }  # fmt: skip
+        return subprocess.Popen(
+            ["bash", FOLDER / "release" / "release.sh"], cwd=self.folder, env=environment, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+    def released(self, looks: list[str], executions: dict[str, list[str]] | None = None, **more: Any) -> tuple[int, str, list[str]]:
+        """Returns the script's exit code, what it printed, and the executions that exist then."""
+        process = self.begin(looks, executions or {}, **more)
+        said, _ = process.communicate(timeout=60)
+        return process.returncode, said, list(json.loads((self.folder / "state.json").read_text())["executions"])
+
+    def test_exits_as_the_release_ends(self) -> None:
+        for looks, code in (
+            (["RUNNING", "RUNNING", "SUCCEEDED"], 0), (["RUNNING", "FAILED"], 1), (["ABORTED"], 1), (["TIMED_OUT"], 1),
+            (["?"] * 4 + ["RUNNING"] + ["?"] * 4 + ["SUCCEEDED"], 0), (["RUNNING", "?"], 3),
+        ):  # fmt: skip
+            exit_code, said, executions = self.released(looks)
+            self.assertEqual((exit_code, executions), (code, ["tf-1-1"]), said)
+            self.assertEqual("the outcome" in said, code < 2)
+            self.assertEqual("the release continues" in said, code == 3)
+            self.assertEqual(set((self.folder / "calls").read_text().split()[1::2]), {"eu-west-1"})
+
+    def test_starts_a_release_anew_after_one_that_ended_and_waits_for_one_that_runs(self) -> None:
+        code, _, executions = self.released(["SUCCEEDED"], {"tf-1-1": ["FAILED"], "tf-1-2": ["SUCCEEDED"]})
+        self.assertEqual((code, executions), (0, ["tf-1-1", "tf-1-2", "tf-1-3"]))
+        code, said, executions = self.released(["FAILED"], {"tf-1-1": ["FAILED"], "tf-1-2": ["RUNNING", "SUCCEEDED"]})
+        self.assertEqual((code, executions), (0, ["tf-1-1", "tf-1-2"]), said)
+
+    def test_starts_nothing_if_it_may_not_or_cannot_look(self) -> None:
+        code, said, executions = self.released(["SUCCEEDED"], refused=True)
+        self.assertEqual((code, executions), (2, []))
+        self.assertIn("AccessDeniedException", said)
+        code, said, executions = self.released(["SUCCEEDED"], {"tf-1-1": ["?"]})
+        self.assertEqual((code, executions), (2, ["tf-1-1"]))
+
+    def test_says_what_continues_when_it_is_stopped_or_its_time_is_over(self) -> None:
+        code, said, _ = self.released(["RUNNING"], wait=1)
+        self.assertEqual(code, 3)
+        self.assertIn("did not end within 0 minutes; the release continues", said)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = self.begin(["RUNNING"], {})
+            until("it waits", lambda: (self.folder / "calls").exists() and (self.folder / "calls").read_text().count("describe") > 2)
+            process.send_signal(number)
+            said, _ = process.communicate(timeout=20)
+            self.assertEqual(process.returncode, 3, said)
+            self.assertIn("interrupted; the release continues: arn:aws:states:eu-west-1", said)
 
 
 @unittest.skipUnless(TERRAFORM, "terraform is not installed: no module is applied")
