@@ -55,7 +55,7 @@ class Script(unittest.TestCase):
 import json, os, sys
 given = dict(zip(sys.argv[3::2], sys.argv[4::2]))
 state = json.load(open("state.json"))
-open("calls", "a").write(sys.argv[2] + " " + os.environ["AWS_REGION"] + "\\n")
+open("calls", "a").write(sys.argv[2] + " " + os.environ.get("AWS_REGION", "none") + "\\n")
 if sys.argv[2] == "start-execution":
     if state["refused"]:
         sys.exit("An error occurred (AccessDeniedException) when calling the StartExecution operation: no")
@@ -80,7 +80,7 @@ json.dump(state, open("state.json", "w"))
         (self.folder / "state.json").write_text(json.dumps({"next": looks, "executions": executions, "refused": refused}))
         write_program(self.folder / "aws", self.AWS)
         environment = {
-            "PATH": f"{self.folder}:{os.environ['PATH']}", "AWS_REGION": "us-west-2", "CROSSFADE_STATE_MACHINE": self.MACHINE,
+            "PATH": f"{self.folder}:{os.environ['PATH']}", "AWS_DEFAULT_REGION": "us-west-2", "CROSSFADE_STATE_MACHINE": self.MACHINE,
             "CROSSFADE_REQUEST": '{"application": "chat"}', "CROSSFADE_NAME": "tf-1",
             "CROSSFADE_WAIT_SECONDS": str(wait), "CROSSFADE_POLL_SECONDS": "0.1",
         }  # fmt: skip
