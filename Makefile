@@ -126,8 +126,9 @@ lint: setup ## clippy, and the template
 	@$(SAM) validate --lint
 
 .PHONY: sim
-sim: ## the judge against the rules of its peers, in worlds with and without a bad green
+sim: ## the judge against the rules of its peers, in worlds with and without a bad green, and the fast lane beside it
 	@cargo run --quiet -p crossfade-sim --bin sim -- $(RUNS) $(SEED)
+	@cargo run --quiet -p crossfade-sim --bin sim-live -- $(RUNS) $(SEED)
 
 .PHONY: fuzz
 fuzz: ## what comes from outside, as a fuzzer makes it up: SECONDS=60 for each of five targets

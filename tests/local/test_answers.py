@@ -163,16 +163,6 @@ class Answers(Bridged):
         self.assertTrue(made["Location"].endswith(made["HostedZone"]["Id"]))
         self.assertNotIn("Comment", made["HostedZone"]["Config"])
 
-    def test_a_log_group_has_two_subscription_filters_at_most(self) -> None:
-        logs = self.aws.client("logs")
-        logs.create_log_group(logGroupName=self.name)
-        arn = f"arn:aws:lambda:us-east-1:000000000000:function:{self.name}"
-        named = {"logGroupName": self.name, "filterPattern": "", "destinationArn": arn}
-        for filter_name in ("one", "two", "two"):
-            logs.put_subscription_filter(filterName=filter_name, **named)
-        told = self.refusal(logs.put_subscription_filter, filterName="three", **named)
-        self.assertEqual(told[0], "LimitExceededException")
-
     def test_cloudformation_cuts_the_names_that_it_makes(self) -> None:
         stack = "a-stack-whose-name-has-thirty-"[:29] + "x"
         logical = "RollbackFunctionExecutionEnded"

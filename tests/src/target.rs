@@ -377,7 +377,8 @@ impl Target {
     /// Has Lambda counted 20 requests a minute through an alias over the last four hours, none of which failed: a past
     /// in which errors come one by one.
     pub async fn has_past(&self, alias: &str) {
-        let past = json!({"functionName": self.name, "alias": alias, "requests": 20, "minutes": 240});
+        let past =
+            json!({"functionName": self.name, "alias": alias, "requests": 20, "minutes": 240});
         self.control.post("metrics/past", &past).await;
     }
 

@@ -70,7 +70,9 @@ impl Handler {
         let (traffic, ledger) = (&self.traffic, &self.ledger);
         let moved = promote(traffic, ledger, attempt, &mut release, retention).await?;
 
-        live::disarm_or_leave(self.logs.as_ref(), ledger, &task.execution, task.now).await;
+        if !release.spec.listens_to.is_empty() {
+            live::disarm_or_leave(self.logs.as_ref(), ledger, &task.execution, task.now).await;
+        }
 
         let mut reason = format!("green has all traffic; {}", release.progress().reason);
         if let Some(back) = &release.spec.goes_back {

@@ -67,17 +67,6 @@ def _small(value: Any) -> Any:
     return [_small(item) for item in value] if isinstance(value, list) else value
 
 
-def _refuse_filter(data: dict[str, Any]) -> Answer | None:
-    """At most two subscription filters of a group."""
-    group = cloudwatch_logs._log_groups.get(data.get("logGroupName")) or {}
-    kept = group.get("subscriptionFilters") or {}
-    if len(kept) < 2 or data.get("filterName") in kept:
-        return None
-    told = {"__type": "LimitExceededException", "message": "Resource limit exceeded."}
-    headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-errortype": told["__type"]}
-    return 400, headers, json.dumps(told).encode()
-
-
 _CREATED = re.compile(rb"<(Create(HostedZone|HealthCheck)Response)[ >].*?<Id>(?:/hostedzone/)?([^<]+)</Id>", re.DOTALL)
 _PLACES = {b"HostedZone": "hostedzone", b"HealthCheck": "healthcheck"}
 
@@ -129,8 +118,6 @@ async def _asked_api_gateway(ask: Any, action: str, method: str, path: str, body
 
 
 async def _asked_logs(ask: Any, action: str, method: str, path: str, body: bytes, query: Any) -> Answer:
-    if action == "PutSubscriptionFilter" and (refused := _refuse_filter(json.loads(body or b"{}"))):
-        return refused
     answer = await ask()
     return _of_json(answer, lambda told: _filters(action, told)) if "SubscriptionFilter" in action else answer
 

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ministack.core.responses import error_response_json, json_response, request_scope
+from ministack.core.responses import error_response_json, get_region, json_response, request_scope
 from ministack.services import cloudwatch_logs as logs
 from ministack.services import lambda_svc
 
@@ -89,6 +89,9 @@ def matcher(pattern: str) -> Matcher:
     pattern = pattern.strip()
     if pattern.startswith("{"):
         return _Condition(pattern).matcher()
+    # Of fields between spaces only those without conditions are here: every line has them.
+    if re.fullmatch(r"\[\s*((\w+|\.\.\.)\s*(,\s*(\w+|\.\.\.)\s*)*)?\]", pattern):
+        return lambda line: True
     return _terms(pattern)
 
 
@@ -229,7 +232,9 @@ def _put(data: dict[str, Any]) -> Any:
         except (InvalidPattern, ValueError) as error:
             return error_response_json("InvalidParameterException", str(error), 400)
         source = logs._make_group_arn(data["logGroupName"]).removesuffix(":*") + ":*"
-        if not policies.may_invoke(data.get("destinationArn", ""), "logs.amazonaws.com", source):
+        arn = data.get("destinationArn", "")
+        principals = ("logs.amazonaws.com", f"logs.{get_region()}.amazonaws.com")
+        if not any(policies.may_invoke(arn, principal, source) for principal in principals):
             return error_response_json(
                 "InvalidParameterException",
                 "Could not execute the lambda function. Make sure you have given CloudWatch Logs permission to execute "

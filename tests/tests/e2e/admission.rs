@@ -500,7 +500,7 @@ async fn could_not_tell(case: Case) {
     let told: Vec<_> = nobody
         .out
         .lines()
-        .filter(|line| line.starts_with("could not tell: "))
+        .filter(|line| line.starts_with("not known: "))
         .collect();
     assert_eq!(told.len(), 1, "{nobody:?}");
     assert!(told[0].contains("no credentials; log in"), "{told:?}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_cloudwatchlogs as logs;
 use aws_sdk_lambda::types::{LogFormat, LoggingConfig, SystemLogLevel};
-use crossfade_tests::{Behaviour, Execution, Target, Traffic, release::until};
+use crossfade_tests::{Behaviour, Execution, Target, Traffic, release::until, world::Fault};
 use serde_json::{Value, json};
 
 use crate::case::{ALIAS, Case, Test, canary, test};
@@ -23,6 +23,7 @@ pub(crate) fn tests() -> Vec<Test> {
             healthy,
         ),
         test("live_deaf_functions_are_released_without_and_told", deaf),
+        test("live_a_filter_that_is_refused_leaves_none", refused),
         test("live_what_is_stopped_is_swept", stopped),
     ]
 }
@@ -258,6 +259,33 @@ async fn deaf(case: Case) {
             "{name}: what is another's is left as it was"
         );
     }
+}
+
+/// Of two functions the second one's subscription filter is refused: the first one's is removed again, and the release
+/// goes on without the lane.
+async fn refused(case: Case) {
+    let (one, two) = (case.part("one"), case.part("two"));
+    let first = logging(&one, None, Behaviour::healthy("green")).await;
+    let second = logging(&two, None, Behaviour::healthy("green")).await;
+    let fault = Fault::refuse(400, "LimitExceededException", "Resource limit exceeded.")
+        .on("logs", "PutSubscriptionFilter")
+        .about(&format!("/aws/lambda/{}", second.name));
+    let fault = case.world.fault(fault.always()).await;
+    let functions: Value = [&first, &second]
+        .iter()
+        .map(|target| json!({"functionName": target.name, "alias": ALIAS}))
+        .collect();
+    let more = json!({"functions": functions, "strategy": canary(&[(50, 30), (100, 0)]),
+        "analysis": {"settleSeconds": 0, "checkEverySeconds": 30, "onInconclusive": "proceed", "maxBakeSeconds": 30}});
+    let (_, ended) = case.release(&request(&case, more)).await;
+    case.world.mend(fault).await;
+    assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    let warnings = ended.output["warnings"].to_string();
+    assert!(
+        warnings.contains("failures in the functions' logs are not heard"),
+        "{warnings}"
+    );
+    assert_eq!(filters(&case).await, Vec::<Value>::new());
 }
 
 fn live_errors(case: &Case) -> String {

@@ -136,7 +136,7 @@ async fn approves(case: Case) {
     let ended = execution.wait().await;
     drop(users);
     promoted(&target, &ended, "2").await;
-    assert_eq!(weights(&ended.output), [10, 50, 100]);
+    assert_eq!(weights(&ended.output), [10, 50, 95]);
     let answer = &ended.output["answers"][0];
     assert_eq!(answer["decision"], "approve");
     assert_eq!(answer["by"], "Ada <Lovelace> & Söhne");
