@@ -1,5 +1,5 @@
-# Crossfade's stack, from a template that was packaged: its functions' code is in S3. One variable for each of the
-# template's parameters; null leaves the template's default.
+# Crossfade's stack, from a template that was packaged: its functions' code is in S3. A variable that is null leaves the
+# template's default.
 
 variable "name" {
   description = "The stack's name, at most 50 characters. The names of its functions and state machines begin with it."
@@ -22,6 +22,8 @@ variable "tags" {
   type        = map(string)
   default     = {}
 }
+
+# One variable for each of the template's parameters.
 
 variable "target_function_prefix" {
   description = "Crossfade can release functions whose names begin so, and touches no other. Up to five, with commas between, such as chat-,orders-"
