@@ -64,9 +64,11 @@ def free_port() -> int:
 
 
 def scratch(name: str) -> Path:
-    """Returns an empty folder of a test's own."""
+    """Returns an empty folder of a test's own, which is removed at the end."""
     SCRATCH.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=SCRATCH))
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=SCRATCH))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def package(**behaviour: Any) -> bytes:
@@ -113,7 +115,12 @@ class Local:
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [demo, "local", "--port", str(self.port), "--wait-scale", WAIT_SCALE],
-                cwd=ROOT, env={**os.environ, "PATH": f"{VENV}/bin:{os.environ['PATH']}"}, stdout=log, stderr=log,
+                # A folder of its own, so that a `make local` of this checkout goes on.
+                env={
+                    **os.environ, "PATH": f"{VENV}/bin:{os.environ['PATH']}", "CARGO_TARGET_DIR": str(SCRATCH / "target"),
+                    "CROSSFADE_SAMPLE": str(TARGET / "release" / "target-function"),
+                },
+                cwd=ROOT, stdout=log, stderr=log,
             )  # fmt: skip
         atexit.register(self.stop)
         until("Crossfade is deployed", self._is_deployed)
