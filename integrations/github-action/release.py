@@ -211,14 +211,21 @@ def start(run: Run) -> None:
             "stepfunctions", "start-execution", "--state-machine-arn", run.machine, "--name", name, "--input", run.text
         )
     except AwsError as error:
-        arn, run.execution = run.execution, ""
-        if error.code != "ExecutionAlreadyExists":
-            raise Problem(NOT_STARTED, f"the release was not started: {error}") from None
-        if not is_ours(run, describe(arn)):
-            raise Problem(
-                NOT_STARTED, f"the name {name} belongs to an execution of another request; give this step a name of its own"
-            ) from None
-        run.execution = arn
+        try:
+            found = describe(run.execution)
+        except AwsError:
+            if not error.code:
+                run.title = "not known whether it was started"
+                raise Problem(STILL_RUNNING, f"{run.title}: {run.execution}: {error}") from None
+            found = None
+        # The call may have been carried out although its answer was lost.
+        if is_ours(run, found):
+            return
+        run.execution = ""
+        if error.code == "ExecutionAlreadyExists":
+            why = f"the name {name} belongs to an execution of another request; give this step a name of its own"
+            raise Problem(NOT_STARTED, why) from None
+        raise Problem(NOT_STARTED, f"the release was not started: {error}") from None
 
 
 def wait(run: Run, minutes: float, pause: float) -> None:

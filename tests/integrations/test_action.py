@@ -307,6 +307,20 @@ print(json.dumps(said))
         self.assertEqual(self.runner.step(self.REQUEST, comment="false", **self.inputs), 2)
         self.assertIn("of another request", self.runner.log)
 
+    def test_finds_out_whether_a_start_without_an_answer_was_one(self) -> None:
+        lost = "Connect timeout on endpoint"
+        self.aws(start_execution=lost, describe_execution=self.ended(output=self.outcome()))
+        self.assertEqual(self.runner.step(self.REQUEST, comment="false", **self.inputs), 0, self.runner.log)
+        none = "An error occurred (ExecutionDoesNotExist) when calling the DescribeExecution operation: no"
+        self.aws(start_execution=lost, describe_execution=none)
+        self.assertEqual(self.runner.step(self.REQUEST, comment="false", **self.inputs), 2)
+        self.assertIn("the release was not started: Connect timeout", self.runner.log)
+        self.assertEqual(self.runner.outputs["execution-arn"], "")
+        self.aws(start_execution=lost, describe_execution=lost)
+        self.assertEqual(self.runner.step(self.REQUEST, comment="false", **self.inputs), 3)
+        self.assertIn("not known whether it was started", self.runner.summary)
+        self.assertEqual(self.runner.outputs["execution-arn"], self.EXECUTION)
+
     def test_survives_errors_of_a_look_and_not_of_all(self) -> None:
         lost = "Connect timeout on endpoint"
         looks = [lost] * 4 + [self.ended("RUNNING")] + [lost] * 4 + [self.ended(output=self.outcome())]
