@@ -151,6 +151,11 @@ fmt: ## format the Rust code
 schema: ## write statemachine/request.schema.json and events.schema.json anew
 	@UPDATE_SCHEMA=1 cargo test --quiet --workspace --test request --test notices schema
 
+.PHONY: integrations
+integrations: setup ## write what integrations/ has from the request's schema and from the template anew
+	@$(VENV)/bin/python integrations/cdk/generate.py
+	@$(VENV)/bin/python integrations/terraform/generate.py
+
 .PHONY: graph
 graph: setup ## write the state machines' definitions and pictures anew, from statemachine/definitions.yaml
 	@$(VENV)/bin/python statemachine/generate.py --definitions

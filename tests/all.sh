@@ -2,6 +2,7 @@
 # Everything that CI runs, cheapest first; ends at the first stage that fails, with its exit code.
 #
 #     tests/all.sh [stage ...]     format clippy deny unit template build bridge recorded e2e iam models faults aws
+#                          integrations
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
@@ -84,6 +85,13 @@ aws() {
     "$target/debug/aws" rehearse
 }
 
+# The action, the modules, the construct and the custom resource, on the local AWS of `make local`. What needs a tool that is
+# not here is left out, and each such test says so.
+integrations() {
+    cargo test --quiet --workspace --test e2e --test cli --no-run
+    python -m unittest discover --verbose -s tests/integrations
+}
+
 # How many tests a log says were passed: the closing lines of nextest, libtest, unittest,
 # the fault matrix, the recorded answers and the rehearsals of `make aws`.
 count() {
@@ -101,7 +109,7 @@ count() {
 minutes() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 
 begun=$SECONDS
-for stage in ${*:-format clippy deny unit template build bridge recorded e2e iam models faults aws}; do
+for stage in ${*:-format clippy deny unit template build bridge recorded e2e iam models faults aws integrations}; do
     printf '\n=== %s\n' "$stage"
     at=$SECONDS
     set +e
@@ -115,7 +123,7 @@ for stage in ${*:-format clippy deny unit template build bridge recorded e2e iam
     fi
     tests=$(count "$logs/$stage.log")
     passed[$stage]=$tests
-    table+=("$(printf '  %-9s %6s  %s' "$stage" "$(minutes $((SECONDS - at)))" \
+    table+=("$(printf '  %-12s %6s  %s' "$stage" "$(minutes $((SECONDS - at)))" \
         "$([ "$tests" -gt 0 ] && echo "$tests tests passed" || echo ok)")")
 done
 

@@ -51,6 +51,8 @@ def main(service: str, verb: str, *rest: str) -> int:
     operation = {xform_name(name, "-"): name for name in client.meta.service_model.operation_names}[verb]
     members = client.meta.service_model.operation_model(operation).input_shape.members
     known = {xform_name(name, "-"): name for name in members}
+    if "max-items" in options:  # One page here: there are not more items.
+        options["max-results"] = options.pop("max-items")
     given = {known[RENAMED.get(name, name)]: words for name, words in options.items()}
     call = getattr(client, xform_name(operation))
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import unittest
+import urllib.parse
+import urllib.request
 from typing import Any
 
 from test_bridge import Bridged
@@ -55,6 +57,18 @@ class AlarmKinds(Bridged):
         self.assertEqual(found["LogAlarms"][0]["StateValue"], "INSUFFICIENT_DATA")
         self.assertEqual(found["LogAlarms"][0]["Threshold"], 1)
         self.assertEqual(self.described("MetricAlarm", "LogAlarm")["MetricAlarms"], [])
+
+    def test_an_alarm_by_the_query_protocol_is_as_any_other(self) -> None:
+        for given, enabled in (("true", True), ("false", False)):
+            fields = {
+                "Action": "PutMetricAlarm", "Version": "2010-08-01", "AlarmName": self.name, "Namespace": "A", "MetricName": "M",
+                "Statistic": "Sum", "Period": "60", "EvaluationPeriods": "1", "Threshold": "1",
+                "ComparisonOperator": "GreaterThanThreshold", "ActionsEnabled": given,
+            }  # fmt: skip
+            signed = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/monitoring/aws4_request, SignedHeaders=host, Signature=0"
+            asked = urllib.request.Request(f"http://127.0.0.1:{self.aws.port}", urllib.parse.urlencode(fields).encode(), {"Authorization": signed})
+            urllib.request.urlopen(asked).close()
+            self.assertIs(self.described()["MetricAlarms"][0]["ActionsEnabled"], enabled)
 
     def test_a_promql_alarm_begins_with_ok(self) -> None:
         self.promql_alarm()

@@ -204,7 +204,7 @@ fn finds_broken_links() {
 
 /// Returns the paths of this repository that a document names in its prose, as code.
 fn paths_named(text: &str) -> Vec<&str> {
-    const FOLDERS: [&str; 8] = [
+    const FOLDERS: [&str; 9] = [
         "shared/",
         "functions/",
         "cli/",
@@ -212,6 +212,7 @@ fn paths_named(text: &str) -> Vec<&str> {
         "statemachine/",
         "docs/",
         "events/",
+        "integrations/",
         ".ci/",
     ];
     let spans = prose(text).flat_map(|line| line.split('`').skip(1).step_by(2));
@@ -483,8 +484,10 @@ fn names_only_existing_resources() {
                 }
             }
         }
-        // These name packages of this repository, and runs of `make aws`.
-        let foreign = document.starts_with("tests/")
+        // These name packages of this repository, stacks beside Crossfade's, and runs of `make aws`.
+        let foreign = ["tests/", "integrations/", "docs/integrations.md"]
+            .iter()
+            .any(|place| document.starts_with(place))
             || ["CONTRIBUTING.md", "docs/AWS-RUN.md"].contains(&document.as_str());
         for part in content.split("crossfade-").skip(1).filter(|_| !foreign) {
             let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '-');
@@ -544,7 +547,7 @@ fn texts() -> BTreeMap<String, String> {
         for entry in fs::read_dir(folder).expect("it can be read") {
             let path = entry.expect("it can be read").path();
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            if name.starts_with('.') || name == "target" {
+            if name.starts_with('.') || name == "target" || name == "node_modules" {
                 continue;
             }
             if path.is_dir() {
@@ -726,7 +729,11 @@ for path in sys.argv[1:]:
         checked += 1
 print(json.dumps({"wrong": wrong, "checked": checked}))
 "#;
-    let scripts = ["docs/recipes/release.sh", "docs/recipes/github-actions.yml"];
+    let scripts = [
+        "docs/recipes/release.sh",
+        "docs/recipes/github-actions.yml",
+        "integrations/terraform/release/release.sh",
+    ];
     let documents = documents();
     let files: Vec<_> = documents
         .iter()

@@ -13,6 +13,7 @@ use crossfade_tests::{paths, yaml};
 use serde_json::{Value, json};
 
 const RECIPES: &str = "docs/recipes";
+const TERRAFORM: &str = "integrations/terraform/examples/chat/main.tf";
 
 fn recipe(name: &str) -> PathBuf {
     paths::repository().join(RECIPES).join(name)
@@ -118,11 +119,20 @@ fn writes_and_awaits_the_request_of_the_workflow() {
     for script in &scripts {
         assert_shell("github-actions.yml", script);
     }
-    let release = scripts.last().unwrap();
-    let requests: Vec<_> = written(release).collect();
+    let request = scripts.last().unwrap();
+    let requests: Vec<_> = written(request).collect();
     assert_eq!(requests.len(), 1);
     assert_request("github-actions.yml", &filled(requests[0]));
-    assert!(release.contains("release.sh \"$STATE_MACHINE_ARN\" request.json"));
+    assert!(request.contains("cat >request.json"));
+    let release = steps.expect("it has steps").last().unwrap();
+    let action = release["uses"].as_str().expect("it uses an action");
+    assert!(action.contains("/integrations/github-action@"), "{action}");
+    let inputs = &yaml::read("integrations/github-action/action.yml")["inputs"];
+    let given = release["with"].as_object().expect("it has inputs");
+    for name in given.keys() {
+        assert!(inputs[name].is_object(), "the action has no input {name}");
+    }
+    assert_eq!(given["request"], "request.json");
     assert_eq!(workflow["permissions"]["id-token"], "write");
     assert_eq!(workflow["concurrency"]["cancel-in-progress"], false);
 }
@@ -220,20 +230,13 @@ fn new_code_changes_neither_alias_nor_version_in_the_sam_recipe() {
 
 #[test]
 fn terraform_ignores_what_crossfade_writes() {
-    let text = text("docs/recipes/terraform.tf");
+    let text = text(TERRAFORM);
     let (_, alias) = text
         .split_once("resource \"aws_lambda_alias\"")
         .expect("it has an alias");
     let (alias, _) = alias.split_once("\n}\n").expect("it ends");
     assert!(alias.contains("ignore_changes = [function_version, routing_config]"));
-    assert!(text.contains("/release.sh ${var.state_machine_arn} ${path.module}/release.json"));
-}
-
-#[test]
-fn puts_the_cdk_alias_on_its_own_version() {
-    let text = text("docs/recipes/cdk.mjs");
-    assert!(text.contains("version: first"));
-    assert!(!text.contains(".currentVersion }"), "{text}");
+    assert!(text.contains("module \"release\""));
 }
 
 #[test]
@@ -249,9 +252,8 @@ fn accepts_the_request_of_every_recipe() {
         &request["analysis"]["alarms"][0],
     ] {
         let name = name.as_str().expect("it is named");
-        for recipe in ["sam.yaml", "terraform.tf", "cdk.mjs"] {
-            let text = text(&format!("{RECIPES}/{recipe}"));
-            assert!(text.contains(name), "{recipe} has no {name}");
+        for recipe in ["docs/recipes/sam.yaml", TERRAFORM] {
+            assert!(text(recipe).contains(name), "{recipe} has no {name}");
         }
     }
 }

@@ -625,7 +625,9 @@ def _from_query(params: dict[str, Any]) -> dict[str, Any]:
     for name in params:
         if name in ("Action", "Version"):
             continue
-        value = cw._p(params, name)
+        value: Any = cw._p(params, name)
+        if name == "ActionsEnabled":  # Any other client's answer has it as a boolean.
+            value = value == "true"
         node = root
         parts = name.split(".")
         for part in parts[:-1]:

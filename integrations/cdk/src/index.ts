@@ -1,0 +1,2 @@
+export { CrossfadeRelease, CrossfadeReleaseProps } from "./release";
+export * from "./request";
