@@ -1,4 +1,4 @@
-//! What a release that began now would hear of failures in the functions' logs.
+//! What a release that began now would receive of failures in the functions' logs.
 
 use crossfade::{
     aws::{
@@ -16,7 +16,7 @@ use crossfade::{
 
 use crate::stack::Aws;
 
-/// Returns what is not heard, or not all, in words: nothing where the stack does not listen, or the request does not
+/// Returns what is not received, or not all, in words: nothing where the stack does not listen, or the request does not
 /// want it.
 pub(crate) async fn warnings(
     aws: &Aws,
@@ -47,7 +47,7 @@ pub(crate) async fn warnings(
         };
         if !observed.splitter.routes_each_request() {
             told.push(format!(
-                "failures in the log of {name} are not heard: {}",
+                "failures in the log of {name} are not received: {}",
                 Deaf::NotRouted
             ));
             continue;
@@ -63,10 +63,10 @@ pub(crate) async fn warnings(
         match hear(&lambda, &logs, asked).await {
             Ok(green) => told.extend(
                 half(&green, own)
-                    .map(|why| format!("failures in the log of {name} are heard in part: {why}")),
+                    .map(|why| format!("failures in the log of {name} are received in part: {why}")),
             ),
             Err(why) => told.push(format!(
-                "failures in the log of {name} are not heard: {why}"
+                "failures in the log of {name} are not received: {why}"
             )),
         }
     }

@@ -1,6 +1,6 @@
-//! Beginning to listen to the functions' logs, before green is validated: its smoke tests are what is heard first.
+//! Beginning to listen to the functions' logs, before green is validated: its smoke tests are what is received first.
 //!
-//! No release ends for this: where nothing can be heard, it goes on by alarms and metrics alone, and says so.
+//! No release ends for this: where nothing can be received, it goes on by alarms and metrics alone, and says so.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ pub(crate) struct Listening {
     pub(crate) ears: Vec<Ear>,
     /// In which format each of the log groups is written.
     pub(crate) formats: BTreeMap<String, Format>,
-    /// Where nothing is heard, or not all.
+    /// Where nothing is received, or not all.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -65,7 +65,7 @@ impl Handler {
                 Ok(green) => {
                     let half = deaf::half(&green, request.analysis.live_errors.pattern());
                     found.warnings.extend(half.map(|why| {
-                        format!("failures in the log of {name} are heard in part: {why}")
+                        format!("failures in the log of {name} are received in part: {why}")
                     }));
                     found.formats.insert(green.group.clone(), green.format);
                     let Some(blue) = target.blue_version.clone() else {
@@ -80,14 +80,14 @@ impl Handler {
                     });
                 }
                 Err(why) => found.warnings.push(format!(
-                    "failures in the log of {name} are not heard: {why}"
+                    "failures in the log of {name} are not received: {why}"
                 )),
             }
         }
         found
     }
 
-    /// Looks whether a function can be heard, and returns how its green logs; or why it cannot.
+    /// Looks whether a function logs what can be received, and returns how its green logs; or why it cannot.
     async fn hear(
         &self,
         execution: &str,
@@ -136,7 +136,7 @@ impl Handler {
             }
             Err(error) => {
                 live::disarm_or_leave(Some(logs), &self.ledger, &lane.execution, now).await;
-                let told = format!("failures in the functions' logs are not heard: {error}");
+                let told = format!("failures in the functions' logs are not received: {error}");
                 (Vec::new(), Some(told))
             }
         }

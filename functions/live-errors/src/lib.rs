@@ -1,4 +1,4 @@
-//! Takes in lines of released functions' logs, as CloudWatch Logs delivers them, and asks for a rollback when the
+//! Takes in lines of released functions' logs, as CloudWatch Logs delivers them, and requests a rollback when the
 //! failures among them condemn green.
 //!
 //! Nothing of a line is kept or logged but which version and which environment has failed, and when.
@@ -47,7 +47,7 @@ impl Handler {
     /// [`Error::InvalidRequest`] for what is none, and [`Error::Transient`] where it is to be delivered again.
     pub async fn handle(&self, payload: Value) -> Result<Value, Error> {
         let event = read(&payload)?;
-        // A function's own clock: whoever sends this has none, and nothing is decided by it.
+        // A function's own clock: the sender has none, and nothing is decided by it.
         let now = Utc::now();
         let mut asked = 0;
         for delivery in deliveries(event.aws_logs.data) {
@@ -57,10 +57,10 @@ impl Handler {
                 asked += usize::from(!lane.shadow);
             }
         }
-        Ok(json!({ "rollbacksAskedFor": asked }))
+        Ok(json!({ "rollbacksRequested": asked }))
     }
 
-    /// Asks for the rollback, and then records that it was asked for: where that fails, it is asked for again.
+    /// Requests the rollback, and then records that: where that fails, it is requested again.
     async fn tell(
         &self,
         lane: &Lane,
@@ -84,7 +84,7 @@ impl Handler {
                 event = "failures_found",
                 deployment.id = lane.execution,
                 reason,
-                "The logs condemn green: asked for a rollback."
+                "The logs condemn green: requested a rollback."
             );
         }
         self.ledger.lane_told(filter).await

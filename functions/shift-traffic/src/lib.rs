@@ -55,7 +55,7 @@ impl Handler {
     }
 
     /// Puts the weight on record of a release whose logs are listened to, and before the first one sees whether
-    /// anything of green is heard. Returns what operators should know.
+    /// anything of green is received. Returns what operators should know.
     async fn listen(
         &self,
         execution: &str,
@@ -73,7 +73,7 @@ impl Handler {
         let heard_of = tested(release);
         if heard_of.is_empty() {
             return Ok(vec![
-                "whether failures in green's log are heard is not known before green has requests, for no smoke test \
+                "whether failures in green's log are received is not known before green has requests, for no smoke test \
                  has made it write any; give functions[].smokeTests"
                     .into(),
             ]);
@@ -87,10 +87,10 @@ impl Handler {
             event = "lane_deaf",
             deployment.id = execution,
             functions = silent.len(),
-            "Nothing of green's log was heard in time."
+            "Nothing of green's log was received in time."
         );
         let told = format!(
-            "nothing of the log of {first}{} was heard within {} s of its smoke tests: {}",
+            "nothing of the log of {first}{} was received within {} s of its smoke tests: {}",
             match silent.len() {
                 1 => String::new(),
                 more => format!(" and {} others", more - 1),

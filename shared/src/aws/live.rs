@@ -67,7 +67,7 @@ impl Lambda {
     }
 }
 
-/// A function of which it is asked whether it can be heard.
+/// A function of which it is asked whether its log can be received.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
     /// The function.
@@ -82,7 +82,7 @@ pub struct Asked<'a> {
     pub ours: &'a str,
 }
 
-/// Looks whether a function can be heard, and returns how its green logs; or why it cannot, in words.
+/// Looks whether a function logs what can be received, and returns how its green logs; or why it cannot, in words.
 pub async fn hear(lambda: &Lambda, logs: &Logs, asked: Asked<'_>) -> Result<Logging, String> {
     let told = |error: Error| error.to_string();
     let (blue, green) = futures::try_join!(

@@ -1,5 +1,5 @@
 //! The fast lane's order of writes: what is to be removed is on record before it is put, weights are on record before
-//! they are in force, and what was heard is on record before anything follows from it.
+//! they are in force, and what was received is on record before anything follows from it.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::{
     ports::{Clock, LedgerStore, LogsApi},
 };
 
-/// How long is waited before the first shift until something of green has been heard, after its smoke tests.
+/// How long is waited before the first shift until something of green has been received, after its smoke tests.
 pub const HEARING: Duration = Duration::from_secs(15);
 /// How often is looked meanwhile.
 const LOOK: Duration = Duration::from_secs(1);
@@ -148,7 +148,7 @@ pub async fn before_shift(
     ledger.before_weight(execution, weight, now).await
 }
 
-/// Waits until something of each function's green has been heard, for at most [`HEARING`]. Returns those of which
+/// Waits until something of each function's green has been received, for at most [`HEARING`]. Returns those of which
 /// nothing was.
 pub async fn unheard(
     ledger: &Ledger<impl LedgerStore>,
@@ -228,7 +228,7 @@ pub async fn take(
         }
     }
     Err(Error::Transient(
-        "others write what was heard of this environment too; try again".into(),
+        "others write what was received of this environment too; try again".into(),
     ))
 }
 
@@ -240,7 +240,7 @@ fn began(at: Timestamp, took_ms: Option<f64>) -> Timestamp {
         .unwrap_or(at)
 }
 
-/// Weighs all that was heard of a release.
+/// Weighs all that was received of a release.
 fn weigh(heard: Listening) -> Option<(Lane, LiveEvidence)> {
     let lane = heard.lane;
     let series = lane.ears.iter().map(|ear| {

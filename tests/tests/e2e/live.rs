@@ -183,8 +183,8 @@ async fn healthy(case: Case) {
     assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
     let warnings = ended.output["warnings"].to_string();
     assert!(
-        !warnings.contains("was heard within"),
-        "green was heard: {warnings}"
+        !warnings.contains("was received within"),
+        "green was received: {warnings}"
     );
     // Half of the risk is the judge's.
     assert_eq!(
@@ -221,7 +221,7 @@ async fn deaf(case: Case) {
             Some(json_logs),
             "is no condition on a field of JSON",
         ),
-        ("lost", None, "was heard within"),
+        ("lost", None, "was received within"),
     ] {
         let case = case.part(name);
         let target = logging(&case, config, Behaviour::healthy("green")).await;
@@ -282,7 +282,7 @@ async fn refused(case: Case) {
     assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
     let warnings = ended.output["warnings"].to_string();
     assert!(
-        warnings.contains("failures in the functions' logs are not heard"),
+        warnings.contains("failures in the functions' logs are not received"),
         "{warnings}"
     );
     assert_eq!(filters(&case).await, Vec::<Value>::new());

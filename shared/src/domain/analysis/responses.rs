@@ -158,7 +158,7 @@ pub struct OwnMetric {
     pub function_name: Option<FunctionName>,
 }
 
-/// Lets the schema say what goes together.
+/// Lets the schema say which fields exclude each other.
 fn compared_or_held(schema: &mut Schema) {
     let either = serde_json::json!([{ "required": ["of"] }, { "required": ["max"] }]);
     schema.insert("anyOf".to_owned(), either);

@@ -1,4 +1,4 @@
-//! Where the fast lane hears nothing, or not all, and what to change.
+//! Where the fast lane receives nothing, or not all, and what to change.
 
 use std::fmt;
 
@@ -44,7 +44,7 @@ pub struct Group {
     pub filters: Vec<String>,
 }
 
-/// Why nothing can be heard of a function.
+/// Why nothing can be received of a function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Deaf {
     /// It has no log group yet, or no permission to make one.
@@ -55,7 +55,7 @@ pub enum Deaf {
     Class(String),
     /// Lambda's own records are left out.
     SystemLevel(String),
-    /// Blue and green log in two groups or formats: one filter cannot hear both.
+    /// Blue and green log in two groups or formats: one filter cannot receive both.
     Unlike,
     /// The team's pattern is not one of the log format.
     Pattern(Format),
@@ -81,11 +81,11 @@ impl fmt::Display for Deaf {
             ),
             Self::SystemLevel(level) => write!(
                 f,
-                "Lambda's own records are logged from {level} on, so that nothing shows whether anything is heard; set \
+                "Lambda's own records are logged from {level} on, so that nothing shows whether anything is received; set \
                  LoggingConfig.SystemLogLevel to INFO"
             ),
             Self::Unlike => f.write_str(
-                "blue and green log to two groups or in two formats; it is heard again from the release after this one on",
+                "blue and green log to two groups or in two formats; it is received again from the release after this one on",
             ),
             Self::Pattern(Format::Json) => f.write_str(
                 "analysis.liveErrors.pattern is no condition on a field of JSON, which is how the function logs; write it \
@@ -103,7 +103,7 @@ impl fmt::Display for Deaf {
     }
 }
 
-/// Decides whether a function can be heard. `ours` is the name of the filter that a release puts, which does not
+/// Decides whether failures of a function can be received. `ours` is the name of the filter that a release puts, which does not
 /// stand in its own way.
 ///
 /// # Errors
@@ -150,18 +150,18 @@ pub fn check(
     Ok(())
 }
 
-/// Returns what is not heard of a function that can be heard, in words; none where all is.
+/// Returns what is not received of a function whose failures are, in words; none where all is.
 #[must_use]
 pub fn half(green: &Logging, own: Option<&str>) -> Option<String> {
     if green.is_custom && own.is_none() {
         return Some(
-            "it brings its own runtime or an image, so that an error that the handler returns is heard only where the code \
+            "it brings its own runtime or an image, so that an error that the handler returns is received only where the code \
              logs it as level ERROR with an errorType; or name such lines in analysis.liveErrors.pattern"
                 .into(),
         );
     }
     (green.application_level.as_deref() == Some("FATAL")).then(|| {
-        "its own lines are logged from FATAL on, so that timeouts and crashes are heard, and an error that the handler \
+        "its own lines are logged from FATAL on, so that timeouts and crashes are received, and an error that the handler \
          throws is not; set LoggingConfig.ApplicationLogLevel to ERROR or lower"
             .into()
     })

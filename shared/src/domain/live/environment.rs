@@ -28,7 +28,7 @@ pub enum Colour {
     Green,
 }
 
-/// A failure, as a line told it.
+/// A failure, as a line shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure<'a> {
     /// The id that CloudWatch Logs gave the line.
@@ -148,7 +148,7 @@ pub fn sum<'a>(environments: impl IntoIterator<Item = &'a Environment>) -> Vec<A
     total
 }
 
-/// A text's hash, short: 64 bits tell a few failures apart.
+/// A text's hash, short: 64 bits are enough for a few failures.
 #[must_use]
 pub fn hash(text: &str) -> String {
     let digest = Sha256::digest(text);

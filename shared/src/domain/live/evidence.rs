@@ -31,7 +31,7 @@ pub struct LiveEvidence {
     /// Failures of blue.
     pub blue: u64,
     /// Whether an environment counted once a spell: blue's past shows errors that do not come one by one, or there is
-    /// no past to tell.
+    /// no past that shows it.
     pub sticking: bool,
     /// The function's e-value.
     pub own_e_value: f64,
@@ -87,7 +87,7 @@ impl LiveEvidence {
             "each in an environment or ten seconds of its own"
         };
         format!(
-            "{}: the logs tell of {} failures of green, {each}, and of {} of blue; the e-value {} is over {}",
+            "{}: the logs show {} failures of green, {each}, and of {} of blue; the e-value {} is over {}",
             self.function_name,
             self.green,
             self.blue,
@@ -132,7 +132,7 @@ mod tests {
         assert!((bad.threshold - 200.0).abs() < 1e-9);
         assert!(
             bad.reason()
-                .starts_with("b: the logs tell of 6 failures of green"),
+                .starts_with("b: the logs show 6 failures of green"),
             "{}",
             bad.reason()
         );

@@ -8,7 +8,7 @@ use crate::domain::{
     names::{FunctionName, Version, derived},
 };
 
-/// A past of fewer requests does not tell how errors come.
+/// A past of fewer requests does not show how errors come.
 const ENOUGH_REQUESTS: u64 = 1_000;
 
 /// How a release is listened to.

@@ -2,7 +2,7 @@
 //!
 //! Lambda's own records and the lines of its managed runtimes, in both log formats
 //! (<https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html>). A handler that throws has the
-//! status `success` in Lambda's record, so there only the runtime's line tells it. Nothing of a line is kept.
+//! status `success` in Lambda's record, so there only the runtime's line shows it. Nothing of a line is kept.
 
 use serde_json::{Map, Value};
 
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 pub enum Line {
     /// An invocation, or an environment's initialization, failed.
     Failed {
-        /// How long it took, milliseconds, where the line tells.
+        /// How long it took, milliseconds, where the line has it.
         took_ms: Option<f64>,
     },
     /// An environment begins.

@@ -18,7 +18,7 @@
 //! The product does not depend on the order of the lines, so only their numbers at each weight are kept. That it is
 //! looked at in the order in which lines arrive assumes that how long a line takes does not depend on the version.
 //!
-//! **Which weight.** A line that tells its duration is put to the weight in force when its invocation began, however
+//! **Which weight.** A line with a duration is put to the weight in force when its invocation began, however
 //! late it comes. One that does not is put to the weight in force when it was written: weights only rise during a
 //! release, so that is the larger one, and a larger `p` only lowers every factor. For the same reason a weight
 //! counts from before it is written ([`weights::SKEW`]). At 100 %, `p = q = 1`: nothing is bet.
@@ -26,7 +26,7 @@
 //! **Errors that stick** to an execution environment are not routed one by one. Leaving out failures of green can
 //! only lower the value, and leaving out blue's could raise it: so all of blue's count, and of one environment of
 //! green's at most one in ten seconds ([`environment::WINDOW_SECONDS`]). Where blue's past shows errors that do not
-//! come one by one, or where there is no past to tell, that is not enough: there an environment counts once for
+//! come one by one, or where there is no past that shows it, that is not enough: there an environment counts once for
 //! each spell ([`environment::SPELL_SECONDS`]), and `p` is at least 1/2. That an environment falls sick is then
 //! green's with probability at most its share of the environments; how many there are is not known, but a version
 //! with at most half of the traffic needs at most half of them. Above a weight of 50 % the larger of both holds.
@@ -34,7 +34,7 @@
 //! **One alpha.** A release whose lane is armed gives half of `analysis.alpha` to this test, and half to the judge's:
 //! by the union bound both together are false with probability at most alpha.
 //!
-//! It only ever asks for a rollback. Few failures say nothing for green: lines may be lost.
+//! It only ever requests a rollback. Few failures say nothing for green: lines may be lost.
 
 pub mod deaf;
 pub mod environment;

@@ -9,7 +9,7 @@ use crate::domain::names::{FunctionName, Version};
 /// An execution environment, by its log stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stream {
-    /// The function, where the name tells it: in a group that functions may share.
+    /// The function, where the name has it: in a group that functions may share.
     pub function: Option<FunctionName>,
     /// The version that the environment runs.
     pub version: Version,

@@ -7,7 +7,7 @@ use super::environment::{AtWeight, Counted};
 /// How many times blue's odds of a failure a bad green's are taken to be: what is bet on, in equal parts.
 const RATIOS: [f64; 6] = [2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
 
-/// The largest e-value told: a JSON number that any reader can take.
+/// The largest e-value that is shown: a JSON number that any reader can take.
 const TOLD: f64 = 1e12;
 
 /// The least share of green under "no worse" where errors stick to environments: half of them at most are green's.
@@ -19,7 +19,7 @@ const STICKY_SHARE: f64 = 0.5;
 pub enum Come {
     /// One by one, as requests are routed.
     OneByOne,
-    /// Again and again from one environment, or nobody knows.
+    /// Again and again from one environment, or it is not known.
     Sticking,
 }
 

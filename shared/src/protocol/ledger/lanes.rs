@@ -29,18 +29,18 @@ const LANES: &str = "LANES";
 const WEIGHT: &str = "WEIGHT#";
 /// How long the rows of a lane are kept at the longest: longer than a release can last.
 const KEPT: TimeDelta = TimeDelta::days(30);
-/// How long after it was recorded a subscription filter may still be put, by a function that nobody waits for any
+/// How long after it was recorded a subscription filter may still be put, by a function that no execution waits for any
 /// more.
 const LATE: TimeDelta = TimeDelta::minutes(15);
 
-/// A release that is listened to, and what was heard so far.
+/// A release that is listened to, and what was received so far.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Listening {
     /// What is listened to.
     pub lane: Lane,
     /// Whether that is over.
     pub is_over: bool,
-    /// Whether a rollback was asked for.
+    /// Whether a rollback was requested.
     pub is_told: bool,
     /// The weights that may have been in force.
     pub weights: Vec<Since>,
@@ -48,7 +48,7 @@ pub struct Listening {
     pub rows: Vec<Row>,
 }
 
-/// An execution environment that was heard.
+/// An execution environment of which something was received.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// The row's name among the lane's.
@@ -120,7 +120,7 @@ impl<S: LedgerStore> Ledger<S> {
         self.store.write("recording a weight", row).await.map(drop)
     }
 
-    /// Keeps what was heard of an environment, where nobody else has written it meanwhile. Returns whether it did.
+    /// Keeps what was received of an environment, where no other invocation has written it meanwhile. Returns whether it did.
     pub async fn keep_environment(
         &self,
         filter: &str,
@@ -138,11 +138,11 @@ impl<S: LedgerStore> Ledger<S> {
         } else {
             write.condition("turn = :turn").value(":turn", n(row.turn))
         };
-        let kept = self.store.write("keeping what was heard", write).await?;
+        let kept = self.store.write("keeping what was received", write).await?;
         Ok(matches!(kept, Applied::Done(_)))
     }
 
-    /// Records that a rollback was asked for.
+    /// Records that a rollback was requested.
     pub async fn lane_told(&self, filter: &str) -> Result<(), Error> {
         self.mark_lane(filter, "SET laneTold = :yes").await
     }
