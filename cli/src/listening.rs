@@ -61,10 +61,11 @@ pub(crate) async fn warnings(
             ours: "",
         };
         match hear(&lambda, &logs, asked).await {
-            Ok(green) => told.extend(
-                half(&green, own)
-                    .map(|why| format!("failures in the log of {name} are received in part: {why}")),
-            ),
+            Ok(green) => {
+                told.extend(half(&green, own).map(|why| {
+                    format!("failures in the log of {name} are received in part: {why}")
+                }))
+            }
             Err(why) => told.push(format!(
                 "failures in the log of {name} are not received: {why}"
             )),
