@@ -177,7 +177,7 @@ pub async fn unheard(
     }
 }
 
-/// Takes a delivery in. Returns the numbers where they condemn green and nobody has been told so.
+/// Takes a delivery in. Returns the numbers where they condemn green and no rollback has been requested yet.
 ///
 /// # Errors
 /// [`Error::Transient`] where the ledger could not be written: to take it again is safe.

@@ -27,7 +27,7 @@ pub enum Event {
         /// When.
         time: Timestamp,
     },
-    /// The fast lane asks for a rollback of a release.
+    /// The fast lane requests a rollback of a release.
     FailuresFound {
         /// The execution's ARN.
         execution: String,
@@ -199,7 +199,7 @@ struct FoundDetail {
     evidence: LiveEvidence,
 }
 
-/// Returns the event by which the fast lane asks for a rollback of a release of its own account and Region.
+/// Returns the event by which the fast lane requests a rollback of a release of its own account and Region.
 #[must_use]
 pub fn failures_found(execution: &str, evidence: &LiveEvidence, time: Timestamp) -> Value {
     let mut parts = execution.split(':').skip(3);
