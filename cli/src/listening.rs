@@ -64,7 +64,7 @@ pub(crate) async fn warnings(
             Ok(green) => {
                 told.extend(half(&green, own).map(|why| {
                     format!("failures in the log of {name} are received in part: {why}")
-                }))
+                }));
             }
             Err(why) => told.push(format!(
                 "failures in the log of {name} are not received: {why}"
