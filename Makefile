@@ -72,7 +72,7 @@ cli: ## the command line, as it is used (target/release/crossfade)
 	@cargo build --release -p crossfade-cli
 
 .PHONY: demo
-demo: programs ## a good and a bad version released on a local AWS, under live traffic
+demo: programs ## a good, a bad and a subtly bad version released on a local AWS, under live traffic
 	@$(TARGET)/debug/demo
 
 .PHONY: train
