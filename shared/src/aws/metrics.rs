@@ -517,7 +517,7 @@ mod tests {
         assert_eq!(quick.1, "TC(0.25:)");
     }
 
-    fn answer(id: &str, points: &[(i64, f64)]) -> MetricDataResult {
+    pub(super) fn answer(id: &str, points: &[(i64, f64)]) -> MetricDataResult {
         let (starts, values): (Vec<_>, Vec<_>) = points.iter().copied().unzip();
         MetricDataResult::builder()
             .id(id)

@@ -178,19 +178,21 @@ class _Index:
     """Load balancer -> its listeners."""
     hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
     """DNS name -> load balancer."""
-    sizes: tuple[int, ...] = ()
-    """How many of each there were: stacks make some without a call."""
+    made_at: tuple[int, ...] = ()
+    """How many writes there had been, and how many of each there were: stacks make some without a call."""
 
 
-_index: _Index | None = None
+_writes = 0
+_index = _Index()
 
 
 def _indexed() -> _Index:
     global _index
-    sizes = tuple(len(each._data) for each in (alb._lbs, alb._listeners, alb._rules))
-    if _index is not None and _index.sizes == sizes:
+    now = (_writes, *(len(each._data) for each in (alb._lbs, alb._listeners, alb._rules)))
+    if _index.made_at == now:
         return _index
-    found = _Index(sizes=sizes)
+    # Of before the walk: what is written meanwhile makes it old.
+    found = _Index(made_at=now)
     listeners = {listener["ListenerArn"]: listener for listener in list(alb._listeners._data.values())}
     for listener in listeners.values():
         found.listeners.setdefault(listener["LoadBalancerArn"], []).append(listener)
@@ -229,11 +231,11 @@ def _find_lb_for_host(host: str) -> dict[str, Any] | None:
 
 def _writing(handler: Callable[[dict[str, Any]], Answer]) -> Callable[[dict[str, Any]], Answer]:
     def handle(params: dict[str, Any]) -> Answer:
-        global _index
+        global _writes
         try:
             return handler(params)
         finally:
-            _index = None
+            _writes += 1
 
     return handle
 

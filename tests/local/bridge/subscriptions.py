@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import gzip
 import itertools
 import json
@@ -82,6 +83,7 @@ class InvalidPattern(Exception):
 Matcher = Callable[[str], bool]
 
 
+@functools.cache
 def matcher(pattern: str) -> Matcher:
     """What a pattern matches: terms of text, or a condition on fields of JSON."""
     if len(pattern) > LONGEST_PATTERN:

@@ -1,7 +1,7 @@
 //! Somebody else's hands, throttles and lost answers.
 
 use crossfade_tests::{
-    Behaviour, Target,
+    Behaviour, Execution, Target,
     world::{Call, Fault},
 };
 use serde_json::json;
@@ -22,7 +22,8 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-async fn moved_outside(case: Case) {
+/// Has somebody else move the alias to version 3 while a release bakes version 2.
+pub(crate) async fn moved_by_another(case: &Case) -> (Target, Execution) {
     let target = case.blue().await;
     assert_eq!(target.publish().await, "2");
     target.update(Behaviour::healthy("hotfix")).await;
@@ -35,6 +36,11 @@ async fn moved_outside(case: Case) {
     let execution = case.start(&request).await;
     execution.wait_for_state("Bake", 1).await;
     target.move_alias(ALIAS, "3", None).await;
+    (target, execution)
+}
+
+async fn moved_outside(case: Case) {
+    let (target, execution) = moved_by_another(&case).await;
     let theirs = target.look(ALIAS).await;
     let ended = execution.wait().await;
     assert_eq!(ended.error, "ChangedOutside", "{ended:?}");

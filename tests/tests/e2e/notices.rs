@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     case::{ALIAS, Case, Test, alone, canary, ended_after_minutes, test},
+    faults::moved_by_another,
     promoted::promoted,
 };
 
@@ -213,18 +214,7 @@ async fn nothing_done(case: Case) {
 
 async fn stuck(case: Case) {
     let listener = case.listener().await;
-    let target = case.blue().await;
-    assert_eq!(target.publish().await, "2");
-    target.update(Behaviour::healthy("hotfix")).await;
-    assert_eq!(target.publish().await, "3");
-    let mut request = case.request(json!({
-        "strategy": canary(&[(10, 60), (100, 0)]),
-        "analysis": {"maxBakeSeconds": 60, "onInconclusive": "proceed"},
-    }));
-    request["functions"][0]["code"] = json!({"version": "2"});
-    let execution = case.start(&request).await;
-    execution.wait_for_state("Bake", 1).await;
-    target.move_alias(ALIAS, "3", None).await;
+    let (_target, execution) = moved_by_another(&case).await;
     execution.wait().await;
     let events = heard(&listener, &execution, "Stuck").await;
     let last = &events.last().expect("there are some").detail;

@@ -1,7 +1,8 @@
 //! A handler that answers 500 is a success for Lambda: what callers see is counted elsewhere.
 
 use crossfade_tests::{
-    Behaviour, Ended, Target, Traffic, api::Kind as ApiKind, http, traffic::Met,
+    Behaviour, Ended, Execution, Target, Traffic, api::Kind as ApiKind, http, traffic::Met,
+    world::Notification,
 };
 use serde_json::{Value, json};
 
@@ -43,6 +44,14 @@ pub(crate) fn tests() -> Vec<Test> {
         test("responses_that_nothing_counts_are_no_pass", no_data),
         test("responses_that_nothing_counts_are_planned", planned),
     ]
+}
+
+/// Answers a hold with a rollback, and waits for it.
+async fn rolled_back_from_hold(execution: &Execution, told: &Notification) {
+    let token = told.token().expect("it says how to answer");
+    execution.answer(token, "rollBack").await;
+    let ended = execution.wait().await;
+    assert_eq!(ended.error, "DeploymentRolledBack", "{ended:?}");
 }
 
 /// A version that answers with this status, and tells its number.
@@ -155,12 +164,8 @@ async fn url_without_versions(case: Case) {
         "{}",
         told.message
     );
-    execution
-        .answer(told.token().expect("it says how to answer"), "rollBack")
-        .await;
-    let ended = execution.wait().await;
+    rolled_back_from_hold(&execution, &told).await;
     drop(users);
-    assert_eq!(ended.error, "DeploymentRolledBack", "{ended:?}");
 
     let part = case.part("ceiling");
     let target = blue_and(&part, 500).await;
@@ -386,12 +391,8 @@ async fn no_data(case: Case) {
             "{}",
             told.message
         );
-        execution
-            .answer(told.token().expect("it says how to answer"), "rollBack")
-            .await;
-        let ended = execution.wait().await;
+        rolled_back_from_hold(&execution, &told).await;
         drop(users);
-        assert_eq!(ended.error, "DeploymentRolledBack", "{ended:?}");
     }
 }
 

@@ -51,19 +51,9 @@ fn values_of(
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_cloudwatch::{primitives::DateTime, types::StatusCode};
+    use aws_sdk_cloudwatch::types::StatusCode;
 
-    use super::*;
-
-    fn answer(id: &str, points: &[(i64, f64)]) -> MetricDataResult {
-        let (starts, values): (Vec<_>, Vec<_>) = points.iter().copied().unzip();
-        MetricDataResult::builder()
-            .id(id)
-            .set_timestamps(Some(starts.into_iter().map(DateTime::from_secs).collect()))
-            .set_values(Some(values))
-            .status_code(StatusCode::Complete)
-            .build()
-    }
+    use super::{super::tests::answer, *};
 
     #[test]
     fn reads_each_metric_by_its_place_oldest_first() {

@@ -85,7 +85,7 @@ impl fmt::Display for Deaf {
                  LoggingConfig.SystemLogLevel to INFO"
             ),
             Self::Unlike => f.write_str(
-                "blue and green log to two groups or in two formats; it is received again from the release after this one on",
+                "blue and green log to two groups or in two formats; failures are received again from the next release on",
             ),
             Self::Pattern(Format::Json) => f.write_str(
                 "analysis.liveErrors.pattern is no condition on a field of JSON, which is how the function logs; write it \
@@ -103,8 +103,8 @@ impl fmt::Display for Deaf {
     }
 }
 
-/// Decides whether failures of a function can be received. `ours` is the name of the filter that a release puts, which does not
-/// stand in its own way.
+/// Decides whether failures of a function can be received. `ours` is the name of the filter that a release puts, which
+/// does not stand in its own way.
 ///
 /// # Errors
 /// Why not.

@@ -120,7 +120,8 @@ impl<S: LedgerStore> Ledger<S> {
         self.store.write("recording a weight", row).await.map(drop)
     }
 
-    /// Keeps what was received of an environment, where no other invocation has written it meanwhile. Returns whether it did.
+    /// Keeps what was received of an environment, where no other invocation has written it meanwhile. Returns whether it
+    /// did.
     pub async fn keep_environment(
         &self,
         filter: &str,

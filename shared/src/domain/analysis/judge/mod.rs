@@ -83,7 +83,7 @@ pub use settings::{Judging, MinEffect};
 pub use signal::Signal;
 pub use tally::Tally;
 
-use crate::domain::analysis::counts::FunctionSeries;
+use crate::domain::analysis::counts::{FunctionSeries, silent_minutes};
 use tally::Finding;
 
 /// How many functions are reported beside the one that decided.
@@ -93,8 +93,6 @@ const TOLD: f64 = 1e12;
 /// The largest e-value of a test that is averaged: its share, with as many functions as a release may
 /// have, is above [`TOLD`], so the reported value is exact up to that.
 const AVERAGED: f64 = 1e15;
-/// An empty newest minute is natural when this much or more of all minutes would be empty.
-const NATURALLY_EMPTY: f64 = 0.01;
 
 /// Which minutes are judged, in seconds since 1970 (UTC).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -282,11 +280,8 @@ impl<'a> View<'a> {
 
     /// How many of the newest settled minutes are empty, when traffic was too dense for that.
     fn silent_minutes(&self, watch: Watch) -> Option<i64> {
-        let (first, last) = self.tally.seen?;
-        let silent = watch.through.saturating_sub(last) / 60;
-        let minutes = (last.saturating_sub(first) / 60 + 1) as f64;
-        let each = self.tally.blue.plus(self.tally.green).invocations as f64 / minutes;
-        (silent > 0 && (-each * silent as f64).exp() < NATURALLY_EMPTY).then_some(silent)
+        let requests = self.tally.blue.plus(self.tally.green).invocations;
+        silent_minutes(self.tally.seen?, requests, watch.through)
     }
 
     fn marked(&self, release: &Release) -> (DecidedBy, String) {
