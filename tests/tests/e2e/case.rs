@@ -101,10 +101,12 @@ pub(crate) fn run(modules: Vec<Vec<Test>>) -> ExitCode {
 
     let runtime = Arc::new(Runtime::new().expect("a runtime can be made"));
     let suite: Shared = Arc::default();
+    let times: Arc<Mutex<Vec<Took>>> = Arc::default();
     let trials = tests
         .into_iter()
         .map(|test| {
             let (runtime, suite) = (Arc::clone(&runtime), Arc::clone(&suite));
+            let times = Arc::clone(&times);
             Trial::test(test.name.to_owned(), move || {
                 let handle = runtime.handle().clone();
                 // Deployed by the first test that needs it: listing tests needs none.
@@ -115,7 +117,9 @@ pub(crate) fn run(modules: Vec<Vec<Test>>) -> ExitCode {
                 if let Err(why) = deployed {
                     return Err(format!("nothing is deployed: {why}").into());
                 }
-                handle.block_on(one(test, suite)).map_err(Failed::from)
+                handle
+                    .block_on(one(test, suite, &times))
+                    .map_err(Failed::from)
             })
         })
         .collect();
@@ -128,6 +132,7 @@ pub(crate) fn run(modules: Vec<Vec<Test>>) -> ExitCode {
     }
     // The local AWS ends here, and not with the process.
     drop(suite);
+    say_what_took_longest(&times.lock().expect("no test holds it"));
     conclusion.exit_code()
 }
 
@@ -175,7 +180,41 @@ async fn deploy() -> Suite {
     }
 }
 
-async fn one(test: Test, suite: Shared) -> Result<(), String> {
+/// How long a test took, once its turn had come.
+struct Took {
+    seconds: f64,
+    alone: bool,
+    name: &'static str,
+}
+
+/// What the suite's time is made of: tests that run alone add up, others run beside each other.
+fn say_what_took_longest(times: &[Took]) {
+    let mut longest: Vec<&Took> = times.iter().collect();
+    longest.sort_unstable_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    let alone: Vec<f64> = times
+        .iter()
+        .filter(|t| t.alone)
+        .map(|t| t.seconds)
+        .collect();
+    println!(
+        "{} tests took {:.0} s one after the other, alone; the longest of all:",
+        alone.len(),
+        alone.iter().sum::<f64>()
+    );
+    for Took {
+        seconds,
+        alone,
+        name,
+    } in longest.into_iter().take(12)
+    {
+        println!(
+            "  {seconds:6.1} s  {name}{}",
+            if *alone { " (alone)" } else { "" }
+        );
+    }
+}
+
+async fn one(test: Test, suite: Shared, times: &Mutex<Vec<Took>>) -> Result<(), String> {
     let Test { name, alone, body } = test;
     let shared = deployed(&suite);
     let _alone = if alone {
@@ -183,6 +222,7 @@ async fn one(test: Test, suite: Shared) -> Result<(), String> {
     } else {
         (Some(shared.alone.read().await), None)
     };
+    let at = std::time::Instant::now();
     let case = Case::new(name, &suite).await;
     let begun = Arc::clone(&case.begun);
     let since = case.since;
@@ -204,7 +244,13 @@ async fn one(test: Test, suite: Shared) -> Result<(), String> {
             takes_no_more_events_than_planned(&execution).await;
         }
     };
-    if AssertUnwindSafe(checked).catch_unwind().await.is_ok() {
+    let passed = AssertUnwindSafe(checked).catch_unwind().await.is_ok();
+    times.lock().expect("no test holds it").push(Took {
+        seconds: at.elapsed().as_secs_f64(),
+        alone,
+        name,
+    });
+    if passed {
         return Ok(());
     }
     let why = last_panic();
