@@ -149,6 +149,13 @@ fn step_without_a_request_of_green_has_no_data() {
     };
     assert_eq!(of(watch(60)), DecidedBy::NoData);
     assert_eq!(of(watch(0)), DecidedBy::EnoughSeen);
+    let why = |minutes| {
+        judged(&Judging::default(), minutes, watch(60))
+            .evidence
+            .reason
+    };
+    assert!(why(minutes.clone()).contains("green served no request"));
+    assert!(why(Vec::new()).contains("no client has called it"));
 }
 
 #[test]

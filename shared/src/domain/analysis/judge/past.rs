@@ -85,8 +85,11 @@ fn highest_rate(hours: &[(u64, u64)], requests: u64, hits: u64) -> f64 {
 /// `(minutes, hits)`: how long and how large the clumps are that hits come in; `(0, 1.0)` where each comes by
 /// itself.
 fn together(minutes: &[(u64, u64)]) -> (u32, f64) {
-    let (highest, usual) = unevenness(minutes, 1);
-    let (highest_block, usual_block) = unevenness(minutes, LASTING_MINUTES);
+    taken_for(unevenness(minutes, 1), unevenness(minutes, LASTING_MINUTES))
+}
+
+/// The same by the highest and the usual unevenness of minutes, and of blocks.
+fn taken_for((highest, usual): (f64, f64), (highest_block, usual_block): (f64, f64)) -> (u32, f64) {
     let lasts = highest_block >= LASTING_BURSTS.max(LASTS * highest)
         || usual_block >= USUAL_LASTING_BURSTS.max(LASTS * usual);
     if lasts {
@@ -185,6 +188,49 @@ mod tests {
         let (minutes, hits) = found(&but(&[100, 500, 930], 100));
         assert_eq!(minutes, 1);
         assert!((20.0..40.0).contains(&hits), "{hits}");
+    }
+
+    #[test]
+    fn hits_come_together_from_each_border_on() {
+        const NONE: (f64, f64) = (1.0, 1.0);
+        for (minutes, blocks, wanted) in [
+            (NONE, NONE, (0, 1.0)),
+            ((2.29, 1.19), NONE, (0, 1.0)),
+            ((2.3, 1.0), NONE, (1, 4.6)),
+            ((1.0, 1.2), NONE, (1, 2.0)),
+            (NONE, (4.49, 1.69), (0, 1.0)),
+            (NONE, (4.5, 1.0), (5, 9.0)),
+            (NONE, (1.0, 1.7), (5, 2.0)),
+            // Blocks have to vary half as much again as minutes.
+            ((4.0, 1.0), (5.9, 1.0), (1, 8.0)),
+            ((4.0, 1.0), (6.0, 1.0), (5, 12.0)),
+            ((1.0, 1.2), (1.0, 1.79), (1, 2.0)),
+            ((1.0, 1.2), (1.0, 1.8), (5, 2.0)),
+        ] {
+            assert_eq!(taken_for(minutes, blocks), wanted, "{minutes:?} {blocks:?}");
+        }
+    }
+
+    /// One in eight, and two at the most.
+    #[test]
+    fn of_few_hours_fewer_do_not_count() {
+        let of = |hours: usize, at: &[usize]| found(&but(at, 100)[..60 * hours]);
+        assert_eq!(of(7, &[]).0, 0);
+        assert_eq!(of(7, &[100]).0, 1);
+        assert_eq!(of(8, &[100]).0, 0);
+        assert_eq!(of(15, &[100, 200]).0, 1);
+        assert_eq!(of(16, &[100, 200]).0, 0);
+        assert_eq!(of(24, &[100, 200, 300]).0, 1);
+    }
+
+    /// By hand: 12,000 requests in twelve hours, so that a hundred are a tenth of an hour's.
+    #[test]
+    fn an_hour_with_a_tenth_of_the_usual_requests_counts() {
+        let mut hours = vec![(1300, 13); 12];
+        hours[3..6].fill((100, 100));
+        near(PastShare::from_minutes(&[], &hours).highest_rate, 1.0);
+        hours[3..6].fill((99, 99));
+        assert!(PastShare::from_minutes(&[], &hours).highest_rate < 0.04);
     }
 
     #[test]

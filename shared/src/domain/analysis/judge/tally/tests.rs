@@ -1,6 +1,7 @@
 //! What the sums keep of each minute, and what they make of a past whose errors stick.
 
 use crate::domain::analysis::judge::{
+    MinEffect,
     samples::{minute, past},
     tally::*,
 };
@@ -297,4 +298,54 @@ fn half_of_the_stake_is_on_the_past() {
     );
     let found = tally(PastShare::default(), &[few]).errors();
     assert_eq!((found.ln_past, found.ln_e), (None, found.ln_routing));
+}
+
+/// By hand, at twenty to one (`ln 20` = 3.0): 130 for 100 are 130 ln 1.3 - 30 = 4.1, 120 are 1.9; 2 for a tenth of one are
+/// 2 ln 20 - 1.9 = 4.1, 1 is 1.4; 1 for a hundredth is ln 100 - 1 = 3.6. What is less than expected is never out of line.
+#[test]
+fn out_of_line_is_what_the_rate_explains_once_in_twenty() {
+    let is = |requests, hits| out_of_line((requests, hits), 0.01, OUT_OF_LINE);
+    assert!(is(10_000, 130) && !is(10_000, 120) && !is(10_000, 70));
+    assert!(is(10, 2) && !is(10, 1) && is(1, 1));
+    assert!(!is(10_000, 100) && !is(0, 0));
+}
+
+/// At an edge of 1 and a rate of 1 %, eight hits are expected of 800 requests.
+#[test]
+fn past_is_held_against_green_until_eight_hits_and_beside_half_as_many_requests_of_blue() {
+    let judging = Judging {
+        min_effect: MinEffect {
+            odds_ratio: 1.0,
+            absolute_percent: 0.0,
+        },
+        ..Judging::default()
+    };
+    let past = PastShare {
+        highest_rate: 0.01,
+        ..past()
+    };
+    let beside = |green, blue| {
+        let minutes = [minute(0, (green, 0), (blue, 0))];
+        tally_with(&judging, past, &minutes).share().beside.0
+    };
+    assert_eq!((beside(800, 800), beside(801, 801)), (800, 0));
+    assert_eq!((beside(100, 50), beside(100, 49)), (100, 0));
+    assert_eq!(beside(10, 5), 10);
+}
+
+#[test]
+fn difference_as_large_as_the_least_that_matters_is_minded() {
+    let of = |percent| {
+        let judging = Judging {
+            min_effect: MinEffect {
+                odds_ratio: 1.1,
+                absolute_percent: percent,
+            },
+            ..Judging::default()
+        };
+        let minutes = [minute(0, (10_000, 200), (10_000, 100))];
+        tally_with(&judging, past(), &minutes).errors().ln_e
+    };
+    assert!(of(1.0) > 0.0 && of(0.5) > 0.0, "{}", of(1.0));
+    assert!(of(1.01) <= 0.0, "{}", of(1.01));
 }
