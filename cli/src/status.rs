@@ -7,6 +7,7 @@ use crossfade::{
     aws::ledger::Ledger,
     domain::{
         Timestamp,
+        about::About,
         approval::{OperatorRequest, Question, QuestionKind},
         names::Application,
         record::{Record, Status},
@@ -38,6 +39,9 @@ pub(crate) struct View {
     name: String,
     /// What is released.
     application: Application,
+    /// What it is, in its team's words.
+    #[serde(skip_serializing_if = "About::is_empty")]
+    about: About,
     /// Where it is.
     status: &'static str,
     /// Percent of traffic on green.
@@ -114,6 +118,7 @@ impl View {
             execution: record.execution.clone(),
             name: name(&record.execution),
             application: record.application.clone(),
+            about: footprint.map(|it| it.about.clone()).unwrap_or_default(),
             status,
             weight: weight(record),
             functions: footprint
@@ -141,6 +146,12 @@ impl View {
             self.application, self.name, self.status
         )];
         let mut line = |name: &str, text: String| lines.push(format!("  {name:<14}{text}"));
+        if let Some(about) = self.about.line() {
+            line("what", about);
+        }
+        if let Some(url) = &self.about.url {
+            line("more", url.to_string());
+        }
         line("began", self.began_at.to_rfc3339());
         line("on green", self.weight.to_string());
         if let Some(planned) = self.planned_steps {

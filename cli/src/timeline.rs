@@ -178,7 +178,9 @@ impl Timeline {
                                 )
                             })
                             .collect();
-                        format!("release of {application} began: {}", steps.join(", "))
+                        let what = release.about().line();
+                        let what = what.map(|what| format!(" ({what})")).unwrap_or_default();
+                        format!("release of {application}{what} began: {}", steps.join(", "))
                     }
                     Request::Rollback { .. } => format!("rollback of {application} began"),
                     Request::ToVersion(to) => {

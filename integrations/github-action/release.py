@@ -539,7 +539,17 @@ def read_request() -> Run:
         raise Problem(NOT_STARTED, f"{path}: {error}; expected a request as JSON") from None
     if not isinstance(request, dict) or not isinstance(request.get("application"), str):
         raise Problem(NOT_STARTED, f"{path} is not a request: it names no application")
-    return Run(request, text, request["application"])
+    add_origin(request)
+    return Run(request, json.dumps(request), request["application"])
+
+
+def add_origin(request: dict[str, Any]) -> None:
+    """Says of a release which commit it is, who releases it, and where to read more, as far as the request does not."""
+    if request.get("action", "release") == "release":
+        known = {"commit": os.environ.get("GITHUB_SHA"), "url": run_url(), "by": os.environ.get("GITHUB_ACTOR")}
+        for field, value in known.items():
+            if value:
+                request.setdefault(field, value)
 
 
 def plan_only(run: Run) -> None:

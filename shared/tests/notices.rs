@@ -57,6 +57,8 @@ fn judged(e_value: f64, errors: u64) -> Value {
 fn release(more: &Value) -> Release {
     let mut release = json!({
         "application": "chat", "startedAt": "2026-11-21T09:00:00Z",
+        "about": {"description": "Answers in German", "commit": "3f2c1d0", "by": "Ada",
+            "url": "https://github.com/example/chat/pull/7"},
         "functions": [
             {"functionName": "chat-assistant", "alias": "production", "blueVersion": "41",
                 "greenVersion": "42", "revisionId": "r"},

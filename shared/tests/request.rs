@@ -12,7 +12,7 @@ use crossfade::{
         problem::{MOST_PROBLEMS, Problems},
         size::{MAX_DEPTH, MAX_REQUEST_BYTES},
     },
-    wire::request::{MAX_PAYLOAD_BYTES, ReleaseRequest, Request},
+    wire::request::{MAX_PAYLOAD_BYTES, ReleaseRequest, Request, request_of},
 };
 use jsonschema::Validator;
 use proptest::prelude::*;
@@ -226,6 +226,32 @@ fn wires_a_stage_alone_or_before_a_release() {
     ]);
     request["frontDoor"]["functionName"] = json!("chat-api");
     assert!(release(&request).front_door.is_some());
+}
+
+#[test]
+fn says_what_a_release_is_and_names_its_schema() {
+    let mut request = minimal();
+    assert!(release(&request).about().is_empty());
+    let about = json!({"description": "Answers in German", "commit": "3f2c1d0", "by": "Ada",
+        "url": "https://github.com/example/chat/pull/7"});
+    for (field, value) in about.as_object().unwrap() {
+        request[field] = value.clone();
+    }
+    request["$schema"] = json!("../request.schema.json");
+    assert!(validator().is_valid(&request));
+    assert_eq!(json!(release(&request).about()), about);
+    // What was said of that version is not said of an older one.
+    let to = json!({"action": "rollback", "application": "chat", "toVersion": "3"});
+    let Ok(Request::ToVersion(to)) = Request::parse(&to) else {
+        panic!("it is a rollback to a version");
+    };
+    let back = request_of(&release(&request), &to).unwrap();
+    assert!(back.about().is_empty());
+    for action in ["rollback", "wire", "unwire"] {
+        let named = json!({"$schema": "https://example.com/x", "action": action});
+        let wrong = problems(&named).to_string();
+        assert!(!wrong.contains("schema"), "{wrong}");
+    }
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn longest_release() -> Release {
         .map(|_| json!({"functionName": name(0), "failures": vec!["x".repeat(250); 6]}))
         .collect();
     serde_json::from_value(json!({
-        "application": "chat", "startedAt": "2026-11-20T12:00:00.123Z",
+        "application": "chat", "startedAt": "2026-11-20T12:00:00.123Z", "about": longest_about(),
         "functions": functions, "past": past, "plan": {"steps": plan},
         "analysis": {"alarms": alarms}, "preexistingAlarms": alarms,
         "hold": {"timeoutSeconds": 60, "onTimeout": "rollBack"}, "blueHours": 24,
@@ -79,6 +79,12 @@ fn fits_the_longest_train_into_half_a_state() {
     assert!(41 * kept < 2 * 1024 * 1024, "{kept} bytes");
 }
 
+/// What a release is, as long as it can be said.
+fn longest_about() -> serde_json::Value {
+    json!({"description": "é".repeat(256), "commit": "c".repeat(128), "by": "é".repeat(100),
+        "url": format!("https://{}.example/", "u".repeat(2031))})
+}
+
 /// The outcome of as long a train as can be, each name as long as can be.
 fn longest_outcome() -> Outcome {
     let functions: Vec<_> = (0..50)
@@ -104,6 +110,7 @@ fn longest_outcome() -> Outcome {
         .collect();
     serde_json::from_value(json!({
         "deploymentStatus": "ROLLED_BACK", "application": "chat", "functions": functions,
+        "about": longest_about(),
         "reason": "r".repeat(30_000), "steps": steps, "warnings": vec!["w".repeat(300); 30],
         "evidence": {"decidedBy": "alarm", "alarms": alarms, "validation": proofs},
     }))

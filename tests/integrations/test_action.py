@@ -57,7 +57,7 @@ class Runner:
             env={
                 **self.environment, **variables,
                 "GITHUB_API_URL": self.github.url, "GITHUB_SERVER_URL": "https://github.example",
-                "GITHUB_REPOSITORY": GitHub.REPOSITORY, "GITHUB_SHA": self.sha,
+                "GITHUB_REPOSITORY": GitHub.REPOSITORY, "GITHUB_SHA": self.sha, "GITHUB_ACTOR": "ada",
                 "GITHUB_RUN_ID": self.run, "GITHUB_RUN_ATTEMPT": str(attempt),
                 "GITHUB_EVENT_PATH": str(self.folder / "event.json"),
                 "GITHUB_OUTPUT": str(self.folder / "output"), "GITHUB_STEP_SUMMARY": str(self.folder / "summary"),
@@ -124,6 +124,9 @@ class Releases(unittest.TestCase):
         outputs = self.runner.outputs
         self.assertEqual((outputs["status"], outputs["error"]), ("SUCCESSFUL", ""))
         outcome = json.loads(outputs["outcome"])
+        about = outcome["about"]
+        self.assertEqual((about["commit"], about["by"]), (self.runner.sha, "ada"))
+        self.assertIn(f"/actions/runs/{self.runner.run}", about["url"])
         self.assertEqual(self.local.ended(outputs["execution-arn"])["status"], "SUCCEEDED")
         self.assertEqual(outcome["functions"][0]["greenVersion"], self.local.serving(self.name)[0])
         self.assertIn("shifts traffic", self.runner.log)
@@ -205,7 +208,10 @@ class Edges(unittest.TestCase):
 
     EXECUTION = "arn:aws:states:eu-west-1:123456789012:execution:crossfade-deployment:chat-1001-1"
     MACHINE = "arn:aws:states:eu-west-1:123456789012:stateMachine:crossfade-deployment"
-    REQUEST = {"application": "chat", "functions": [], "strategy": "AllAtOnce"}
+    REQUEST = {
+        "application": "chat", "functions": [], "strategy": "AllAtOnce",
+        "commit": "3f2c1d0", "url": "https://github.example/chat/7", "by": "Ada",
+    }  # fmt: skip
 
     def setUp(self) -> None:
         self.github = GitHub()

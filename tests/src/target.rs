@@ -10,8 +10,8 @@ use aws_sdk_lambda::{
     client::Waiters,
     primitives::Blob,
     types::{
-        AliasRoutingConfiguration, Architecture, DurableConfig, FunctionCode, FunctionUrlAuthType,
-        Runtime,
+        AliasRoutingConfiguration, Architecture, DurableConfig, FunctionCode,
+        FunctionConfiguration, FunctionUrlAuthType, Runtime,
     },
 };
 use serde::Serialize;
@@ -357,8 +357,22 @@ impl Target {
 
     /// The published versions, in order.
     pub async fn versions(&self) -> Vec<String> {
-        let listed = self
-            .client
+        let listed = self.listed().await;
+        let listed = listed.into_iter().filter_map(|version| version.version);
+        listed.filter(|version| version != "$LATEST").collect()
+    }
+
+    /// What Lambda says that a version is; empty where nobody has said it.
+    pub async fn description(&self, version: &str) -> Option<String> {
+        let listed = self.listed().await;
+        let mut listed = listed.into_iter();
+        listed
+            .find(|one| one.version.as_deref() == Some(version))?
+            .description
+    }
+
+    async fn listed(&self) -> Vec<FunctionConfiguration> {
+        self.client
             .list_versions_by_function()
             .function_name(&self.name)
             .into_paginator()
@@ -366,12 +380,7 @@ impl Target {
             .send()
             .collect::<Result<Vec<_>, _>>()
             .await
-            .expect("versions can be listed");
-        listed
-            .into_iter()
-            .filter_map(|version| version.version)
-            .filter(|version| version != "$LATEST")
-            .collect()
+            .expect("versions can be listed")
     }
 
     /// Has Lambda counted 20 requests a minute through an alias over the last four hours, none of which failed: a past

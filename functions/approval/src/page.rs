@@ -7,6 +7,7 @@ mod tests;
 use crossfade::display;
 use crossfade::domain::{
     Timestamp,
+    about::About,
     analysis::{counts::Counts, judge::in_words},
     approval::{Answer, MAX_NAME, MAX_REASON, QuestionKind},
     weight::Weight,
@@ -70,6 +71,9 @@ pub(crate) fn ask(view: &View, form: &Form, mistakes: Option<&Mistakes>) -> Mark
         main.asks {
             div.lead {
                 h1 { (view.title) }
+                @if !view.about.is_empty() {
+                    p { (what_it_is(&view.about)) }
+                }
                 p { (view.reason) }
                 p {
                     "Traffic stays as it is meanwhile, and an alarm still rolls it back. "
@@ -103,6 +107,17 @@ pub(crate) fn ask(view: &View, form: &Form, mistakes: Option<&Mistakes>) -> Mark
         }
     };
     frame(&title, note, &main)
+}
+
+/// What the release is, in its team's words.
+fn what_it_is(about: &About) -> Markup {
+    html! {
+        @if let Some(line) = about.line() { (line) }
+        @if let Some(url) = &about.url {
+            @if about.line().is_some() { " " }
+            a href=(url) rel="noreferrer noopener" { "More about it" }
+        }
+    }
 }
 
 /// How the traffic is split, and would be.

@@ -4,6 +4,7 @@
 use crossfade::display::duration;
 use crossfade::domain::{
     Timestamp,
+    about::About,
     analysis::counts::{Counts, Minute},
     approval::{AnswerKind, Question, QuestionKind},
     decision::Decision,
@@ -52,6 +53,7 @@ pub(crate) struct View {
     pub(crate) release: String,
     pub(crate) nonce: String,
     pub(crate) application: String,
+    pub(crate) about: About,
     pub(crate) kind: QuestionKind,
     pub(crate) title: String,
     /// Green's weight now, and what the first choice leads to, where that is another.
@@ -117,6 +119,11 @@ impl View {
             release: link.release.clone(),
             nonce: link.nonce.shown(),
             application,
+            about: record
+                .footprint
+                .as_ref()
+                .map(|footprint| footprint.about.clone())
+                .unwrap_or_default(),
             kind: asked.kind,
             title,
             weight: asked.weight,

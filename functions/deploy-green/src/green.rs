@@ -30,6 +30,8 @@ const ACTIVE: Duration = Duration::from_mins(8);
 pub(crate) struct Wanted<'a> {
     pub(crate) index: usize,
     pub(crate) asked: &'a FunctionRequest,
+    /// What a version that is published is described by; its function's own description where none.
+    pub(crate) description: Option<&'a str>,
     /// The settings of what serves, where they were read.
     pub(crate) blue: Option<&'a Settings>,
     /// The KMS key that encrypts its zip, where that is the customer's.
@@ -66,6 +68,7 @@ impl Handler {
         let Wanted {
             index,
             asked,
+            description,
             blue: known_blue,
             source_key,
             capacity,
@@ -84,7 +87,7 @@ impl Handler {
                 Some(alias),
             ) => {
                 let latest = self.functions.updated(function, UPDATED).await?;
-                let published = self.functions.publish(function, &latest).await?;
+                let published = self.functions.publish(function, &latest, None).await?;
                 // Lambda takes an alias on a version that is not active yet, and then fails its callers.
                 if !published.active {
                     self.active(asked, &published.version).await?;
@@ -99,7 +102,7 @@ impl Handler {
             (Some(seen), _) => (seen.primary.version().cloned(), Some(seen.revision)),
         };
 
-        let (green, known) = self.green(asked, source_key, now).await?;
+        let (green, known) = self.green(asked, description, source_key, now).await?;
         let called_as = match splitter {
             Splitter::Alias => None,
             Splitter::Route53(_) | Splitter::Alb(_) => Some(CalledAs {
@@ -195,6 +198,7 @@ impl Handler {
     async fn green(
         &self,
         asked: &FunctionRequest,
+        description: Option<&str>,
         source_key: Option<&str>,
         now: Timestamp,
     ) -> Result<(Version, Option<Configuration>), Error> {
@@ -225,7 +229,10 @@ impl Handler {
                     .into(),
             ));
         }
-        let published = self.functions.publish(function, &latest).await?;
+        let published = self
+            .functions
+            .publish(function, &latest, description)
+            .await?;
         let known = published.active.then_some(published.configuration);
         Ok((published.version, known))
     }

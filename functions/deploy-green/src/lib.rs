@@ -172,6 +172,7 @@ impl Handler {
         warnings.extend(deaf);
         let spec = Spec {
             application: request.application.clone(),
+            about: request.about(),
             started_at: task.now,
             goes_back: back,
             left_out,
@@ -223,6 +224,8 @@ impl Handler {
         splitter: &Splitter,
         now: Timestamp,
     ) -> Result<Vec<Prepared>, Error> {
+        let description = request.about().of_version();
+        let description = description.as_deref();
         let each = request.functions.iter().enumerate().zip(serving);
         let each = each.map(|((index, asked), serving)| {
             let found = known.functions.get(index).and_then(Read::seen);
@@ -230,6 +233,7 @@ impl Handler {
             let wanted = Wanted {
                 index,
                 asked,
+                description,
                 blue: known.blues.get(index).and_then(Read::seen),
                 source_key: found.and_then(|found| found.source_key.as_deref()),
                 capacity: known.capacity.get(index).and_then(Read::seen),
@@ -393,6 +397,7 @@ impl Handler {
         let outcome = Outcome {
             deployment_status: DeploymentStatus::NoChange,
             application: Some(request.application.clone()),
+            about: request.about(),
             functions: same
                 .iter()
                 .map(|one| FunctionOutcome {

@@ -272,6 +272,10 @@ impl Handler {
             }
         };
         outcome.help = error::page(error.into());
+        // A row has it once green is made.
+        if outcome.about.is_empty() {
+            outcome.about = task.state.state.about();
+        }
         if let Some(release) = &failed.release {
             let progress = release.progress();
             outcome.steps.clone_from(&progress.steps);

@@ -13,7 +13,7 @@ mod sweep;
 
 use crossfade::{
     aws::{executions::Executions, ledger::Ledger, logs::Logs, notify::Notifier, traffic::Traffic},
-    domain::{names::Application, record::Why, status::DeploymentStatus},
+    domain::{about::About, names::Application, record::Why, status::DeploymentStatus},
     error::{self, Error},
     wire::{
         events::{self, Event, Home},
@@ -148,6 +148,7 @@ fn nothing_begun(application: Option<Application>, why: &Why) -> Outcome {
     Outcome {
         deployment_status: DeploymentStatus::Rejected,
         application,
+        about: About::default(),
         functions: Vec::new(),
         reason: why.reason.clone(),
         evidence: why.evidence.clone(),

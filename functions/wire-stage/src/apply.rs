@@ -63,7 +63,7 @@ impl Handler {
                 Primary::Latest
             } else {
                 let latest = self.functions.updated(function, READY).await?;
-                let published = self.functions.publish(function, &latest).await?;
+                let published = self.functions.publish(function, &latest, None).await?;
                 if !published.active {
                     let version = &published.version;
                     let event = json!({});

@@ -13,6 +13,7 @@ mod request;
 use crossfade::{
     aws::{aliases::Aliases, functions::Functions, ledger::Ledger, notify::Notifier},
     domain::{
+        about::About,
         analysis::check::Evidence,
         approval::OnHoldTimeout,
         record::Status,
@@ -247,6 +248,7 @@ impl Handler {
                 DeploymentStatus::NoChange
             },
             application: Some(wanted.application.clone()),
+            about: About::default(),
             functions: Vec::new(),
             reason: reason(wanted, ask, changed),
             evidence: Evidence::default(),

@@ -2,6 +2,7 @@
 //!
 //! Nothing here may be async, read a clock, draw at random, log, or know AWS.
 
+pub mod about;
 pub mod analysis;
 pub mod answer;
 pub mod approval;

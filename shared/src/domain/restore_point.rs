@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{plan::Plan, target::Target, traffic::Splitter};
+use super::{about::About, plan::Plan, target::Target, traffic::Splitter};
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde wants a reference.
 fn is_false(flag: &bool) -> bool {
@@ -14,6 +14,9 @@ fn is_false(flag: &bool) -> bool {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RestorePoint {
+    /// What the release is, in its team's words: for the notice of its rollback.
+    #[serde(default, skip_serializing_if = "About::is_empty")]
+    pub about: About,
     /// The targets.
     pub functions: Vec<Target>,
     /// The plan.

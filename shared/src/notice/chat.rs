@@ -28,6 +28,7 @@ pub fn chat(notice: &Notice) -> Value {
         facts.release
     );
     let mut parts = vec![plain(&truncate(facts.reason.trim(), MAX_REASON))];
+    parts.extend(facts.about.line().map(|about| plain(&about)));
     parts.extend(sentences::met(&facts));
     if let Some((heading, test)) = sentences::judged(&facts) {
         parts.push(format!("*{}*", plain(&heading)));
@@ -139,6 +140,11 @@ fn next_steps(notice: &Notice) -> Vec<String> {
     }
     if let Some(help) = &facts.help {
         steps.push(format!("What it means, and what to do: {help}"));
+    }
+    if let Some(url) = &facts.about.url {
+        // In a channel an @ may call someone.
+        let url = url.as_ref().replace('@', "%40");
+        steps.push(format!("[What is released]({url})"));
     }
     if let Some(link) = sentences::console(&facts.execution) {
         steps.push(format!("[The execution]({link})"));

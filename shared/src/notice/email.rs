@@ -77,6 +77,12 @@ impl Text {
             "\nApplication: {}",
             sentences::application(facts)
         ));
+        if let Some(about) = facts.about.line() {
+            self.line(format_args!("What: {about}"));
+        }
+        if let Some(url) = &facts.about.url {
+            self.line(format_args!("More: {url}"));
+        }
         self.line(format_args!("Release: {}", facts.release));
         self.line(format_args!("Execution: {}", facts.execution));
         if let Some(link) = sentences::console(&facts.execution) {

@@ -21,6 +21,7 @@ pub use self::{
 use crate::{
     domain::{
         Timestamp,
+        about::About,
         analysis::check::Evidence,
         approval::{AnswerKind, AnswerRecord, Question, QuestionKind},
         names::Application,
@@ -193,6 +194,9 @@ pub struct NoticeDetail {
     /// The application; absent when the request did not name one that can be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub application: Option<Application>,
+    /// What the release is, in its team's words; empty where the request does not say.
+    #[serde(default, skip_serializing_if = "About::is_empty")]
+    pub about: About,
     /// How the release stands, as its outcome says it; absent while it goes on by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deployment_status: Option<DeploymentStatus>,
@@ -305,6 +309,7 @@ impl Notice {
             execution: execution.to_owned(),
             release: name_of(execution).to_owned(),
             application: None,
+            about: About::default(),
             deployment_status: None,
             reason,
             functions: Vec::new(),
@@ -335,6 +340,7 @@ impl Notice {
         let mut notice = Self::new(kind, execution, at, reason);
         let facts = &mut notice.facts;
         facts.application = Some(release.spec.application.clone());
+        facts.about = release.spec.about.clone();
         facts.functions = release
             .progress()
             .functions
@@ -435,6 +441,7 @@ impl Notice {
         let mut notice = Self::new(kind, execution, at, outcome.reason.clone());
         let facts = &mut notice.facts;
         facts.application.clone_from(&outcome.application);
+        facts.about.clone_from(&outcome.about);
         facts.deployment_status = Some(outcome.deployment_status);
         facts.functions.clone_from(&outcome.functions);
         facts.served_by.clone_from(&outcome.served_by);

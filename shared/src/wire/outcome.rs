@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{
     Timestamp,
+    about::About,
     analysis::check::Evidence,
     approval::AnswerRecord,
     hook::HookRun,
@@ -62,6 +63,9 @@ pub struct Outcome {
     pub deployment_status: DeploymentStatus,
     /// The application; null when the request did not name one that can be.
     pub application: Option<Application>,
+    /// What it is, in its team's words.
+    #[serde(default, skip_serializing_if = "About::is_empty")]
+    pub about: About,
     /// The functions with both versions; empty when nothing was begun.
     #[serde(default)]
     pub functions: Vec<FunctionOutcome>,
@@ -202,6 +206,7 @@ impl Outcome {
         Self {
             deployment_status,
             application: Some(release.spec.application.clone()),
+            about: release.spec.about.clone(),
             functions: release
                 .progress()
                 .functions

@@ -157,6 +157,14 @@ fn with_unwire(schema: &mut Schema) {
     with_action(schema, "unwire");
 }
 
+/// What an editor completes a request by; it is read past.
+fn schema_field() -> Value {
+    json!({
+        "description": "The URL or path of this schema, for editors. Nothing is read from it.",
+        "type": "string",
+    })
+}
+
 fn with_action(schema: &mut Schema, action: &str) {
     let action = json_schema!({
         "description": "The action that is requested.",
@@ -165,6 +173,7 @@ fn with_action(schema: &mut Schema, action: &str) {
     });
     if let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) {
         properties.insert("action".to_owned(), action.into());
+        properties.insert("$schema".to_owned(), schema_field());
     }
     if let Some(required) = schema.get_mut("required").and_then(Value::as_array_mut) {
         required.push("action".into());
@@ -185,6 +194,17 @@ impl Request {
             return Err(Problems::one(problem::ROOT, message));
         };
         let mut fields = fields.clone();
+        // What editors complete and check a request by, and nothing to carry out.
+        match fields.remove("$schema") {
+            None | Some(Value::String(_)) => {}
+            Some(other) => {
+                let message = format!(
+                    "must be the URL or path of a schema, not {}",
+                    shown_json(&other)
+                );
+                return Err(Problems::one("$schema", message));
+            }
+        }
         let action = fields.remove("action");
         match action.as_ref().map(|action| (action, action.as_str())) {
             None | Some((_, Some("release"))) => release(fields, Vec::new()),

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     domain::{
         Timestamp,
+        about::About,
         approval::{Answer, AnswerKind},
         names::Application,
         release::{Event, IllegalEvent, Release},
@@ -56,6 +57,20 @@ impl State {
             Self::Finished(finished) => finished.outcome.application.clone(),
             Self::Outcome(outcome) => outcome.application.clone(),
             Self::RollingBack(ending) => ending.outcome.application.clone(),
+        }
+    }
+
+    /// Returns what the release is, as far as it can be read.
+    #[must_use]
+    pub fn about(&self) -> About {
+        let said = |request: &Value| About::deserialize(request).unwrap_or_default();
+        match self {
+            Self::Requested(request) => said(request),
+            Self::Wiring(wiring) => said(&wiring.request),
+            Self::InFlight(in_flight) => in_flight.release.spec.about.clone(),
+            Self::Finished(finished) => finished.outcome.about.clone(),
+            Self::Outcome(outcome) => outcome.about.clone(),
+            Self::RollingBack(ending) => ending.outcome.about.clone(),
         }
     }
 }

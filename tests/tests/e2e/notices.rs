@@ -18,6 +18,7 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         test("told_of_each_step_and_of_the_promotion", promotion),
         test("told_of_an_approval_and_of_an_alarm", approval_and_alarm),
+        test("told_what_a_release_is", what_it_is),
         test("told_of_a_hold_and_of_who_ended_it", hold),
         test("told_of_what_is_rejected_and_unchanged", nothing_done),
         test("told_of_what_is_stuck", stuck),
@@ -126,6 +127,46 @@ async fn promotion(case: Case) {
         "{}",
         mails[1].message
     );
+}
+
+/// Whoever meets the release reads what it is: at its beginning, at its end by an alarm, in a refusal, and in Lambda.
+async fn what_it_is(case: Case) {
+    let listener = case.listener().await;
+    let target = case.blue().await;
+    let alarm = case.alarm().await;
+    let about = json!({"description": "Answers in German", "commit": "3f2c1d0", "by": "Ada",
+        "url": "https://github.com/example/chat/pull/7"});
+    let mut more = about.clone();
+    more["$schema"] = json!("../request.schema.json");
+    more["strategy"] = canary(&[(10, 3600), (100, 60)]);
+    more["analysis"] = json!({"alarms": [alarm], "checkEverySeconds": 600});
+    let request = case.request(more);
+    let execution = case.start(&request).await;
+    execution.wait_for_state("Bake", 1).await;
+    let line = "Answers in German, commit 3f2c1d0, by Ada";
+    assert_eq!(target.description("2").await.as_deref(), Some(line));
+
+    let mut second = request.clone();
+    second["by"] = json!("Eve");
+    let refused = case.start(&second).await.wait().await;
+    assert_eq!(refused.error, "DeploymentInProgress", "{refused:?}");
+    assert_eq!(refused.cause["about"]["by"], "Eve", "{refused:?}");
+
+    case.world.fire(&alarm).await;
+    let ended = execution.wait().await;
+    assert_eq!(ended.error, "DeploymentRolledBack", "{ended:?}");
+    assert_eq!(ended.cause["about"], about, "{ended:?}");
+    for event in heard(&listener, &execution, "RolledBack").await {
+        assert_eq!(json!(event.detail.about), about, "{event:?}");
+    }
+    for mail in case.world.mails(&execution.arn).await {
+        for words in [line, "https://github.com/example/chat/pull/7"] {
+            assert!(mail.message.contains(words), "{words}: {}", mail.message);
+        }
+    }
+    for message in case.world.chat(&execution.arn).await {
+        assert!(message.to_string().contains(line), "{message}");
+    }
 }
 
 async fn approval_and_alarm(case: Case) {

@@ -94,7 +94,7 @@ impl Functions {
     }
 
     /// Publishes exactly the `$LATEST` that `latest` describes. Returns the version that exists
-    /// already when nothing changed since it was published.
+    /// already when nothing changed since it was published; that one keeps its own description.
     ///
     /// # Errors
     /// [`Error::ChangedOutside`] when `$LATEST` is not that any more.
@@ -102,6 +102,7 @@ impl Functions {
         &self,
         function: &FunctionName,
         latest: &Configuration,
+        description: Option<&str>,
     ) -> Result<Published, Error> {
         let changed = || {
             Error::ChangedOutside(
@@ -117,6 +118,7 @@ impl Functions {
                 .function_name(function.as_ref())
                 .code_sha256(&latest.code_sha256)
                 .revision_id(&revision)
+                .set_description(description.map(str::to_owned))
                 .send()
                 .await;
             match published {

@@ -154,7 +154,7 @@ async fn reports_the_refusal_of_a_key_as_such() {
     let publish = async |hash: &str| {
         let latest = Configuration::of(Some(hash.to_owned()), None, None, None, None, None, None);
         let lambda = Lambda::new(&["Active"], (200, "", Duration::ZERO));
-        let published = lambda.functions().publish(&names().0, &latest).await;
+        let published = lambda.functions().publish(&names().0, &latest, None).await;
         published.expect_err("it is refused")
     };
     let Error::Refused(why) = publish("now").await else {

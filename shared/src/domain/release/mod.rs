@@ -22,6 +22,7 @@ pub use self::{
 };
 use super::{
     Timestamp,
+    about::About,
     analysis::{Analysis, check::Evidence, counts::BluePast},
     approval::{Approval, OnHoldTimeout},
     budget::{Load, Pace},
@@ -74,6 +75,9 @@ fn is_zero(seconds: &u32) -> bool {
 pub struct Spec {
     /// The application that is released.
     pub application: Application,
+    /// What it is, in its team's words.
+    #[serde(default, skip_serializing_if = "About::is_empty")]
+    pub about: About,
     /// When the execution began, by Step Functions' clock.
     pub started_at: Timestamp,
     /// The rollback by hand that it is, where it is one.
@@ -194,6 +198,7 @@ impl Release {
     pub fn footprint(&self) -> RestorePoint {
         let migration = self.progress.migration;
         RestorePoint {
+            about: self.spec.about.clone(),
             functions: self.progress.functions.clone(),
             plan: self.spec.plan.clone(),
             traffic: self.spec.traffic.clone(),

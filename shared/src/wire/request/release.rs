@@ -10,6 +10,7 @@ use super::code::Code;
 use super::smoke_test::SmokeTest;
 use super::stage_wiring::FrontDoorRequest;
 use super::traffic::Traffic;
+use crate::domain::about::{About, AboutUrl, Commit, Description, ReleasedBy};
 use crate::domain::analysis::Analysis;
 use crate::domain::approval::{OnApprovalTimeout, OnDenied, OnHoldTimeout};
 use crate::domain::budget::{LONGEST_INVOCATION_SECONDS, Load, Pace};
@@ -42,6 +43,23 @@ pub const MAX_HOLD_SECONDS: u32 = 604_800;
 pub struct ReleaseRequest {
     /// The thing being released, in your words. One release of an application runs at a time.
     pub application: Application,
+    /// What is released, in one line: 1 to 256 characters. Shown in notices, events, the outcome and on the page, and the
+    /// description of the version that is published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[deserr(default)]
+    pub description: Option<Description>,
+    /// The commit, or another revision of the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[deserr(default)]
+    pub commit: Option<Commit>,
+    /// Where to read more, such as the pull request: an HTTPS URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[deserr(default)]
+    pub url: Option<AboutUrl>,
+    /// Who releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[deserr(default)]
+    pub by: Option<ReleasedBy>,
     /// The functions that move together: 1 to 50, each of them once. At most one behind a load
     /// balancer, whose groups take one each, and none where green is not a function.
     #[schemars(length(max = 50))]
@@ -109,6 +127,17 @@ pub struct ReleaseRequest {
 }
 
 impl ReleaseRequest {
+    /// Returns what the release is, in its team's words.
+    #[must_use]
+    pub fn about(&self) -> About {
+        About {
+            description: self.description.clone(),
+            commit: self.commit.clone(),
+            url: self.url.clone(),
+            by: self.by.clone(),
+        }
+    }
+
     /// Returns what happens when no operator ends a hold: with a migration that freezes the traffic, it is left.
     #[must_use]
     pub fn hold_ends(&self) -> OnHoldTimeout {
@@ -188,6 +217,7 @@ fn with_action(schema: &mut Schema) {
     });
     if let Some(properties) = schema.get_mut("properties").and_then(|p| p.as_object_mut()) {
         properties.insert("action".to_owned(), action.into());
+        properties.insert("$schema".to_owned(), super::schema_field());
     }
     // Behind a load balancer there may be no function, and an alias is not used; elsewhere both are
     // needed.

@@ -93,6 +93,11 @@ pub fn request_of(last: &ReleaseRequest, to: &ToVersion) -> Result<ReleaseReques
     }
     let mut request = last.clone();
     request.application = to.application.clone();
+    // These were said of another version.
+    request.description = None;
+    request.commit = None;
+    request.url = None;
+    request.by = None;
     // One write moves all functions behind records or groups: those that stay need a side, too.
     if last.traffic == super::Traffic::Alias {
         request.functions.retain(|one| to.moves(&one.function_name));
