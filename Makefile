@@ -28,6 +28,10 @@ export SAM_CLI_TELEMETRY := 0
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 SAM := $(or $(CROSSFADE_SAM),sam)
 
+# Where dependencies lie on this machine is in the messages of their panics: with a name in the place of Cargo's
+# folder, the functions are the same wherever they are compiled.
+REPRODUCIBLY := RUSTFLAGS="$(strip $(RUSTFLAGS) --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo)"
+
 # SAM's word for this machine, and cargo-lambda's option where it is not its default.
 ARCHITECTURE := $(if $(filter aarch64 arm64,$(shell uname -m)),arm64,x86_64)
 LAMBDA_OPTIONS := $(if $(filter arm64,$(ARCHITECTURE)),--arm64)
@@ -51,10 +55,10 @@ browser:
 
 .PHONY: functions
 functions: setup
-	@cargo lambda build $(QUIETLY) --release --bins $(LAMBDA_OPTIONS)
+	@$(REPRODUCIBLY) cargo lambda build $(QUIETLY) --release --bins $(LAMBDA_OPTIONS)
 	@if ! { [ -f $(BUILT) ] && cmp -s <($(FINGERPRINT)) $(STAMP); }; then \
 		rm -f $(STAMP); \
-		$(SAM) build --parameter-overrides Architecture=$(ARCHITECTURE) TargetFunctionPrefix=demo- \
+		$(REPRODUCIBLY) $(SAM) build --parameter-overrides Architecture=$(ARCHITECTURE) TargetFunctionPrefix=demo- \
 			>$(TARGET)/sam-build.log 2>&1 || { cat $(TARGET)/sam-build.log >&2; exit 1; }; \
 		{ $(FINGERPRINT); } >$(STAMP); \
 	fi
@@ -62,6 +66,10 @@ functions: setup
 .PHONY: build
 build: functions ## the functions as they are deployed (.aws-sam/build), and the sample to release
 	@cargo build $(QUIETLY) --release -p target-function
+
+.PHONY: package
+package: setup ## what an installation without Rust needs, for x86_64 and arm64 (dist): docs/installing.md
+	@$(REPRODUCIBLY) $(VENV)/bin/python packaging/package.py
 
 .PHONY: programs
 programs: build
@@ -92,7 +100,7 @@ SAMPLE := $(TARGET)/sample/target-function/bootstrap
 .PHONY: aws
 aws: programs ## a run in your own AWS account, under a dollar; asks first (YES=1 REGION=eu-west-1 PARTS=releases CLEAN=1): docs/AWS-RUN.md
 ifndef AWS_ENDPOINT_URL
-	@cargo lambda build $(QUIETLY) --release -p target-function $(LAMBDA_OPTIONS) --lambda-dir $(TARGET)/sample
+	@$(REPRODUCIBLY) cargo lambda build $(QUIETLY) --release -p target-function $(LAMBDA_OPTIONS) --lambda-dir $(TARGET)/sample
 endif
 	@YES="$(YES)" CLEAN="$(CLEAN)" PARTS="$(PARTS)" KMS_KEY="$(KMS_KEY)" $(if $(REGION),AWS_REGION="$(REGION)") \
 		$(if $(AWS_ENDPOINT_URL),,CROSSFADE_SAMPLE="$(abspath $(SAMPLE))") $(TARGET)/debug/aws
@@ -105,7 +113,7 @@ screens: browser programs ## pictures of the approval page and of the demo's tim
 # SDKs compiled with the features that it needs.
 .PHONY: floor
 floor: build
-	@cargo lambda build $(QUIETLY) --release --bins $(LAMBDA_OPTIONS) --lambda-dir $(TARGET)/bench \
+	@$(REPRODUCIBLY) cargo lambda build $(QUIETLY) --release --bins $(LAMBDA_OPTIONS) --lambda-dir $(TARGET)/bench \
 		$(patsubst functions/%/Cargo.toml,-p %,$(wildcard functions/*/Cargo.toml)) -p bench-floor
 
 .PHONY: bench
@@ -173,4 +181,4 @@ docs: ## write what docs/request.md has from the schema and from events/ anew
 .PHONY: clean
 clean: ## remove all that was made, .venv too
 	@cargo clean
-	@rm -rf .aws-sam $(if $(CROSSFADE_VENV),,.venv)
+	@rm -rf .aws-sam dist $(if $(CROSSFADE_VENV),,.venv)

@@ -2,7 +2,7 @@
 # Everything that CI runs, cheapest first; ends at the first stage that fails, with its exit code.
 #
 #     tests/all.sh [stage ...]     format clippy deny unit template build bridge recorded e2e iam models faults aws
-#                          integrations
+#                          integrations package
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
@@ -92,6 +92,12 @@ integrations() {
     python -m unittest discover --verbose -s tests/integrations
 }
 
+# The packages of the functions that `build` has compiled, and an installation from them where there is no Rust.
+package() {
+    cargo test --quiet --workspace --test cli --no-run
+    python -m unittest discover --verbose -s tests/package
+}
+
 # How many tests a log says were passed: the closing lines of nextest, libtest, unittest,
 # the fault matrix, the recorded answers and the rehearsals of `make aws`.
 count() {
@@ -109,7 +115,7 @@ count() {
 minutes() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 
 begun=$SECONDS
-for stage in ${*:-format clippy deny unit template build bridge recorded e2e iam models faults aws integrations}; do
+for stage in ${*:-format clippy deny unit template build bridge recorded e2e iam models faults aws integrations package}; do
     printf '\n=== %s\n' "$stage"
     at=$SECONDS
     set +e

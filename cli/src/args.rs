@@ -148,11 +148,14 @@ pub(crate) struct Answer {
     pub(crate) words: Words,
 }
 
+/// The environment variable that has the name of the user.
+const USER_NAME: &str = if cfg!(windows) { "USERNAME" } else { "USER" };
+
 /// Who, and why.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Words {
     /// Who decides, for the record.
-    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
+    #[arg(long, value_name = "NAME", env = USER_NAME, hide_env_values = true)]
     pub(crate) by: Option<String>,
     /// Why, for the record.
     #[arg(long, value_name = "TEXT")]

@@ -4,10 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crossfade::domain::{Timestamp, record::Status};
 use serde_json::json;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::sleep,
-};
+use tokio::time::sleep;
 
 use crate::{
     args::Pace,
@@ -51,9 +48,8 @@ pub(crate) async fn follow(
     let mut story = Timeline::default();
     let mut silences = 0;
     let until = pace.timeout.map(|timeout| Instant::now() + timeout);
-    let cannot = |error: std::io::Error| CliError::new(Exit::Failed, error.to_string());
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut interrupts =
+        Interrupts::listen().map_err(|error| CliError::new(Exit::Failed, error.to_string()))?;
     let left = loop {
         match runs.since(run, story.read).await {
             Ok(events) => {
@@ -84,13 +80,57 @@ pub(crate) async fn follow(
         let until = until.map_or(pace.every, |until| until - Instant::now());
         tokio::select! {
             () = sleep(pace.every.min(until)) => {}
-            _ = interrupt.recv() => break Left::Interrupted,
-            _ = terminate.recv() => break Left::Interrupted,
+            () = interrupts.next() => break Left::Interrupted,
         }
     };
     screen.still();
     leave(run, &story, &left, screen);
     Ok(Exit::GoesOn)
+}
+
+/// Requests to end the command: SIGINT and SIGTERM.
+#[cfg(unix)]
+struct Interrupts([tokio::signal::unix::Signal; 2]);
+
+#[cfg(unix)]
+impl Interrupts {
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self([
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        ]))
+    }
+
+    async fn next(&mut self) {
+        let [interrupt, terminate] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    }
+}
+
+/// Requests to end the command: Ctrl-C and Ctrl-Break.
+#[cfg(windows)]
+struct Interrupts(
+    tokio::signal::windows::CtrlC,
+    tokio::signal::windows::CtrlBreak,
+);
+
+#[cfg(windows)]
+impl Interrupts {
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::windows::{ctrl_break, ctrl_c};
+        Ok(Self(ctrl_c()?, ctrl_break()?))
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.0.recv() => {}
+            _ = self.1.recv() => {}
+        }
+    }
 }
 
 /// The clock of this machine: it only paces what is shown.

@@ -92,29 +92,19 @@ def bad(version: str) -> bytes:
     return package(version=version, errorRatePercent=50)
 
 
-class Local:
-    """The local AWS with Crossfade deployed to it."""
+class Aws:
+    """The local AWS, with nothing on it."""
 
-    _one: "Local | None" = None
-
-    @classmethod
-    def get(cls) -> "Local":
-        """Returns the one that all tests share."""
-        if cls._one is None:
-            cls._one = cls()
-        return cls._one
+    READY = "ready http"
 
     def __init__(self) -> None:
-        demo = TARGET / "debug" / "demo"
-        if not demo.exists():
-            raise AssertionError(f"{demo} is missing; run `make programs`")
         self.port = free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
-        SCRATCH.mkdir(parents=True, exist_ok=True)
-        self.log = SCRATCH / "local.log"
+        self.folder = scratch("aws")
+        self.log = self.folder / "local.log"
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
-                [demo, "local", "--port", str(self.port), "--wait-scale", WAIT_SCALE],
+                self.command(),
                 # A folder of its own, so that a `make local` of this checkout goes on.
                 env={
                     **os.environ, "PATH": f"{VENV}/bin:{os.environ['PATH']}", "CARGO_TARGET_DIR": str(SCRATCH / "target"),
@@ -123,7 +113,7 @@ class Local:
                 cwd=ROOT, stdout=log, stderr=log,
             )  # fmt: skip
         atexit.register(self.stop)
-        until("Crossfade is deployed", self._is_deployed)
+        until("the local AWS is ready", self._is_ready)
         options = {"endpoint_url": self.endpoint, "region_name": REGION, "aws_access_key_id": "test"}
         config = Config(retries={"total_max_attempts": 2}, max_pool_connections=20)
         self.client = lambda service: boto3.client(service, aws_secret_access_key="test", config=config, **options)
@@ -132,13 +122,17 @@ class Local:
         self.stacks = self.client("cloudformation")
         self.s3 = self.client("s3")
         self.alarms = self.client("cloudwatch")
-        self.machine = self.output("crossfade", "DeploymentStateMachineArn")
 
-    def _is_deployed(self) -> bool:
+    def command(self) -> list[str | Path]:
+        """Returns what starts it."""
+        program = ROOT / "tests" / "local" / "aws.py"
+        return [VENV / "bin" / "python", program, "serve", "--port", str(self.port), "--dir", self.folder, "--wait-scale", WAIT_SCALE]
+
+    def _is_ready(self) -> bool:
         text = self.log.read_text()
         if self.process.poll() is not None:
             raise AssertionError(f"the local AWS ended: {text}")
-        return "Crossfade is deployed at" in text
+        return self.READY in text
 
     def stop(self) -> None:
         """Ends the local AWS and all that it has started."""
@@ -209,11 +203,6 @@ class Local:
         answer = self.functions.invoke(FunctionName=function, Qualifier=qualifier, Payload=b'{"path": "/health"}')
         return json.loads(json.loads(answer["Payload"].read())["body"])["version"]
 
-    def executions(self, machine: str | None = None) -> list[dict[str, Any]]:
-        """Returns all executions, newest first."""
-        pages = self.states.get_paginator("list_executions").paginate(stateMachineArn=machine or self.machine)
-        return [one for page in pages for one in page["executions"]]
-
     def ended(self, arn: str) -> dict[str, Any]:
         """Waits for the end of an execution, and returns it."""
 
@@ -224,10 +213,40 @@ class Local:
         return until(f"{arn} has ended", found)
 
 
+class Local(Aws):
+    """The local AWS with Crossfade deployed to it."""
+
+    READY = "Crossfade is deployed at"
+    _one: "Local | None" = None
+
+    @classmethod
+    def get(cls) -> "Local":
+        """Returns the one that all tests share."""
+        if cls._one is None:
+            cls._one = cls()
+        return cls._one
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.machine = self.output("crossfade", "DeploymentStateMachineArn")
+
+    def command(self) -> list[str | Path]:
+        """Returns what starts it."""
+        demo = TARGET / "debug" / "demo"
+        if not demo.exists():
+            raise AssertionError(f"{demo} is missing; run `make programs`")
+        return [demo, "local", "--port", str(self.port), "--wait-scale", WAIT_SCALE]
+
+    def executions(self, machine: str | None = None) -> list[dict[str, Any]]:
+        """Returns all executions, newest first."""
+        pages = self.states.get_paginator("list_executions").paginate(stateMachineArn=machine or self.machine)
+        return [one for page in pages for one in page["executions"]]
+
+
 class Traffic:
     """Requests to an alias, twenty a second, while the block runs."""
 
-    def __init__(self, local: Local, function: str) -> None:
+    def __init__(self, local: Aws, function: str) -> None:
         self.local, self.function = local, function
         self.over = threading.Event()
         self.requests = self.failed = 0

@@ -484,7 +484,7 @@ fn names_only_existing_resources() {
                 }
             }
         }
-        // These name packages of this repository, stacks beside Crossfade's, and runs of `make aws`.
+        // These name npm packages of this repository, stacks beside Crossfade's, and runs of `make aws`.
         let foreign = ["tests/", "integrations/", "docs/integrations.md"]
             .iter()
             .any(|place| document.starts_with(place))
@@ -492,7 +492,10 @@ fn names_only_existing_resources() {
         for part in content.split("crossfade-").skip(1).filter(|_| !foreign) {
             let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '-');
             let name = &part[..end.unwrap_or(part.len())];
-            if !name.is_empty() && !LATEST_ALIAS.ends_with(name) {
+            let is_file = ["stack-", "linux-", "macos-", "windows-"]
+                .iter()
+                .any(|package| name.starts_with(package));
+            if !name.is_empty() && !is_file && !LATEST_ALIAS.ends_with(name) {
                 seen += 1;
                 let inside = format!("${{AWS::StackName}}-{name}\"");
                 assert!(text.contains(&inside), "{document}: crossfade-{name}");
@@ -709,7 +712,7 @@ renamed = {"notification-endpoint": "endpoint", "task-output": "output"}
 for path in sys.argv[1:]:
     text = open(path).read().replace("\\\n", " ")
     for service, verb, rest in re.findall(r"\baws ([a-z0-9]+) ([a-z0-9-]+)([^\n`]*)", text):
-        if (service, verb) in [("s3", "cp"), ("logs", "tail")]:
+        if (service, verb) in [("s3", "cp"), ("logs", "tail"), ("cloudformation", "package"), ("cloudformation", "deploy")]:
             continue  # These are the command line's own.
         model = session.get_service_model({"deploy": "codedeploy"}.get(service, service))
         operations = {xform_name(name, "-"): name for name in model.operation_names}
