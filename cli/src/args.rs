@@ -61,16 +61,18 @@ pub(crate) enum Command {
     /// Say what a request would do, and change nothing: steps, times, states, AWS calls, cost, and what
     /// would be in the way.
     Plan {
-        /// The request, a JSON file; `-` for standard input.
-        request: PathBuf,
+        /// The request, a file of JSON or YAML; `-` for standard input. Without it, crossfade.json, crossfade.yaml
+        /// or crossfade.yml of the current folder.
+        request: Option<PathBuf>,
         /// Ask AWS nothing.
         #[arg(long)]
         offline: bool,
     },
     /// Start a release (or whatever the request requests).
     Deploy {
-        /// The request, a JSON file; `-` for standard input.
-        request: PathBuf,
+        /// The request, a file of JSON or YAML; `-` for standard input. Without it, crossfade.json, crossfade.yaml
+        /// or crossfade.yml of the current folder.
+        request: Option<PathBuf>,
         /// Stay until it ends, and exit with how it ended.
         #[arg(long)]
         watch: bool,
@@ -123,6 +125,16 @@ pub(crate) enum Command {
     History {
         #[command(flatten)]
         which: Which,
+    },
+    /// Check an installation: the stack, your permissions, subscriptions, rules, queues, alarms, and whether an
+    /// alarm's event arrives.
+    Doctor {
+        /// Send no test event: change nothing at all.
+        #[arg(long)]
+        no_event: bool,
+        /// How long the test event may take, in seconds.
+        #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = timeout)]
+        timeout: Duration,
     },
     /// Print a shell's completions.
     Completions {
