@@ -58,6 +58,8 @@ pub(crate) struct Place {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a first request, crossfade.json, from what the account has; asks on a terminal what it cannot know.
+    Init(Init),
     /// Say what a request would do, and change nothing: steps, times, states, AWS calls, cost, and what
     /// would be in the way.
     Plan {
@@ -141,6 +143,38 @@ pub(crate) enum Command {
         /// The shell.
         shell: Shell,
     },
+}
+
+/// What `init` would ask.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Init {
+    /// A function that is released; once for each that is released together.
+    #[arg(long = "function", value_name = "NAME")]
+    pub(crate) functions: Vec<String>,
+    /// The alias that callers use.
+    #[arg(long)]
+    pub(crate) alias: Option<String>,
+    /// The name of what is released.
+    #[arg(long)]
+    pub(crate) application: Option<String>,
+    /// A strategy by its name.
+    #[arg(long)]
+    pub(crate) strategy: Option<String>,
+    /// An alarm that guards the release; once for each. Without it, those on the functions' metrics.
+    #[arg(long = "alarm", value_name = "NAME", conflicts_with = "no_alarms")]
+    pub(crate) alarms: Vec<String>,
+    /// No alarm guards it.
+    #[arg(long)]
+    pub(crate) no_alarms: bool,
+    /// Ask nothing: take what is given, and what is found.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Overwrite what is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Where the request is written; what it says is explained beside it, in a file that ends in .md.
+    #[arg(long, value_name = "FILE", default_value = "crossfade.json")]
+    pub(crate) file: PathBuf,
 }
 
 /// Which release.

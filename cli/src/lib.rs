@@ -15,6 +15,7 @@ mod error;
 mod estimate;
 mod executions;
 mod exit_code;
+mod init;
 mod input;
 mod listening;
 mod name;
@@ -102,6 +103,7 @@ async fn run(cli: Cli) -> Result<Exit, CliError> {
     let aws = || Aws::new(&place);
     let screen = Output::plain(json);
     match verb {
+        Command::Init(told) => init::init(&aws().await?, &told, &screen).await,
         Command::Plan { request, offline } => {
             let asked = RequestFile::read(request.as_deref())?;
             let aws = if offline { None } else { Some(aws().await?) };

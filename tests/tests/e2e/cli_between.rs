@@ -1,17 +1,23 @@
 //! The command line before and between releases: whether an installation is sound, and requests in YAML.
 
-use crossfade_tests::world::Fault;
+use std::path::PathBuf;
+
+use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, StateValue, Statistic};
+use crossfade_tests::{Target, paths, world::Fault};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     case::{ALIAS, Case, Test, alone, test},
-    cli::{ended, spawn},
+    cli::{ended, program, spawn, surroundings},
 };
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         alone("cli_doctor_checks_an_installation", doctor),
         test("cli_deploys_a_request_in_yaml", yaml),
+        test("cli_init_writes_what_can_be_deployed", init),
+        test("cli_init_asks_on_a_terminal", init_asks),
     ]
 }
 
@@ -195,4 +201,161 @@ async fn yaml(case: Case) {
         said.err.contains("functions[0].alais") && said.err.contains("\"alias\""),
         "{said:?}"
     );
+}
+
+/// An alarm on a function's own metrics, which is OK.
+async fn alarm_of(case: &Case, target: &Target) -> String {
+    let name = format!("{}-errors", case.name);
+    aws_sdk_cloudwatch::Client::new(&case.suite().local.config())
+        .put_metric_alarm()
+        .alarm_name(&name)
+        .namespace("AWS/Lambda")
+        .metric_name("Errors")
+        .dimensions(
+            Dimension::builder()
+                .name("FunctionName")
+                .value(&target.name)
+                .build(),
+        )
+        .statistic(Statistic::Sum)
+        .period(60)
+        .evaluation_periods(1)
+        .threshold(5.0)
+        .comparison_operator(ComparisonOperator::GreaterThanThreshold)
+        .treat_missing_data("ignore")
+        .send()
+        .await
+        .expect("an alarm can be made");
+    case.world.set_alarm(&name, StateValue::Ok).await;
+    name
+}
+
+/// An empty folder of a test's own.
+fn folder(case: &Case) -> PathBuf {
+    let folder = paths::target().join("tmp").join(&case.name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).expect("it can be emptied");
+    }
+    std::fs::create_dir_all(&folder).expect("it can be made");
+    folder
+}
+
+/// Without a terminal: what the flags do not give comes from the account; what is written is planned and deployed as
+/// it is.
+async fn init(case: Case) {
+    let target = case.blue().await;
+    let alarm = alarm_of(&case, &target).await;
+    aws_sdk_lambda::Client::new(&case.suite().local.config())
+        .add_permission()
+        .function_name(&target.name)
+        .statement_id("stage")
+        .action("lambda:InvokeFunction")
+        .principal("apigateway.amazonaws.com")
+        .source_arn("arn:aws:execute-api:us-east-1:000000000000:abc123/prod/GET/chat")
+        .send()
+        .await
+        .expect("a permission can be added");
+    let file = folder(&case).join("crossfade.json");
+    let path = file.to_str().expect("the path is text");
+
+    // Other tests have functions with the stack's prefix too: none of them is chosen.
+    let said = ended(spawn(&case, &["init", "--file", path], "")).await;
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(
+        said.err.contains("--function") && said.err.contains(&target.name),
+        "{said:?}"
+    );
+    assert!(!file.exists());
+
+    let init = [
+        "init",
+        "--yes",
+        "--function",
+        &target.name,
+        "--strategy",
+        "AllAtOnce",
+        "--file",
+        path,
+    ];
+    let said = ended(spawn(&case, &init, "")).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    let request: Value =
+        serde_json::from_slice(&std::fs::read(&file).expect("it is written")).expect("it is JSON");
+    let written = json!({"application": target.name, "strategy": "AllAtOnce", "analysis": {"alarms": [alarm]},
+        "functions": [{"functionName": target.name, "alias": ALIAS}]});
+    assert_eq!(request, written);
+    let page = std::fs::read_to_string(file.with_extension("md")).expect("it is written");
+    assert!(
+        page.contains(&alarm) && page.contains("abc123/prod/GET/chat"),
+        "{page}"
+    );
+
+    let said = ended(spawn(&case, &init, "")).await;
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.err.contains("is there already"), "{said:?}");
+    let forced = [&init[..], &["--force", "--no-alarms"]].concat();
+    let said = ended(spawn(&case, &forced, "")).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    let page = std::fs::read_to_string(file.with_extension("md")).expect("it is written");
+    assert!(page.contains("No alarm guards the release"), "{page}");
+
+    std::fs::write(&file, written.to_string()).expect("it can be written");
+    let said = ended(spawn(&case, &["plan", path], "")).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    let said = ended(spawn(
+        &case,
+        &["deploy", path, "--watch", "--every", "0.2"],
+        "",
+    ))
+    .await;
+    assert_eq!(said.code, 0, "{said:?}");
+    let started = said
+        .out
+        .lines()
+        .find_map(|line| line.strip_prefix("started "));
+    case.watch(
+        &case
+            .world
+            .execution(started.expect("it says what it started")),
+    );
+    let alias = target.look(ALIAS).await.expect("the alias is there");
+    assert_eq!(alias.settled(), Some("2"), "{alias:?}");
+}
+
+/// On a terminal: an answer that will not do is asked again, and an empty one takes what is proposed.
+async fn init_asks(case: Case) {
+    let target = case.blue().await;
+    let file = folder(&case).join("release.json");
+    let (mut pty, pts) = pty_process::open().expect("a terminal can be had");
+    let mut child = pty_process::Command::new(program())
+        .args(["init", "--file"])
+        .arg(&file)
+        .env_clear()
+        .envs(surroundings(&case))
+        .env("TERM", "xterm-256color")
+        .kill_on_drop(true)
+        .spawn(pts)
+        .expect("it can be run");
+    let answers = format!(
+        "{}\nmy app\nmy-app\n\nAllAtOnec\nAllAtOnce\nnone\n",
+        target.name
+    );
+    pty.write_all(answers.as_bytes())
+        .await
+        .expect("it can be typed");
+    let mut drawn = Vec::new();
+    // The terminal ends with the program, and the kernel calls that an error.
+    let _ = pty.read_to_end(&mut drawn).await;
+    let code = child.wait().await.expect("it ends").code();
+    let drawn = String::from_utf8_lossy(&drawn);
+    assert_eq!(code, Some(0), "{drawn}");
+    assert!(
+        drawn.contains(&format!("[{ALIAS}]")) && drawn.contains("\"AllAtOnce\""),
+        "{drawn}"
+    );
+    let request: Value =
+        serde_json::from_slice(&std::fs::read(&file).expect("it is written")).expect("it is JSON");
+    let written = json!({"application": "my-app", "strategy": "AllAtOnce",
+        "functions": [{"functionName": target.name, "alias": ALIAS}]});
+    assert_eq!(request, written);
 }
