@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, StateValue, Statistic};
-use crossfade_tests::{Target, paths, world::Fault};
+use crossfade_tests::{Behaviour, Target, paths, world::Fault};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -258,7 +258,9 @@ async fn init(case: Case) {
     let file = folder(&case).join("crossfade.json");
     let path = file.to_str().expect("the path is text");
 
-    // Other tests have functions with the stack's prefix too: none of them is chosen.
+    // Of two functions with the stack's prefix none is chosen.
+    let other = format!("{}-b", target.name);
+    case.function_called(&other, Behaviour::healthy("blue")).await;
     let said = ended(spawn(&case, &["init", "--file", path], "")).await;
     assert_eq!(said.code, 2, "{said:?}");
     assert!(
