@@ -97,6 +97,11 @@ pub(crate) enum Command {
         /// An application, or a release by its name or ARN.
         what: Option<String>,
     },
+    /// Show what was released lately; of one application also which version serves, and what it can return to.
+    Releases {
+        /// The application.
+        application: Option<String>,
+    },
     /// Let a release that requests approval go on.
     Approve(Answer),
     /// Deny a release the approval that it requests; it then does what its request says.

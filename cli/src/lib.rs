@@ -22,6 +22,7 @@ mod name;
 mod output;
 mod plan;
 mod preflight;
+mod releases;
 mod request_file;
 mod resolve;
 mod scaling;
@@ -135,6 +136,9 @@ async fn run(cli: Cli) -> Result<Exit, CliError> {
             watch::follow(&aws, &run, false, pace, &screen).await
         }
         Command::Status { what } => status::status(&aws().await?, what.as_deref(), &screen).await,
+        Command::Releases { application } => {
+            releases::releases(&aws().await?, application.as_deref(), &screen).await
+        }
         Command::Approve(said) => decide(&place, Decided::Approve, &said, &screen).await,
         Command::Reject(said) => decide(&place, Decided::Reject, &said, &screen).await,
         Command::Hold(said) => decide(&place, Decided::Hold, &said, &screen).await,

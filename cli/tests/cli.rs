@@ -131,7 +131,7 @@ fn completes_every_command_in_every_shell() {
         assert_eq!(code, 0);
         for verb in [
             "plan", "deploy", "watch", "status", "approve", "reject", "hold", "resume", "promote",
-            "rollback", "history", "doctor", "init",
+            "rollback", "history", "doctor", "init", "releases",
         ] {
             assert!(shown.contains(verb), "{shell}: {verb}");
         }

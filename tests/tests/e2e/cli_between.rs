@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
-    case::{ALIAS, Case, Test, alone, test},
+    case::{ALIAS, Case, Test, alone, canary, test},
     cli::{ended, program, spawn, surroundings},
 };
 
@@ -18,6 +18,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("cli_deploys_a_request_in_yaml", yaml),
         test("cli_init_writes_what_can_be_deployed", init),
         test("cli_init_asks_on_a_terminal", init_asks),
+        test("cli_lists_releases_and_ways_back", releases),
     ]
 }
 
@@ -260,7 +261,8 @@ async fn init(case: Case) {
 
     // Of two functions with the stack's prefix none is chosen.
     let other = format!("{}-b", target.name);
-    case.function_called(&other, Behaviour::healthy("blue")).await;
+    case.function_called(&other, Behaviour::healthy("blue"))
+        .await;
     let said = ended(spawn(&case, &["init", "--file", path], "")).await;
     assert_eq!(said.code, 2, "{said:?}");
     assert!(
@@ -360,4 +362,74 @@ async fn init_asks(case: Case) {
     let written = json!({"application": "my-app", "strategy": "AllAtOnce",
         "functions": [{"functionName": target.name, "alias": ALIAS}]});
     assert_eq!(request, written);
+}
+
+/// After a promotion and a release that was rolled back: both are listed, the second is what `status` and `history` of
+/// the application show, and an operator reads what serves and what it can return to.
+async fn releases(case: Case) {
+    let target = case.blue().await;
+    let application = case.application();
+    let told = |verb: &'static str| {
+        let (case, application) = (case.clone(), application.clone());
+        async move {
+            let said = ended(spawn(&case, &[verb, &application, "--json"], "")).await;
+            assert_eq!(said.code, 0, "{said:?}");
+            serde_json::from_str::<Value>(&said.out)
+                .unwrap_or_else(|error| panic!("{error}: {said:?}"))
+        }
+    };
+    let promoted = case
+        .start(&case.request(json!({"analysis": {"onInconclusive": "proceed"}})))
+        .await;
+    assert_eq!(promoted.wait().await.status, "SUCCEEDED");
+    target.update(Behaviour::healthy("third")).await;
+    let second = case.request(json!({
+        "strategy": canary(&[(10, 3000), (100, 0)]),
+        "analysis": {"checkEverySeconds": 60, "maxBakeSeconds": 80000},
+    }));
+    let second = case.start(&second).await;
+    second.wait_for_state("Bake", 1).await;
+    let said = ended(spawn(&case, &["releases", &application], "")).await;
+    assert!(said.out.contains("which is in flight"), "{said:?}");
+    second.stop().await;
+    case.ledger_says(&second, "ROLLED_BACK").await;
+
+    let listed = told("releases").await;
+    let rows = listed["releases"].as_array().expect("they are listed");
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|row| (&row["execution"], &row["status"]))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            (&json!(second.arn), &json!("ROLLED_BACK")),
+            (&json!(promoted.arn), &json!("PROMOTED"))
+        ],
+        "{listed}"
+    );
+    let serving = &listed["serving"][0];
+    assert_eq!(
+        (&serving["on"], &serving["otherVersions"]),
+        (&json!("100 % on version 2"), &json!(["3", "1"])),
+        "{listed}"
+    );
+    assert_eq!(told("status").await["status"], "ROLLED_BACK");
+    assert_eq!(told("history").await["execution"], second.arn.as_str());
+
+    let said = ended(spawn(&case, &["releases", &application], "")).await;
+    assert_eq!(said.code, 0, "{said:?}");
+    for part in [
+        "ROLLED_BACK",
+        "100 % on version 2; other versions: 3, 1",
+        "--to VERSION",
+        &format!("`crossfade rollback {application}` takes "),
+    ] {
+        assert!(said.out.contains(part), "{part}: {said:?}");
+    }
+    let said = ended(spawn(&case, &["releases"], "")).await;
+    assert!(
+        said.out.contains(&application) && !said.out.contains("serving now"),
+        "{said:?}"
+    );
 }
