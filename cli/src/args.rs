@@ -58,19 +58,23 @@ pub(crate) struct Place {
 /// What can be done.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Write a first request, crossfade.json, from what the account has; asks on a terminal what it cannot know.
+    Init(Init),
     /// Say what a request would do, and change nothing: steps, times, states, AWS calls, cost, and what
     /// would be in the way.
     Plan {
-        /// The request, a JSON file; `-` for standard input.
-        request: PathBuf,
+        /// The request, a file of JSON or YAML; `-` for standard input. Without it, crossfade.json, crossfade.yaml
+        /// or crossfade.yml of the current folder.
+        request: Option<PathBuf>,
         /// Ask AWS nothing.
         #[arg(long)]
         offline: bool,
     },
     /// Start a release (or whatever the request requests).
     Deploy {
-        /// The request, a JSON file; `-` for standard input.
-        request: PathBuf,
+        /// The request, a file of JSON or YAML; `-` for standard input. Without it, crossfade.json, crossfade.yaml
+        /// or crossfade.yml of the current folder.
+        request: Option<PathBuf>,
         /// Stay until it ends, and exit with how it ended.
         #[arg(long)]
         watch: bool,
@@ -92,6 +96,11 @@ pub(crate) enum Command {
     Status {
         /// An application, or a release by its name or ARN.
         what: Option<String>,
+    },
+    /// Show what was released lately; of one application also which version serves, and what it can return to.
+    Releases {
+        /// The application.
+        application: Option<String>,
     },
     /// Let a release that requests approval go on.
     Approve(Answer),
@@ -124,11 +133,53 @@ pub(crate) enum Command {
         #[command(flatten)]
         which: Which,
     },
+    /// Check an installation: the stack, your permissions, subscriptions, rules, queues, alarms, and whether an
+    /// alarm's event arrives.
+    Doctor {
+        /// Send no test event: change nothing at all.
+        #[arg(long)]
+        no_event: bool,
+        /// How long the test event may take, in seconds.
+        #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = timeout)]
+        timeout: Duration,
+    },
     /// Print a shell's completions.
     Completions {
         /// The shell.
         shell: Shell,
     },
+}
+
+/// What `init` would ask.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Init {
+    /// A function that is released; once for each that is released together.
+    #[arg(long = "function", value_name = "NAME")]
+    pub(crate) functions: Vec<String>,
+    /// The alias that callers use.
+    #[arg(long)]
+    pub(crate) alias: Option<String>,
+    /// The name of what is released.
+    #[arg(long)]
+    pub(crate) application: Option<String>,
+    /// A strategy by its name.
+    #[arg(long)]
+    pub(crate) strategy: Option<String>,
+    /// An alarm that guards the release; once for each. Without it, those on the functions' metrics.
+    #[arg(long = "alarm", value_name = "NAME", conflicts_with = "no_alarms")]
+    pub(crate) alarms: Vec<String>,
+    /// No alarm guards it.
+    #[arg(long)]
+    pub(crate) no_alarms: bool,
+    /// Ask nothing: take what is given, and what is found.
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Overwrite what is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Where the request is written; what it says is explained beside it, in a file that ends in .md.
+    #[arg(long, value_name = "FILE", default_value = "crossfade.json")]
+    pub(crate) file: PathBuf,
 }
 
 /// Which release.

@@ -1,10 +1,7 @@
 //! Starting releases, and rollbacks by hand.
 
 use std::{
-    fs,
     hash::{DefaultHasher, Hash, Hasher},
-    io::{self, Read},
-    path::Path,
     process,
 };
 
@@ -19,50 +16,12 @@ use crate::{
     error::CliError,
     executions::Run,
     exit_code::Exit,
-    input,
     output::Output,
+    request_file::RequestFile,
     resolve::named,
     stack::Aws,
     watch::{follow, now},
 };
-
-/// A request as it was typed, and as it was read.
-#[derive(Debug)]
-pub(crate) struct RequestFile {
-    /// As it is handed on.
-    pub(crate) input: Value,
-    /// As it was read.
-    pub(crate) request: Request,
-}
-
-impl RequestFile {
-    /// Reads a request from a file, or from standard input.
-    pub(crate) fn read(path: &Path) -> Result<Self, CliError> {
-        let name = path.display().to_string();
-        let cannot = |what: String| CliError::new(Exit::Usage, format!("{name}: {what}"));
-        let bytes = if path == Path::new("-") {
-            let mut bytes = Vec::new();
-            io::stdin().read_to_end(&mut bytes).map(|_| bytes)
-        } else {
-            fs::read(path)
-        };
-        let bytes = bytes.map_err(|error| cannot(error.to_string()))?;
-        let name = if path == Path::new("-") {
-            "standard input".to_owned()
-        } else {
-            name
-        };
-        Self::parse(&name, &bytes)
-    }
-
-    fn parse(name: &str, bytes: &[u8]) -> Result<Self, CliError> {
-        let input = input::value(bytes)
-            .map_err(|what| CliError::new(Exit::Usage, format!("{name} {what}")))?;
-        let request =
-            Request::parse(&input).map_err(|problems| CliError::invalid(name, &problems))?;
-        Ok(Self { input, request })
-    }
-}
 
 /// Options of `deploy` beside the request.
 #[derive(Clone, Debug)]
@@ -209,19 +168,6 @@ fn name_of(application: &str, at: Timestamp, input: &Value) -> String {
 mod tests {
     use super::*;
     use crate::name;
-
-    #[test]
-    fn reports_every_problem_by_path() {
-        let wrong = json!({"application": "chat", "functions": [{"functionName": "a b"}],
-            "strategy": {"type": "canary", "steps": [{"weight": 10, "bakeSeconds": -1}]}});
-        let trouble = RequestFile::parse("request.json", wrong.to_string().as_bytes()).unwrap_err();
-        assert_eq!(trouble.exit, Exit::Usage);
-        for path in ["functions[0].functionName", "strategy.steps[0].bakeSeconds"] {
-            assert!(trouble.what.contains(path), "{}", trouble.what);
-        }
-        let trouble = RequestFile::parse("request.json", b"{").unwrap_err();
-        assert!(trouble.what.starts_with("request.json is not JSON"));
-    }
 
     #[test]
     fn names_fit_and_differ() {

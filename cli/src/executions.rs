@@ -19,7 +19,7 @@ use crate::{error::CliError, exit_code::Ended, exit_code::Exit};
 const PAGE: i32 = 1000;
 
 /// How many of the newest events are requested while a release is watched: more than come between two
-/// looks, so that one call will do.
+/// looks, so that one call will do. As many of the newest executions are listed.
 const NEWEST: i32 = 100;
 
 /// One event of an execution's history, as far as it matters here.
@@ -139,6 +139,24 @@ impl Runs {
             .next("look at --state-machine, --stack and --region")),
             Err(error) => Err(classify("StartExecution", &error).into()),
         }
+    }
+
+    /// The newest executions of a state machine, newest first: as many as one call has.
+    pub(crate) async fn newest(&self, machine: &str) -> Result<Vec<Run>, CliError> {
+        let listed = self
+            .client
+            .list_executions()
+            .state_machine_arn(machine)
+            .max_results(NEWEST)
+            .send()
+            .await
+            .map_err(|error| classify("ListExecutions", &error))?;
+        let executions = listed.executions().iter();
+        Ok(executions
+            .map(|one| Run {
+                arn: one.execution_arn.clone(),
+            })
+            .collect())
     }
 
     /// Whether there is such an execution.

@@ -26,8 +26,10 @@ pub(crate) enum Exit {
     ChangedOutside = 7,
     /// The command has stopped watching; the release continues.
     GoesOn = 8,
-    /// Nothing is known to be in a release's way, and not all could be read.
+    /// Nothing is known to be in a release's way, or wrong, and not all could be read.
     CouldNotTell = 9,
+    /// Something is wrong with the installation.
+    Wrong = 10,
 }
 
 impl Exit {
@@ -48,8 +50,9 @@ impl Exit {
             Self::ChangedOutside => "ChangedOutside: another writer moved the traffic",
             Self::GoesOn => "interrupted, or --timeout has passed: the release continues",
             Self::CouldNotTell => {
-                "plan: nothing is known to be in the way, but not everything could be read"
+                "plan, doctor: nothing is known to be in the way or wrong, but not everything could be read"
             }
+            Self::Wrong => "doctor: something is wrong with the installation",
         }
     }
 
@@ -183,7 +186,7 @@ impl Ended {
             Exit::Rejected => "rejected",
             Exit::Stuck => "could not be rolled back",
             Exit::ChangedOutside => "changed outside",
-            Exit::Failed | Exit::GoesOn | Exit::CouldNotTell => self.status.as_str(),
+            Exit::Failed | Exit::GoesOn | Exit::CouldNotTell | Exit::Wrong => self.status.as_str(),
         };
         let error = self.error.as_deref();
         let page = error.and_then(crossfade::error::page);
@@ -270,7 +273,7 @@ mod tests {
     #[test]
     fn explains_each_code_once() {
         let table = table();
-        for code in 0..=9 {
+        for code in 0..=10 {
             assert_eq!(
                 table.matches(&format!("\n  {code}  ")).count(),
                 1,

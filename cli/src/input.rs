@@ -1,23 +1,104 @@
-//! A request's text, as editors, shells and pipelines write it: its encoding, and what is wrong with its JSON.
+//! A request's text, as editors, shells and pipelines write it: its encoding, its format, and what is wrong with it.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
+use crossfade::parse::problem::{Problem, Problems};
 use serde_json::{Value, error::Category};
+use serde_saphyr::{Error as YamlError, MessageFormatter as _, UserMessageFormatter, options};
 
 /// What to do about a text that is none.
 const SAVE_AS: &str = "save it as UTF-8";
 
-/// Reads a JSON value from the bytes of a file or of standard input. Byte-order marks are skipped, and
-/// UTF-16 and UTF-32 are decoded.
+/// What is said of a text without content.
+const EMPTY: &str = "is empty; a request is a JSON object, or YAML of the same fields";
+
+/// How a request is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    Json,
+    /// YAML 1.2, which JSON is a part of.
+    Yaml,
+}
+
+impl Format {
+    /// Returns the format that a file's name shows; none where it shows nothing, as that of standard input.
+    pub(crate) fn of(name: &Path) -> Option<Self> {
+        let extension = name.extension()?.to_str()?.to_ascii_lowercase();
+        match extension.as_str() {
+            "json" => Some(Self::Json),
+            "yaml" | "yml" => Some(Self::Yaml),
+            _ => None,
+        }
+    }
+}
+
+/// Reads a value from the bytes of a file or of standard input, and says how it was written. Byte-order marks are
+/// skipped, and UTF-16 and UTF-32 are decoded. Without a format it is JSON, or else YAML where it looks like that.
 ///
 /// # Errors
 /// A sentence that says what was found, where, and what to do.
-pub(crate) fn value(bytes: &[u8]) -> Result<Value, String> {
+pub(crate) fn value(bytes: &[u8], format: Option<Format>) -> Result<(Value, Format), String> {
     let text = text(bytes)?;
     let text = text.trim_start_matches('\u{feff}');
     if text.trim().is_empty() {
-        return Err("is empty; a request is a JSON object".to_owned());
+        return Err(EMPTY.to_owned());
     }
+    let format = format.unwrap_or_else(|| {
+        if another_format(text) == Some(YAML) {
+            Format::Yaml
+        } else {
+            Format::Json
+        }
+    });
+    let value = match format {
+        Format::Json => json(text),
+        Format::Yaml => yaml(text),
+    };
+    Ok((value?, format))
+}
+
+/// Reads YAML by its core schema of version 1.2: `no` and `on` are text, and so are dates, `017` and `1_000`.
+fn yaml(text: &str) -> Result<Value, String> {
+    let options = options! {
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+        reject_unsupported_tags: true,
+    };
+    let value = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let error = error.without_snippet();
+        let at = error.location();
+        let place = at.map(|at| format!(" at line {}, column {}", at.line(), at.column()));
+        let place = place.unwrap_or_default();
+        match error {
+            YamlError::MultipleDocuments { .. } => {
+                format!("has several YAML documents, the second{place}; a request is one: remove what is not of it")
+            }
+            _ => format!("is not YAML: {}{place}", UserMessageFormatter.format_message(error)),
+        }
+    })?;
+    match value {
+        Value::Null => Err(EMPTY.to_owned()),
+        value => Ok(value),
+    }
+}
+
+/// What to do about fields that must be text and are something else because YAML reads them so; none where
+/// no problem is of that kind.
+pub(crate) fn unquoted(problems: &Problems) -> Option<&'static str> {
+    let is_one = |problem: &Problem| {
+        let (_, found) = problem.message.split_once("must be text, not ")?;
+        let is_scalar = found.parse::<f64>().is_ok() || ["true", "false", "null"].contains(&found);
+        is_scalar.then_some(())
+    };
+    let mut found = problems.as_slice().iter().filter_map(is_one);
+    found.next()?;
+    Some(
+        "YAML takes 17, 1.10 and true for numbers and truth values; text that looks so is put in quotes: \"17\"",
+    )
+}
+
+fn json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|error| {
         let mut what = format!("is not JSON: {error}");
         if let Some(hint) = hint(text, &error) {
@@ -50,7 +131,7 @@ fn text(bytes: &[u8]) -> Result<String, String> {
         [0, 1..=0x7f, ..] => utf16(bytes, Order::Big),
         [0x1f, 0x8b, ..] => Err("is compressed with gzip; unpack it first".to_owned()),
         [b'P', b'K', 3, 4, ..] => {
-            Err("is a zip archive; a request is a JSON file that names one".to_owned())
+            Err("is a zip archive; a request is a file of JSON or YAML that names one".to_owned())
         }
         _ => utf8(bytes),
     }
@@ -190,6 +271,9 @@ fn is_invisible(c: char) -> bool {
     )
 }
 
+/// What is said of YAML where JSON is expected.
+const YAML: &str = "YAML, and its name says that it is JSON: name it .yaml";
+
 /// What the text is instead of JSON, and what to do about it.
 fn another_format(text: &str) -> Option<&'static str> {
     let mut lines = text.lines().map(str::trim_end);
@@ -199,9 +283,9 @@ fn another_format(text: &str) -> Option<&'static str> {
     })?;
     let begins = first.trim_start();
     if begins.starts_with('<') {
-        return Some("XML or HTML, and a request is JSON");
+        return Some("XML or HTML, and a request is JSON or YAML");
     }
-    if begins.starts_with(['{', '"']) {
+    if begins.starts_with('{') {
         return None;
     }
     let is_word = |text: &str| {
@@ -213,133 +297,13 @@ fn another_format(text: &str) -> Option<&'static str> {
     };
     let names = |by: char| first.split_once(by).is_some_and(|(name, _)| is_word(name));
     if first == "---" || first.starts_with("--- ") || begins.starts_with("- ") || names(':') {
-        return Some("YAML, and a request is JSON: convert it, as `yq -o=json request.yaml` does");
+        return Some(YAML);
     }
     if names('=') {
-        return Some("TOML or a shell's variable, and a request is JSON");
+        return Some("TOML or a shell's variable, and a request is JSON or YAML");
     }
     None
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    const REQUEST: &str = "{\"application\": \"chät 🚀\"}\r\n";
-
-    fn units16(text: &str, to: fn(u16) -> [u8; 2]) -> Vec<u8> {
-        text.encode_utf16().flat_map(to).collect()
-    }
-
-    fn units32(text: &str, to: fn(u32) -> [u8; 4]) -> Vec<u8> {
-        text.chars().map(u32::from).flat_map(to).collect()
-    }
-
-    #[test]
-    fn reads_every_encoding_with_a_mark_and_without() {
-        let bom = format!("\u{feff}{REQUEST}");
-        for (of, bytes) in [
-            ("UTF-8", REQUEST.as_bytes().to_vec()),
-            ("UTF-8 with a mark", bom.as_bytes().to_vec()),
-            (
-                "UTF-8 with two marks",
-                format!("\u{feff}{bom}").into_bytes(),
-            ),
-            ("UTF-16LE", units16(&bom, u16::to_le_bytes)),
-            ("UTF-16BE", units16(&bom, u16::to_be_bytes)),
-            (
-                "UTF-16LE without a mark",
-                units16(REQUEST, u16::to_le_bytes),
-            ),
-            (
-                "UTF-16BE without a mark",
-                units16(REQUEST, u16::to_be_bytes),
-            ),
-            ("UTF-32LE", units32(&bom, u32::to_le_bytes)),
-            ("UTF-32BE", units32(&bom, u32::to_be_bytes)),
-            (
-                "UTF-32LE without a mark",
-                units32(REQUEST, u32::to_le_bytes),
-            ),
-            (
-                "UTF-32BE without a mark",
-                units32(REQUEST, u32::to_be_bytes),
-            ),
-        ] {
-            assert_eq!(value(&bytes), Ok(json!({"application": "chät 🚀"})), "{of}");
-        }
-    }
-
-    #[test]
-    fn names_what_cannot_be_decoded_and_says_what_to_do() {
-        let mut cut = units16(REQUEST, u16::to_le_bytes);
-        cut.pop();
-        for (bytes, says) in [
-            (
-                b"{\n \"a\": \"caf\xe9\"}".to_vec(),
-                &[
-                    "line 2, column 11",
-                    "0xE9",
-                    "'é' in Windows-1252",
-                    "save it as UTF-8",
-                ][..],
-            ),
-            (
-                b"{\"a\": \"\x93x\x94\"}".to_vec(),
-                &["line 1, column 8", "0x93"],
-            ),
-            (cut, &["UTF-16", "cut off"]),
-            (vec![0xff, 0xfe, 0x00, 0xd8, 0x7b, 0], &["not valid UTF-16"]),
-            (vec![0x1f, 0x8b, 8, 0], &["gzip"]),
-            (b"PK\x03\x04".to_vec(), &["zip archive"]),
-            (Vec::new(), &["is empty"]),
-            (b"\xef\xbb\xbf \n".to_vec(), &["is empty"]),
-        ] {
-            let error = value(&bytes).unwrap_err();
-            for part in says {
-                assert!(error.contains(part), "{part}: {error}");
-            }
-        }
-    }
-
-    #[test]
-    fn says_where_json_is_wrong_and_how() {
-        for (text, says) in [
-            ("{\"a\": 1,\n}", &["line 2", "remove the comma"][..]),
-            ("[1, 2,]", &["column 7", "remove the comma"]),
-            ("{\n  // which\n  \"a\": 1}", &["line 2", "no comments"]),
-            ("{\"a\": 1 /* one */}", &["line 1", "no comments"]),
-            ("{\"a\": 1} # one", &["no comments"]),
-            ("// a request\n{\"a\": 1}", &["no comments"]),
-            ("{'a': 1}", &["double quotes"]),
-            ("{\"a\": 'b'}", &["double quotes"]),
-            ("{\u{201c}a\u{201d}: 1}", &["typographic"]),
-            ("{a: 1}", &["names of fields are in double quotes"]),
-            ("{\"a\": True}", &["JSON writes true"]),
-            ("{\"a\": None}", &["JSON writes null"]),
-            ("{\"a\": NaN}", &["no number NaN"]),
-            ("{\u{a0}\"a\": 1}", &["U+00A0"]),
-            ("{\"a\": 1", &["ends in the middle"]),
-            ("{\"a\": 1}{\"b\": 2}", &["one JSON object"]),
-            ("{\"a\": \"b\nc\"}", &["written \\n"]),
-            ("{\"a\": \"C:\\dir\"}", &["backslash"]),
-            (
-                "application: chat\nstrategy: dev\n",
-                &["looks like YAML", "yq"],
-            ),
-            ("---\napplication: chat\n", &["looks like YAML"]),
-            ("# chat\n\"application\": chat\n", &["line 1"]),
-            ("- a\n- b\n", &["looks like YAML"]),
-            ("application = \"chat\"\n", &["TOML"]),
-            ("<html></html>", &["XML or HTML"]),
-        ] {
-            let error = value(text.as_bytes()).unwrap_err();
-            assert!(error.starts_with("is not JSON: "), "{error}");
-            for part in says {
-                assert!(error.contains(part), "{part}: {text:?}: {error}");
-            }
-        }
-    }
-}
+mod tests;

@@ -1,7 +1,7 @@
 //! The command line: starts releases, watches them, answers them and takes them back.
 //!
 //! - `args`: what can be typed. `exit_code`: what the exit code means.
-//! - `input`, `name`: check the file and the name that were given; pure.
+//! - `input`, `name`: check the text and the name that were given; pure. `request_file` reads the request.
 //! - `stack`, `executions`, `resolve`: where Crossfade is, and its executions; thin.
 //! - `timeline`: an execution's history as a list of entries; pure. `output` prints it.
 //! - `estimate`: what a request would do and cost; pure. `preflight` reads what is in its way.
@@ -10,16 +10,20 @@
 mod args;
 mod decide;
 mod deploy;
+mod doctor;
 mod error;
 mod estimate;
 mod executions;
 mod exit_code;
+mod init;
 mod input;
 mod listening;
 mod name;
 mod output;
 mod plan;
 mod preflight;
+mod releases;
+mod request_file;
 mod resolve;
 mod scaling;
 mod stack;
@@ -39,10 +43,11 @@ use serde_json::json;
 use self::{
     args::{Answer, Cli, Command, Place},
     decide::Decided,
-    deploy::{Back, RequestFile, Told},
+    deploy::{Back, Told},
     error::CliError,
     exit_code::Exit,
     output::Output,
+    request_file::RequestFile,
     stack::Aws,
 };
 
@@ -99,8 +104,9 @@ async fn run(cli: Cli) -> Result<Exit, CliError> {
     let aws = || Aws::new(&place);
     let screen = Output::plain(json);
     match verb {
+        Command::Init(told) => init::init(&aws().await?, &told, &screen).await,
         Command::Plan { request, offline } => {
-            let asked = RequestFile::read(&request)?;
+            let asked = RequestFile::read(request.as_deref())?;
             let aws = if offline { None } else { Some(aws().await?) };
             Box::pin(plan::plan(aws.as_ref(), &asked.request, &screen)).await
         }
@@ -114,7 +120,7 @@ async fn run(cli: Cli) -> Result<Exit, CliError> {
             if let Some(name) = &name {
                 name::check(name)?;
             }
-            let asked = RequestFile::read(&request)?;
+            let asked = RequestFile::read(request.as_deref())?;
             let told = Told {
                 watch,
                 name,
@@ -130,6 +136,9 @@ async fn run(cli: Cli) -> Result<Exit, CliError> {
             watch::follow(&aws, &run, false, pace, &screen).await
         }
         Command::Status { what } => status::status(&aws().await?, what.as_deref(), &screen).await,
+        Command::Releases { application } => {
+            releases::releases(&aws().await?, application.as_deref(), &screen).await
+        }
         Command::Approve(said) => decide(&place, Decided::Approve, &said, &screen).await,
         Command::Reject(said) => decide(&place, Decided::Reject, &said, &screen).await,
         Command::Hold(said) => decide(&place, Decided::Hold, &said, &screen).await,
@@ -147,6 +156,10 @@ async fn run(cli: Cli) -> Result<Exit, CliError> {
         }
         Command::History { which } => {
             status::history(&aws().await?, which.release.as_deref(), &screen).await
+        }
+        Command::Doctor { no_event, timeout } => {
+            let patience = (!no_event).then_some(timeout);
+            doctor::doctor(&aws().await?, patience, &screen).await
         }
         Command::Completions { shell } => {
             let mut script = Vec::new();

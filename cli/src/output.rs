@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use crossfade::domain::weight::Weight;
+use crossfade::domain::{Timestamp, weight::Weight};
 use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
@@ -23,6 +23,14 @@ pub(crate) fn brief(why: &str) -> String {
     let line = why.lines().next().unwrap_or_default();
     truncate(line, REASON)
 }
+
+/// Returns a moment as all lines show it: UTC, to the second. JSON has it as RFC 3339.
+pub(crate) fn moment(at: Timestamp) -> String {
+    at.format(MOMENT).to_string()
+}
+
+/// The format of [`moment`].
+pub(crate) const MOMENT: &str = "%Y-%m-%d %H:%M:%SZ";
 
 /// Where things are shown.
 #[derive(Debug)]
@@ -78,11 +86,11 @@ impl Output {
         self.json
     }
 
-    /// Something happened.
+    /// Something happened. What is as it was at the look before is a line for programs alone.
     pub(crate) fn happened(&self, told: &Entry) {
         if self.json {
             self.object(told);
-        } else {
+        } else if !told.unchanged {
             self.line(&told.line());
         }
     }

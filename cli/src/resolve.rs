@@ -1,11 +1,18 @@
 //! Which release is meant.
 
-use crossfade::{aws::ledger::Ledger, domain::names::Application};
+use crossfade::{
+    aws::ledger::Ledger,
+    domain::{names::Application, record::Record},
+};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{error::CliError, executions::Run, exit_code::Exit, name::is_valid, stack::Aws};
 
+/// How many rows of the ledger are read at a time.
+const AT_ONCE: usize = 25;
+
 /// The release that `said` names: an ARN, an execution's name, or an application, whose release in flight
-/// it is, or else the one that was promoted last. Without a word, the only one in flight.
+/// it is, or else the newest one, however that ended. Without a word, the only one in flight.
 pub(crate) async fn resolve(aws: &Aws, said: Option<&str>) -> Result<Run, CliError> {
     let Some(said) = said else {
         return only(&aws.ledger().await?).await;
@@ -14,7 +21,7 @@ pub(crate) async fn resolve(aws: &Aws, said: Option<&str>) -> Result<Run, CliErr
         return Ok(run);
     }
     let latest = match Application::try_from(said.to_owned()) {
-        Ok(application) => aws.ledger().await?.latest(&application).await?,
+        Ok(application) => latest(aws, &application).await?,
         Err(_) => None,
     };
     latest.map(|arn| Run { arn }).ok_or_else(|| {
@@ -24,6 +31,39 @@ pub(crate) async fn resolve(aws: &Aws, said: Option<&str>) -> Result<Run, CliErr
         )
         .next("`crossfade status` has those in flight")
     })
+}
+
+/// The release of an application that is in flight, or else the newest one. The ledger has by application what is in
+/// flight and what was promoted last; what was rolled back since is found by its execution, where the caller may list those.
+async fn latest(aws: &Aws, application: &Application) -> Result<Option<String>, CliError> {
+    let ledger = aws.ledger().await?;
+    let known = ledger.latest(application).await?;
+    if let Some(arn) = &known
+        && let Some(record) = ledger.get(arn).await?
+        && record.status.is_open()
+    {
+        return Ok(known);
+    }
+    match (newest(aws, Some(application)).await, known) {
+        (Ok(records), known) => {
+            let newest = records.into_iter().next();
+            Ok(newest.map(|record| record.execution).or(known))
+        }
+        (Err(_), Some(known)) => Ok(Some(known)),
+        (Err(trouble), None) => Err(trouble),
+    }
+}
+
+/// The rows of the newest executions, newest first; of one application where one is named. What took no locks has none.
+pub(crate) async fn newest(aws: &Aws, of: Option<&Application>) -> Result<Vec<Record>, CliError> {
+    let ledger = &aws.ledger().await?;
+    let runs = aws.runs().newest(&aws.machine().await?).await?;
+    let rows = stream::iter(runs).map(|run| async move { ledger.get(&run.arn).await });
+    let rows: Vec<_> = rows.buffered(AT_ONCE).try_collect().await?;
+    let records = rows.into_iter().flatten();
+    Ok(records
+        .filter(|record| of.is_none_or(|application| record.application == *application))
+        .collect())
 }
 
 /// The execution that has this name or ARN; none where there is none of this name.

@@ -68,9 +68,18 @@ fn check(place: &Place) -> Result<(), CliError> {
 /// What CloudFormation says of the stack.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Stack {
+    /// Such as `UPDATE_COMPLETE`.
+    pub(crate) status: String,
     outputs: BTreeMap<String, String>,
     /// What it was deployed with.
     pub(crate) parameters: BTreeMap<String, String>,
+}
+
+impl Stack {
+    /// One of its outputs.
+    pub(crate) fn output(&self, name: &str) -> Option<&str> {
+        self.outputs.get(name).map(String::as_str)
+    }
 }
 
 impl Aws {
@@ -135,9 +144,10 @@ impl Aws {
         Ok(Ledger::at(&self.config, table))
     }
 
-    async fn output(&self, name: &str) -> Result<String, CliError> {
+    /// One of the stack's outputs.
+    pub(crate) async fn output(&self, name: &str) -> Result<String, CliError> {
         let stack = self.stack().await?;
-        stack.outputs.get(name).cloned().ok_or_else(|| {
+        stack.output(name).map(str::to_owned).ok_or_else(|| {
             CliError::new(
                 Exit::Failed,
                 format!("the stack {} has no output {name}", self.place.stack),
@@ -146,45 +156,56 @@ impl Aws {
         })
     }
 
-    /// The stack.
-    pub(crate) async fn stack(&self) -> Result<&Stack, CliError> {
-        self.stack.get_or_try_init(|| self.describe()).await
+    /// The stack's name or ARN, as it was given.
+    pub(crate) fn stack_name(&self) -> &str {
+        &self.place.stack
     }
 
-    async fn describe(&self) -> Result<Stack, CliError> {
-        let name = &self.place.stack;
-        let region = self.config.region().map_or("", AsRef::as_ref);
-        let missing = || {
-            CliError::new(
-                Exit::Failed,
-                format!("there is no stack {name} in {region}"),
-            )
-            .next("name it with --stack, or another --region, or give --state-machine and --ledger")
+    /// The stack.
+    pub(crate) async fn stack(&self) -> Result<&Stack, CliError> {
+        let described = async {
+            self.find_stack().await?.ok_or_else(|| {
+                let name = &self.place.stack;
+                let region = self.config.region().map_or("", AsRef::as_ref);
+                CliError::new(Exit::Failed, format!("there is no stack {name} in {region}")).next(
+                    "name it with --stack, or another --region, or give --state-machine and --ledger",
+                )
+            })
         };
+        self.stack.get_or_try_init(|| described).await
+    }
+
+    /// The stack as it is now; none where there is none of this name.
+    pub(crate) async fn find_stack(&self) -> Result<Option<Stack>, CliError> {
         let described = aws_sdk_cloudformation::Client::new(&self.config)
             .describe_stacks()
-            .stack_name(name)
+            .stack_name(&self.place.stack)
             .send()
             .await;
         let described = match described {
             Ok(described) => described,
             // Its word for a stack that does not exist.
-            Err(error) if is(&error, "ValidationError") => return Err(missing()),
+            Err(error) if is(&error, "ValidationError") => return Ok(None),
             Err(error) => return Err(classify("DescribeStacks", &error).into()),
         };
-        let stack = described.stacks().first().ok_or_else(missing)?;
-        let outputs = stack
-            .outputs()
-            .iter()
-            .filter_map(|output| Some((output.output_key.clone()?, output.output_value.clone()?)));
-        let parameters = stack
-            .parameters()
-            .iter()
-            .filter_map(|one| Some((one.parameter_key.clone()?, one.parameter_value.clone()?)));
-        Ok(Stack {
-            outputs: outputs.collect(),
-            parameters: parameters.collect(),
-        })
+        Ok(described.stacks().first().map(|stack| {
+            let outputs = stack.outputs().iter();
+            let outputs = outputs
+                .filter_map(|one| Some((one.output_key.clone()?, one.output_value.clone()?)));
+            let parameters = stack
+                .parameters()
+                .iter()
+                .filter_map(|one| Some((one.parameter_key.clone()?, one.parameter_value.clone()?)));
+            let status = stack
+                .stack_status
+                .as_ref()
+                .map(|status| status.as_str().to_owned());
+            Stack {
+                status: status.unwrap_or_default(),
+                outputs: outputs.collect(),
+                parameters: parameters.collect(),
+            }
+        }))
     }
 }
 

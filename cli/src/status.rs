@@ -23,7 +23,7 @@ use crate::{
     error::CliError,
     executions::Run,
     exit_code::Exit,
-    output::Output,
+    output::{MOMENT, Output, moment},
     resolve::resolve,
     stack::Aws,
     timeline::{Kind, Timeline},
@@ -36,25 +36,25 @@ pub(crate) struct View {
     /// Its execution.
     execution: String,
     /// That one's name.
-    name: String,
+    pub(crate) name: String,
     /// What is released.
-    application: Application,
+    pub(crate) application: Application,
     /// What it is, in its team's words.
     #[serde(skip_serializing_if = "About::is_empty")]
     about: About,
     /// Where it is.
-    status: &'static str,
+    pub(crate) status: &'static str,
     /// Percent of traffic on green.
     weight: Weight,
     /// Its functions.
-    functions: Vec<FunctionOutcome>,
+    pub(crate) functions: Vec<FunctionOutcome>,
     /// How many steps its plan has; none before there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     planned_steps: Option<usize>,
     /// The steps that it took.
     steps: Vec<StepRecord>,
     /// When it began.
-    began_at: Timestamp,
+    pub(crate) began_at: Timestamp,
     /// What an operator is asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     asks: Option<Asks>,
@@ -152,7 +152,7 @@ impl View {
         if let Some(url) = &self.about.url {
             line("more", url.to_string());
         }
-        line("began", self.began_at.to_rfc3339());
+        line("began", moment(self.began_at));
         line("on green", self.weight.to_string());
         if let Some(planned) = self.planned_steps {
             line("step", format!("{} of {planned}", self.steps.len()));
@@ -172,10 +172,11 @@ impl View {
             line("asks", asks.reason.clone());
             line(
                 "until",
-                format!("{}; then {}", asks.until.to_rfc3339(), asks.on_silence),
+                format!("{}; then {}", moment(asks.until), asks.on_silence),
             );
             for (word, meaning) in &asks.answers {
-                line("", format!("{word}: {meaning}"));
+                // As the command is called.
+                line("", format!("{}: {meaning}", word.to_ascii_lowercase()));
             }
         }
         if let Some(wish) = &self.wish {
@@ -189,10 +190,10 @@ impl View {
             line(heading, why.clone());
         }
         match (self.retain_until, self.retention_ended_at) {
-            (_, Some(ended)) => line("retention", format!("ended {}", ended.to_rfc3339())),
+            (_, Some(ended)) => line("retention", format!("ended {}", moment(ended))),
             (Some(until), None) => line(
                 "retention",
-                format!("can be taken back until {}", until.to_rfc3339()),
+                format!("can be taken back until {}", moment(until)),
             ),
             (None, None) => {}
         }
@@ -311,7 +312,7 @@ fn table(views: &[View]) -> String {
             view.status.to_owned(),
             view.weight.to_string(),
             step,
-            view.began_at.format("%Y-%m-%d %H:%M:%SZ").to_string(),
+            moment(view.began_at),
         ]);
     }
     table.trim_fmt()
@@ -341,7 +342,7 @@ pub(crate) async fn history(
     }
     screen.say(run.name());
     for told in &happenings {
-        screen.say(&told.dated("%Y-%m-%d %H:%M:%SZ"));
+        screen.say(&told.dated(MOMENT));
     }
     let promoted = happenings.iter().any(|told| told.event == Kind::Promoted);
     match view {
@@ -388,7 +389,7 @@ mod tests {
             view.lines(),
             [
                 "chat  chat-1  IN_FLIGHT",
-                "  began         2026-11-20T12:00:00+00:00",
+                "  began         2026-11-20 12:00:00Z",
                 "  on green      10 %",
                 "  step          1 of 2",
                 "  function      f: blue 1, green 2",

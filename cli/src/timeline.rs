@@ -43,7 +43,12 @@ pub(crate) struct Timeline {
     shift_begun: bool,
     /// Whether it is a rollback to a version.
     to_version: bool,
+    /// What the last look was at, found and decided.
+    looked: Option<Look>,
 }
+
+/// A step, what was found of it, and what was decided.
+type Look = (Option<usize>, Option<Verdict>, Option<Decision>);
 
 /// The present state.
 #[derive(Clone, Debug)]
@@ -77,6 +82,9 @@ impl Timeline {
         }
         let mut told = self.happened(event)?;
         told.warnings = self.warnings[self.told_warnings..].to_vec();
+        let look = (told.event == Kind::Looked).then_some((told.step, told.verdict, told.decision));
+        let last = std::mem::replace(&mut self.looked, look);
+        told.unchanged = look.is_some() && look == last && told.warnings.is_empty();
         self.told_warnings = self.warnings.len();
         Some(told)
     }
@@ -156,6 +164,7 @@ impl Timeline {
             ended: None,
             exit_code: None,
             warnings: Vec::new(),
+            unchanged: false,
         }
     }
 

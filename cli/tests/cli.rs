@@ -101,8 +101,7 @@ fn refuses_an_invalid_request_without_calling_aws() {
 #[test]
 fn exits_with_usage_error_on_bad_arguments() {
     for wrong in [
-        &["deploy"][..],
-        &["depoly", "x.json"],
+        &["depoly", "x.json"][..],
         &["watch", "--every", "0"],
         &["plan", "no/such/file.json"],
         &["rollback"],
@@ -132,7 +131,7 @@ fn completes_every_command_in_every_shell() {
         assert_eq!(code, 0);
         for verb in [
             "plan", "deploy", "watch", "status", "approve", "reject", "hold", "resume", "promote",
-            "rollback", "history",
+            "rollback", "history", "doctor", "init", "releases",
         ] {
             assert!(shown.contains(verb), "{shell}: {verb}");
         }
@@ -155,7 +154,26 @@ fn documents_every_exit_code() {
         let row = format!("| {code} | {} |", meaning.trim());
         assert!(page.contains(&row), "docs/cli.md has no row {row}");
     }
-    assert_eq!(seen, 10);
+    assert_eq!(seen, 11);
+}
+
+/// `doctor` compares the two.
+#[test]
+fn has_the_version_that_the_template_says() {
+    let (_, shown, _) = ran(&["--version"]);
+    let version = shown
+        .trim()
+        .strip_prefix("crossfade ")
+        .expect("it says its name");
+    let template = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../template.yaml");
+    let template = std::fs::read_to_string(template).expect("it is there");
+    let (_, output) = template
+        .split_once("\n  CrossfadeVersion:\n")
+        .expect("it is an output");
+    assert!(
+        output.contains(&format!("Value: \"{version}\"\n")),
+        "{version}: {output}"
+    );
 }
 
 /// The program with bytes for standard input.
@@ -199,8 +217,7 @@ fn reads_requests_of_every_encoding_from_a_file_and_from_standard_input() {
 #[test]
 fn says_what_is_wrong_with_a_request_that_is_not_json() {
     for (input, says) in [
-        (&b"application: chat\n"[..], "looks like YAML"),
-        (b"{\"application\": \"chat\",}", "remove the comma"),
+        (&b"{\"application\": \"chat\",}"[..], "remove the comma"),
         (b"{\"application\": \"chat\" // mine\n}", "no comments"),
         (b"{\"application\": \"caf\xe9\"}", "save it as UTF-8"),
         (b"", "is empty"),
@@ -214,6 +231,85 @@ fn says_what_is_wrong_with_a_request_that_is_not_json() {
             );
         }
     }
+}
+
+/// One of the examples as YAML: the same plan, from standard input and from a file.
+#[test]
+fn reads_yaml_as_it_reads_json() {
+    let (_, planned, _) = ran(&["plan", "--offline", "--json", &events("canary.json")]);
+    let text = std::fs::read_to_string(events("canary.json")).expect("it is there");
+    let request: Value = serde_json::from_str(&text).expect("it is JSON");
+    // Block style at the outermost level, where it cannot be taken for JSON.
+    let fields = request.as_object().expect("it is an object").iter();
+    let yaml: String = fields
+        .map(|(name, value)| format!("{name}: {value}\n"))
+        .collect();
+    let plan = fed(&["plan", "--offline", "--json", "-"], yaml.as_bytes());
+    assert_eq!(plan, (0, planned.clone(), String::new()));
+    let folder = folder("yaml");
+    for name in ["request.yaml", "request.yml"] {
+        let file = folder.join(name);
+        std::fs::write(&file, &yaml).expect("it can be written");
+        let path = file.to_str().expect("the path is text");
+        assert_eq!(
+            ran(&["plan", "--offline", "--json", path]),
+            (0, planned.clone(), String::new())
+        );
+        std::fs::write(&file, "application: chat\napplication: orders\n")
+            .expect("it can be written");
+        let (code, _, errors) = ran(&["deploy", path]);
+        assert_eq!(code, 2, "{errors}");
+        assert!(
+            errors.contains(name) && errors.contains("line 2, column 1"),
+            "{errors}"
+        );
+    }
+    let (code, _, errors) = fed(
+        &["plan", "-"],
+        b"application: chat\n---\napplication: chat\n",
+    );
+    assert_eq!(code, 2, "{errors}");
+    assert!(errors.contains("several YAML documents"), "{errors}");
+}
+
+/// An empty folder.
+fn folder(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).expect("it can be emptied");
+    }
+    std::fs::create_dir_all(&folder).expect("it can be made");
+    folder
+}
+
+#[test]
+fn takes_the_usual_file_of_the_folder() {
+    let folder = folder("usual");
+    let here = |arguments: &[&str]| {
+        let output = crossfade(arguments).current_dir(&folder).output();
+        said(&output.expect("it can be run"))
+    };
+    for verb in ["plan", "deploy"] {
+        let (code, _, errors) = here(&[verb]);
+        assert_eq!(code, 2, "{errors}");
+        assert!(
+            errors.contains("crossfade.json, crossfade.yaml, crossfade.yml"),
+            "{errors}"
+        );
+    }
+    std::fs::write(
+        folder.join("crossfade.yml"),
+        "application: chat\nstrategy: AllAtOnce\nfunctions:\n  \
+        - {functionName: chat-api, alias: live}\n",
+    )
+    .expect("it can be written");
+    let (code, shown, errors) = here(&["plan", "--offline"]);
+    assert_eq!((code, errors.as_str()), (0, ""));
+    assert!(shown.contains("chat"), "{shown}");
+    std::fs::write(folder.join("crossfade.json"), request()).expect("it can be written");
+    let (code, _, errors) = here(&["plan", "--offline"]);
+    assert_eq!(code, 2, "{errors}");
+    assert!(errors.contains("crossfade.json, crossfade.yml"), "{errors}");
 }
 
 #[test]

@@ -55,6 +55,12 @@ class Answers(Bridged):
         version = self.lambda_.get_function(FunctionName=self.name, Qualifier="1")["Configuration"]
         self.assertTrue(version["FunctionArn"].endswith(":1"))
 
+    def test_a_subscription_that_waits_has_no_arn(self) -> None:
+        topic = self.sns.create_topic(Name=self.name)["TopicArn"]
+        self.sns.subscribe(TopicArn=topic, Protocol="https", Endpoint="https://127.0.0.1:9/hook")
+        listed = self.sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+        self.assertEqual([one["SubscriptionArn"] for one in listed], ["PendingConfirmation"])
+
     def test_policies_have_revisions_of_their_own(self) -> None:
         self.created()
         statement = {"Action": "lambda:InvokeFunction", "Principal": "events.amazonaws.com"}

@@ -1054,6 +1054,8 @@ class Gap6StepFunctions(Bridged):
         self.refused("ExecutionAlreadyExists", 400, self.states.start_execution, **{**start, "input": "{}"})
         self.ended(arn)
         self.refused("ExecutionAlreadyExists", 400, self.states.start_execution, **start)
+        for name in ("a b", "why?", "x" * 81):
+            self.refused("InvalidName", 400, self.states.start_execution, **{**start, "name": name})
 
     def test_errors_of_functions(self) -> None:
         self.function(

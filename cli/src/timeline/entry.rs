@@ -113,6 +113,9 @@ fn e_value(value: f64) -> String {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Entry {
+    /// Whether it is a look that found and decided what the look before it did.
+    #[serde(skip)]
+    pub(crate) unchanged: bool,
     /// When.
     pub(crate) at: Timestamp,
     /// What kind of thing.

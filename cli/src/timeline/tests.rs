@@ -105,6 +105,35 @@ fn renders_one_line_per_event() {
 }
 
 #[test]
+fn marks_a_look_that_found_nothing_new() {
+    let taken = json!([{"weight": 10, "startedAt": "2026-11-20T12:00:10Z", "verdict": "healthy"}]);
+    let look = |decision: &str, more: Value| {
+        let mut more = json!({"evidence": judged(), "reason": "fine", "warnings": more});
+        more["decision"] = decision.into();
+        [
+            entered("CheckAlarms", json!({})),
+            exited("CheckAlarms", release(&taken, &more)),
+        ]
+    };
+    let mut events = baking();
+    events.extend(look("bakeOn", json!([])));
+    events.extend(look("bakeOn", json!(["an alarm has no data"])));
+    events.extend(look("bakeOn", json!([])));
+    events.extend(look("shift", json!([])));
+    let mut story = Timeline::default();
+    let entries = (1..).zip(events).filter_map(|(id, what)| {
+        let at = at(id);
+        story.apply(Event { id, at, what })
+    });
+    let unchanged: Vec<_> = entries.map(|told| told.unchanged).collect();
+    // The first four are no looks; a warning is news, and so is another decision.
+    assert_eq!(
+        unchanged,
+        [false, false, false, false, false, true, false, true, false]
+    );
+}
+
+#[test]
 fn advances_the_bake_between_looks() {
     let (story, _) = told(baking());
     let now = story.now(at(13 + 20));

@@ -32,3 +32,8 @@ output "dashboard_url" {
   description = "What releases do, and how they end."
   value       = aws_cloudformation_stack.crossfade.outputs["DashboardUrl"]
 }
+
+output "crossfade_version" {
+  description = "The version of Crossfade that the stack was deployed from; `crossfade doctor` compares it with its own."
+  value       = aws_cloudformation_stack.crossfade.outputs["CrossfadeVersion"]
+}

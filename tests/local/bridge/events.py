@@ -17,7 +17,7 @@ from ministack.core.responses import new_uuid, request_scope
 from ministack.services import eventbridge as eb
 from ministack.services import lambda_svc, sqs
 
-from . import asynchronous, control, functions, policies, releases
+from . import asynchronous, cloudwatch, control, functions, policies, releases
 
 logger = logging.getLogger("bridge.events")
 
@@ -122,6 +122,8 @@ def _invoke_target(target: dict[str, Any], event: dict[str, Any], rule: dict[str
             logger.warning("EventBridge: %s: %s %s", rule.get("Name"), arn, why[1])
             _dead_letter(target, event, rule, view, *why)
             return
+    dimensions = (("RuleName", rule.get("Name", "")),)
+    cloudwatch.record("AWS/Events", "Invocations", 1.0, dimensions, unit="Count", timestamp=time.time())
     _original_invoke_target(target, event, rule, view)
 
 

@@ -1,4 +1,4 @@
-"""What was published to SNS, for tests to read: `GET /_local/notifications`."""
+"""What was published to SNS, for tests to read: `GET /_local/notifications`; and subscriptions that wait."""
 
 from __future__ import annotations
 
@@ -42,6 +42,16 @@ def _fanout(
     )
 
 
+def _list_subscriptions_by_topic(params: dict[str, Any]) -> Any:
+    """SNS has these words in the place of an ARN until the subscription is confirmed."""
+    status, headers, body = _original_list(params)
+    topic, error = sns._get_topic(sns._p(params, "TopicArn"), "sns:ListSubscriptionsByTopic")
+    for subscription in [] if error is not None else topic["subscriptions"]:
+        if not subscription["confirmed"]:
+            body = body.replace(subscription["arn"].encode(), b"PendingConfirmation")
+    return status, headers, body
+
+
 @control.route("GET", "notifications")
 def _notifications(method: str, path: str, query: dict[str, str], body: Any) -> Any:
     wanted = query.get("topic")
@@ -75,9 +85,10 @@ def _forget(token: str) -> None:
 control.FORGET.append(_forget)
 
 _original_fanout: Any = None
+_original_list: Any = None
 
 
 def install() -> None:
-    global _original_fanout
-    _original_fanout = sns._fanout
-    sns._fanout = _fanout
+    global _original_fanout, _original_list
+    _original_fanout, _original_list = sns._fanout, sns._list_subscriptions_by_topic
+    sns._fanout, sns._list_subscriptions_by_topic = _fanout, _list_subscriptions_by_topic

@@ -89,6 +89,10 @@ def wait_scale() -> float:
 # ── Starting, stopping, ending ───────────────────────────────────────────────────────────────
 
 
+FORBIDDEN = set("<>{}[]?*\"#%\\^|~`$&,;:/")
+"""What no execution's name has, beside white space and what is not shown."""
+
+
 def _start_execution(data: dict[str, Any]) -> Answer:
     """The same name again: the same input while it runs is the same execution, all else is refused."""
     asked = str(data.get("stateMachineArn", "")).split("#", 1)[0]
@@ -107,7 +111,7 @@ def _start_execution(data: dict[str, Any]) -> Answer:
             400,
         )
     if base is not None and name:
-        if not 1 <= len(name) <= 80:
+        if not 1 <= len(name) <= 80 or any(c.isspace() or not c.isprintable() or c in FORBIDDEN for c in name):
             return error_response_json("InvalidName", f"Invalid Name: '{name}'", 400)
         machine = sfn._state_machines[base]
         arn = f"arn:aws:states:{get_region()}:{get_account_id()}:execution:{machine['name']}:{name}"

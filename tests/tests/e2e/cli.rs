@@ -74,7 +74,7 @@ pub(crate) fn program() -> std::path::PathBuf {
 }
 
 /// What it finds of its surroundings: the local AWS, and nothing of whoever runs the tests.
-fn surroundings(case: &Case) -> Vec<(&'static str, String)> {
+pub(crate) fn surroundings(case: &Case) -> Vec<(&'static str, String)> {
     vec![
         ("AWS_ENDPOINT_URL", case.suite().local.endpoint()),
         ("AWS_ACCESS_KEY_ID", "test".into()),

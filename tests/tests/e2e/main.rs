@@ -6,6 +6,7 @@ mod alarm_kinds;
 mod approval;
 mod case;
 mod cli;
+mod cli_between;
 mod cost;
 mod died;
 mod durable;
@@ -68,6 +69,7 @@ fn main() -> std::process::ExitCode {
         approval::tests(),
         keys::tests(),
         cli::tests(),
+        cli_between::tests(),
         page::tests(),
         people::tests(),
         notices::tests(),
