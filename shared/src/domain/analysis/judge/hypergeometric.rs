@@ -335,6 +335,8 @@ mod tests {
             (1500, 1500, 900),
             (50, 2000, 2000),
             (2000, 50, 1990),
+            // Of two terms one is nearly all.
+            (1000, 1, 1),
         ] {
             let split = Split {
                 green,
@@ -466,7 +468,10 @@ mod tests {
 
     #[test]
     fn likeliest_count_has_the_largest_term() {
-        for of in EXACT {
+        let small = (1..10).flat_map(|green| {
+            (1..10).flat_map(move |blue| (1..green + blue).map(move |hits| (green, blue, 0, hits)))
+        });
+        for of in EXACT.into_iter().chain(small) {
             for w in [0.5, 1.0, 1.1, 3.0, 1000.0] {
                 let split = split(of);
                 let (least, most) = (

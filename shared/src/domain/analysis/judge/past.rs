@@ -231,6 +231,12 @@ mod tests {
         near(PastShare::from_minutes(&[], &hours).highest_rate, 1.0);
         hours[3..6].fill((99, 99));
         assert!(PastShare::from_minutes(&[], &hours).highest_rate < 0.04);
+        // With eight hits an hour two are a part, and a tenth of two hours is asked of it.
+        let mut hours = vec![(1000, 8); 24];
+        hours[6..12].fill((100, 8));
+        near(PastShare::from_minutes(&[], &hours).highest_rate, 0.08);
+        hours[6..12].fill((50, 8));
+        assert!(PastShare::from_minutes(&[], &hours).highest_rate < 0.02);
     }
 
     #[test]

@@ -101,3 +101,42 @@ impl Default for Judging {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_out_of_range_are_taken_for_the_nearest_and_no_numbers_for_the_usual() {
+        let of = |value: f64, min_invocations| {
+            let judging = Judging {
+                alpha: value,
+                min_effect: MinEffect {
+                    odds_ratio: value,
+                    absolute_percent: value,
+                },
+                min_invocations,
+                suspect_at: value,
+                ..Judging::default()
+            };
+            let Judging {
+                alpha,
+                min_effect,
+                min_invocations,
+                suspect_at,
+                ..
+            } = judging.within_range();
+            let MinEffect {
+                odds_ratio,
+                absolute_percent,
+            } = min_effect;
+            (
+                [alpha, odds_ratio, absolute_percent, suspect_at],
+                min_invocations,
+            )
+        };
+        assert_eq!(of(-1.0, 0), ([1e-9, 1.0, 0.0, 1.0], 1));
+        assert_eq!(of(1e6, 7), ([0.5, 100.0, 100.0, 2.0], 7));
+        assert_eq!(of(f64::NAN, 1), ([0.01, 1.1, 0.05, 2.0], 1));
+    }
+}
