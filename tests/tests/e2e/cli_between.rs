@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use aws_sdk_cloudwatch::types::{ComparisonOperator, Dimension, StateValue, Statistic};
-use crossfade_tests::{Behaviour, Target, paths, world::Fault};
+use crossfade_tests::{Behaviour, Stack, Target, World, paths, world::Fault};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -11,6 +11,9 @@ use crate::{
     case::{ALIAS, Case, Test, alone, canary, test},
     cli::{ended, program, spawn, surroundings},
 };
+
+/// The stack that `doctor` checks.
+const STACK: &str = "crossfade-sound";
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -24,7 +27,7 @@ pub(crate) fn tests() -> Vec<Test> {
 
 /// What `doctor` finds, by check: its verdict and what was found; and the exit code.
 async fn doctored(case: &Case, more: &[&str]) -> (i32, Value) {
-    let arguments = [&["doctor", "--json"], more].concat();
+    let arguments = [&["doctor", "--json", "--stack", STACK], more].concat();
     let said = ended(spawn(case, &arguments, "")).await;
     let told: Value =
         serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {said:?}"));
@@ -39,9 +42,11 @@ async fn doctored(case: &Case, more: &[&str]) -> (i32, Value) {
 
 /// Everything is ok on the stack as it is deployed; then each thing that can be broken here, alone.
 async fn doctor(case: Case) {
-    let config = case.suite().local.config();
-    let stack = &case.world.stack;
-    case.world.run_schedule().await;
+    let local = &case.suite().local;
+    let config = local.config();
+    // One of its own: other tests leave messages in queues, and alarms that fire.
+    let stack = Stack::deploy_as(local, STACK, "sound-", &[]).await;
+    World::new(local, &stack).run_schedule().await;
     let sns = aws_sdk_sns::Client::new(&config);
     let subscribe = |topic: &str, protocol: &str, endpoint: &str| {
         sns.subscribe()
@@ -76,7 +81,12 @@ async fn doctor(case: Case) {
         (0, Some(13)),
         "{checks}"
     );
-    let said = ended(spawn(&case, &["doctor", "--no-event"], "")).await;
+    let said = ended(spawn(
+        &case,
+        &["doctor", "--no-event", "--stack", STACK],
+        "",
+    ))
+    .await;
     assert_eq!(said.code, 0, "{said:?}");
     assert!(!said.out.contains("test event"), "{said:?}");
     assert!(
