@@ -41,6 +41,7 @@ async fn doctored(case: &Case, more: &[&str]) -> (i32, Value) {
 }
 
 /// Everything is ok on the stack as it is deployed; then each thing that can be broken here, alone.
+#[allow(clippy::too_many_lines)] // Each thing that can be broken, one after the other.
 async fn doctor(case: Case) {
     let local = &case.suite().local;
     let config = local.config();
