@@ -90,7 +90,7 @@ class Packages(unittest.TestCase):
 
     def test_archive_is_the_folder(self) -> None:
         folder = scratch("archive")
-        subprocess.run(["unzip", "-q", self.dist / f"{STACK}.zip"], cwd=folder, check=True)
+        shutil.unpack_archive(self.dist / f"{STACK}.zip", folder)
         self.assertEqual(sums(folder / STACK), sums(self.stack))
 
     def test_template_names_what_is_beside_it(self) -> None:

@@ -11,6 +11,7 @@ use aws_sdk_cloudwatch::{
     primitives::DateTime,
     types::{Dimension, StateValue, Statistic},
 };
+use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsOutput;
 use aws_sdk_sqs::types::QueueAttributeName;
 use crossfade::{
     aws::classify::{chain, classify, is},
@@ -413,7 +414,7 @@ async fn arrived(
             .collect::<Result<Vec<_>, _>>()
             .await
             .map_err(|error| told(&classify("FilterLogEvents", &error)))?;
-        let mut lines = pages.iter().flat_map(|page| page.events());
+        let mut lines = pages.iter().flat_map(FilterLogEventsOutput::events);
         if lines.any(|line| says(line.message(), alarm)) {
             return Ok(true);
         }

@@ -131,8 +131,8 @@ async fn reached(case: Case) {
 }
 
 /// Four of five requests to green hang until the function's timeout, ten seconds, and are counted a second after
-/// that. The last bake is shorter. There are so many that what had begun by its end is enough, however slow the
-/// machine and whichever requests are the ones that hang.
+/// that. The last bake is shorter. So many are on their way at its end, as many as users have at once, that they
+/// decide whichever they are and however slow the machine is.
 async fn hangs(case: Case) {
     let green = Behaviour {
         slow_rate_percent: 80.0,
@@ -141,7 +141,7 @@ async fn hangs(case: Case) {
     };
     let target = case.blue_and(green).await;
     case.metrics_come_late(&target, 1.0).await;
-    let users = case.users(&target, 2.0);
+    let users = case.users(&target, 6.0);
     let request = case.request(json!({
         "strategy": canary(&[(50, 10), (100, 30)]),
         "analysis": {"maxErrorRatePercent": 5, "minInvocations": 1, "checkEverySeconds": 10, "maxBakeSeconds": null},
