@@ -181,5 +181,11 @@ async fn decide(
     said: &Answer,
     screen: &Output,
 ) -> Result<Exit, CliError> {
-    decide::decide(&Aws::new(place).await?, decided, said, screen).await
+    Box::pin(decide::decide(
+        &Aws::new(place).await?,
+        decided,
+        said,
+        screen,
+    ))
+    .await
 }

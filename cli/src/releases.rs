@@ -1,5 +1,7 @@
 //! What was released, which version serves now, and what an application can return to.
 
+use std::fmt::Write as _;
+
 use comfy_table::{Table, presets::NOTHING};
 use crossfade::{
     aws::{aliases::Aliases, versions::Versions},
@@ -52,17 +54,18 @@ impl Serving {
             ..
         } = self;
         let on = self.on.as_deref().unwrap_or("not known");
+        // Writing to a String cannot fail.
         let mut line = format!("  {function_name}:{alias}  {on}");
         let shown: Vec<_> = self.other_versions.iter().take(SHOWN).collect();
         if !shown.is_empty() {
             let shown: Vec<_> = shown.iter().map(ToString::to_string).collect();
-            line += &format!("; other versions: {}", shown.join(", "));
+            let _ = write!(line, "; other versions: {}", shown.join(", "));
         }
         if self.other_versions.len() > SHOWN {
-            line += &format!(" and {} more", self.other_versions.len() - SHOWN);
+            let _ = write!(line, " and {} more", self.other_versions.len() - SHOWN);
         }
         if let Some(why) = &self.unread {
-            line += &format!("; could not be read: {}", brief(why));
+            let _ = write!(line, "; could not be read: {}", brief(why));
         }
         line
     }

@@ -32,17 +32,12 @@ impl RequestFile {
     /// folder that has one of the usual names.
     pub(crate) fn read(path: Option<&Path>) -> Result<Self, CliError> {
         let usual;
-        let path = match path {
-            Some(path) => path,
-            None => {
-                usual = choose(
-                    NAMES
-                        .iter()
-                        .copied()
-                        .filter(|name| Path::new(name).exists()),
-                )?;
-                &usual
-            }
+        let path = if let Some(path) = path {
+            path
+        } else {
+            let names = NAMES.iter().copied();
+            usual = choose(names.filter(|name| Path::new(name).exists()))?;
+            &usual
         };
         let name = path.display().to_string();
         if path == Path::new("-") {

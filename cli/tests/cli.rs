@@ -242,8 +242,9 @@ fn reads_yaml_as_it_reads_json() {
     // Block style at the outermost level, where it cannot be taken for JSON.
     let fields = request.as_object().expect("it is an object").iter();
     let yaml: String = fields
-        .map(|(name, value)| format!("{name}: {value}\n"))
-        .collect();
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect::<Vec<_>>()
+        .join("\n");
     let plan = fed(&["plan", "--offline", "--json", "-"], yaml.as_bytes());
     assert_eq!(plan, (0, planned.clone(), String::new()));
     let folder = folder("yaml");

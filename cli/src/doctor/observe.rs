@@ -85,7 +85,7 @@ pub(crate) async fn observe(aws: &Aws, patience: Option<Duration>) -> Seen {
         Err(trouble) => Err(brief(&trouble.what)),
     };
     if let Ok(Some(_)) = &described {
-        seen.parts = Some(parts(aws, patience).await);
+        seen.parts = Some(Box::pin(parts(aws, patience)).await);
     }
     seen
 }

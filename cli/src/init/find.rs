@@ -63,15 +63,13 @@ pub(crate) async fn about(config: &SdkConfig, names: &[FunctionName]) -> Vec<Fou
             for alias in std::iter::once(None).chain(names.collect::<Vec<_>>()) {
                 match aliases.policy(name, alias.as_ref()).await {
                     Ok(statements) => {
-                        found
-                            .callers
-                            .extend(statements.into_iter().filter_map(|one| {
-                                (!one.service.is_empty()).then(|| Caller {
-                                    alias: alias.as_ref().map(ToString::to_string),
-                                    service: one.service,
-                                    source: one.source_arn,
-                                })
-                            }))
+                        let statements = statements.into_iter();
+                        let of_services = statements.filter(|one| !one.service.is_empty());
+                        found.callers.extend(of_services.map(|one| Caller {
+                            alias: alias.as_ref().map(ToString::to_string),
+                            service: one.service,
+                            source: one.source_arn,
+                        }));
                     }
                     Err(error) => unread(&mut found, "a policy", &error.to_string()),
                 }
