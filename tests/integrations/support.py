@@ -176,6 +176,7 @@ class Aws:
             FunctionName=name, Role="arn:aws:iam::000000000000:role/sample", Runtime="provided.al2023", Handler="bootstrap",
             Code={"ZipFile": code}, Publish=True,
         )  # fmt: skip
+        self.functions.get_waiter("function_active_v2").wait(FunctionName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 30})
         self.functions.create_alias(FunctionName=name, Name=ALIAS, FunctionVersion="1")
 
     def create_alarm(self, function: str) -> str:

@@ -188,7 +188,13 @@ class Installation(unittest.TestCase):
 
         home, programs = scratch("home"), bin_folder()
         write_program(programs / "sam", f'#!/bin/sh\nexec "{VENV}/bin/sam" "$@"\n')
-        path = f"{programs}:/usr/bin:/bin"
+        if shutil.which("unzip") is None:
+            write_program(programs / "unzip", f'#!/bin/sh\nexec "{sys.executable}" -m zipfile -e "$2" .\n')
+        # All of the system's programs but Rust's, wherever those are installed.
+        for program in (*Path("/usr/bin").iterdir(), *Path("/bin").iterdir()):
+            if not re.match(r"cargo|rust|clippy|zig", program.name) and not os.path.lexists(programs / program.name):
+                (programs / program.name).symlink_to(program)
+        path = str(programs)
         for name in ("cargo", "rustc", "rustup", "cargo-lambda", "zig"):
             self.assertIsNone(shutil.which(name, path=path), "this is to be a place without Rust")
         environment = aws.environment(HOME=str(home), PATH=path, SAM_CLI_POLL_DELAY="0.5")
