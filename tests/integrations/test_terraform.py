@@ -70,6 +70,8 @@ json.dump(state, open("state.json", "w"))
         return subprocess.Popen(
             ["bash", FOLDER / "release" / "release.sh"], cwd=self.folder, env=environment, text=True,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            # What runs in the background ignores it, and no shell can trap what it was born to ignore.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )  # fmt: skip
 
     def released(self, looks: list[str], executions: dict[str, list[str]] | None = None, **more: Any) -> tuple[int, str, list[str]]:
