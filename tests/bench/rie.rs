@@ -27,7 +27,13 @@ impl Program {
     /// A bootstrap, as it is deployed, or built in the same way.
     pub(crate) fn bootstrap(name: &str) -> Self {
         let folder = paths::target().join("bench");
-        let file = folder.join(name).join("bootstrap");
+        // It is deployed by its former name, which stacks keep.
+        let binary = if name == "front-door" {
+            "wire-stage"
+        } else {
+            name
+        };
+        let file = folder.join(binary).join("bootstrap");
         assert!(file.exists(), "{} is not built", file.display());
         Self {
             name: name.to_owned(),
