@@ -118,7 +118,7 @@ impl View {
             execution: record.execution.clone(),
             name: name(&record.execution),
             application: record.application.clone(),
-            about: footprint.map(|it| it.about.clone()).unwrap_or_default(),
+            about: record.about(),
             status,
             weight: weight(record),
             functions: footprint

@@ -119,11 +119,7 @@ impl View {
             release: link.release.clone(),
             nonce: link.nonce.shown(),
             application,
-            about: record
-                .footprint
-                .as_ref()
-                .map(|footprint| footprint.about.clone())
-                .unwrap_or_default(),
+            about: record.about(),
             kind: asked.kind,
             title,
             weight: asked.weight,

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::names::{NameError, ensure, name};
+use super::names::{NameError, ensure, ensure_length, name};
 use crate::{display::truncate, parse::bounds::quoted};
 
 /// The most characters of a version's description: Lambda's model.
@@ -118,10 +118,7 @@ fn check_by(text: &str) -> Result<(), NameError> {
 }
 
 fn check_line(text: &str, most: usize) -> Result<(), NameError> {
-    let count = text.chars().count();
-    ensure((1..=most).contains(&count), || {
-        format!("must be text of 1 to {most} characters, not {count}")
-    })?;
+    ensure_length(text, most)?;
     ensure(!text.contains(char::is_control), || {
         format!(
             "{} has a line break or another control character; use one line",

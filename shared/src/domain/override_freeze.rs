@@ -4,7 +4,7 @@ use deserr::{Deserr, IntoValue, Value as Input, ValuePointerRef};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::domain::names::{NameError, ensure};
+use crate::domain::names::{NameError, ensure_length};
 use crate::parse::bounds::text;
 use crate::parse::problem::Problems;
 
@@ -41,10 +41,7 @@ impl<const MOST: usize> Deserr<Problems> for Words<MOST> {
         location: ValuePointerRef,
     ) -> Result<Self, Problems> {
         text(value, location, |words| -> Result<_, NameError> {
-            let count = words.chars().count();
-            ensure((1..=MOST).contains(&count), || {
-                format!("must be text of 1 to {MOST} characters, not {count}")
-            })?;
+            ensure_length(&words, MOST)?;
             Ok(Self(words))
         })
     }

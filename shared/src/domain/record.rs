@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Timestamp,
+    about::About,
     analysis::check::Evidence,
     approval::{OnHoldTimeout, OperatorRequest, Question},
     names::{AlarmName, Application, locks},
@@ -134,6 +135,15 @@ impl Record {
             retention_ended_at: None,
             superseded_by: None,
         }
+    }
+
+    /// Returns what the release is, in its team's words; nothing before green is made.
+    #[must_use]
+    pub fn about(&self) -> About {
+        let footprint = self.footprint.as_ref();
+        footprint
+            .map(|footprint| footprint.about.clone())
+            .unwrap_or_default()
     }
 
     /// Whether the first shift is behind it, or may be: a write that was begun and is not known to have been

@@ -179,11 +179,7 @@ pub fn outcome<'a>(
     Outcome {
         deployment_status,
         application: Some(record.application.clone()),
-        about: record
-            .footprint
-            .as_ref()
-            .map(|footprint| footprint.about.clone())
-            .unwrap_or_default(),
+        about: record.about(),
         functions: functions.iter().map(FunctionOutcome::from).collect(),
         reason,
         evidence: why.map(|why| why.evidence).unwrap_or_default(),

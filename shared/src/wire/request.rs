@@ -28,7 +28,7 @@ pub use self::smoke_test::{
 pub use self::stage_wiring::FrontDoorRequest;
 pub use self::to_version::{ToVersion, request_of, request_on_record};
 pub use self::traffic::{Alb, Behind, HttpApi, RestApi, Route53, Traffic};
-use crate::domain::names::{Application, FunctionName, NameError, Version, ensure};
+use crate::domain::names::{Application, FunctionName, NameError, Version, ensure_length};
 use crate::parse::bounds::{shown, text};
 use crate::parse::carried;
 use crate::parse::problem::{self, Problem, Problems};
@@ -134,10 +134,7 @@ impl Deserr<Problems> for Reason {
         location: deserr::ValuePointerRef,
     ) -> Result<Self, Problems> {
         text(value, location, |reason| -> Result<_, NameError> {
-            let count = reason.chars().count();
-            ensure((1..=1000).contains(&count), || {
-                format!("must be text of 1 to 1000 characters, not {count}")
-            })?;
+            ensure_length(&reason, 1000)?;
             Ok(Self(reason))
         })
     }

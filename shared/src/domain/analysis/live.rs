@@ -6,7 +6,7 @@ use deserr::{Deserr, IntoValue, Map as _, Value as Input, ValuePointerRef};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer, ser::SerializeMap as _};
 
-use crate::domain::names::{NameError, ensure};
+use crate::domain::names::{NameError, ensure, ensure_length};
 use crate::parse::bounds::{shown, text, unexpected};
 use crate::parse::problem::Problems;
 
@@ -84,10 +84,7 @@ impl Deserr<Problems> for LiveErrors {
 
 /// Checks a pattern as far as that can be done without its log format: it stands among others.
 fn checked(pattern: String) -> Result<String, NameError> {
-    let count = pattern.chars().count();
-    ensure((1..=LONGEST_PATTERN).contains(&count), || {
-        format!("must be text of 1 to {LONGEST_PATTERN} characters, not {count}")
-    })?;
+    ensure_length(&pattern, LONGEST_PATTERN)?;
     let is_plain = |c: char| (' '..='~').contains(&c) && !matches!(c, '{' | '}' | '%' | '\\');
     ensure(pattern.chars().all(is_plain), || {
         r"must be printable ASCII without { } % and \".to_owned()

@@ -285,6 +285,14 @@ fn is_word(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b))
 }
 
+/// Checks that an operator's text has 1 to `most` characters.
+pub(crate) fn ensure_length(text: &str, most: usize) -> Result<(), NameError> {
+    let count = text.chars().count();
+    ensure((1..=most).contains(&count), || {
+        format!("must be text of 1 to {most} characters, not {count}")
+    })
+}
+
 pub(crate) fn ensure(right: bool, wrong: impl FnOnce() -> String) -> Result<(), NameError> {
     if right {
         Ok(())

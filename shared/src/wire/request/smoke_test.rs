@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::domain::names::{NameError, ensure};
+use crate::domain::names::{NameError, ensure, ensure_length};
 use crate::parse::bounds::{Whole, quoted, shown, text, unexpected};
 use crate::parse::problem::Problems;
 
@@ -166,10 +166,7 @@ impl Deserr<Problems> for BodyText {
         location: ValuePointerRef,
     ) -> Result<Self, Problems> {
         text(value, location, |body| -> Result<_, NameError> {
-            let count = body.chars().count();
-            ensure((1..=1000).contains(&count), || {
-                format!("must be text of 1 to 1000 characters, not {count}")
-            })?;
+            ensure_length(&body, 1000)?;
             Ok(Self(body))
         })
     }
