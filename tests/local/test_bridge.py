@@ -1491,11 +1491,15 @@ class IdleConnections(Bridged):
         self.aws.local("POST", "connections", {"idleSeconds": 30})
         self.addCleanup(self.aws.local, "POST", "connections", {"idleSeconds": None})
 
-    def answered(self, probe_seconds: int | None) -> bool:
+    def answered(self, probe_seconds: int | None, port: int = 0) -> bool:
         """Whether an answer that takes a second comes through a connection that is probed so."""
         path = f"/2015-03-31/functions/{self.name}/invocations?Qualifier=1"
         key = "Credential=test/20261130/us-east-1/lambda/aws4_request"
-        with socket.create_connection(("127.0.0.1", self.aws.port), timeout=3) as client:
+        with socket.socket() as client:
+            client.settimeout(3)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            client.bind(("127.0.0.1", port))
+            client.connect(("127.0.0.1", self.aws.port))
             if probe_seconds is not None:
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
                 client.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, probe_seconds)
@@ -1522,6 +1526,23 @@ class IdleConnections(Bridged):
         self.assertGreaterEqual(counts()["kept"], 2)
         self.aws.local("POST", "connections", {"idleSeconds": None})
         self.assertTrue(self.answered(None))
+
+    def test_a_port_that_has_another_connection_too_is_not_mistaken(self) -> None:
+        self.function({"version": "1", "latencyMs": 1000})
+        # The client's end lingers in the kernel's table, before the one to AWS or behind it.
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            ports = set()
+            for _ in range(6):
+                with socket.socket() as client:
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    client.bind(("127.0.0.1", 0))
+                    client.connect(other.getsockname())
+                    accepted, _ = other.accept()
+                    ports.add(client.getsockname()[1])
+                    client.shutdown(socket.SHUT_WR)
+                    accepted.close()
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                self.assertEqual(set(pool.map(lambda port: self.answered(20, port), ports)), {True})
 
 
 class Gap8DynamoDb(Bridged):

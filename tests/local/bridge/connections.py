@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import struct
 import time
 from collections.abc import Iterator
@@ -32,16 +33,23 @@ class Idle:
 IDLE = Idle()
 
 
-def next_probe(peer: tuple[str, int]) -> float | None:
-    """In how many seconds the client's kernel probes this connection; None when it does not."""
-    own = f"{struct.unpack('<I', bytes(map(int, peer[0].split('.'))))[0]:08X}:{peer[1]:04X}"
+def next_probe(client: tuple[str, int], server: tuple[str, int]) -> float | None:
+    """In how many seconds the client's kernel probes this connection; None when it does not.
+
+    Both ends name it: a port of the client's may belong to connections to other servers as well.
+    """
+    ends = [_as_in_table(client), _as_in_table(server)]
     with open("/proc/net/tcp", encoding="ascii") as table:
         for line in table:
             fields = line.split()
-            if fields[1] == own:
+            if fields[1:3] == ends:
                 kind, _, ticks = fields[5].partition(":")
                 return int(ticks, 16) / os.sysconf("SC_CLK_TCK") if kind == _KEEP_ALIVE else None
     return None
+
+
+def _as_in_table(address: tuple[str, int]) -> str:
+    return f"{struct.unpack('<I', socket.inet_aton(address[0]))[0]:08X}:{address[1]:04X}"
 
 
 @contextmanager
@@ -62,7 +70,7 @@ async def _watch(connection: http1.Connection, limit: float) -> None:
     while True:
         await asyncio.sleep(limit * states.wait_scale())
         # The kernel's clock is not scaled: a probe that is due within the limit on AWS would have been sent.
-        due = await asyncio.to_thread(next_probe, connection.peer)
+        due = await asyncio.to_thread(next_probe, connection.peer, connection.own)
         if due is None or due + time.monotonic() - began > limit:
             IDLE.lost += 1
             connection.lost = True

@@ -53,7 +53,7 @@ Handler = Callable[[Request, "Connection"], Awaitable[Response | None]]
 class Connection(asyncio.Protocol):
     """One client connection: requests are answered one at a time, in order."""
 
-    __slots__ = ("_buffer", "_busy", "_closing", "_handler", "_on_close", "_task", "lost", "peer", "transport")
+    __slots__ = ("_buffer", "_busy", "_closing", "_handler", "_on_close", "_task", "lost", "own", "peer", "transport")
 
     def __init__(self, handler: Handler, on_close: Callable[[Connection], None] | None = None) -> None:
         self._handler = handler
@@ -66,11 +66,13 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self.transport: asyncio.Transport | None = None
         self.peer: tuple[str, int] = ("127.0.0.1", 0)
+        self.own: tuple[str, int] = ("127.0.0.1", 0)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self.peer = transport.get_extra_info("peername") or self.peer
+        self.own = transport.get_extra_info("sockname") or self.own
         connection = transport.get_extra_info("socket")
         if connection is not None:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
