@@ -264,9 +264,11 @@ impl Release {
         }
     }
 
-    /// Lets a bake pass.
-    pub(crate) fn bake(&mut self) {
-        self.now += TimeDelta::seconds(BAKE_SECONDS.into());
+    /// Lets as much time pass as the state says.
+    pub(crate) fn wait(&mut self) {
+        let seconds = &self.state["position"]["waitSeconds"];
+        let seconds = seconds.as_i64().expect("a bake has a wait");
+        self.now += TimeDelta::seconds(seconds);
     }
 
     /// What a state hands to its function now.
