@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
-    case::{ALIAS, Case, Test, alone, canary, merge, test},
+    case::{ALIAS, Case, Test, apart, canary, merge, test},
     cli::{Said, ended, spawn},
     promoted::promoted,
 };
@@ -24,7 +24,7 @@ use crate::{
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         // Alone, because a schedule that another test runs would clear what it leaves held.
-        alone("admission_plan_and_release_agree", agree),
+        apart("admission_plan_and_release_agree", agree),
         test("admission_plan_says_what_it_could_not_tell", could_not_tell),
         test("admission_takes_an_image_of_another_account", foreign_image),
     ]

@@ -25,7 +25,10 @@ use crossfade_tests::{
 use futures::{FutureExt, future::BoxFuture};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
+use tokio::{
+    runtime::Runtime,
+    sync::{Semaphore, SemaphorePermit},
+};
 
 /// The alias that every test's callers use.
 pub(crate) const ALIAS: &str = "live";
@@ -44,9 +47,6 @@ pub(crate) struct Suite {
     pub(crate) world: World,
     /// The same definition on moto's interpreter.
     pub(crate) moto: World,
-    /// Taken to write by tests that nobody else may run beside: they count all calls, or change
-    /// what all share.
-    alone: tokio::sync::RwLock<()>,
 }
 
 /// Deployed once, or why it could not be.
@@ -59,10 +59,53 @@ fn deployed(suite: &Shared) -> &Suite {
         .expect("no test begins without")
 }
 
+/// Where a test runs, and beside what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    /// In the local AWS that most share, beside others.
+    Beside,
+    /// In a second local AWS, one after the other: it counts all calls, or changes what all share.
+    Apart,
+    /// There too, while nothing else runs on this machine: it measures seconds.
+    Alone,
+}
+
+/// Who may run now. Permits are given in the order in which they are asked for.
+struct Turns {
+    beside: Semaphore,
+    at_once: u32,
+    apart: Semaphore,
+}
+
+impl Turns {
+    fn new(at_once: usize) -> Self {
+        Self {
+            beside: Semaphore::new(at_once),
+            at_once: u32::try_from(at_once).expect("it is a small number"),
+            apart: Semaphore::new(1),
+        }
+    }
+
+    /// Waits until it is a test's turn, which lasts for as long as the permits are kept.
+    async fn wait(&self, turn: Turn) -> Vec<SemaphorePermit<'_>> {
+        let beside = match turn {
+            Turn::Beside => 1,
+            Turn::Apart => 0,
+            Turn::Alone => self.at_once,
+        };
+        let beside = self.beside.acquire_many(beside).await;
+        let mut permits = vec![beside.expect("it is never closed")];
+        if turn != Turn::Beside {
+            permits.push(self.apart.acquire().await.expect("it is never closed"));
+        }
+        permits
+    }
+}
+
 /// A test: a name and what it does.
 pub(crate) struct Test {
     name: &'static str,
-    alone: bool,
+    turn: Turn,
     body: Box<dyn FnOnce(Case) -> BoxFuture<'static, ()> + Send>,
 }
 
@@ -73,42 +116,60 @@ where
 {
     Test {
         name,
-        alone: false,
+        turn: Turn::Beside,
         body: Box::new(move |case| body(case).boxed()),
     }
 }
 
-/// A test that runs alone.
+/// A test that has a local AWS to itself: it counts all calls, or changes what all share.
+pub(crate) fn apart<F>(name: &'static str, body: impl FnOnce(Case) -> F + Send + 'static) -> Test
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    Test {
+        turn: Turn::Apart,
+        ..test(name, body)
+    }
+}
+
+/// A test that has this machine to itself as well: it measures seconds.
 pub(crate) fn alone<F>(name: &'static str, body: impl FnOnce(Case) -> F + Send + 'static) -> Test
 where
     F: Future<Output = ()> + Send + 'static,
 {
     Test {
-        alone: true,
+        turn: Turn::Alone,
         ..test(name, body)
     }
 }
 
-/// Runs all tests, those that run alone last.
+/// Runs all tests in two local AWS, those that run alone last.
 pub(crate) fn run(modules: Vec<Vec<Test>>) -> ExitCode {
     let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(AT_ONCE);
     let mut tests: Vec<Test> = modules.into_iter().flatten().collect();
-    tests.sort_by_key(|test| test.alone);
+    tests.sort_by_key(|test| test.turn);
+    // Each has a thread to wait in for its turn.
+    let at_once = arguments.test_threads.replace(tests.len());
+    let turns = Arc::new(Turns::new(at_once.unwrap_or(AT_ONCE)));
     panic::set_hook(Box::new(|panic| {
         PANIC.with_borrow_mut(|last| *last = panic.to_string());
     }));
 
     let runtime = Arc::new(Runtime::new().expect("a runtime can be made"));
-    let suite: Shared = Arc::default();
+    let (most, own): (Shared, Shared) = Default::default();
     let times: Arc<Mutex<Vec<Took>>> = Arc::default();
     let trials = tests
         .into_iter()
         .map(|test| {
-            let (runtime, suite) = (Arc::clone(&runtime), Arc::clone(&suite));
+            let (runtime, turns) = (Arc::clone(&runtime), Arc::clone(&turns));
+            let suite = match test.turn {
+                Turn::Beside => Arc::clone(&most),
+                Turn::Apart | Turn::Alone => Arc::clone(&own),
+            };
             let times = Arc::clone(&times);
             Trial::test(test.name.to_owned(), move || {
                 let handle = runtime.handle().clone();
+                let _turn = handle.block_on(turns.wait(test.turn));
                 // Deployed by the first test that needs it: listing tests needs none.
                 let deployed = suite.get_or_init(|| {
                     let deploying = AssertUnwindSafe(deploy()).catch_unwind();
@@ -124,14 +185,16 @@ pub(crate) fn run(modules: Vec<Vec<Test>>) -> ExitCode {
         })
         .collect();
     let conclusion = libtest_mimic::run(&arguments, trials);
-    if let Some(Ok(shared)) = suite.get() {
-        // Parts of the suite add to what the whole recorded.
-        let part = arguments.filter.iter().chain(&arguments.skip);
-        let name = part.fold("e2e".to_owned(), |name, part| format!("{name}-{part}"));
-        runtime.block_on(iam::record(&shared.local, &name));
+    for (suite, name) in [(most, "e2e"), (own, "e2e-apart")] {
+        if let Some(Ok(shared)) = suite.get() {
+            // Parts of the suite add to what the whole recorded.
+            let part = arguments.filter.iter().chain(&arguments.skip);
+            let name = part.fold(name.to_owned(), |name, part| format!("{name}-{part}"));
+            runtime.block_on(iam::record(&shared.local, &name));
+        }
+        // Its local AWS ends here, and not with the process.
+        drop(suite);
     }
-    // The local AWS ends here, and not with the process.
-    drop(suite);
     say_what_took_longest(&times.lock().expect("no test holds it"));
     conclusion.exit_code()
 }
@@ -176,52 +239,42 @@ async fn deploy() -> Suite {
         health,
         world,
         moto,
-        alone: tokio::sync::RwLock::new(()),
     }
 }
 
 /// How long a test took, once its turn had come.
 struct Took {
     seconds: f64,
-    alone: bool,
+    turn: Turn,
     name: &'static str,
 }
 
-/// What the suite's time is made of: tests that run alone add up, others run beside each other.
+/// What the suite's time is made of: others run beside each other, and each of these adds to it.
 fn say_what_took_longest(times: &[Took]) {
     let mut longest: Vec<&Took> = times.iter().collect();
     longest.sort_unstable_by(|a, b| b.seconds.total_cmp(&a.seconds));
-    let alone: Vec<f64> = times
-        .iter()
-        .filter(|t| t.alone)
-        .map(|t| t.seconds)
-        .collect();
-    println!(
-        "{} tests took {:.0} s one after the other, alone; the longest of all:",
-        alone.len(),
-        alone.iter().sum::<f64>()
-    );
+    for turn in [Turn::Apart, Turn::Alone] {
+        let of: Vec<_> = longest.iter().filter(|took| took.turn == turn).collect();
+        println!(
+            "{} tests took {:.0} s one after the other, {turn:?}",
+            of.len(),
+            of.iter().map(|took| took.seconds).sum::<f64>()
+        );
+    }
+    println!("the longest of all:");
     for Took {
         seconds,
-        alone,
+        turn,
         name,
     } in longest.into_iter().take(12)
     {
-        println!(
-            "  {seconds:6.1} s  {name}{}",
-            if *alone { " (alone)" } else { "" }
-        );
+        println!("  {seconds:6.1} s  {name} ({turn:?})");
     }
 }
 
 async fn one(test: Test, suite: Shared, times: &Mutex<Vec<Took>>) -> Result<(), String> {
-    let Test { name, alone, body } = test;
+    let Test { name, turn, body } = test;
     let shared = deployed(&suite);
-    let _alone = if alone {
-        (None, Some(shared.alone.write().await))
-    } else {
-        (Some(shared.alone.read().await), None)
-    };
     let at = std::time::Instant::now();
     let case = Case::new(name, &suite).await;
     let begun = Arc::clone(&case.begun);
@@ -247,7 +300,7 @@ async fn one(test: Test, suite: Shared, times: &Mutex<Vec<Took>>) -> Result<(), 
     let passed = AssertUnwindSafe(checked).catch_unwind().await.is_ok();
     times.lock().expect("no test holds it").push(Took {
         seconds: at.elapsed().as_secs_f64(),
-        alone,
+        turn,
         name,
     });
     if passed {

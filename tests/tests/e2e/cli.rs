@@ -9,12 +9,12 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::case::{ALIAS, Case, Test, alone, canary, merge, test};
+use crate::case::{ALIAS, Case, Test, apart, canary, merge, test};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test("cli_exits_with_a_rollback_that_failed", stuck),
-        alone("cli_plans_what_a_release_then_does", plans),
+        apart("cli_plans_what_a_release_then_does", plans),
         test("cli_plan_says_what_is_in_the_way", in_the_way),
         test("cli_watches_on_a_terminal", terminal),
         test("cli_watches_without_colours", no_colour),

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
-    case::{ALIAS, Case, Test, alone, canary, test},
+    case::{ALIAS, Case, Test, apart, canary, test},
     cli::{ended, program, spawn, surroundings},
 };
 
@@ -17,7 +17,7 @@ const STACK: &str = "crossfade-sound";
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        alone("cli_doctor_checks_an_installation", doctor),
+        apart("cli_doctor_checks_an_installation", doctor),
         test("cli_deploys_a_request_in_yaml", yaml),
         test("cli_init_writes_what_can_be_deployed", init),
         test("cli_init_asks_on_a_terminal", init_asks),

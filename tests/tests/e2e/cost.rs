@@ -5,13 +5,13 @@ use std::time::Duration;
 use crossfade_tests::cost;
 
 use crate::{
-    case::{ALIAS, Case, Test, alone, test},
+    case::{ALIAS, Case, Test, apart, test},
     promoted::{promoted, weights},
 };
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        alone("cost_of_1_3_and_10_steps", cost_of_steps),
+        apart("cost_of_1_3_and_10_steps", cost_of_steps),
         test("packages_are_small", packages),
     ]
 }

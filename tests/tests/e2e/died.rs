@@ -6,7 +6,7 @@ use crossfade_tests::{Behaviour, Execution, Target};
 use serde_json::{Value, json};
 
 use crate::{
-    case::{ALIAS, Case, Test, a_moment, alone, canary, test},
+    case::{ALIAS, Case, Test, a_moment, alone, apart, canary, test},
     promoted::promoted,
 };
 
@@ -16,10 +16,10 @@ pub(crate) fn tests() -> Vec<Test> {
         test("stopped_at_50_percent", stopped_at_50),
         // Alone, because other tests run the schedule that looks after all.
         alone("stopped_with_its_event_lost", event_lost),
-        alone("dead_holders_locks_are_taken_over", dead_holder),
+        apart("dead_holders_locks_are_taken_over", dead_holder),
         test("second_deployment_of_the_application", second_deployment),
         test("second_deployment_of_the_function", second_of_the_function),
-        alone("timed_out", timed_out),
+        apart("timed_out", timed_out),
     ]
 }
 

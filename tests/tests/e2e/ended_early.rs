@@ -4,14 +4,14 @@
 use crossfade_tests::{Behaviour, Ended, Execution, Target, release::until, world::Fault};
 use serde_json::{Value, json};
 
-use crate::case::{ALIAS, Case, Test, alone, canary, test};
+use crate::case::{ALIAS, Case, Test, apart, canary, test};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
-        alone("rejected_when_aws_refuses_the_code", code_refused),
-        alone("rejected_when_aws_refuses_the_version", version_refused),
-        alone("rejected_when_aws_refuses_a_smoke_test", invocation_refused),
-        alone("rejected_when_aws_refuses_the_first_shift", shift_refused),
+        apart("rejected_when_aws_refuses_the_code", code_refused),
+        apart("rejected_when_aws_refuses_the_version", version_refused),
+        apart("rejected_when_aws_refuses_a_smoke_test", invocation_refused),
+        apart("rejected_when_aws_refuses_the_first_shift", shift_refused),
         test(
             "rejected_when_the_second_shift_is_not_the_first",
             second_shift_refused,

@@ -7,7 +7,7 @@ use crossfade_tests::{
 use serde_json::json;
 
 use crate::{
-    case::{ALIAS, Case, Test, alone, canary, test},
+    case::{ALIAS, Case, Test, apart, canary, test},
     promoted::{promoted, weights},
 };
 
@@ -18,7 +18,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("update_alias_throttled_five_times", throttled),
         test("answer_of_update_alias_lost", lost_update_alias),
         test("answer_of_publish_version_lost", lost_publish_version),
-        alone("answers_of_the_ledger_lost", lost_transactions),
+        apart("answers_of_the_ledger_lost", lost_transactions),
     ]
 }
 

@@ -5,7 +5,7 @@ use crossfade_tests::{Behaviour, Execution, Target, release::until, world::Fault
 use serde_json::{Value, json};
 
 use crate::{
-    case::{ALIAS, Case, Test, a_moment, alone, canary, test},
+    case::{ALIAS, Case, Test, a_moment, apart, canary, test},
     died::lose_the_event,
     promoted::promoted,
 };
@@ -19,8 +19,8 @@ pub(crate) fn tests() -> Vec<Test> {
         ),
         test("first_release_and_an_alarm", alarm),
         test("first_release_made_too_late", made_too_late),
-        alone("first_release_promoted_too_late", promoted_too_late),
-        alone("first_release_that_died", died),
+        apart("first_release_promoted_too_late", promoted_too_late),
+        apart("first_release_that_died", died),
     ]
 }
 

@@ -4,7 +4,7 @@ use crossfade_tests::{Behaviour, Target};
 use serde_json::{Value, json};
 
 use crate::{
-    case::{ALIAS, Case, Test, alone, canary, merge, test},
+    case::{ALIAS, Case, Test, apart, canary, merge, test},
     promoted::{promoted, weights},
     rolled_back::rolled_back,
 };
@@ -22,7 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("hook_after_the_promotion_fails", promote_fails),
         test("hook_after_the_rollback_is_asked", rollback_asked),
         test("hook_before_what_was_approved", approved),
-        alone("answers_after_the_idle_limit_are_heard", heard_late),
+        apart("answers_after_the_idle_limit_are_heard", heard_late),
     ]
 }
 

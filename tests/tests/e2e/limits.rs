@@ -7,7 +7,7 @@ use crossfade_tests::{Behaviour, Execution};
 use serde_json::json;
 
 use crate::{
-    case::{Case, Test, alone, canary, test},
+    case::{Case, Test, apart, canary, test},
     hooks::hook,
     promoted::promoted,
     rolled_back::rolled_back,
@@ -21,7 +21,7 @@ pub(crate) fn tests() -> Vec<Test> {
             "limits_a_day_of_a_hook_in_progress_is_promoted",
             day_of_a_hook,
         ),
-        alone("limits_reached_ends_on_blue_and_says_why", reached),
+        apart("limits_reached_ends_on_blue_and_says_why", reached),
         test("limits_a_green_that_hangs_is_rolled_back", hangs),
     ]
 }

@@ -9,7 +9,7 @@ use crossfade_tests::{
 use serde_json::{Value, json};
 
 use crate::{
-    case::{ALIAS, Case, Test, alone, canary, ended_after_minutes, test},
+    case::{ALIAS, Case, Test, apart, canary, ended_after_minutes, test},
     faults::moved_by_another,
     promoted::promoted,
 };
@@ -28,8 +28,8 @@ pub(crate) fn tests() -> Vec<Test> {
             "told_that_it_is_over_and_not_that_it_is_stuck",
             over_and_not_stuck,
         ),
-        alone("told_late_or_never_endangers_nothing", cannot_tell),
-        alone("told_late_what_the_execution_said", late_and_the_same),
+        apart("told_late_or_never_endangers_nothing", cannot_tell),
+        apart("told_late_what_the_execution_said", late_and_the_same),
     ]
 }
 

@@ -9,7 +9,7 @@ use crossfade_tests::{
 use serde_json::{Value, json};
 
 use crate::{
-    case::{ALIAS, Case, Test, a_moment, alone, canary, merge, test},
+    case::{ALIAS, Case, Test, a_moment, apart, canary, merge, test},
     promoted::{promoted, weights},
     rolled_back::rolled_back,
 };
@@ -26,12 +26,12 @@ pub(crate) fn tests() -> Vec<Test> {
         ),
         test("page_is_only_looked_at", looked_at),
         test("page_takes_one_answer", once),
-        alone("page_answers_too_late", too_late),
+        apart("page_answers_too_late", too_late),
         test("page_opens_by_its_own_nonce_alone", nonces),
         test("page_link_ends_with_the_time", expired),
         test("page_link_ends_with_an_alarm", ended_by_an_alarm),
         test("page_asks_for_what_is_missing", incomplete),
-        alone("page_works_without_metrics_and_tells_of_trouble", trouble),
+        apart("page_works_without_metrics_and_tells_of_trouble", trouble),
         test("page_in_chromium_by_keyboard", by_keyboard),
         test("page_in_chromium_without_scripts", without_scripts),
     ]

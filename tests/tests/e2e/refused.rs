@@ -5,7 +5,7 @@ use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use crate::{
-    case::{ALIAS, Case, Test, alone, canary, test},
+    case::{ALIAS, Case, Test, apart, canary, test},
     promoted::promoted,
 };
 
@@ -27,7 +27,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test("refused_because_green_failed_meanwhile", failed_meanwhile),
         test("refused_because_the_code_is_not_there", no_code),
         test("first_release_that_fails_leaves_no_alias", first_release),
-        alone("bad_requests_write_nothing", bad_requests),
+        apart("bad_requests_write_nothing", bad_requests),
     ]
 }
 

@@ -9,7 +9,7 @@ use crossfade_tests::{
 use serde_json::{Value, json};
 
 use crate::{
-    case::{ALIAS, Case, Test, alone, canary, ended_after_minutes, test},
+    case::{ALIAS, Case, Test, apart, canary, ended_after_minutes, test},
     promoted::promoted,
 };
 
@@ -39,7 +39,7 @@ pub(crate) fn tests() -> Vec<Test> {
             "retention_looks_right_before_each_deletion",
             looks_before_each,
         ),
-        alone(
+        apart(
             "retention_of_a_version_that_a_release_wants",
             wanted_by_a_release,
         ),
@@ -66,11 +66,11 @@ pub(crate) fn tests() -> Vec<Test> {
             "retention_lets_requests_end_before_it_deletes",
             requests_end,
         ),
-        alone(
+        apart(
             "retention_deletes_nothing_that_a_late_alias_still_calls",
             late_alias,
         ),
-        alone(
+        apart(
             "retention_that_cannot_be_started_is_told",
             cannot_be_started,
         ),

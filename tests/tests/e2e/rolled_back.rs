@@ -182,7 +182,7 @@ async fn baking(case: &Case, steps: &[(u8, u32)]) -> (Target, String, Execution,
     let users = case.users(&target, 20.0);
     let request = case.request(json!({
         "strategy": canary(steps),
-        "analysis": {"alarms": [alarm], "checkEverySeconds": 3600},
+        "analysis": {"alarms": [alarm], "checkEverySeconds": 600},
     }));
     let execution = case.start(&request).await;
     execution.wait_for_state("Bake", 1).await;

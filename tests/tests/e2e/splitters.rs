@@ -14,7 +14,7 @@ use crossfade_tests::{
 use serde_json::{Value, json};
 
 use crate::{
-    case::{ALIAS, Case, Test, a_moment, alone, canary, test},
+    case::{ALIAS, Case, Test, a_moment, alone, apart, canary, test},
     died::lose_the_event,
 };
 
@@ -198,7 +198,7 @@ pub(crate) fn tests() -> Vec<Test> {
         // Alone, because it counts all calls.
         alone("door_one_write_rolls_back_through_each", one_write),
         // Alone, because a schedule that another test runs would clear them away.
-        alone("door_of_a_dead_holder_is_put_back_first", dead_holders),
+        apart("door_of_a_dead_holder_is_put_back_first", dead_holders),
     ]
 }
 

@@ -11,7 +11,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::{
-    case::{ALIAS, Case, Test, alone, canary, merge, test},
+    case::{ALIAS, Case, Test, alone, apart, canary, merge, test},
     promoted::weights,
 };
 
@@ -51,7 +51,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ),
         // What is measured in seconds runs alone, and so does what slows everybody down.
         alone("train_goes_back_where_an_alarm_can_not_put_it_all", held_up),
-        alone("train_goes_back_although_lambda_throttles", throttled),
+        apart("train_goes_back_although_lambda_throttles", throttled),
     ]
 }
 

@@ -7,12 +7,12 @@ use crossfade_tests::{Target, world::field};
 use serde_json::json;
 
 use crate::{
-    case::{ALIAS, Case, Test, alone},
+    case::{ALIAS, Case, Test, apart},
     promoted::promoted,
 };
 
 pub(crate) fn tests() -> Vec<Test> {
-    vec![alone("windows_refuse_and_are_overridden", windows)]
+    vec![apart("windows_refuse_and_are_overridden", windows)]
 }
 
 /// A window that opens in three days.
