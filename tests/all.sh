@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
 # Everything that CI runs, cheapest first; ends at the first stage that fails, with its exit code.
 #
-#     tests/all.sh [stage ...]     format clippy deny unit template build bridge recorded e2e iam models faults aws
-#                          integrations package
+#     tests/all.sh [stage ...]     format clippy deny unit template build e2e bridge recorded iam models integrations
+#                          faults aws package
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}
 export PATH="${CROSSFADE_VENV:-$PWD/.venv}/bin:$PATH"
 logs=$target/test-logs
 mkdir -p "$logs"
-declare -A passed=()
 table=()
 
 format() { cargo fmt --all --check; }
@@ -114,27 +113,62 @@ count() {
 
 minutes() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
 
-begun=$SECONDS
-for stage in ${*:-format clippy deny unit template build bridge recorded e2e iam models faults aws integrations package}; do
-    printf '\n=== %s\n' "$stage"
-    at=$SECONDS
+# Runs one stage, and leaves its exit code, seconds and tests beside its log.
+run() {
+    local at=$SECONDS code
+    printf '\n=== %s\n' "$1"
     set +e
-    (set -euo pipefail; "$stage") 2>&1 | tee "$logs/$stage.log"
+    (set -euo pipefail; "$1") 2>&1 | tee "$logs/$1.log"
     code=${PIPESTATUS[0]}
     set -e
+    echo "$code $((SECONDS - at)) $(count "$logs/$1.log")" >"$logs/$1.ended"
+}
+
+# Runs stages one after the other, until one fails.
+in_turn() {
+    local stage
+    for stage in "$@"; do
+        run "$stage"
+        # Not `run || break`: within a condition no command of a stage would end it by failing.
+        if ! grep -q '^0 ' "$logs/$stage.ended"; then break; fi
+    done
+}
+
+# Adds a stage that has ended to the table, or ends with its exit code.
+ended() {
+    local code seconds tests
+    read -r code seconds tests <"$logs/$1.ended"
     if [ "$code" -ne 0 ]; then
         printf '\nmake test: FAILED in %s (exit %d) after %s; again by itself: tests/all.sh %s\n' \
-            "$stage" "$code" "$(minutes $((SECONDS - begun)))" "$stage"
+            "$1" "$code" "$(minutes $((SECONDS - begun)))" "$1"
         exit "$code"
     fi
-    tests=$(count "$logs/$stage.log")
-    passed[$stage]=$tests
-    table+=("$(printf '  %-12s %6s  %s' "$stage" "$(minutes $((SECONDS - at)))" \
-        "$([ "$tests" -gt 0 ] && echo "$tests tests passed" || echo ok)")")
+    total=$((total + tests))
+    table+=("$(printf '  %-12s %6s  %s' "$1" "$(minutes "$seconds")" "$([ "$tests" -gt 0 ] && echo "$tests tests passed" || echo ok)")")
+}
+
+# Each is a stage, or stages in turn beside others in turn: what waits most of its time. What the latter say is printed
+# when the former have ended.
+plan=(format clippy deny unit template build 'e2e & bridge recorded' iam models 'integrations & faults aws package')
+[ $# -eq 0 ] || plan=("$@")
+
+begun=$SECONDS
+total=0
+for part in "${plan[@]}"; do
+    IFS='&' read -r first second <<<"$part"
+    read -ra first <<<"$first"
+    read -ra second <<<"$second"
+    if [ ${#second[@]} -gt 0 ]; then
+        in_turn "${second[@]}" >"$logs/beside.log" 2>&1 &
+    fi
+    in_turn "${first[@]}"
+    if [ ${#second[@]} -gt 0 ]; then
+        wait $!
+        cat "$logs/beside.log"
+    fi
+    for stage in "${first[@]}" "${second[@]}"; do ended "$stage"; done
 done
 
-total=0
-for tests in "${passed[@]}"; do total=$((total + tests)); done
 printf '\n'
 printf '%s\n' "${table[@]}"
 printf '\nmake test: ok, %d tests passed, 0 failed, in %s\n' "$total" "$(minutes $((SECONDS - begun)))"

@@ -4,8 +4,10 @@ The local AWS is that of `make local`: one for all tests, started by the first t
 """
 
 import atexit
+import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -57,10 +59,12 @@ def until(what: str, found: Callable[[], T | None], patience: float = PATIENCE) 
 
 
 def free_port() -> int:
-    """Returns a port that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """Returns a port that is free, and that no kernel hands out by itself before it is taken: Linux does so from 32768 on."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def scratch(name: str) -> Path:

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    hash::{BuildHasher, RandomState},
     io::{BufRead, BufReader},
     net::TcpListener,
     path::{Path, PathBuf},
@@ -214,11 +215,17 @@ impl Drop for LocalAws {
     }
 }
 
+/// Returns a port that is free, and that no kernel hands out by itself before it is taken: Linux gives connections and
+/// listeners without a port of their own those from 32,768 on.
 fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|listener| listener.local_addr())
+    const FIRST: u16 = 20_000;
+    const COUNT: u16 = 12_000;
+    let any = RandomState::new().hash_one(()) % u64::from(COUNT);
+    let any = u16::try_from(any).expect("it is below the count");
+    (0..COUNT)
+        .map(|nth| FIRST + (any + nth) % COUNT)
+        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
         .expect("a port is free")
-        .port()
 }
 
 /// The control API under `/_local/`.
