@@ -79,9 +79,36 @@ programs: build
 cli: ## the command line, as it is used (target/release/crossfade)
 	@cargo build --release -p crossfade-cli
 
+# The demo's own way: the handlers, the sample and the demo are compiled once, quickly and for this machine only, so that
+# the SDK is as well, and put into the real template. With packages in `dist` nothing is compiled.
+DIST := dist
+PACKAGED_STACK := $(DIST)/crossfade-stack-$(ARCHITECTURE)
+PACKAGED_DEMO := $(DIST)/crossfade-demo-$(ARCHITECTURE)
+PACKAGED := $(and $(wildcard $(PACKAGED_STACK)/template.yaml),$(wildcard $(PACKAGED_DEMO)/demo))
+DEMO := $(if $(PACKAGED),$(PACKAGED_DEMO),$(TARGET)/demo)
+DEMO_STACK := $(if $(PACKAGED),$(PACKAGED_STACK),$(TARGET)/demo/dist/crossfade-stack-$(ARCHITECTURE))
+HANDLERS := $(patsubst functions/%/Cargo.toml,%,$(wildcard functions/*/Cargo.toml))
+DEMO_BINS := demo target-function $(HANDLERS)
+
+.PHONY: demo-programs
+demo-programs:
+ifdef PACKAGED
+	@PATH="$(SYSTEM_PATH)" tests/setup.sh "$(VENV)" packaged
+	@echo "demo: with the packages in $(DIST): nothing is compiled (make demo DIST= compiles)"
+else
+	@echo "demo: 1 of 3: what it needs beside Rust"
+	@PATH="$(SYSTEM_PATH)" tests/setup.sh "$(VENV)"
+	@echo "demo: 2 of 3: compiling the handlers, the sample and the demo: minutes the first time"
+	@cargo build --locked --profile demo -p crossfade-tests -p target-function $(HANDLERS:%=-p %) $(DEMO_BINS:%=--bin %)
+	@$(VENV)/bin/python packaging/package.py demo
+	@echo "demo: 3 of 3: three releases"
+endif
+
 .PHONY: demo
-demo: programs ## a good, a bad and a subtly bad version released on a local AWS, under live traffic
-	@$(TARGET)/debug/demo
+demo: demo-programs ## a good, a bad and a subtly bad version released on a local AWS, under live traffic
+	@CROSSFADE_REPOSITORY="$(CURDIR)" CROSSFADE_SAMPLE="$(abspath $(DEMO)/target-function)" \
+		CROSSFADE_TEMPLATE="$(abspath $(DEMO_STACK)/template.yaml)" \
+		$(DEMO)/demo
 
 .PHONY: train
 train: programs ## fifty functions as one release, where Lambda throttles; then one of them is bad

@@ -1,17 +1,20 @@
 """Makes `dist/`: what an installation of Crossfade without Rust needs. `make package` runs it.
 
-    python packaging/package.py
+    python packaging/package.py [demo]
 
 For each architecture it compiles the functions and the command line, and writes
 
     crossfade-stack-ARCHITECTURE/     the template, its state machines, and a zip of each function
     crossfade-stack-ARCHITECTURE.zip  the same as one file
     crossfade-linux-ARCHITECTURE      the command line
+    crossfade-demo-ARCHITECTURE.zip   the programs of `make demo`
     crossfade.cdx.json                what all of them are made of (CycloneDX)
     SHA256SUMS                        the checksums of the files, not of those in the folders
 
 An architecture whose Rust standard library is not installed is left out. Nothing in these files has the time, the folder
 or the machine in it: the same commit, toolchain and zlib give the same bytes.
+
+`demo` makes of the programs that `make demo` has compiled a stack in `target/demo/dist`, and nothing else.
 """
 
 import hashlib
@@ -22,6 +25,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +39,17 @@ ARCHITECTURES = {"x86_64": "x86_64", "arm64": "aarch64"}
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
+DEMO = ("demo", "target-function")
+"""What `make demo` runs: itself, and the function that it releases."""
+
+
 def main() -> int:
     """Compiles and writes all that can be."""
+    if sys.argv[1:] == ["demo"]:
+        architecture = next(sam for sam, rust in ARCHITECTURES.items() if os.uname().machine in (sam, rust))
+        demo = TARGET / "demo"
+        write_stack(demo / "dist", architecture, lambda name: demo / name, zipfile.ZIP_STORED)
+        return 0
     shutil.rmtree(DIST, ignore_errors=True)
     DIST.mkdir()
     for architecture, rust in ARCHITECTURES.items():
@@ -46,7 +59,9 @@ def main() -> int:
             continue
         lambdas = TARGET / "package" / architecture
         build("--bins", "--target", functions, "--lambda-dir", lambdas)
-        write_stack(DIST, architecture, lambdas)
+        write_stack(DIST, architecture, lambda name, lambdas=lambdas: lambdas / name / "bootstrap")
+        files = {path.relative_to(DIST).as_posix(): path for path in DIST.glob(f"crossfade-stack-{architecture}/**/*") if path.is_file()}
+        write_zip(DIST / f"crossfade-stack-{architecture}.zip", files)
         target = static if is_installed(static) else functions
         # Not for the processors that Lambda has, but for all of the architecture.
         build("-p", "crossfade-cli", "--disable-optimizations", "--target", target, "--lambda-dir", TARGET / "package" / "cli" / architecture)
@@ -54,6 +69,13 @@ def main() -> int:
         write(program, (TARGET / "package" / "cli" / architecture / "crossfade" / "bootstrap").read_bytes(), 0o755)
         print(f"package: {program.name} {needs(program.read_bytes())}", end="")
         print("" if target == static else f"; one that needs none: rustup target add {static}")
+        demo = TARGET / "package" / "demo" / architecture
+        build("-p", "crossfade-tests", "-p", "target-function", "--bin", DEMO[0], "--bin", DEMO[1],
+              "--disable-optimizations", "--target", functions, "--lambda-dir", demo, profile="demo")  # fmt: skip
+        folder = f"crossfade-demo-{architecture}"
+        for name in DEMO:
+            write(DIST / folder / name, (demo / name / "bootstrap").read_bytes(), 0o755)
+        write_zip(DIST / f"{folder}.zip", {f"{folder}/{name}": DIST / folder / name for name in DEMO})
     finish(DIST)
     return 0
 
@@ -74,9 +96,9 @@ def is_installed(triple: str) -> bool:
     return asked.returncode == 0 and Path(asked.stdout.strip()).is_dir()
 
 
-def build(*options: str | Path) -> None:
+def build(*options: str | Path, profile: str = "release") -> None:
     """Compiles as `make build` does, and finds compiled what that has."""
-    subprocess.run(["cargo", "lambda", "build", "--locked", "--release", *options], cwd=ROOT, check=True)
+    subprocess.run(["cargo", "lambda", "build", "--locked", "--profile", profile, *options], cwd=ROOT, check=True)
 
 
 def needs(program: bytes) -> str:
@@ -92,7 +114,7 @@ def write(path: Path, data: bytes, mode: int = 0o644) -> None:
     path.chmod(mode)
 
 
-def write_zip(path: Path, files: dict[str, Path]) -> None:
+def write_zip(path: Path, files: dict[str, Path], compression: int = zipfile.ZIP_DEFLATED) -> None:
     """Writes a zip of files by their names in it: the same files give the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
@@ -100,23 +122,21 @@ def write_zip(path: Path, files: dict[str, Path]) -> None:
             entry = zipfile.ZipInfo(name, EPOCH)
             entry.create_system = 3  # Unix, whatever this is: Lambda reads the mode.
             entry.external_attr = (0o100755 if os.access(file, os.X_OK) else 0o100644) << 16
-            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.compress_type = compression
             archive.writestr(entry, file.read_bytes(), compresslevel=6)
 
 
-def write_stack(dist: Path, architecture: str, lambdas: Path) -> None:
-    """Writes the folder that `sam deploy` and `aws cloudformation package` take, and its archive."""
+def write_stack(dist: Path, architecture: str, program: Callable[[str], Path], compression: int = zipfile.ZIP_DEFLATED) -> None:
+    """Writes the folder that `sam deploy` and `aws cloudformation package` take. `program` says where a function's program is."""
     folder = dist / f"crossfade-stack-{architecture}"
     template = packaged((ROOT / "template.yaml").read_text(), architecture)
     write(folder / "template.yaml", template.encode())
     for name in re.findall(r"CodeUri: functions/(\S+)\.zip", template):
-        write_zip(folder / "functions" / f"{name}.zip", {"bootstrap": lambdas / name / "bootstrap"})
+        write_zip(folder / "functions" / f"{name}.zip", {"bootstrap": program(name)}, compression)
     copied = ["samconfig.toml", "LICENSE-APACHE", "LICENSE-MIT", "events/canary.json", *re.findall(r"DefinitionUri: (\S+)", template)]
     for name in copied:
         write(folder / name, (ROOT / name).read_bytes())
     write(folder / "README.md", absolute((ROOT / "docs" / "installing.md").read_text()).encode())
-    files = {path.relative_to(dist).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    write_zip(dist / f"{folder.name}.zip", files)
 
 
 def packaged(template: str, architecture: str) -> str:

@@ -3,7 +3,9 @@
 # given, with what tests/local/requirements.txt names: the local AWS, the SAM CLI, cargo-lambda and
 # zig. Installs Chromium where it is asked for and may. Does nothing when it is there already.
 #
-#     tests/setup.sh .venv [browser]
+#     tests/setup.sh .venv [browser | packaged]
+#
+# `packaged`: what is needed is compiled already, so Rust is not.
 set -euo pipefail
 venv=${1:?which environment}
 cd "$(dirname "$0")/.."
@@ -18,6 +20,7 @@ fail() {
     fail "the local AWS runs Lambda's Linux binaries as they are, so this needs Linux (x86_64 or arm64);" \
         "on another system use a virtual machine or a container with Rust, Python and make"
 
+if [ "${2:-}" != packaged ]; then
 wanted_rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
 command -v cargo >/dev/null ||
     fail "Rust is missing: install Rust $wanted_rust or later with rustup (https://rustup.rs), then run this again"
@@ -29,6 +32,7 @@ found_rust=$(sed -n 's/^cargo \([0-9.]*\).*/\1/p' <<<"$found_rust")
     fail "Rust $wanted_rust or later is needed, and this is $found_rust: rustup update"
 command -v cc >/dev/null ||
     fail "no C compiler: Rust links with cc. Install one (Debian and Ubuntu: apt install gcc libc6-dev)"
+fi
 
 # The approval page is tested in a browser, where there is one; all else needs none.
 if [ "${2:-}" = browser ] && ! { command -v chromium && command -v chromedriver; } >/dev/null; then

@@ -27,12 +27,16 @@ TARGETS = f"{package.ARCHITECTURES[HERE]}-unknown-linux-gnu"
 FUNCTION = "chat-assistant"
 
 
-def compiled(*options: str | Path) -> None:
+def compiled(*options: str | Path, profile: str = "release") -> None:
     """Stands in for cargo: puts what `make build` and `make programs` have compiled where cargo would put it."""
     folder = Path(options[options.index("--lambda-dir") + 1])
-    if "crossfade-cli" in options:
-        (folder / "crossfade").mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(command_line(), folder / "crossfade" / "bootstrap")
+    programs = {"crossfade": command_line()} if "crossfade-cli" in options else {}
+    if "target-function" in options:
+        programs = {"demo": TARGET / "debug" / "demo", "target-function": TARGET / "release" / "target-function"}
+    for name, program in programs.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(program, folder / name / "bootstrap")
+    if programs:
         return
     for program in (TARGET / "lambda").glob("*/bootstrap"):
         (folder / program.parent.name).mkdir(parents=True, exist_ok=True)
@@ -70,7 +74,7 @@ class Packages(unittest.TestCase):
         for line in (self.dist / "SHA256SUMS").read_text().splitlines():
             found, name = line.split("  ")
             self.assertEqual(sums(self.dist)[name], found)
-        self.assertEqual(len((self.dist / "SHA256SUMS").read_text().splitlines()), 3)
+        self.assertEqual(len((self.dist / "SHA256SUMS").read_text().splitlines()), 4)
 
     def test_zips_hold_the_programs_that_were_compiled(self) -> None:
         zips = sorted((self.stack / "functions").iterdir())
@@ -92,6 +96,20 @@ class Packages(unittest.TestCase):
         folder = scratch("archive")
         shutil.unpack_archive(self.dist / f"{STACK}.zip", folder)
         self.assertEqual(sums(folder / STACK), sums(self.stack))
+
+    def test_demo_compiles_nothing_where_the_packages_are(self) -> None:
+        def planned(dist: Path) -> str:
+            command = ["make", "--dry-run", "demo", f"DIST={dist}"]
+            return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+        without, with_packages = planned(scratch("nothing")), planned(self.dist)
+        self.assertIn("cargo build", without)
+        self.assertNotRegex(with_packages, "cargo (build|lambda)")
+        folder = scratch("demo")
+        shutil.unpack_archive(self.dist / f"crossfade-demo-{HERE}.zip", folder)
+        self.assertEqual(sums(folder / f"crossfade-demo-{HERE}"), sums(self.dist / f"crossfade-demo-{HERE}"))
+        self.assertIn(f"{self.dist}/crossfade-demo-{HERE}/demo", with_packages)
+        self.assertIn(f'CROSSFADE_TEMPLATE="{self.stack}/template.yaml"', with_packages)
 
     def test_template_names_what_is_beside_it(self) -> None:
         packaged, source = template(self.stack / "template.yaml"), template(ROOT / "template.yaml")

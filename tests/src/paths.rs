@@ -2,9 +2,12 @@
 
 use std::{env, path::PathBuf};
 
-/// The repository's root.
+/// The repository's root: `CROSSFADE_REPOSITORY`, or where this was compiled.
 #[must_use]
 pub fn repository() -> PathBuf {
+    if let Some(named) = env::var_os("CROSSFADE_REPOSITORY") {
+        return named.into();
+    }
     let package = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     package
         .parent()
