@@ -92,6 +92,14 @@ fn describes_every_field() {
             let is_variant = at == "oneOf" && schema["description"].is_string();
             let told = field["description"].is_string() || is_tag || is_variant;
             assert!(told, "{at}.{name} has no description");
+            // A range in words is the range that is checked.
+            let words = field["description"].as_str().unwrap_or_default();
+            for bound in ["minimum", "maximum"].map(|key| &field[key]) {
+                assert!(
+                    bound.is_null() || words.contains(&bound.to_string()),
+                    "{at}.{name}: {bound} is not in {words:?}"
+                );
+            }
         }
         if schema["type"] == "object" && schema["properties"].is_object() && at != "request" {
             assert_eq!(schema["additionalProperties"], false, "{at}");

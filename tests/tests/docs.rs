@@ -492,7 +492,7 @@ fn names_only_existing_resources() {
         for part in content.split("crossfade-").skip(1).filter(|_| !foreign) {
             let end = part.find(|c: char| !c.is_ascii_lowercase() && c != '-');
             let name = &part[..end.unwrap_or(part.len())];
-            let is_file = ["stack-", "linux-", "macos-", "windows-"]
+            let is_file = ["demo-", "stack-", "linux-", "macos-", "windows-"]
                 .iter()
                 .any(|package| name.starts_with(package));
             if !name.is_empty() && !is_file && !LATEST_ALIAS.ends_with(name) {

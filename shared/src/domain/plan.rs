@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::weight::Weight;
-use crate::parse::bounds::Whole;
+use crate::parse::bounds::BakeSeconds;
 
 /// The longest bake of one step, in seconds: a day.
 pub const MAX_BAKE_SECONDS: u32 = 86_400;
@@ -22,8 +22,8 @@ pub struct Step {
     /// Percent of traffic on green: 0 to 100, in steps of 0.1.
     pub weight: Weight,
     /// How long the step is watched before the next decision, in seconds: 0 to 86400 (a day).
-    #[schemars(range(min = 0, max = 86_400))]
-    #[deserr(from(Whole<0, 86_400>) = u32::from)]
+    #[schemars(with = "BakeSeconds")]
+    #[deserr(from(BakeSeconds) = u32::from)]
     pub bake_seconds: u32,
 }
 

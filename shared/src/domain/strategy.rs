@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::{MAX_STEPS, Plan, PlanError, PlanErrors, Step};
 use super::weight::{self, Weight};
 use crate::parse::{
-    bounds::{List, Whole, quoted, unexpected},
+    bounds::{BakeSeconds, List, Whole, quoted, unexpected},
     tagged::tagged,
 };
 
@@ -38,8 +38,8 @@ pub enum Strategy {
 pub struct AllAtOnce {
     /// How long green is watched at weight 100, in seconds: 0 to 86400 (a day).
     #[serde(default)]
-    #[schemars(range(min = 0, max = 86_400))]
-    #[deserr(default, from(Whole<0, 86_400>) = u32::from)]
+    #[schemars(with = "BakeSeconds")]
+    #[deserr(default, from(BakeSeconds) = u32::from)]
     pub bake_seconds: u32,
     /// The weight that an operator must approve before traffic moves to it: here always 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,8 +55,8 @@ pub struct AllAtOnce {
 pub struct BlueGreen {
     /// How long green is watched at weight 100, in seconds: 0 to 86400 (a day).
     #[serde(default = "default_blue_green_bake_seconds")]
-    #[schemars(range(min = 0, max = 86_400))]
-    #[deserr(default = default_blue_green_bake_seconds(), from(Whole<0, 86_400>) = u32::from)]
+    #[schemars(with = "BakeSeconds")]
+    #[deserr(default = default_blue_green_bake_seconds(), from(BakeSeconds) = u32::from)]
     pub bake_seconds: u32,
     /// The weight that an operator must approve before traffic moves to it: 0 or 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,14 +91,14 @@ pub struct Linear {
     #[deserr(from(Stride) = Stride::weight)]
     pub step_weight: Weight,
     /// How long each step before the last bakes, in seconds: 0 to 86400 (a day).
-    #[schemars(range(min = 0, max = 86_400))]
-    #[deserr(from(Whole<0, 86_400>) = u32::from)]
+    #[schemars(with = "BakeSeconds")]
+    #[deserr(from(BakeSeconds) = u32::from)]
     pub interval_seconds: u32,
     /// How long green is watched at weight 100, in seconds: 0 to 86400 (a day). When absent,
     /// `intervalSeconds`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 86_400))]
-    #[deserr(default, from(Option<Whole<0, 86_400>>) = Whole::optional)]
+    #[schemars(with = "Option<BakeSeconds>")]
+    #[deserr(default, from(Option<BakeSeconds>) = Whole::optional)]
     pub bake_seconds: Option<u32>,
     /// The weight that an operator must approve before traffic moves to it: the weight of one of the
     /// steps.

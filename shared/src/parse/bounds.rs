@@ -1,12 +1,21 @@
 //! Readers of bounded JSON values. A field keeps its plain type (`u32`, `Vec<_>`); how it is read
 //! is one of these, so that the type, the range and the message that names them cannot drift apart.
 
-use std::convert::Infallible;
+use std::{borrow::Cow, convert::Infallible};
 
 use deserr::{
     DeserializeError, Deserr, ErrorKind, IntoValue, Map, Sequence, Value, ValuePointerRef,
     take_cf_content,
 };
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::json;
+
+/// How long an invocation may be seen to take, in milliseconds: as long as Lambda lets one run.
+pub(crate) type Milliseconds = Whole<1, 900_000>;
+/// How long a step is watched, in seconds: up to a day.
+pub(crate) type BakeSeconds = Whole<0, 86_400>;
+/// A status of HTTP.
+pub(crate) type HttpStatus = Whole<100, 599>;
 
 /// A whole number from `MIN` to `MAX`, both included.
 ///
@@ -49,6 +58,21 @@ impl<E: DeserializeError, const MIN: u32, const MAX: u32> Deserr<E> for Whole<MI
                 location,
             )),
         }
+    }
+}
+
+/// A range in the JSON Schema is the range that is read.
+impl<const MIN: u32, const MAX: u32> JsonSchema for Whole<MIN, MAX> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Whole{MIN}To{MAX}").into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "integer", "minimum": MIN, "maximum": MAX})
     }
 }
 
@@ -95,6 +119,20 @@ impl<E: DeserializeError> Deserr<E> for Percent {
     }
 }
 
+impl JsonSchema for Percent {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Percent".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "number", "minimum": 0, "maximum": 100})
+    }
+}
+
 /// A number with decimals. The bounds, both included, are in thousandths: a type cannot hold a
 /// float.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +167,24 @@ impl<E: DeserializeError, const MIN_MILLI: u32, const MAX_MILLI: u32> Deserr<E>
                 location,
             )),
         }
+    }
+}
+
+impl<const MIN_MILLI: u32, const MAX_MILLI: u32> JsonSchema for Decimal<MIN_MILLI, MAX_MILLI> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("Decimal{MIN_MILLI}To{MAX_MILLI}").into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let number = |milli: u32| match milli % 1000 {
+            0 => json!(milli / 1000),
+            _ => json!(f64::from(milli) / 1000.0),
+        };
+        json_schema!({"type": "number", "minimum": number(MIN_MILLI), "maximum": number(MAX_MILLI)})
     }
 }
 

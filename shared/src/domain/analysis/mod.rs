@@ -21,8 +21,23 @@ use crate::domain::health::HealthCheck;
 use crate::domain::names::AlarmName;
 use crate::domain::plan::Step;
 use crate::domain::weight::{self, Weight};
-use crate::parse::bounds::{Decimal, List, Percent, Whole};
+use crate::parse::bounds::{Decimal, List, Milliseconds, Percent, Whole};
 use crate::parse::problem::Problems;
+
+/// A chance of a false rollback that makes sense.
+type Alpha = Decimal<1, 500>;
+/// How many invocations a judgement may need.
+type MinInvocations = Whole<1, 1_000_000>;
+/// How long metrics may take.
+type SettleSeconds = Whole<0, 600>;
+/// How often a bake may be looked at.
+type CheckEverySeconds = Whole<10, 3600>;
+/// How long a bake may be with its extensions.
+type ExtendedBakeSeconds = Whole<0, MAX_EXTENDED_BAKE_SECONDS>;
+/// The odds of a failure on green over those on blue.
+type OddsRatio = Decimal<1_000, 100_000>;
+/// A difference of two shares.
+type PercentagePoints = Decimal<0, 100_000>;
 
 /// The longest that a bake may be extended to, in seconds: two days.
 pub const MAX_EXTENDED_BAKE_SECONDS: u32 = 172_800;
@@ -66,8 +81,8 @@ pub struct Analysis {
     /// The chance that a release whose green is no worse than blue is rolled back by the test of
     /// green against blue: 0.001 to 0.5, over the whole release, however often it is looked at.
     #[serde(default = "default_alpha")]
-    #[schemars(range(min = 0.001, max = 0.5))]
-    #[deserr(default = default_alpha(), from(Decimal<1, 500>) = f64::from)]
+    #[schemars(with = "Alpha")]
+    #[deserr(default = default_alpha(), from(Alpha) = f64::from)]
     pub alpha: f64,
     /// How much worse than blue is worse.
     #[serde(default)]
@@ -76,8 +91,8 @@ pub struct Analysis {
     /// Requests that take longer are slow, in milliseconds: 1 to 900000. Green's share of them is
     /// tested against blue's as errors are. When absent, slowness is not tested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 900_000))]
-    #[deserr(default, from(Option<Whole<1, 900_000>>) = Whole::optional)]
+    #[schemars(with = "Option<Milliseconds>")]
+    #[deserr(default, from(Option<Milliseconds>) = Whole::optional)]
     pub slower_than_ms: Option<u32>,
     /// Percent of traffic that stays on blue through the last bake, and goes to green only when it is promoted: 0 to
     /// 50, in steps of 0.1. So green is compared with blue to the end; where it has all traffic, only alarms and
@@ -99,44 +114,44 @@ pub struct Analysis {
     /// The largest share of green's invocations that may fail, in percent: 0 to 100. It holds for what `responses` and
     /// `metrics` count too, by version or both together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 100))]
+    #[schemars(with = "Option<Percent>")]
     #[deserr(default, from(Option<Percent>) = Percent::optional)]
     pub max_error_rate_percent: Option<f64>,
     /// The longest that green's slowest hundredth (the p99 of its durations) may take, in
     /// milliseconds: 1 to 900000.
     #[serde(default, rename = "maxP99Ms", skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 900_000))]
-    #[deserr(default, rename = "maxP99Ms", from(Option<Whole<1, 900_000>>) = Whole::optional)]
+    #[schemars(with = "Option<Milliseconds>")]
+    #[deserr(default, rename = "maxP99Ms", from(Option<Milliseconds>) = Whole::optional)]
     pub max_p99_ms: Option<u32>,
     /// The largest share of the function's invocations that may be throttled, in percent: 0 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 100))]
+    #[schemars(with = "Option<Percent>")]
     #[deserr(default, from(Option<Percent>) = Percent::optional)]
     pub max_throttle_rate_percent: Option<f64>,
     /// How many invocations of green a judgement needs: 1 to 1000000. With fewer the bake goes on,
     /// up to `maxBakeSeconds`.
     #[serde(default = "default_min_invocations")]
-    #[schemars(range(min = 1, max = 1_000_000))]
-    #[deserr(default = default_min_invocations(), from(Whole<1, 1_000_000>) = u32::from)]
+    #[schemars(with = "MinInvocations")]
+    #[deserr(default = default_min_invocations(), from(MinInvocations) = u32::from)]
     pub min_invocations: u32,
     /// How long after its end a minute is judged, in seconds: 0 to 600. CloudWatch has most of a
     /// minute's Lambda metrics a minute later. With 0 the running minute is judged too, as far as it
     /// has come, and so are minutes in which a weight changed.
     #[serde(default = "default_settle_seconds")]
-    #[schemars(range(min = 0, max = 600))]
-    #[deserr(default = default_settle_seconds(), from(Whole<0, 600>) = u32::from)]
+    #[schemars(with = "SettleSeconds")]
+    #[deserr(default = default_settle_seconds(), from(SettleSeconds) = u32::from)]
     pub settle_seconds: u32,
     /// How often a bake is looked at, in seconds: 10 to 3600, and less often where an execution has no room for so many
     /// looks. Looking often costs state transitions, and nothing in the risk `alpha`.
     #[serde(default = "default_check_every_seconds")]
-    #[schemars(range(min = 10, max = 3600))]
-    #[deserr(default = default_check_every_seconds(), from(Whole<10, 3600>) = u32::from)]
+    #[schemars(with = "CheckEverySeconds")]
+    #[deserr(default = default_check_every_seconds(), from(CheckEverySeconds) = u32::from)]
     pub check_every_seconds: u32,
     /// The longest that a step may bake, extensions included, in seconds: at least the strategy's
     /// longest bake, at most 172800 (two days). When absent, three times the step's own bake.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 172_800))]
-    #[deserr(default, from(Option<Whole<0, MAX_EXTENDED_BAKE_SECONDS>>) = Whole::optional)]
+    #[schemars(with = "Option<ExtendedBakeSeconds>")]
+    #[deserr(default, from(Option<ExtendedBakeSeconds>) = Whole::optional)]
     pub max_bake_seconds: Option<u32>,
     /// What to do when there is still too little to judge by after `maxBakeSeconds`.
     #[serde(default)]
@@ -281,13 +296,13 @@ pub struct MinEffect {
     /// The odds of a failure on green over those on blue: 1 to 100. Up to this green counts as no
     /// worse.
     #[serde(default = "default_odds_ratio")]
-    #[schemars(range(min = 1, max = 100))]
-    #[deserr(default = default_odds_ratio(), from(Decimal<1_000, 100_000>) = f64::from)]
+    #[schemars(with = "OddsRatio")]
+    #[deserr(default = default_odds_ratio(), from(OddsRatio) = f64::from)]
     pub odds_ratio: f64,
     /// How far green's error rate must be above blue's, in percentage points: 0 to 100.
     #[serde(default = "default_absolute_percent")]
-    #[schemars(range(min = 0, max = 100))]
-    #[deserr(default = default_absolute_percent(), from(Decimal<0, 100_000>) = f64::from)]
+    #[schemars(with = "PercentagePoints")]
+    #[deserr(default = default_absolute_percent(), from(PercentagePoints) = f64::from)]
     pub absolute_percent: f64,
 }
 

@@ -8,8 +8,11 @@ use serde::Serialize;
 
 use crate::domain::health::{HealthCheckId, HealthUrl, ROUTE53_INTERVAL_SECONDS, Side};
 use crate::domain::names::resources::{SetIdentifier, TargetGroupArn};
-use crate::parse::bounds::{Whole, unexpected};
+use crate::parse::bounds::{HttpStatus, Whole, unexpected};
 use crate::parse::problem::Problems;
+
+/// How often a URL may be asked.
+type IntervalSeconds = Whole<10, 300>;
 
 crate::parse::carried!(HealthCheck);
 
@@ -38,11 +41,11 @@ pub enum HealthCheck {
         url: HealthUrl,
         /// The status that is expected: 100 to 599.
         #[serde(default = "default_expected_status")]
-        #[schemars(range(min = 100, max = 599))]
+        #[schemars(with = "HttpStatus")]
         expected_status: u32,
         /// How often it is asked, in seconds: 10 to 300. A bake is looked at as often.
         #[serde(default = "default_interval_seconds")]
-        #[schemars(range(min = 10, max = 300))]
+        #[schemars(with = "IntervalSeconds")]
         interval_seconds: u32,
         /// The set identifier of the record that it checks. Required with `traffic.type` `route53`.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,9 +73,9 @@ struct Fields {
     #[deserr(default)]
     url: Given<HealthUrl>,
     #[deserr(default)]
-    expected_status: Given<Whole<100, 599>>,
+    expected_status: Given<HttpStatus>,
     #[deserr(default)]
-    interval_seconds: Given<Whole<10, 300>>,
+    interval_seconds: Given<IntervalSeconds>,
     #[deserr(default)]
     set_identifier: Option<SetIdentifier>,
     #[deserr(default)]

@@ -9,6 +9,9 @@ use crate::{
     parse::{bounds::Whole, problem::Problems},
 };
 
+/// How long a hook may take in all.
+type HookSeconds = Whole<1, MAX_HOOK_SECONDS>;
+
 /// The longest that one call of a user's function is waited for, seconds: Lambda runs a function for 15
 /// minutes at most, and Crossfade's own has to outlast it.
 pub const MAX_CALL_SECONDS: u32 = 840;
@@ -64,10 +67,10 @@ pub struct HookRequest {
     pub function_name: Callee,
     /// How long it may take in all until it has succeeded or failed, in seconds: 1 to 86400 (a day).
     #[serde(default = "default_timeout_seconds")]
-    #[schemars(range(min = 1, max = 86_400))]
+    #[schemars(with = "HookSeconds")]
     #[deserr(
         default = default_timeout_seconds(),
-        from(Whole<1, MAX_HOOK_SECONDS>) = u32::from
+        from(HookSeconds) = u32::from
     )]
     pub timeout_seconds: u32,
 }

@@ -13,6 +13,9 @@ use crate::{
     parse::{bounds::Whole, payload::Payload, problem::Problems},
 };
 
+/// How long one call may take.
+type CallSeconds = Whole<1, MAX_CALL_SECONDS>;
+
 /// The largest payload of a migration, in bytes of JSON.
 pub(crate) const MAX_MIGRATION_PAYLOAD_BYTES: usize = 10_000;
 
@@ -30,10 +33,10 @@ pub struct MigrationRequest {
     pub function_name: Callee,
     /// How long it may take, in seconds: 1 to 840. Its own timeout should be no longer.
     #[serde(default = "default_timeout_seconds")]
-    #[schemars(range(min = 1, max = 840))]
+    #[schemars(with = "CallSeconds")]
     #[deserr(
         default = default_timeout_seconds(),
-        from(Whole<1, MAX_CALL_SECONDS>) = u32::from
+        from(CallSeconds) = u32::from
     )]
     pub timeout_seconds: u32,
     /// Which half of a change this is.

@@ -23,8 +23,17 @@ use crate::domain::{
     hook::Hooks,
     migration::{AfterRollback, MigrationRequest},
 };
-use crate::parse::bounds::{List, Whole};
+use crate::parse::bounds::{List, Milliseconds, Whole};
 use crate::parse::problem::Problems;
+
+/// How long operators are waited for.
+type WaitSeconds = Whole<60, MAX_HOLD_SECONDS>;
+/// How many environments are warmed.
+type Prewarm = Whole<0, 100>;
+/// How long blue is kept: up to a week.
+type BlueHours = Whole<0, 168>;
+/// How many versions are kept.
+type KeepVersions = Whole<1, MAX_KEEP_VERSIONS>;
 
 /// The most functions in one release. An account's control plane takes about 15 Lambda writes a
 /// second, and every step writes once for each function.
@@ -94,10 +103,10 @@ pub struct ReleaseRequest {
     pub retention: Retention,
     /// How long a hold waits for an operator, in seconds: 60 to 604800 (a week).
     #[serde(default = "default_hold_timeout_seconds")]
-    #[schemars(range(min = 60, max = 604_800))]
+    #[schemars(with = "WaitSeconds")]
     #[deserr(
         default = default_hold_timeout_seconds(),
-        from(Whole<60, MAX_HOLD_SECONDS>) = u32::from
+        from(WaitSeconds) = u32::from
     )]
     pub hold_timeout_seconds: u32,
     /// What happens when no operator answers. With a migration that freezes the traffic it is always `leave`.
@@ -106,10 +115,10 @@ pub struct ReleaseRequest {
     pub on_hold_timeout: OnHoldTimeout,
     /// How long an approval that the strategy requests is waited for, in seconds: 60 to 604800 (a week).
     #[serde(default = "default_hold_timeout_seconds")]
-    #[schemars(range(min = 60, max = 604_800))]
+    #[schemars(with = "WaitSeconds")]
     #[deserr(
         default = default_hold_timeout_seconds(),
-        from(Whole<60, MAX_HOLD_SECONDS>) = u32::from
+        from(WaitSeconds) = u32::from
     )]
     pub approval_timeout_seconds: u32,
     /// What happens when no operator answers the approval in time.
@@ -286,16 +295,16 @@ pub struct FunctionRequest {
     /// account's unreserved one; what is not warmed is a warning. Needs a smoke test: its payload is sent,
     /// because a made-up one could do harm.
     #[serde(default)]
-    #[schemars(range(min = 0, max = 100))]
-    #[deserr(default, from(Whole<0, 100>) = u32::from)]
+    #[schemars(with = "Prewarm")]
+    #[deserr(default, from(Prewarm) = u32::from)]
     pub prewarm: u32,
     /// The longest cold start of green that is accepted, in milliseconds: 1 to 900000; the restoration of a
     /// snapshot is one, too. When absent, it is reported and not judged. Needs a smoke test: where all its
     /// tests met warm environments, the first one's payload is sent up to 16 times at once until one starts
     /// cold. What could not be measured has not been met.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 900_000))]
-    #[deserr(default, from(Option<Whole<1, 900_000>>) = Whole::optional)]
+    #[schemars(with = "Option<Milliseconds>")]
+    #[deserr(default, from(Option<Milliseconds>) = Whole::optional)]
     pub max_cold_start_ms: Option<u32>,
 }
 
@@ -306,22 +315,22 @@ pub struct FunctionRequest {
 pub struct Retention {
     /// Hours after the release in which blue is kept: 0 to 168 (a week).
     #[serde(default = "default_blue_hours")]
-    #[schemars(range(min = 0, max = 168))]
-    #[deserr(default = default_blue_hours(), from(Whole<0, 168>) = u32::from)]
+    #[schemars(with = "BlueHours")]
+    #[deserr(default = default_blue_hours(), from(BlueHours) = u32::from)]
     pub blue_hours: u32,
     /// How many of each function's newest versions are kept when that time is over: 1 to 1000. Older
     /// ones are then deleted, but none that an alias references or that another release still needs.
     /// When absent, no version is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 1000))]
-    #[deserr(default, from(Option<Whole<1, MAX_KEEP_VERSIONS>>) = not_zero)]
+    #[schemars(with = "Option<KeepVersions>")]
+    #[deserr(default, from(Option<KeepVersions>) = not_zero)]
     pub keep_versions: Option<NonZeroU32>,
 }
 
 /// The most versions that can be asked to be kept.
 pub const MAX_KEEP_VERSIONS: u32 = 1000;
 
-fn not_zero(count: Option<Whole<1, MAX_KEEP_VERSIONS>>) -> Option<NonZeroU32> {
+fn not_zero(count: Option<KeepVersions>) -> Option<NonZeroU32> {
     Whole::optional(count).and_then(NonZeroU32::new)
 }
 

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::domain::names::{NameError, ensure, ensure_length};
-use crate::parse::bounds::{Whole, quoted, shown, text, unexpected};
+use crate::parse::bounds::{HttpStatus, Milliseconds, Whole, quoted, shown, text, unexpected};
 use crate::parse::problem::Problems;
 
 /// The largest payload of a smoke test, in bytes of JSON.
@@ -59,15 +59,15 @@ pub struct Expect {
     /// The HTTP status that a client gets of the answer through one of AWS's HTTP integrations (API Gateway, a
     /// function URL, a load balancer): 100 to 599.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 100, max = 599))]
-    #[deserr(default, from(Option<Whole<100, 599>>) = to_status)]
+    #[schemars(with = "Option<HttpStatus>")]
+    #[deserr(default, from(Option<HttpStatus>) = to_status)]
     pub status_code: Option<u16>,
     /// The longest that the invocation may take, in milliseconds: 1 to 900000, and at most 840000 for several
     /// tests of a function together. The answer is waited for as long, up to 840 seconds, and never requested
     /// twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 900_000))]
-    #[deserr(default, from(Option<Whole<1, 900_000>>) = Whole::optional)]
+    #[schemars(with = "Option<Milliseconds>")]
+    #[deserr(default, from(Option<Milliseconds>) = Whole::optional)]
     pub max_duration_ms: Option<u32>,
     /// Text that the body contains which a client gets, decoded (or, without one, the whole answer): 1 to
     /// 1000 characters.
@@ -92,7 +92,7 @@ fn default_payload() -> Value {
 }
 
 /// The reader has the same bounds, all of which fit.
-fn to_status(code: Option<Whole<100, 599>>) -> Option<u16> {
+fn to_status(code: Option<HttpStatus>) -> Option<u16> {
     code.and_then(|code| u16::try_from(u32::from(code)).ok())
 }
 

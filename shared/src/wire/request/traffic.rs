@@ -16,6 +16,9 @@ use crate::parse::bounds::{List, Whole, unexpected};
 use crate::parse::problem::Problems;
 use crate::parse::tagged::tagged;
 
+/// How long resolvers may hold an answer.
+type DnsSeconds = Whole<0, 3600>;
+
 /// What stands before the functions and splits the traffic.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "camelCase", deny_unknown_fields)]
@@ -54,8 +57,8 @@ pub struct Route53 {
     /// How long resolvers may hold an old answer, in seconds: 0 to 3600. A bake counts from then on.
     /// When absent, the records' own TTL, or 60 (an alias target's).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 3600))]
-    #[deserr(default, from(Option<Whole<0, 3600>>) = Whole::optional)]
+    #[schemars(with = "Option<DnsSeconds>")]
+    #[deserr(default, from(Option<DnsSeconds>) = Whole::optional)]
     pub dns_seconds: Option<u32>,
     /// What is behind each record and counts its requests, so that it can be judged too: none, or one
     /// for each set identifier.
