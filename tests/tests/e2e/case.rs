@@ -255,10 +255,11 @@ fn say_what_took_longest(times: &[Took]) {
     longest.sort_unstable_by(|a, b| b.seconds.total_cmp(&a.seconds));
     for turn in [Turn::Apart, Turn::Alone] {
         let of: Vec<_> = longest.iter().filter(|took| took.turn == turn).collect();
+        let seconds = of.iter().map(|took| took.seconds).fold(0.0, f64::max);
+        let all = of.iter().fold(0.0, |sum, took| sum + took.seconds);
         println!(
-            "{} tests took {:.0} s one after the other, {turn:?}",
-            of.len(),
-            of.iter().map(|took| took.seconds).sum::<f64>()
+            "{turn:?}: {} tests took {all:.0} s one after the other, the longest {seconds:.0} s",
+            of.len()
         );
     }
     println!("the longest of all:");
