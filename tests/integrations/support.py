@@ -111,7 +111,7 @@ class Aws:
                 self.command(),
                 # A folder of its own, so that a `make local` of this checkout goes on.
                 env={
-                    **os.environ, "PATH": f"{VENV}/bin:{os.environ['PATH']}", "CARGO_TARGET_DIR": str(SCRATCH / "target"),
+                    **os.environ, "PATH": f"{VENV}/bin:{os.environ['PATH']}", "CARGO_TARGET_DIR": str(self.folder / "target"),
                     "CROSSFADE_SAMPLE": str(TARGET / "release" / "target-function"),
                 },
                 cwd=ROOT, stdout=log, stderr=log,
