@@ -10,6 +10,7 @@ use std::{
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatch::types::{ComparisonOperator, StateValue, Statistic};
 use aws_sdk_dynamodb::{primitives::DateTime, types::AttributeValue};
+use crossfade::domain::page_link::PageKey;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -72,6 +73,15 @@ impl Notification {
             .nth(1)?
             .split('\'')
             .next()
+    }
+
+    /// The link to the release's page, which only shows.
+    #[must_use]
+    pub fn page(&self) -> Option<&str> {
+        let words = self.message.split_whitespace();
+        words
+            .filter(|word| word.starts_with("https://"))
+            .find(|word| word.contains("&signature="))
     }
 
     /// The link to the page where it can be answered.
@@ -459,6 +469,25 @@ impl World {
             .await
             .expect("the ledger can be read");
         got.item.map(|item| plain(&item))
+    }
+
+    /// What links to pages are signed with.
+    ///
+    /// # Panics
+    /// When no release has made it yet.
+    pub async fn page_key(&self) -> PageKey {
+        let got = self
+            .dynamodb
+            .get_item()
+            .table_name(&self.stack.table)
+            .key("pk", AttributeValue::S("PAGEKEY".into()))
+            .key("sk", AttributeValue::S("-".into()))
+            .consistent_read(true)
+            .send()
+            .await
+            .expect("the ledger can be read");
+        let row = got.item.map(|item| plain(&item)).unwrap_or_default();
+        PageKey::parse(&field(&row, "key")).expect("a release has made the key")
     }
 
     /// The status in a deployment's row; empty without one.
