@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use crossfade::domain::page_link::Page::List;
 use crossfade_tests::{
     Browser, Page, Stack, Target, Traffic, World,
     browser::Screen,
@@ -122,12 +121,7 @@ pub(crate) async fn screens() -> Result<(), String> {
     let back = json!({"action": "rollback", "application": request["application"], "reason": "answers are too slow (Ada)"});
     world.start(&back).await.wait_within(PATIENCE).await;
     made.extend(on_all(&browser, &shown, &folder, "rolled-back").await?);
-    let list =
-        world
-            .page_key()
-            .await
-            .link("", &List, "2200-01-01T00:00:00Z".parse().expect("a time"));
-    let list = shown.with(list.trim_start_matches('?'));
+    let list = Page::of(&local, &listed(&local).await?);
     made.extend(on_all(&browser, &list, &folder, "list").await?);
     drop(browser);
     for path in made {
@@ -147,11 +141,30 @@ async fn linked(
         if let Some(ended) = execution.ended().await {
             panic!("it ended before there was a link: {ended:?}; {ALARM} may have fired");
         }
-        let told = world.notifications(&execution.arn).await;
+        let told = world.mails(&execution.arn).await;
         told.iter().find_map(link).map(str::to_owned)
     })
     .await;
     Page::of(local, &link)
+}
+
+/// The link to the list of releases, as the command line makes it.
+async fn listed(local: &crossfade_tests::LocalAws) -> Result<String, String> {
+    let said = tokio::process::Command::new(paths::target().join("debug/crossfade"))
+        .args(["open", "--print"])
+        .env("AWS_ENDPOINT_URL", local.endpoint())
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_REGION", "us-east-1")
+        .output()
+        .await
+        .map_err(|error| format!("crossfade open: {error}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if said.status.success() {
+        Ok(text(&said.stdout))
+    } else {
+        Err(format!("crossfade open: {}", text(&said.stderr)))
+    }
 }
 
 /// The page on all screens.

@@ -2,22 +2,21 @@
 
 use chrono::TimeDelta;
 use crossfade::display::thousands;
-use crossfade::{
-    aws::executions::Told,
-    domain::{
-        Timestamp,
-        analysis::counts::{Counts, Minute},
-        approval::{OnHoldTimeout, Question, QuestionKind, nonce::Nonce},
-        decision::Decision,
-        page_link::{Page, PageKey},
-        record::{Record, Status, Why},
-        step_record::StepRecord,
-        weight::Weight,
-    },
+use crossfade::domain::{
+    Timestamp,
+    analysis::counts::{Counts, Minute},
+    approval::{OnHoldTimeout, Question, QuestionKind, nonce::Nonce},
+    decision::Decision,
+    page_link::{Page, PageKey},
+    record::{Record, Status, Why},
+    step_record::StepRecord,
+    weight::Weight,
 };
 use serde_json::json;
 
-use crate::{link::Link, story::Story};
+use crate::link::Link;
+#[cfg(test)]
+use crate::story::Story;
 
 /// The moment of all of it.
 ///
@@ -187,14 +186,11 @@ pub fn rolled_back() -> Record {
 }
 
 /// What the execution says of a release in flight that an operator has answered once.
-///
-/// # Panics
-/// Never.
-#[must_use]
-pub fn story() -> Story {
+#[cfg(test)]
+pub(crate) fn story() -> Story {
     let at = now() - TimeDelta::minutes(8);
     let asked = serde_json::to_value(asked(QuestionKind::Hold)).unwrap();
-    Story::of(&[Told::State(json!({
+    Story::of(&[crossfade::aws::executions::Told::State(json!({
         "application": "chat", "startedAt": now() - TimeDelta::minutes(17),
         "functions": [{"functionName": "chat-assistant", "alias": "production", "blueVersion": "41",
             "greenVersion": "42", "revisionId": null}],

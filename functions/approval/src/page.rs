@@ -1,5 +1,5 @@
 //! The pages, as HTML. Everything that comes from outside is escaped by the macro; all is there without scripts. Where
-//! they run, a page that may change asks for itself again.
+//! they run, a page that may change is loaded again.
 
 mod form;
 mod list;

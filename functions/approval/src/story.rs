@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 /// What is known from the execution. Nothing of it is needed to show a page.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Story {
+pub(crate) struct Story {
     /// The release as a state had it last.
     pub(crate) release: Option<Box<Release>>,
     /// How the execution ended, where it says so.
@@ -20,8 +20,7 @@ pub struct Story {
 
 impl Story {
     /// Of events, newest first.
-    #[must_use]
-    pub fn of(events: &[Told]) -> Self {
+    pub(crate) fn of(events: &[Told]) -> Self {
         let mut story = Self::default();
         for event in events {
             match event {

@@ -61,7 +61,7 @@ pub(crate) struct PlannedStep {
     pub(crate) taken: Option<StepRecord>,
 }
 
-/// What an operator is asked, for who may answer and who may not.
+/// The question to an operator: the page shows it to everybody, and the form to those who may answer.
 pub(crate) struct Asking {
     pub(crate) kind: QuestionKind,
     pub(crate) title: String,

@@ -1,7 +1,7 @@
 //! Links to the read-only pages: of one release, and of all.
 //!
 //! Who has a link can read its page until the link expires, and can do nothing else. It is signed and not stored, so
-//! that each notice has one of its own without another write. The key is the stack's: whoever can read the ledger's
+//! that each notice has one of its own without another write. The key is the stack's: who can read the ledger's
 //! row of it can sign.
 
 use std::fmt;

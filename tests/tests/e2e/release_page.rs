@@ -19,6 +19,9 @@ use crate::{
     rolled_back::rolled_back,
 };
 
+/// How long a bake may take here, and an open page to notice.
+const PATIENCE: std::time::Duration = std::time::Duration::from_mins(2);
+
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test("release_page_from_flight_to_rollback", to_a_rollback),
@@ -35,7 +38,7 @@ pub(crate) fn tests() -> Vec<Test> {
 /// The page that operators were sent to when the release began.
 async fn page_of(case: &Case, execution: &Execution) -> Page {
     let link = until("operators get a link to the page", || async {
-        let told = case.world.notifications(&execution.arn).await;
+        let told = case.world.mails(&execution.arn).await;
         told.iter().find_map(Notification::page).map(str::to_owned)
     })
     .await;
@@ -194,7 +197,7 @@ async fn look_alike(case: Case) {
         opens_nothing(&tampered(&page, field, value), &format!("{field}={value}")).await;
     }
     // Signed by the stack's own key, and over.
-    let key = case.world.page_key().await;
+    let key = PageKey::parse(&case.world.page_key().await).expect("it is a key");
     let release = crossfade::domain::page_link::Page::Release {
         application: page.field("application").parse().expect("a name"),
         release: page.field("release").to_owned(),
@@ -307,17 +310,22 @@ async fn in_chromium(case: Case) {
     let axe = axe.as_deref();
     let target = case.blue().await;
     let users = case.users(&target, 20.0);
-    let mut steps = canary(&[(10, 120), (50, 3000), (100, 0)]);
+    let mut steps = canary(&[(10, 3600), (50, 3600), (100, 0)]);
     steps["approveBefore"] = json!(50);
     let alarm = case.alarm().await;
-    let more = json!({"strategy": steps, "analysis": {"alarms": [alarm], "checkEverySeconds": 30}});
+    let more =
+        json!({"strategy": steps, "analysis": {"alarms": [alarm], "checkEverySeconds": 300}});
     let execution = case.start(&case.request(more)).await;
     let page = page_of(&case, &execution).await;
     says(&page, "10 % of the traffic is on green").await;
     is_accessible(&browser, &page, axe, "in flight").await;
-    execution.wait_for_state("AwaitApproval", 1).await;
+    let decision = until_within(PATIENCE, "the release asks", || async {
+        let told = case.world.mails(&execution.arn).await;
+        let link = told.iter().find_map(Notification::link)?;
+        Some(Page::of(&case.suite().local, link))
+    })
+    .await;
     is_accessible(&browser, &page, axe, "held").await;
-    let decision = crate::page::link(&case, &execution, 0).await;
     is_accessible(&browser, &decision, axe, "asked").await;
     let said = ended(spawn(&case, &["open", "--print"], "")).await;
     let list = Page::of(&case.suite().local, said.out.trim());
@@ -328,8 +336,7 @@ async fn in_chromium(case: Case) {
     browser.execute("window.stays = true").await;
     assert_eq!(decision.post("approve", "Ada", "").await.status, 200);
     case.world.fire(&alarm).await;
-    let patience = std::time::Duration::from_mins(2);
-    until_within(patience, "the open page says how it ended", || async {
+    until_within(PATIENCE, "the open page says how it ended", || async {
         let heading = browser.text("h1").await;
         heading.contains("was rolled back").then_some(())
     })
