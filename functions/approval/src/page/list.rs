@@ -37,7 +37,7 @@ fn table(heading: &str, id: &str, rows: &[&Row]) -> Markup {
     html! {
         section.card aria-labelledby=(id) {
             h2 id=(id) { (heading) }
-            div.scroll tabindex="0" role="region" aria-label=(heading) {
+            div.scroll tabindex="0" role="region" aria-label={ (heading) ", as a table" } {
                 table.list {
                     thead {
                         tr {
