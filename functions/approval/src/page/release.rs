@@ -35,11 +35,10 @@ pub(crate) fn release(view: &View, answering: Option<&Answering<'_>>) -> Markup 
         _ => heading.clone(),
     };
     // A form that was sent is not to be swapped for an empty one.
-    let is_live =
-        view.is_open && !answers.is_some_and(|(answering, _)| answering.mistakes.is_some());
+    let is_live = view.is_open && answers.is_none_or(|(answering, _)| answering.mistakes.is_none());
     let main = html! {
         @if answers.is_some() { a.skip href="#decide" { "Go to the decision" } }
-        main.asks[answers.is_some()] data-live[is_live] data-state={ (view.state) ": " (view.title) } {
+        main.asks[answers.is_some()].shows[answers.is_none()] data-live[is_live] data-state={ (view.state) ": " (view.title) } {
             div.lead {
                 p.state { (view.state) }
                 h1 { (heading) }
@@ -187,6 +186,9 @@ fn colours(view: &View) -> Markup {
                     (of("Blue", "blue", versions.map(|(blue, _)| blue.as_str()), blue))
                     (of("Green", "green", versions.map(|(_, green)| green.as_str()), green))
                 }
+                @if view.is_open {
+                    p.fine { "Up to this minute. What is judged are minutes whose numbers no longer change." }
+                }
             },
             None => p.note role="note" {
                 "CloudWatch's numbers could not be read just now. Load the page again to see them; all else works without."
@@ -307,9 +309,13 @@ fn evidence(view: &View) -> Markup {
 
 /// How far the evidence has come on its way to a rollback.
 fn gauge(judged: &Judged) -> Markup {
+    let e_value = if judged.e_value < 0.01 {
+        "under 0.01".to_owned()
+    } else {
+        in_words(judged.e_value, 2)
+    };
     let words = format!(
-        "{} of the {} that rolls back",
-        in_words(judged.e_value, 2),
+        "{e_value} of the {} that rolls back",
         display::thousands(threshold(judged.threshold)),
     );
     let full = judged.share() >= 1.0;

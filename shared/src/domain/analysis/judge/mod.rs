@@ -264,10 +264,12 @@ impl<'a> View<'a> {
         } else {
             let (hits, blue) = self.findings[0].1.hits;
             let reason = format!(
-                "{}: nothing speaks against green: it failed {hits} of {} requests, blue {blue} of {}{}",
+                "{}: nothing speaks against green: it failed {} of {} requests, blue {} of {}{}",
                 self.name,
-                tally.green.invocations,
-                tally.blue.invocations,
+                thousands(hits),
+                thousands(tally.green.invocations),
+                thousands(blue),
+                thousands(tally.blue.invocations),
                 self.findings[0].1.given_up(),
             );
             return (Verdict::Healthy, DecidedBy::EnoughSeen, reason);
