@@ -41,3 +41,50 @@ fn parsed(row: &Item) -> Result<PageKey, Error> {
     PageKey::parse(&required(row, "key")?)
         .ok_or_else(|| Error::Refused("a row of the ledger has no readable key".into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::{Actor, Rules, World, drive};
+
+    fn key_of(byte: u8) -> PageKey {
+        PageKey::from_random([byte; 32])
+    }
+
+    #[test]
+    fn keeps_the_key_of_the_first_of_two_writers() {
+        let mut world = World::default();
+        let writer = |byte: u8| {
+            Actor::new(
+                move |client| async move { Ledger::on(client).page_key_or(key_of(byte)).await },
+            )
+        };
+        let mut writers = [writer(1), writer(2)];
+        // Both find none; then both write.
+        for _ in 0..2 {
+            for writer in &mut writers {
+                let (nth, call) = writer.pending().remove(0);
+                let reply = world.apply(&call, &Rules::default());
+                writer.answer(nth, reply);
+            }
+        }
+        let found = writers.map(|writer| writer.into_done().expect("it is two calls"));
+        assert_eq!(found, [Ok(key_of(1)), Ok(key_of(1))]);
+        let (later, calls) = drive(&mut world, |client| async move {
+            Ledger::on(client).page_key_or(key_of(3)).await
+        });
+        assert_eq!(
+            (later, calls.len()),
+            (Ok(key_of(1)), 1),
+            "it is read, and not written"
+        );
+    }
+
+    #[test]
+    fn has_no_key_before_a_release_has_made_one() {
+        let (found, _) = drive(&mut World::default(), |client| async move {
+            Ledger::on(client).page_key().await
+        });
+        assert_eq!(found, Ok(None));
+    }
+}
