@@ -133,7 +133,7 @@ endif
 		$(if $(AWS_ENDPOINT_URL),,CROSSFADE_SAMPLE="$(abspath $(SAMPLE))") $(TARGET)/debug/aws
 
 .PHONY: screens
-screens: browser programs ## pictures of the approval page and of the demo's timeline, in target/screens: five minutes
+screens: browser programs ## pictures of the pages and of the demo's timeline, in target/screens: six minutes
 	@$(TARGET)/debug/demo screens
 
 # All functions again, and what they are measured against: chosen together, so that cargo finds the

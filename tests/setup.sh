@@ -45,6 +45,17 @@ if [ "${2:-}" = browser ] && ! { command -v chromium && command -v chromedriver;
     fi
 fi
 
+# axe finds what stands in the way of readers without eyes or a mouse.
+axe=${CARGO_TARGET_DIR:-target}/axe
+if [ "${2:-}" = browser ] && [ ! -e "$axe/node_modules/axe-core/axe.min.js" ]; then
+    if command -v npm >/dev/null; then
+        npm install --silent --no-save --ignore-scripts --prefix "$axe" axe-core@4.14.1 >/dev/null 2>&1 ||
+            echo "setup: npm could not install axe-core; pages are not checked with it"
+    else
+        echo "setup: no npm, so pages are not checked with axe-core"
+    fi
+fi
+
 python=
 for candidate in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11 python3.10; do
     if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then

@@ -97,6 +97,14 @@ pub(crate) enum Command {
         /// An application, or a release by its name or ARN.
         what: Option<String>,
     },
+    /// Print the link to a release's page, and open it in the browser; without a name, to the list of releases.
+    Open {
+        /// An application, or a release by its name or ARN.
+        what: Option<String>,
+        /// Print the link only. Nothing is opened either where stdout is no terminal.
+        #[arg(long)]
+        print: bool,
+    },
     /// Show what was released lately; of one application also which version serves, and what it can return to.
     Releases {
         /// The application.

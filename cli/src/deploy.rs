@@ -16,6 +16,7 @@ use crate::{
     error::CliError,
     executions::Run,
     exit_code::Exit,
+    open::link_of,
     output::Output,
     request_file::RequestFile,
     resolve::named,
@@ -34,10 +35,10 @@ pub(crate) struct Told {
 
 /// Starts what a request requests.
 pub(crate) async fn deploy(aws: &Aws, asked: &RequestFile, told: Told) -> Result<Exit, CliError> {
-    let application = asked.request.application().as_ref();
+    let application = asked.request.application();
     let name = match told.name {
         Some(name) => name,
-        None => name_of(application, now(), &asked.input),
+        None => name_of(application.as_ref(), now(), &asked.input),
     };
     let run = aws
         .runs()
@@ -48,7 +49,14 @@ pub(crate) async fn deploy(aws: &Aws, asked: &RequestFile, told: Told) -> Result
     } else {
         Output::plain(told.json)
     };
-    announce(&screen, &run, application, told.watch);
+    let page = link_of(aws, &run, application).await;
+    announce(
+        &screen,
+        &run,
+        application.as_ref(),
+        page.as_deref(),
+        told.watch,
+    );
     if told.watch {
         return follow(aws, &run, true, told.pace, &screen).await;
     }
@@ -57,12 +65,18 @@ pub(crate) async fn deploy(aws: &Aws, asked: &RequestFile, told: Told) -> Result
 }
 
 /// Says what was started; as the first of many events where it is watched.
-fn announce(screen: &Output, run: &Run, application: &str, watched: bool) {
+fn announce(screen: &Output, run: &Run, application: &str, page: Option<&str>, watched: bool) {
     screen.say(&format!("started {}", run.arn));
+    if let Some(page) = page {
+        screen.say(&format!("its page:  {page}"));
+    }
     if screen.is_json() {
         let mut started = json!({
             "execution": run.arn, "name": run.name(), "application": application,
         });
+        if let Some(page) = page {
+            started["page"] = page.into();
+        }
         if watched {
             started["event"] = "begun".into();
         }
@@ -95,7 +109,7 @@ pub(crate) async fn rollback(
         .start(&aws.machine().await?, &name, &input)
         .await?;
     let screen = Output::live(json, run.name());
-    announce(&screen, &run, application, true);
+    announce(&screen, &run, application, None, true);
     follow(aws, &run, true, pace, &screen).await
 }
 

@@ -19,6 +19,7 @@ mod init;
 mod input;
 mod listening;
 mod name;
+mod open;
 mod output;
 mod plan;
 mod preflight;
@@ -136,6 +137,9 @@ async fn run(cli: Cli) -> Result<Exit, CliError> {
             watch::follow(&aws, &run, false, pace, &screen).await
         }
         Command::Status { what } => status::status(&aws().await?, what.as_deref(), &screen).await,
+        Command::Open { what, print } => {
+            open::open(&aws().await?, what.as_deref(), print, &screen).await
+        }
         Command::Releases { application } => {
             releases::releases(&aws().await?, application.as_deref(), &screen).await
         }

@@ -13,6 +13,7 @@ use crossfade::{
     domain::{
         Timestamp,
         approval::{Question, QuestionKind, nonce::Nonce},
+        page_link::{Page, PageKey, expiry},
         release::Release,
         status::DeploymentStatus,
     },
@@ -109,7 +110,22 @@ fn asked(kind: QuestionKind, more: &Value, link: bool) -> Notice {
             nonce.shown()
         )
     });
-    Notice::asked(EXECUTION, &outcome, &asked, TOKEN, link)
+    let page = link.is_some();
+    let notice = Notice::asked(EXECUTION, &outcome, &asked, TOKEN, link);
+    if page { with_page(notice) } else { notice }
+}
+
+/// As the notifier hands it on, where the stack has pages.
+fn with_page(mut notice: Notice) -> Notice {
+    let page = Page::Release {
+        application: "chat".parse().unwrap(),
+        release: "chat-42".to_owned(),
+    };
+    let until = expiry(notice.facts.at, notice.facts.retain_until);
+    let key = PageKey::from_random([7; 32]);
+    let link = key.link("https://abc.lambda-url.eu-west-1.on.aws/", &page, until);
+    notice.facts.page = Some(link);
+    notice
 }
 
 /// A release at 50 %, and `more` of it.
@@ -150,11 +166,11 @@ fn going_on() -> Named {
     vec![
         (
             "started",
-            Notice::started(
+            with_page(Notice::started(
                 EXECUTION,
                 at("09:00:00"),
                 &release(&json!({"steps": [], "warnings": ["took over the locks of chat-41"]})),
-            ),
+            )),
         ),
         (
             "shifted",
@@ -265,7 +281,7 @@ fn settled() -> Named {
     responses["judge"]["function"] = json!("function URL of chat-assistant");
     responses["judge"]["functions"] = json!(3);
     vec![
-        ("promoted", ended(&promoted)),
+        ("promoted", with_page(ended(&promoted))),
         (
             "rolled-back-by-responses",
             failed(

@@ -1,7 +1,10 @@
-//! `make screens`: pictures of what people see. The page of a release that waits for approval, after
-//! minutes of real traffic; and the demo's timeline.
+//! `make screens`: pictures of what people see. The page of a release in flight, waiting for approval, and rolled back,
+//! after minutes of real traffic; the list of releases; and the demo's timeline.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use crossfade_tests::{
     Browser, Page, Stack, Target, Traffic, World,
@@ -23,6 +26,8 @@ const RATE: f64 = 40.0;
 const USUAL: f64 = 0.6;
 /// The release asks after 3 minutes.
 const PATIENCE: Duration = Duration::from_mins(8);
+/// How long the second weight is on before its picture is taken: less than its bake, which is 2 minutes here.
+const SOME_TRAFFIC: Duration = Duration::from_secs(80);
 
 /// The screens, by the names of their pictures.
 const SCREENS: [(&str, Screen); 4] = [
@@ -88,43 +93,94 @@ pub(crate) async fn screens() -> Result<(), String> {
     // The alarm is for the demo's bad version.
     request["analysis"] = json!({"settleSeconds": 0, "checkEverySeconds": 300});
     let execution = world.start(&request).await;
-    let page = asked(&local, &world, &execution).await;
-
     let browser = Browser::start(&folder, "page").await;
-    for (name, screen) in SCREENS {
-        browser.show_on(screen).await;
-        browser.open(&page.url()).await;
-        made.push(take(&browser, folder.join(format!("approval-{name}.png"))).await?);
-    }
+    let shown = linked(&local, &world, &execution, Notification::page).await;
+    until_within(PATIENCE, "half of the traffic is on green", || async {
+        let said = shown.ask("GET").await;
+        said.text
+            .contains("50 % of the traffic is on green")
+            .then_some(())
+    })
+    .await;
+    tokio::time::sleep(SOME_TRAFFIC).await;
+    made.extend(on_all(&browser, &shown, &folder, "in-flight").await?);
+    let page = linked(&local, &world, &execution, Notification::link).await;
+    made.extend(on_all(&browser, &page, &folder, "approval").await?);
+    made.extend(on_all(&browser, &shown, &folder, "held").await?);
     // And what comes after it.
     browser.show_on(SCREENS[0].1).await;
     browser.open(&page.url()).await;
     fill(&browser).await;
     made.push(take(&browser, folder.join("approved-phone-light.png")).await?);
-    drop(browser);
     // The last step is judged by its users, too.
     let ended = execution.wait_within(PATIENCE).await;
     drop(traffic);
     if ended.status != "SUCCEEDED" {
         return Err(format!("the release that was approved ended so: {ended:?}"));
     }
+    let back = json!({"action": "rollback", "application": request["application"], "reason": "answers are too slow (Ada)"});
+    world.start(&back).await.wait_within(PATIENCE).await;
+    made.extend(on_all(&browser, &shown, &folder, "rolled-back").await?);
+    let list = Page::of(&local, &listed(&local).await?);
+    made.extend(on_all(&browser, &list, &folder, "list").await?);
+    drop(browser);
     for path in made {
         println!("{}", path.display());
     }
     Ok(())
 }
 
-/// The page of the release, once it asks.
-async fn asked(local: &crossfade_tests::LocalAws, world: &World, execution: &Execution) -> Page {
-    let link = until_within(PATIENCE, "the release asks", || async {
+/// The page that a notice links to, once there is such a notice.
+async fn linked(
+    local: &crossfade_tests::LocalAws,
+    world: &World,
+    execution: &Execution,
+    link: fn(&Notification) -> Option<&str>,
+) -> Page {
+    let link = until_within(PATIENCE, "there is a link", || async {
         if let Some(ended) = execution.ended().await {
-            panic!("it ended and did not ask: {ended:?}; {ALARM} may have fired");
+            panic!("it ended before there was a link: {ended:?}; {ALARM} may have fired");
         }
-        let told = world.notifications(&execution.arn).await;
-        told.iter().find_map(Notification::link).map(str::to_owned)
+        let told = world.mails(&execution.arn).await;
+        told.iter().find_map(link).map(str::to_owned)
     })
     .await;
     Page::of(local, &link)
+}
+
+/// The link to the list of releases, as the command line makes it.
+async fn listed(local: &crossfade_tests::LocalAws) -> Result<String, String> {
+    let said = tokio::process::Command::new(paths::target().join("debug/crossfade"))
+        .args(["open", "--print"])
+        .env("AWS_ENDPOINT_URL", local.endpoint())
+        .env("AWS_ACCESS_KEY_ID", "test")
+        .env("AWS_SECRET_ACCESS_KEY", "test")
+        .env("AWS_REGION", "us-east-1")
+        .output()
+        .await
+        .map_err(|error| format!("crossfade open: {error}"))?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if said.status.success() {
+        Ok(text(&said.stdout))
+    } else {
+        Err(format!("crossfade open: {}", text(&said.stderr)))
+    }
+}
+
+/// The page on all screens.
+async fn on_all(
+    browser: &Browser,
+    page: &Page,
+    folder: &Path,
+    of: &str,
+) -> Result<Vec<PathBuf>, String> {
+    let mut made = Vec::new();
+    for (name, screen) in SCREENS {
+        browser.show_on(screen).await;
+        browser.open(&page.url()).await;
+        made.push(take(browser, folder.join(format!("{of}-{name}.png"))).await?);
+    }
+    Ok(made)
 }
 
 async fn take(browser: &Browser, path: PathBuf) -> Result<PathBuf, String> {

@@ -184,6 +184,22 @@ impl Browser {
             .await
     }
 
+    /// What axe finds against the page, a line each; `source` is its script.
+    pub async fn violations(&self, source: &str) -> Vec<String> {
+        self.execute(source).await;
+        let found = self
+            .execute(
+                "return axe.run(document).then((found) => found.violations.map((one) => \
+                 one.id + ': ' + one.help + ': ' + one.nodes.map((node) => node.html).join(' ')))",
+            )
+            .await;
+        let found = found.as_array().cloned().expect("axe has run");
+        found
+            .iter()
+            .map(|one| one.as_str().unwrap_or_default().to_owned())
+            .collect()
+    }
+
     async fn focused(&self) -> String {
         let active = self
             .call("GET", &self.path("element/active"), &Value::Null)

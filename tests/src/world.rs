@@ -74,6 +74,15 @@ impl Notification {
             .next()
     }
 
+    /// The link to the release's page, which only shows.
+    #[must_use]
+    pub fn page(&self) -> Option<&str> {
+        let words = self.message.split_whitespace();
+        words
+            .filter(|word| word.starts_with("https://"))
+            .find(|word| word.contains("&signature="))
+    }
+
     /// The link to the page where it can be answered.
     #[must_use]
     pub fn link(&self) -> Option<&str> {
@@ -459,6 +468,27 @@ impl World {
             .await
             .expect("the ledger can be read");
         got.item.map(|item| plain(&item))
+    }
+
+    /// What links to pages are signed with, as the ledger keeps it.
+    ///
+    /// # Panics
+    /// When no release has made it yet.
+    pub async fn page_key(&self) -> String {
+        let got = self
+            .dynamodb
+            .get_item()
+            .table_name(&self.stack.table)
+            .key("pk", AttributeValue::S("PAGEKEY".into()))
+            .key("sk", AttributeValue::S("-".into()))
+            .consistent_read(true)
+            .send()
+            .await
+            .expect("the ledger can be read");
+        let row = got.item.map(|item| plain(&item)).unwrap_or_default();
+        let key = field(&row, "key");
+        assert!(!key.is_empty(), "a release has made the key");
+        key
     }
 
     /// The status in a deployment's row; empty without one.

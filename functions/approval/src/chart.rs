@@ -6,12 +6,12 @@
 
 use std::fmt::Write as _;
 
-use crossfade::domain::{Timestamp, weight::Weight};
+use crossfade::domain::{Timestamp, analysis::counts::Counts, weight::Weight};
 use maud::{Markup, html};
 
 use crate::{
     format,
-    history::{Both, History, error_percent},
+    history::{Both, History, error_percent, slow_percent},
 };
 
 /// What the axis of error rates may end at, percent.
@@ -20,13 +20,42 @@ const TOPS: [f64; 8] = [0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0];
 /// Room between the weights that are written beside the line, in thousandths of the width.
 const ROOM: f64 = 130.0;
 
+/// How high one plot is with its heading, and where the first begins.
+const PLOT: f64 = 140.0;
+
+/// A share of the requests that is drawn for both versions.
+#[derive(Clone, Copy)]
+struct Share {
+    heading: &'static str,
+    of: fn(Counts) -> Option<f64>,
+}
+
 /// Draws it.
 pub(crate) fn chart(history: &History) -> Markup {
     let plots = Plots { history };
-    let top = plots.top();
-    let rates = history.counts.is_some();
-    let height = if rates { 306 } else { 162 };
+    let mut shares = Vec::new();
+    if let Some(all) = history.counts {
+        shares.push(Share {
+            heading: "Requests that failed",
+            of: error_percent,
+        });
+        if all.blue.slow + all.green.slow > 0 {
+            shares.push(Share {
+                heading: "Slow requests",
+                of: slow_percent,
+            });
+        }
+    }
     let starts = plots.starts();
+    let drawn = (0..)
+        .zip(&shares)
+        .map(|(nth, share)| (PLOT * f64::from(nth + 1), share));
+    let axis = drawn.clone().last().map_or(142.0, |(y, _)| y + 142.0);
+    let height = if shares.is_empty() {
+        axis + 20.0
+    } else {
+        axis + 24.0
+    };
     html! {
         svg.chart role="img" aria-labelledby="chart-title chart-text" width="100%" height=(height) {
             title id="chart-title" { "The release so far" }
@@ -43,26 +72,26 @@ pub(crate) fn chart(history: &History) -> Markup {
             @for (x, weight) in plots.labels() {
                 text.mark x={ (x / 10.0) "%" } y=(mark(weight)) dx="5" { (weight) }
             }
-            @if rates {
-                text.axis x="0" y="152" { "Requests that failed" }
-                svg.plot x="0" y="166" width="100%" height="96" viewBox="0 0 1000 100" preserveAspectRatio="none" {
+            @for (y, share) in drawn {
+                @let top = plots.top(share.of);
+                text.axis x="0" y=(y + 12.0) { (share.heading) }
+                svg.plot x="0" y=(y + 26.0) width="100%" height="96" viewBox="0 0 1000 100" preserveAspectRatio="none" {
                     path.grid d="M0 0H1000M0 50H1000" {}
                     path.base d="M0 100H1000" {}
                     path.since d=(starts) {}
-                    path.rate-blue d=(plots.rates(top, |both| error_percent(both.blue))) {}
-                    path.rate-green d=(plots.rates(top, |both| error_percent(both.green))) {}
+                    path.rate-blue d=(plots.rates(top, |both| (share.of)(both.blue))) {}
+                    path.rate-green d=(plots.rates(top, |both| (share.of)(both.green))) {}
                 }
-                text.tick x="0" y="178" { (top) " %" }
-                text.tick x="0" y="226" { (top / 2.0) " %" }
+                text.tick x="0" y=(y + 38.0) { (top) " %" }
+                text.tick x="0" y=(y + 86.0) { (top / 2.0) " %" }
             }
-            @let y = if rates { 282 } else { 142 };
-            text.tick x="0" y=(y) { (plots.hour(history.from)) }
-            text.tick.end x="100%" y=(y) { (plots.hour(history.to)) " UTC" }
-            @if rates {
-                line.rate-blue x1="0" y1="300" x2="26" y2="300" {}
-                text.key x="32" y="304" { "Blue" }
-                line.rate-green x1="82" y1="300" x2="108" y2="300" {}
-                text.key x="114" y="304" { "Green" }
+            text.tick x="0" y=(axis) { (plots.hour(history.from)) }
+            text.tick.end x="100%" y=(axis) { (plots.hour(history.to)) " UTC" }
+            @if !shares.is_empty() {
+                line.rate-blue x1="0" y1=(axis + 18.0) x2="26" y2=(axis + 18.0) {}
+                text.key x="32" y=(axis + 22.0) { "Blue" }
+                line.rate-green x1="82" y1=(axis + 18.0) x2="108" y2=(axis + 18.0) {}
+                text.key x="114" y=(axis + 22.0) { "Green" }
             }
         }
     }
@@ -124,10 +153,10 @@ impl Plots<'_> {
     }
 
     /// What the axis of rates ends at, percent.
-    fn top(&self) -> f64 {
+    fn top(&self, of: fn(Counts) -> Option<f64>) -> f64 {
         let counts = self.history.slices.iter().filter_map(|slice| slice.counts);
         let rates = counts.flat_map(|both| [both.blue, both.green]);
-        let most = rates.filter_map(error_percent).fold(0.0, f64::max);
+        let most = rates.filter_map(of).fold(0.0, f64::max);
         let fits = TOPS.into_iter().find(|top| most <= *top);
         fits.unwrap_or(TOPS[TOPS.len() - 1])
     }
@@ -187,10 +216,7 @@ impl Plots<'_> {
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use crossfade::domain::{
-        analysis::counts::{Counts, Minute},
-        step_record::StepRecord,
-    };
+    use crossfade::domain::{analysis::counts::Minute, step_record::StepRecord};
 
     use super::*;
 
@@ -220,6 +246,7 @@ mod tests {
             from,
             from + TimeDelta::minutes(20),
             &steps,
+            None,
             Some(&[minutes]),
         )
     }
@@ -253,7 +280,7 @@ mod tests {
     fn breaks_the_line_at_missing_data() {
         let history = history(&[(10, 1), (10, 0), (0, 0), (10, 2)]);
         let plots = Plots { history: &history };
-        assert!((plots.top() - 20.0).abs() < f64::EPSILON);
+        assert!((plots.top(error_percent) - 20.0).abs() < f64::EPSILON);
         let line = plots.rates(20.0, |both| error_percent(both.green));
         assert_eq!(line, "M25 50h0L75 100M175 0h0");
         assert_eq!(plots.rates(20.0, |both| error_percent(both.blue)), "");
@@ -265,7 +292,7 @@ mod tests {
         for history in [
             history(&[]),
             history(&[(1, 1)]),
-            History::of(from, from, &[], None),
+            History::of(from, from, &[], None, None),
         ] {
             let drawn = chart(&history).into_string();
             assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");

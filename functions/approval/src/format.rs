@@ -32,14 +32,25 @@ pub(crate) fn exact(at: Timestamp) -> String {
     at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
-/// A sentence's first letter made large.
+/// A sentence's first letter made large, unless it begins with a name: `chat-api: 7 of 9 requests failed`.
 pub(crate) fn sentence(text: &str) -> String {
+    let begins_with_a_name = text
+        .split(' ')
+        .next()
+        .is_some_and(|word| word.ends_with(':'));
+    if begins_with_a_name {
+        return ended(text.to_owned());
+    }
     let mut chars = text.chars();
     let Some(first) = chars.next() else {
         return String::new();
     };
     let mut sentence: String = first.to_uppercase().collect();
     sentence.push_str(chars.as_str());
+    ended(sentence)
+}
+
+fn ended(mut sentence: String) -> String {
     if !sentence.ends_with(['.', '?', '!']) {
         sentence.push('.');
     }
@@ -71,6 +82,10 @@ mod tests {
     fn sentences() {
         assert_eq!(sentence("all goes well"), "All goes well.");
         assert_eq!(sentence("Done."), "Done.");
+        assert_eq!(
+            sentence("chat-api: 7 of 9 failed"),
+            "chat-api: 7 of 9 failed."
+        );
         assert_eq!(sentence(""), "");
     }
 }

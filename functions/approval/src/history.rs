@@ -67,12 +67,20 @@ pub(crate) fn beginning(began_at: Timestamp, now: Timestamp) -> Timestamp {
     began_at.max(longest).min(now)
 }
 
+/// The last moment that is looked at: some minutes after the end show what became of it.
+pub(crate) fn until(ended_at: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    let after = ended_at.and_then(|at| at.checked_add_signed(TimeDelta::minutes(3)));
+    after.map_or(now, |after| after.min(now))
+}
+
 impl History {
-    /// From what was shifted and what was counted; the latter none where it could not be read.
+    /// From what was shifted and what was counted; the latter none where it could not be read. `in_the_end` is the weight
+    /// at the end, where there was one.
     pub(crate) fn of(
         began_at: Timestamp,
         now: Timestamp,
         steps: &[StepRecord],
+        in_the_end: Option<(Timestamp, Weight)>,
         series: Option<&[Vec<Minute>]>,
     ) -> Self {
         let from = beginning(began_at, now);
@@ -81,6 +89,7 @@ impl History {
             let since = step.in_force_at.unwrap_or(step.started_at);
             weights.push((since.clamp(from, now), step.weight));
         }
+        weights.extend(in_the_end.map(|(at, weight)| (at.clamp(from, now), weight)));
         let length =
             |minutes: i64| (now.timestamp() / 60 / minutes) - (from.timestamp() / 60 / minutes) + 1;
         let slice_minutes = LENGTHS
@@ -121,9 +130,18 @@ impl History {
 }
 
 /// Errors of all requests, percent; none without requests.
-#[allow(clippy::cast_precision_loss)] // Far more requests than there are would be needed.
 pub(crate) fn error_percent(counts: Counts) -> Option<f64> {
-    (counts.invocations > 0).then(|| 100.0 * counts.errors as f64 / counts.invocations as f64)
+    share(counts.errors, counts)
+}
+
+/// Slow ones of all requests, percent; none without requests.
+pub(crate) fn slow_percent(counts: Counts) -> Option<f64> {
+    share(counts.slow, counts)
+}
+
+#[allow(clippy::cast_precision_loss)] // Far more requests than there are would be needed.
+fn share(of: u64, counts: Counts) -> Option<f64> {
+    (counts.invocations > 0).then(|| 100.0 * of as f64 / counts.invocations as f64)
 }
 
 #[cfg(test)]
@@ -169,7 +187,7 @@ mod tests {
             .collect();
         let all = [minutes.clone(), minutes];
         let steps = [step(10, 60), step(50, 3600)];
-        let history = History::of(at(0), at(5399), &steps, Some(&all));
+        let history = History::of(at(0), at(5399), &steps, None, Some(&all));
         assert_eq!((history.slice_minutes, history.slices.len()), (5, 18));
         let first = history.slices[0];
         assert_eq!(first.start, at(0));
@@ -190,7 +208,7 @@ mod tests {
     #[test]
     fn bounds_the_number_of_points() {
         for seconds in [0, 1, 59, 60, 600, 7200, 86_400, 604_800, 10_000_000] {
-            let history = History::of(at(0), at(seconds), &[step(10, 0)], None);
+            let history = History::of(at(0), at(seconds), &[step(10, 0)], None, None);
             let count = i64::try_from(history.slices.len()).unwrap();
             assert!((1..=SLICES).contains(&count), "{seconds}: {count}");
             assert_eq!(history.counts, None);
@@ -207,7 +225,7 @@ mod tests {
             );
         }
         // A clock that is behind.
-        assert_eq!(History::of(at(60), at(0), &[], None).slices.len(), 1);
+        assert_eq!(History::of(at(60), at(0), &[], None, None).slices.len(), 1);
     }
 
     #[test]

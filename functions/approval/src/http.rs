@@ -6,12 +6,19 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use crossfade::domain::approval::nonce::Nonce;
+use crossfade::domain::{
+    approval::nonce::Nonce,
+    page_link::{Page, SignedPage},
+};
 use maud::Markup;
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 
-use crate::{form::Form, link::Link, style};
+use crate::{
+    form::Form,
+    link::{Link, Way},
+    style,
+};
 
 /// The most bytes of a query, or of a form, that are read: what its longest fields can take, each
 /// byte of them as `%xx`.
@@ -68,10 +75,10 @@ pub struct Response {
 /// What a request wants. A GET decides nothing: programs that scan mail follow links.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Wanted {
-    /// To see what is asked.
+    /// To see what is asked, or how releases stand.
     Look {
         /// None where the link cannot be one.
-        link: Option<Link>,
+        way: Option<Way>,
         /// Whether only the head is wanted.
         head: bool,
     },
@@ -88,7 +95,7 @@ impl Wanted {
             method @ ("GET" | "HEAD") => {
                 let query = request.raw_query_string.as_bytes();
                 Self::Look {
-                    link: Fields::of(query).and_then(|fields| fields.link()),
+                    way: Fields::of(query).and_then(|fields| fields.way()),
                     head: method == "HEAD",
                 }
             }
@@ -148,17 +155,48 @@ impl Fields {
         found.map_or("", |(_, value)| value)
     }
 
-    fn link(&self) -> Option<Link> {
+    fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| known == name)
+    }
+
+    /// What the link may be: a nonce decides, and a signature shows. One that has both is none.
+    fn way(&self) -> Option<Way> {
+        match (self.has("nonce"), self.has("signature")) {
+            (true, false) => self.link().map(Way::Decision),
+            (false, true) => self.page().map(Way::Page),
+            (true, true) | (false, false) => None,
+        }
+    }
+
+    fn release(&self) -> Option<String> {
         let release = self.text("release");
         let plain = |c: char| {
             !c.is_control() && !c.is_whitespace() && !":/\\\"<>{}[]?*#%^|~`$&,;".contains(c)
         };
         let named =
             (1..=LONGEST_NAME).contains(&release.chars().count()) && release.chars().all(plain);
+        named.then(|| release.to_owned())
+    }
+
+    fn link(&self) -> Option<Link> {
         let nonce = Nonce::parse(self.text("nonce"))?;
-        named.then(|| Link {
-            release: release.to_owned(),
-            nonce,
+        let release = self.release()?;
+        Some(Link { release, nonce })
+    }
+
+    fn page(&self) -> Option<SignedPage> {
+        let page = if self.has("release") || self.has("application") {
+            Page::Release {
+                application: self.text("application").parse().ok()?,
+                release: self.release()?,
+            }
+        } else {
+            Page::List
+        };
+        Some(SignedPage {
+            page,
+            until: self.text("until").parse().ok()?,
+            signature: self.text("signature").to_owned(),
         })
     }
 }
@@ -176,12 +214,13 @@ pub(crate) fn answer(status: u16, page: Markup, head: bool) -> Response {
     }
 }
 
-/// Returns headers that isolate the page: no script, no frame, nothing from elsewhere, no cache, and no
-/// referrer, because the URL has the nonce in it.
+/// Returns headers that isolate the page: its own script alone, which may ask for the page again; no frame, nothing from
+/// elsewhere, no cache, and no referrer, because the URL has the nonce or the signature in it.
 fn headers() -> BTreeMap<&'static str, String> {
     let policy = format!(
-        "default-src 'none'; style-src '{}'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-        style::hash()
+        "default-src 'none'; style-src '{}'; script-src '{}'; connect-src 'self'; img-src data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+        style::hash(),
+        style::script_hash()
     );
     let plain = [
         ("content-type", "text/html; charset=utf-8"),
@@ -219,7 +258,10 @@ mod tests {
 
     fn get(query: &str) -> Option<Link> {
         match request("GET", query, "", None, false) {
-            Wanted::Look { link, head: false } => link,
+            Wanted::Look { way, head: false } => match way {
+                Some(Way::Decision(link)) => Some(link),
+                Some(Way::Page(_)) | None => None,
+            },
             other => panic!("{other:?}"),
         }
     }
@@ -265,6 +307,57 @@ mod tests {
         ] {
             assert_eq!(get(&wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn parses_a_signed_link_that_answers_nothing() {
+        let way = |query: &str| match request("GET", query, "", None, false) {
+            Wanted::Look { way, head: false } => way,
+            other => panic!("{other:?}"),
+        };
+        let good = "application=chat&release=chat-42&until=1790000000&signature=abc";
+        let Some(Way::Page(signed)) = way(good) else {
+            panic!("it is a link to a page");
+        };
+        assert_eq!(
+            (signed.until, signed.signature.as_str()),
+            (1_790_000_000, "abc")
+        );
+        let Page::Release {
+            release,
+            application,
+        } = signed.page
+        else {
+            panic!("it is of a release");
+        };
+        assert_eq!(
+            (release.as_str(), application.as_ref()),
+            ("chat-42", "chat")
+        );
+        let list = way("until=1790000000&signature=abc");
+        assert!(matches!(
+            list,
+            Some(Way::Page(SignedPage {
+                page: Page::List,
+                ..
+            }))
+        ));
+        for wrong in [
+            "application=chat&release=chat-42&until=1790000000",
+            "application=chat&until=1790000000&signature=abc",
+            "release=chat-42&until=1790000000&signature=abc",
+            "application=a%00b&release=chat-42&until=1790000000&signature=abc",
+            "application=chat&release=chat-42&until=soon&signature=abc",
+            "application=chat&release=chat-42&signature=abc",
+            &format!("{good}&signature=abd"),
+            &format!("{good}&nonce={}", nonce()),
+        ] {
+            assert_eq!(way(wrong), None, "{wrong}");
+        }
+        let kind = "application/x-www-form-urlencoded";
+        let posted = format!("{good}&decision=approve&by=Ada&reason=");
+        let wanted = request("POST", good, kind, Some(&posted), false);
+        assert_eq!(wanted, Wanted::Answer(None), "a signature decides nothing");
     }
 
     #[test]
@@ -319,7 +412,7 @@ mod tests {
         for method in ["GET", "HEAD"] {
             let wanted = request(method, &query, "", None, false);
             assert!(
-                matches!(wanted, Wanted::Look { link: Some(_), .. }),
+                matches!(wanted, Wanted::Look { way: Some(_), .. }),
                 "{method}"
             );
         }
@@ -347,7 +440,7 @@ mod tests {
                 assert!(policy.contains(must), "{policy}");
             }
             assert!(
-                !policy.contains("unsafe") && !policy.contains("script-src"),
+                !policy.contains("unsafe") && policy.contains("script-src 'sha256-"),
                 "{policy}"
             );
             assert_eq!(header("referrer-policy"), "no-referrer");

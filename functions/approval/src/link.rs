@@ -3,6 +3,7 @@
 use crossfade::domain::{
     Timestamp,
     approval::{Question, nonce::Nonce},
+    page_link::SignedPage,
     record::{Record, Status},
 };
 
@@ -13,6 +14,15 @@ pub struct Link {
     pub release: String,
     /// The secret.
     pub nonce: Nonce,
+}
+
+/// What a link may be.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Way {
+    /// To a decision.
+    Decision(Link),
+    /// To a page that only shows.
+    Page(SignedPage),
 }
 
 /// A wait for a decision that a link opens.

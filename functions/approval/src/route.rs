@@ -5,6 +5,7 @@ use crossfade::{
         Timestamp,
         analysis::counts::Minute,
         approval::{Answer, Question},
+        page_link::{Page, PageKey, SignedPage},
         record::Record,
     },
     error::Error,
@@ -15,8 +16,9 @@ use serde_json::Value;
 use crate::{
     form::{Form, Mistakes},
     http::{Request, Response, Wanted, answer},
-    link::{Link, Open, open},
-    page,
+    link::{Link, Open, Way, open},
+    page::{self, Answering},
+    story::Story,
     view::View,
 };
 
@@ -40,7 +42,6 @@ pub(crate) enum Decided<'a> {
 /// The page that asks.
 pub(crate) struct Shown<'a> {
     pub(crate) record: &'a Record,
-    asked: &'a Question,
     link: &'a Link,
     /// The form as it was sent, and what is wrong with it.
     sent: Option<(&'a Form, Mistakes)>,
@@ -75,12 +76,26 @@ impl Visit {
         })
     }
 
-    /// The link that it came by, where it can be one.
+    /// The link to a decision that it came by, where it can be one.
     pub(crate) fn link(&self) -> Option<&Link> {
         match &self.wanted {
-            Wanted::Look { link, .. } => link.as_ref(),
+            Wanted::Look {
+                way: Some(Way::Decision(link)),
+                ..
+            } => Some(link),
             Wanted::Answer(answer) => answer.as_ref().map(|(link, _)| link),
-            Wanted::Other => None,
+            Wanted::Look { .. } | Wanted::Other => None,
+        }
+    }
+
+    /// The signed link that it came by, where it can be one.
+    pub(crate) fn signed(&self) -> Option<&SignedPage> {
+        match &self.wanted {
+            Wanted::Look {
+                way: Some(Way::Page(signed)),
+                ..
+            } => Some(signed),
+            Wanted::Look { .. } | Wanted::Answer(_) | Wanted::Other => None,
         }
     }
 
@@ -107,7 +122,6 @@ impl Visit {
         let show = |sent| {
             Decided::Show(Shown {
                 record,
-                asked,
                 link,
                 sent,
                 now,
@@ -133,12 +147,19 @@ impl Visit {
 
 impl Shown<'_> {
     /// The page. `series` is none where the counts could not be read.
-    pub(crate) fn page(&self, series: Option<&[Vec<Minute>]>) -> (u16, Markup) {
-        let view = View::of(self.record, self.asked, self.link, series, self.now);
-        match &self.sent {
-            None => (200, page::ask(&view, &Form::default(), None)),
-            Some((form, mistakes)) => (422, page::ask(&view, form, Some(mistakes))),
-        }
+    pub(crate) fn page(&self, story: &Story, series: Option<&[Vec<Minute>]>) -> (u16, Markup) {
+        let view = View::of(self.record, story, series, self.now);
+        let empty = Form::default();
+        let (status, form, mistakes) = match &self.sent {
+            None => (200, &empty, None),
+            Some((form, mistakes)) => (422, *form, Some(mistakes)),
+        };
+        let answering = Answering {
+            link: self.link,
+            form,
+            mistakes,
+        };
+        (status, page::release(&view, Some(&answering)))
     }
 }
 
@@ -155,6 +176,35 @@ impl Taken<'_> {
     }
 }
 
+/// The page of a signed link to a release, where `record` is its row.
+pub(crate) fn shown(
+    signed: &SignedPage,
+    record: Option<&Record>,
+    story: &Story,
+    series: Option<&[Vec<Minute>]>,
+    now: Timestamp,
+) -> (u16, Markup) {
+    let Page::Release {
+        application,
+        release,
+    } = &signed.page
+    else {
+        return (403, page::gone());
+    };
+    match record {
+        Some(record) if record.application == *application => (
+            200,
+            page::release(&View::of(record, story, series, now), None),
+        ),
+        Some(_) => (403, page::gone()),
+        None => {
+            let outcome = story.outcome.as_ref();
+            let said = outcome.map(|outcome| outcome.reason.as_str());
+            (200, page::unknown(application.as_ref(), release, said))
+        }
+    }
+}
+
 /// What a request is answered with when `record` is the row of its release, and Step Functions takes
 /// the answer: the handler without its calls.
 ///
@@ -163,13 +213,23 @@ impl Taken<'_> {
 pub fn rehearse(
     payload: Value,
     record: Option<&Record>,
+    key: &PageKey,
     series: Option<&[Vec<Minute>]>,
 ) -> Result<Response, Error> {
     let visit = Visit::parse(payload)?;
+    let story = Story::default();
+    if let Some(signed) = visit.signed() {
+        let (status, page) = if key.opens(signed, visit.now) {
+            shown(signed, record, &story, series, visit.now)
+        } else {
+            visit.refusal()
+        };
+        return Ok(answer(status, page, visit.head()));
+    }
     let (status, page) = match visit.link().map(|link| visit.decide(link, record)) {
         None => visit.refusal(),
         Some(Decided::Gone) => (403, page::gone()),
-        Some(Decided::Show(shown)) => shown.page(series),
+        Some(Decided::Show(shown)) => shown.page(&story, series),
         Some(Decided::Take(taken)) => taken.page(),
     };
     Ok(answer(status, page, visit.head()))

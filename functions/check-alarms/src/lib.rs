@@ -11,7 +11,11 @@ mod metrics;
 
 use crossfade::{
     aws::{
-        health::HealthChecks, ledger::Ledger, metrics::Metrics, notify::Notifier, traffic::Traffic,
+        health::HealthChecks,
+        ledger::Ledger,
+        metrics::Metrics,
+        notify::{Notifier, page_url},
+        traffic::Traffic,
     },
     domain::{
         Timestamp,
@@ -48,18 +52,18 @@ pub struct Handler {
 }
 
 impl Handler {
-    /// Returns a handler with clients on `config`, and the approval page that the environment's `APPROVAL_URL`
+    /// Returns a handler with clients on `config`, and the approval page that the environment's `PAGE_URL`
     /// names.
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
+        let ledger = Ledger::new(config);
+        let notifier = Notifier::new(config, &ledger);
         Self {
-            approval_url: std::env::var("APPROVAL_URL")
-                .ok()
-                .filter(|url| !url.is_empty()),
+            approval_url: page_url(),
             health: HealthChecks::new(config),
-            ledger: Ledger::new(config),
+            ledger,
             metrics: Metrics::new(config),
-            notifier: Notifier::new(config),
+            notifier,
             traffic: Traffic::new(config),
         }
     }

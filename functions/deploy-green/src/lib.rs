@@ -32,6 +32,7 @@ use crossfade::{
         migration::Migration,
         moved::{Observed, Serving},
         names::FunctionName,
+        page_link::PageKey,
         record::Status,
         release::{GoesBack, Release, Spec},
         status::DeploymentStatus,
@@ -89,19 +90,30 @@ pub struct Handler {
     traffic: Traffic,
 }
 
+/// Makes the key that links to pages are signed with.
+fn page_key() -> Result<PageKey, Error> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| {
+        Error::Transient(format!("no randomness for the key of pages: {error}").into())
+    })?;
+    Ok(PageKey::from_random(bytes))
+}
+
 impl Handler {
     /// A handler with clients on `config`.
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
+        let ledger = Ledger::new(config);
+        let notifier = Notifier::new(config, &ledger).making_a_page_key(page_key);
         Self {
             artifacts: Artifacts::new(config),
             executions: Executions::new(config),
             functions: Functions::new(config),
             lambda: Lambda::new(config),
-            ledger: Ledger::new(config),
+            ledger,
             logs: Logs::listening(config),
             metrics: Metrics::new(config),
-            notifier: Notifier::new(config),
+            notifier,
             traffic: Traffic::new(config),
         }
     }

@@ -41,10 +41,12 @@ impl Handler {
     /// A handler with clients on `config`.
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
+        let ledger = Ledger::new(config);
+        let notifier = Notifier::new(config, &ledger);
         Self {
             traffic: Traffic::new(config),
-            ledger: Ledger::new(config),
-            notifier: Notifier::new(config),
+            ledger,
+            notifier,
             logs: Logs::listening(config),
         }
     }

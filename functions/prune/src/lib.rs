@@ -42,9 +42,11 @@ impl Handler {
     /// A handler with clients on `config`.
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
+        let ledger = Ledger::new(config);
+        let notifier = Notifier::new(config, &ledger);
         Self {
-            ledger: Ledger::new(config),
-            notifier: Notifier::new(config),
+            ledger,
+            notifier,
             versions: Versions::new(config),
         }
     }

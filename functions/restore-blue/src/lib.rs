@@ -42,11 +42,13 @@ impl Handler {
     /// Without the variable `EXECUTIONS`: the template sets it, and nothing works without.
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
+        let ledger = Ledger::new(config);
+        let notifier = Notifier::new(config, &ledger);
         Self {
             executions: Executions::new(config),
             home: Home::from_env(),
-            ledger: Ledger::new(config),
-            notifier: Notifier::new(config),
+            ledger,
+            notifier,
             traffic: Traffic::new(config),
         }
     }

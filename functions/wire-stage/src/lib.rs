@@ -69,12 +69,14 @@ impl Handler {
     /// A handler with clients on `config`.
     #[must_use]
     pub fn new(config: &aws_config::SdkConfig) -> Self {
+        let ledger = Ledger::new(config);
+        let notifier = Notifier::new(config, &ledger);
         Self {
             aliases: Aliases::new(config),
             functions: Functions::new(config),
             gateway: Gateway::new(config),
-            ledger: Ledger::new(config),
-            notifier: Notifier::new(config),
+            ledger,
+            notifier,
         }
     }
 

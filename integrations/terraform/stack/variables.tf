@@ -73,7 +73,7 @@ variable "health_check_hosts" {
 }
 
 variable "approval_page" {
-  description = "Whether there is a page where people answer approvals and holds by a link; \"no\" where public function URLs are not allowed."
+  description = "Whether each release has a page by a link, where people also answer approvals and holds; \"no\" where public function URLs are not allowed."
   type        = string
   default     = null
 }

@@ -1,6 +1,10 @@
 //! Step Functions: whether a deployment's execution still runs, and ending its waits.
 
-use aws_sdk_sfn::{Client, types::ExecutionStatus};
+use aws_sdk_sfn::{
+    Client,
+    primitives::DateTime,
+    types::{ExecutionStatus, HistoryEvent, HistoryEventType},
+};
 use chrono::TimeDelta;
 use serde_json::Value;
 
@@ -55,6 +59,60 @@ impl Execution {
         }
     }
 }
+
+/// One of an execution's last events, as far as it says how the release stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Told {
+    /// A state's input, or what it left.
+    State(Value),
+    /// The execution's output, or its error's cause, and when it ended.
+    End(Timestamp, Option<String>),
+}
+
+impl Told {
+    fn of(event: HistoryEvent) -> Option<Self> {
+        let json = |text: Option<String>| serde_json::from_str(&text?).ok().map(Self::State);
+        if let Some(entered) = event.state_entered_event_details {
+            return json(entered.input);
+        }
+        if let Some(left) = event.state_exited_event_details {
+            return json(left.output);
+        }
+        let said = match event.r#type {
+            HistoryEventType::ExecutionSucceeded => event
+                .execution_succeeded_event_details
+                .and_then(|it| it.output),
+            HistoryEventType::ExecutionFailed => {
+                event.execution_failed_event_details.and_then(|it| it.cause)
+            }
+            HistoryEventType::ExecutionAborted => event
+                .execution_aborted_event_details
+                .and_then(|it| it.cause),
+            HistoryEventType::ExecutionTimedOut => event
+                .execution_timed_out_event_details
+                .and_then(|it| it.cause),
+            _ => return None,
+        };
+        let at = event.timestamp;
+        let at = Timestamp::from_timestamp(at.secs(), at.subsec_nanos());
+        Some(Self::End(at.unwrap_or_default(), said))
+    }
+}
+
+/// An execution in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its ARN.
+    pub arn: String,
+    /// When it began.
+    pub began_at: Timestamp,
+    /// Whether it runs.
+    pub running: bool,
+}
+
+/// How many of the newest events are read to know how a release stands: the states that come after the last one with the
+/// whole release in it are fewer.
+const NEWEST: i32 = 40;
 
 /// What became of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +173,51 @@ impl Executions {
             Err(error) if is(&error, "ExecutionDoesNotExist") => Ok(None),
             Err(error) => Err(classify("DescribeExecution", &error)),
         }
+    }
+
+    /// Returns what an execution's newest events say of the release, newest first; nothing of one that Step Functions does
+    /// not know.
+    pub async fn newest(&self, execution: &str) -> Result<Vec<Told>, Error> {
+        let read = self
+            .client
+            .get_execution_history()
+            .execution_arn(execution)
+            .reverse_order(true)
+            .max_results(NEWEST)
+            .send()
+            .await;
+        match read {
+            Ok(read) => Ok(read.events.into_iter().filter_map(Told::of).collect()),
+            Err(error) if is(&error, "ExecutionDoesNotExist") => Ok(Vec::new()),
+            Err(error) => Err(classify("GetExecutionHistory", &error)),
+        }
+    }
+
+    /// Lists the newest executions of a state machine, newest first; those that run alone, or all.
+    pub async fn list(
+        &self,
+        machine: &str,
+        running: bool,
+        most: i32,
+    ) -> Result<Vec<Listed>, Error> {
+        let listed = self
+            .client
+            .list_executions()
+            .state_machine_arn(machine)
+            .set_status_filter(running.then_some(ExecutionStatus::Running))
+            .max_results(most)
+            .send()
+            .await
+            .map_err(|error| classify("ListExecutions", &error))?;
+        let time = |at: DateTime| Timestamp::from_timestamp(at.secs(), at.subsec_nanos());
+        let executions = listed.executions.into_iter();
+        Ok(executions
+            .map(|one| Listed {
+                arn: one.execution_arn,
+                began_at: time(one.start_date).unwrap_or_default(),
+                running: one.status == ExecutionStatus::Running,
+            })
+            .collect())
     }
 
     /// Ends a wait with an operator's answer. Step Functions takes one answer to a token: of two at the

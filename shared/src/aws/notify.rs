@@ -6,13 +6,15 @@ use std::{env, time::Duration};
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use aws_sdk_sns::types::MessageAttributeValue;
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::{sync::OnceCell, time::timeout};
 
 use super::{
     classify::classify,
     lazy_client::{LazyClient, lazy},
+    ledger::Ledger,
 };
 use crate::{
+    domain::page_link::{Page, PageKey, expiry},
     error::Error,
     metrics::{Line, Metric},
     notice::{Mail, Notice, NoticeDetail, SOURCE, chat, event, mail},
@@ -29,6 +31,49 @@ pub struct Notifier {
     events: LazyClient<aws_sdk_eventbridge::Client>,
     people: String,
     chat: String,
+    pages: Option<Pages>,
+}
+
+/// Where each release has a page.
+#[derive(Clone, Debug)]
+struct Pages {
+    url: String,
+    ledger: Ledger,
+    /// What a key is made of where the stack has none yet; none in a function that does not make one.
+    fresh: Option<fn() -> Result<PageKey, Error>>,
+    key: OnceCell<PageKey>,
+}
+
+impl Pages {
+    /// Returns the link to a release's page. Without a key no link can be made; that is only logged, because a notice is
+    /// worth more than its link.
+    async fn link(&self, facts: &NoticeDetail) -> Option<String> {
+        let page = Page::Release {
+            application: facts.application.clone()?,
+            release: facts.release.clone(),
+        };
+        let read = within(TIMEOUT, self.key.get_or_try_init(|| self.read())).await;
+        let key = read
+            .inspect_err(|error| {
+                tracing::warn!(
+                    event = "page_link_not_made",
+                    deployment.id = facts.execution,
+                    error.message = %error,
+                    "Failed to make the link to a release's page."
+                );
+            })
+            .ok()?;
+        Some(key.link(&self.url, &page, expiry(facts.at, facts.retain_until)))
+    }
+
+    async fn read(&self) -> Result<PageKey, Error> {
+        match self.fresh {
+            Some(fresh) => self.ledger.page_key_or(fresh()?).await,
+            None => self.ledger.page_key().await?.ok_or_else(|| {
+                Error::Refused("no release that this version began has made a key yet".into())
+            }),
+        }
+    }
 }
 
 impl Notifier {
@@ -38,7 +83,7 @@ impl Notifier {
     /// # Panics
     /// Without one of these variables: the template sets them, and nothing works without.
     #[must_use]
-    pub fn new(config: &aws_config::SdkConfig) -> Self {
+    pub fn new(config: &aws_config::SdkConfig, ledger: &Ledger) -> Self {
         let set =
             |name: &str| env::var(name).unwrap_or_else(|_| panic!("{name} is set by the template"));
         Self {
@@ -46,7 +91,32 @@ impl Notifier {
             events: lazy(config, aws_sdk_eventbridge::Client::new),
             people: set("NOTIFICATION_TOPIC"),
             chat: set("CHAT_TOPIC"),
+            pages: page_url().map(|url| Pages {
+                url,
+                ledger: ledger.clone(),
+                fresh: None,
+                key: OnceCell::new(),
+            }),
         }
+    }
+
+    /// Makes the key that links to pages are signed with, of what `fresh` returns, where the stack has none yet.
+    #[must_use]
+    pub fn making_a_page_key(mut self, fresh: fn() -> Result<PageKey, Error>) -> Self {
+        if let Some(pages) = &mut self.pages {
+            pages.fresh = Some(fresh);
+        }
+        self
+    }
+
+    async fn with_page(&self, notice: &Notice) -> Notice {
+        let mut notice = notice.clone();
+        if let Some(pages) = &self.pages
+            && notice.facts.kind.is_of_a_release()
+        {
+            notice.facts.page = Box::pin(pages.link(&notice.facts)).await;
+        }
+        notice
     }
 
     /// Delivers a notice that has to reach operators: the end of a release, or a question.
@@ -56,6 +126,7 @@ impl Notifier {
     /// That the channel or the programs were not reached is only logged, and counted
     /// ([`Metric::Untold`], on which the stack has an alarm): no release ends otherwise for that.
     pub async fn deliver(&self, notice: &Notice) -> Result<(), Error> {
+        let notice = &self.with_page(notice).await;
         let (mailed, chatted, sent) = futures::join!(
             Box::pin(self.mail(notice)),
             within(TIMEOUT, Box::pin(self.chat(notice))),
@@ -70,6 +141,7 @@ impl Notifier {
 
     /// Publishes a notice that nothing depends on: a failure is logged and counted.
     pub async fn mention(&self, notice: &Notice) {
+        let notice = &self.with_page(notice).await;
         let (mailed, chatted, sent) = futures::join!(
             within(TIMEOUT, Box::pin(self.mail(notice))),
             within(TIMEOUT, Box::pin(self.chat(notice))),
@@ -145,10 +217,16 @@ impl Notifier {
     }
 }
 
-async fn within(
+/// Returns the address of the pages, which the environment's `PAGE_URL` has; none where the stack has no pages.
+#[must_use]
+pub fn page_url() -> Option<String> {
+    env::var("PAGE_URL").ok().filter(|url| !url.is_empty())
+}
+
+async fn within<T>(
     patience: Duration,
-    telling: impl Future<Output = Result<(), Error>>,
-) -> Result<(), Error> {
+    telling: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     let told = timeout(patience, telling).await;
     told.unwrap_or_else(|_| {
         Err(Error::Transient(

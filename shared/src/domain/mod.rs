@@ -17,6 +17,7 @@ pub mod migration;
 pub mod moved;
 pub mod names;
 pub mod override_freeze;
+pub mod page_link;
 pub mod plan;
 pub mod policy;
 pub mod propagation;

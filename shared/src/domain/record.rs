@@ -76,6 +76,8 @@ pub struct Record {
     pub status: Status,
     /// When it took its locks.
     pub began_at: Timestamp,
+    /// When it ended; none while it has not.
+    pub ended_at: Option<Timestamp>,
     /// The names of its locks.
     pub locks: Vec<String>,
     /// The alarms that it watches.
@@ -116,6 +118,7 @@ impl Record {
             application: release.spec.application.clone(),
             status: Status::InFlight,
             began_at: release.spec.started_at,
+            ended_at: None,
             locks: locks::names(
                 &release.spec.application,
                 &functions,

@@ -138,6 +138,9 @@ fn next_steps(notice: &Notice) -> Vec<String> {
             facts.release
         ));
     }
+    if let Some(page) = &facts.page {
+        steps.push(format!("[The release's page]({page})"));
+    }
     if let Some(help) = &facts.help {
         steps.push(format!("What it means, and what to do: {help}"));
     }

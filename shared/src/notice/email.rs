@@ -84,6 +84,9 @@ impl Text {
             self.line(format_args!("More: {url}"));
         }
         self.line(format_args!("Release: {}", facts.release));
+        if let Some(page) = &facts.page {
+            self.line(format_args!("Page (it only shows): {page}"));
+        }
         self.line(format_args!("Execution: {}", facts.execution));
         if let Some(link) = sentences::console(&facts.execution) {
             self.line(format_args!("Console: {link}"));

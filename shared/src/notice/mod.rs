@@ -103,6 +103,12 @@ impl Kind {
         }
     }
 
+    /// Whether it is of a release, which has a page.
+    #[must_use]
+    pub fn is_of_a_release(self) -> bool {
+        !matches!(self, Self::RetentionFailed)
+    }
+
     fn of(outcome: &Outcome) -> Self {
         match outcome.deployment_status {
             DeploymentStatus::Successful if outcome.front_door.is_some() => Self::Wired,
@@ -202,6 +208,10 @@ pub struct NoticeDetail {
     pub deployment_status: Option<DeploymentStatus>,
     /// What happened and why, in words and numbers.
     pub reason: String,
+    /// The release's page, which only shows; absent where the stack has none. Who has the link can read the page until the
+    /// link expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
     /// The functions with both versions; empty when nothing was begun.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<FunctionOutcome>,
@@ -312,6 +322,7 @@ impl Notice {
             about: About::default(),
             deployment_status: None,
             reason,
+            page: None,
             functions: Vec::new(),
             served_by: Vec::new(),
             weight: None,
@@ -460,6 +471,12 @@ impl Notice {
         facts.help.clone_from(&outcome.help);
         notice
     }
+}
+
+/// What comes after the bake that began at `at`.
+#[must_use]
+pub fn after_the_bake(release: &Release, at: Timestamp) -> NextStep {
+    sentences::after_the_bake(release, at)
 }
 
 /// As an event, cut to what EventBridge takes.

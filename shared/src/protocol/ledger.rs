@@ -25,6 +25,7 @@
 //! | what is listened to during a release              | Query `LANE#filter` | the lane, a row a weight and an environment |
 //! | which subscription filters may be left            | Query `LANES`       | one row a release                    |
 //! | how was an API before its stages were wired       | Query `FRONTDOOR#id`| one row a stage and function         |
+//! | what are links to pages signed with               | GetItem, PutItem    | `PAGEKEY`                            |
 //!
 //! The table's keys are `pk` (what) and `sk` (which: an execution's ARN, or `-`). Locks name their
 //! holder and never expire by time: a holder is dead when Step Functions says so. The TTL attribute
@@ -37,6 +38,7 @@ mod lanes;
 mod lease;
 mod locks;
 mod migrations;
+mod page_key;
 mod progress;
 mod queries;
 mod questions;

@@ -32,6 +32,7 @@ mod reachable;
 mod readme;
 mod refused;
 mod rejected;
+mod release_page;
 mod responses;
 mod retention;
 mod roles;
@@ -71,6 +72,7 @@ fn main() -> std::process::ExitCode {
         cli::tests(),
         cli_between::tests(),
         page::tests(),
+        release_page::tests(),
         people::tests(),
         notices::tests(),
         moto::tests(),

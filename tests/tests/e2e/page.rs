@@ -38,7 +38,7 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// A release that asks before its second step, and where that can be answered.
-async fn asked(case: &Case, more: Value) -> (Target, Execution, Page) {
+pub(crate) async fn asked(case: &Case, more: Value) -> (Target, Execution, Page) {
     let target = case.blue().await;
     let mut steps = canary(&[(10, 0), (100, 0)]);
     steps["approveBefore"] = json!(100);
@@ -103,7 +103,7 @@ async fn approves(case: Case) {
         "Blue <span>version 1</span>",
         "Green <span>version 2</span>",
         "Requests that failed",
-        "What the judge had seen when it asked",
+        "What was judged last",
     ] {
         assert!(
             seen.text.to_lowercase().contains(&expected.to_lowercase()),
@@ -379,7 +379,7 @@ const PHONE: Screen = Screen {
 };
 
 /// A browser, or none on a machine without: that is said.
-async fn browser(case: &Case, test: &str) -> Option<Browser> {
+pub(crate) async fn browser(case: &Case, test: &str) -> Option<Browser> {
     if let Some(why) = Browser::missing() {
         eprintln!("test {test} was skipped: {why}");
         return None;

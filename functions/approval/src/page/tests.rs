@@ -1,22 +1,55 @@
-use crossfade::domain::approval::{AnswerKind, Question};
+use crossfade::domain::{
+    approval::{Answer, AnswerKind, Question, QuestionKind},
+    record::Record,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::fixtures;
+use crate::{
+    fixtures,
+    form::{Form, Mistakes},
+    list::rows,
+    story::Story,
+    view::View,
+};
 
 fn page_of(asked: &Question, form: &Form, mistakes: Option<&Mistakes>) -> String {
     let record = fixtures::record(asked.clone());
     let series = fixtures::series();
-    let view = View::of(
-        &record,
-        asked,
-        &fixtures::link(),
-        Some(&series),
-        fixtures::now(),
-    );
-    ask(&view, form, mistakes).into_string()
+    let view = View::of(&record, &Story::default(), Some(&series), fixtures::now());
+    let link = fixtures::link();
+    let answering = Answering {
+        link: &link,
+        form,
+        mistakes,
+    };
+    release(&view, Some(&answering)).into_string()
+}
+
+/// The same release's page, for who may only look.
+fn shown(record: &Record, story: &Story) -> String {
+    let series = fixtures::series();
+    let view = View::of(record, story, Some(&series), fixtures::now());
+    release(&view, None).into_string()
+}
+
+fn listed() -> String {
+    let record = fixtures::in_flight();
+    let running = crossfade::aws::executions::Listed {
+        arn: record.execution.clone(),
+        began_at: record.began_at,
+        running: true,
+    };
+    let refused = crossfade::aws::executions::Listed {
+        arn: format!("{}-refused", record.execution),
+        began_at: record.began_at,
+        running: false,
+    };
+    let until = fixtures::now() + chrono::TimeDelta::days(1);
+    let rows = rows(&[running, refused], &[record], &fixtures::key(), until);
+    list(&rows, until).into_string()
 }
 
 fn asked_page(kind: QuestionKind) -> String {
@@ -44,6 +77,15 @@ fn all() -> Vec<String> {
         too_late("chat", "chat-42", "it goes on").into_string(),
         gone().into_string(),
         trouble().into_string(),
+        shown(&fixtures::in_flight(), &fixtures::story()),
+        shown(
+            &fixtures::record(fixtures::asked(QuestionKind::Hold)),
+            &Story::default(),
+        ),
+        shown(&fixtures::rolled_back(), &Story::default()),
+        unknown("chat", "chat-42", None).into_string(),
+        unknown("chat", "chat-42", Some("the alias is not there")).into_string(),
+        listed(),
     ]
 }
 
@@ -64,8 +106,10 @@ fn shows_evidence_on_an_approval() {
         "Without an answer traffic is held as it is",
         "Blue <span>version 41</span>",
         "Green <span>version 42</span>",
-        "41,210",
-        "E-value 0.14 of the 100",
+        "Requests that failed since the release began",
+        "Evidence that green is worse: none",
+        "0.14 of the 100 that rolls back",
+        "href=\"#decide\">Decide now",
         "1 of 1 smoke test passed",
         "value=\"approve\"",
         "value=\"reject\"",
@@ -98,11 +142,91 @@ fn offers_the_answers_to_a_hold() {
 fn renders_without_counts() {
     let asked = fixtures::asked(QuestionKind::Approval);
     let record = fixtures::record(asked.clone());
-    let view = View::of(&record, &asked, &fixtures::link(), None, fixtures::now());
-    let page = ask(&view, &Form::default(), None).into_string();
+    let view = View::of(&record, &Story::default(), None, fixtures::now());
+    let (link, form) = (fixtures::link(), Form::default());
+    let answering = Answering {
+        link: &link,
+        form: &form,
+        mistakes: None,
+    };
+    let page = release(&view, Some(&answering)).into_string();
     assert!(page.contains("could not be read just now"));
     assert!(page.contains("value=\"approve\"") && page.contains("Traffic on green"));
     assert!(page.contains("not known"));
+}
+
+#[test]
+fn shows_a_release_in_flight_without_a_form() {
+    let page = shown(&fixtures::in_flight(), &fixtures::story());
+    for expected in [
+        "chat: 50 % on green",
+        "50 % of the traffic is on green, which is judged against blue.",
+        "No worse than blue so far.",
+        "<strong>Next: </strong>After 10 min at this weight 100 % go to green.",
+        "if all goes well",
+        "Ada resumed it: looks fine.",
+        "The release began.",
+        "Green got 10 % of the traffic.",
+        "a trigger calls $LATEST",
+        "to come",
+        "data-live",
+        "<noscript><meta http-equiv=\"refresh\" content=\"30\">",
+        "This page only shows",
+    ] {
+        assert!(page.contains(expected), "{expected}");
+    }
+    assert!(
+        !page.contains("<form") && !page.contains("nonce"),
+        "it answers nothing"
+    );
+}
+
+#[test]
+fn shows_the_question_without_the_way_to_answer_it() {
+    let record = fixtures::record(fixtures::asked(QuestionKind::Approval));
+    let page = shown(&record, &Story::default());
+    for expected in [
+        "chat waits for approval, with 50 % on green",
+        "Answer within",
+        "crossfade approve chat-2026-11-21-42",
+    ] {
+        assert!(page.contains(expected), "{expected}");
+    }
+    let nonce = fixtures::link().nonce.shown();
+    for secret in ["<form", "a token", &nonce] {
+        assert!(!page.contains(secret), "{secret}");
+    }
+}
+
+#[test]
+fn shows_how_a_release_ended_and_why() {
+    let page = shown(&fixtures::rolled_back(), &Story::default());
+    for expected in [
+        "chat was rolled back",
+        "412 of 13,277 requests failed on green",
+        "Evidence that green is worse: enough to roll back",
+        " of the 100 that rolls back",
+        "The alarm chat-5xx is ALARM.",
+        "A rollback was requested: 412",
+        "Blue had all traffic again.",
+        "How it went",
+        "not taken",
+    ] {
+        assert!(page.contains(expected), "{expected}");
+    }
+    assert!(
+        !page.contains("data-live") && !page.contains("http-equiv"),
+        "it changes no more"
+    );
+}
+
+#[test]
+fn lists_releases_with_links_to_their_pages() {
+    let page = listed();
+    assert!(page.contains("One is in flight."), "{page}");
+    assert!(page.contains("href=\"?application=chat&amp;release=chat-2026-11-21-42&amp;until="));
+    assert!(page.contains("chat-2026-11-21-42-refused"));
+    assert!(page.contains("Took no locks"));
 }
 
 #[test]
@@ -125,8 +249,10 @@ fn escapes_foreign_text() {
         page_of(&asked, &form, Some(&mistakes)),
         taken("chat", HOSTILE, &answer, HOSTILE, fixtures::now()).into_string(),
         too_late("chat", HOSTILE, HOSTILE).into_string(),
+        unknown("chat", HOSTILE, Some(HOSTILE)).into_string(),
     ] {
         assert!(page.contains("&lt;script&gt;"), "it is shown");
+        let page = page.replace(&format!("<script>{}</script>", style::SCRIPT), "");
         for wrong in ["<script", "<img", "onerror=\"", "' & {{"] {
             assert!(!page.contains(wrong), "{wrong}");
         }
@@ -137,6 +263,13 @@ fn escapes_foreign_text() {
 #[test]
 fn complies_with_its_content_security_policy() {
     for page in all() {
+        let own = format!("<script>{}</script>", style::SCRIPT);
+        assert_eq!(
+            page.contains(&own),
+            page.contains("data-live"),
+            "the live ones have it"
+        );
+        let page = page.replace(&own, "");
         assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));
         // Styles in attributes and handlers would be refused by the browser.
         for refused in [
@@ -219,4 +352,9 @@ fn hashes_the_style_in_the_policy() {
         .unwrap();
     let hash = format!("sha256-{}", STANDARD.encode(Sha256::digest(style)));
     assert_eq!(style::hash(), hash);
+    let live = listed();
+    let script = live.split("<script>").nth(1).unwrap();
+    let script = script.split("</script>").next().unwrap();
+    let hash = format!("sha256-{}", STANDARD.encode(Sha256::digest(script)));
+    assert_eq!(style::script_hash(), hash);
 }

@@ -110,6 +110,7 @@ pub(super) fn record(item: &Item) -> Result<Record, Error> {
         application,
         status,
         began_at: instant(item, "beganAt")?.ok_or_else(|| unreadable("beganAt"))?,
+        ended_at: instant(item, "endedAt")?,
         locks: parsed(item, "locks")?,
         alarms: parsed(item, "alarms")?,
         footprint,

@@ -25,6 +25,18 @@ impl<S: LedgerStore> Ledger<S> {
         row.as_ref().map(record).transpose()
     }
 
+    /// Returns the rows of several releases, in no order; those that took no locks have none. 100 at the most.
+    pub async fn records(&self, executions: &[String]) -> Result<Vec<Record>, Error> {
+        if executions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<_> = executions
+            .iter()
+            .map(|execution| key(&deployment(execution), ONE))
+            .collect();
+        self.store.rows(&keys).await?.iter().map(record).collect()
+    }
+
     /// Returns the execution whose input has a release's request, where that is another one: a rollback to a
     /// version has that of an earlier release.
     pub async fn request_of(&self, execution: &str) -> Result<Option<String>, Error> {

@@ -63,7 +63,7 @@ fn slow_requests_have_a_quarter_of_the_stake() {
     assert!(
         evidence
             .reason
-            .contains("1 of 90 blue ones (1.111 %), 1000 of 100000 before")
+            .contains("1 of 90 blue ones (1.111 %), 1,000 of 100,000 before")
     );
     let slow = vec![minute(0, (10, 0, 5, 0), (90, 1, 1, 0))];
     let evidence = judged(&both, slow, FIRST).evidence;

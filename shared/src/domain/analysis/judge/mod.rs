@@ -83,6 +83,7 @@ pub use settings::{Judging, MinEffect};
 pub use signal::Signal;
 pub use tally::Tally;
 
+use crate::display::thousands;
 use crate::domain::analysis::counts::{FunctionSeries, silent_minutes};
 use tally::Finding;
 
@@ -263,10 +264,12 @@ impl<'a> View<'a> {
         } else {
             let (hits, blue) = self.findings[0].1.hits;
             let reason = format!(
-                "{}: nothing speaks against green: it failed {hits} of {} requests, blue {blue} of {}{}",
+                "{}: nothing speaks against green: it failed {} of {} requests, blue {} of {}{}",
                 self.name,
-                tally.green.invocations,
-                tally.blue.invocations,
+                thousands(hits),
+                thousands(tally.green.invocations),
+                thousands(blue),
+                thousands(tally.blue.invocations),
                 self.findings[0].1.given_up(),
             );
             return (Verdict::Healthy, DecidedBy::EnoughSeen, reason);
@@ -299,14 +302,16 @@ impl<'a> View<'a> {
         let share = |hits: u64, all: u64| 100.0 * hits as f64 / all.max(1) as f64;
         let (green, blue) = finding.requests;
         format!(
-            "{}: {} of {green} green requests {what} ({:.3} %), {} of {blue} blue ones ({:.3} %), {} of {} before the release; the e-value {} {relation} {}{}",
+            "{}: {} of {} green requests {what} ({:.3} %), {} of {} blue ones ({:.3} %), {} of {} before the release; the e-value {} {relation} {}{}",
             self.name,
-            finding.hits.0,
+            thousands(finding.hits.0),
+            thousands(green),
             share(finding.hits.0, green),
-            finding.hits.1,
+            thousands(finding.hits.1),
+            thousands(blue),
             share(finding.hits.1, blue),
-            finding.past.1,
-            finding.past.0,
+            thousands(finding.past.1),
+            thousands(finding.past.0),
             in_words(release.e_value, 4),
             release.threshold,
             finding.given_up(),
