@@ -13,7 +13,8 @@ use crate::{
     exit_code::{Ended, Exit},
     output::Output,
     stack::Aws,
-    timeline::Timeline,
+    timeline::{Entry, Timeline, goes_back},
+    whole::is_on_blue,
 };
 
 /// How many calls in a row may fail before the command stops watching.
@@ -73,6 +74,11 @@ pub(crate) async fn follow(
             screen.still();
             return ending(aws, run, pace, ended, screen).await;
         }
+        if story.may_go_back_outside() {
+            for told in outside(aws, run, &mut story).await {
+                screen.happened(&told);
+            }
+        }
         screen.now(&story.now(now()));
         if until.is_some_and(|until| Instant::now() >= until) {
             break Left::TimeOver;
@@ -86,6 +92,23 @@ pub(crate) async fn follow(
     screen.still();
     leave(run, &story, &left, screen);
     Ok(Exit::GoesOn)
+}
+
+/// What an alarm, an operator or the sweep has done to the traffic meanwhile, by the ledger and the aliases. What cannot be
+/// read is not shown: the execution says it later.
+async fn outside(aws: &Aws, run: &Run, story: &mut Timeline) -> Vec<Entry> {
+    let Ok(ledger) = aws.ledger().await else {
+        return Vec::new();
+    };
+    let Ok(Some(record)) = ledger.get(&run.arn).await else {
+        return Vec::new();
+    };
+    let whole = if goes_back(&record) {
+        is_on_blue(aws, &record).await
+    } else {
+        None
+    };
+    story.seen_outside(&record, whole, now())
 }
 
 /// Requests to end the command: SIGINT and SIGTERM.

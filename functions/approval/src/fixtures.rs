@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use crossfade::domain::{
     Timestamp,
     analysis::counts::{Counts, Minute},
-    approval::{OnHoldTimeout, Question, QuestionKind, nonce::Nonce},
+    approval::{OnDenied, OnHoldTimeout, Question, QuestionKind, nonce::Nonce},
     decision::Decision,
     record::{Record, Status},
     step_record::StepRecord,
@@ -55,6 +55,7 @@ pub fn asked(kind: QuestionKind) -> Question {
         weight: Weight::try_from(50).unwrap(),
         next: Decision::Shift,
         next_weight: Some(Weight::FULL),
+        on_denied: (kind == QuestionKind::Approval).then_some(OnDenied::Hold),
         on_silence: "traffic is held as it is, and an operator is notified again".to_owned(),
         reason: "approval is required with 50 % on green; 8 of 9816 requests failed on green, 37 of 41210 on blue; 2 alarms watched, none newly in ALARM".to_owned(),
         evidence: serde_json::from_value(evidence).unwrap(),

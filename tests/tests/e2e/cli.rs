@@ -24,6 +24,8 @@ pub(crate) fn tests() -> Vec<Test> {
         test("cli_rejects_and_resumes", rejects_and_resumes),
         test("cli_holds_and_promotes", holds_and_promotes),
         test("cli_skips_the_rest", skips_the_rest),
+        test("cli_goes_one_step", goes_one_step),
+        test("cli_asks_before_it_skips", asks_before_it_skips),
         test("cli_rolls_back", rolls_back),
         test("cli_rolls_back_to_a_version", rolls_back_to_a_version),
         test("cli_exits_with_a_rejection", rejected),
@@ -568,10 +570,116 @@ async fn holds_and_promotes(case: Case) {
     case.ledger_says(&execution, "HELD").await;
     let said = crossfade(&case, &["status", &name]).await;
     assert!(said.out.contains("a look at the logs"), "{said:?}");
+    // Nobody can be asked here, and something would be skipped.
     let said = crossfade(&case, &["promote", &name]).await;
+    assert_eq!(said.code, 2, "{said:?}");
+    for part in [
+        "the rest of the bake of 50 min at 10 %",
+        "the step to 100 %",
+        "--yes",
+        "crossfade next",
+    ] {
+        assert!(said.err.contains(part), "{part}: {said:?}");
+    }
+    let said = crossfade(&case, &["promote", &name, "--yes"]).await;
     assert_eq!(said.code, 0, "{said:?}");
     let ended = execution.wait().await;
     assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    on(&target, "2").await;
+}
+
+/// From 10 to 50 %, where the bake would last for an hour; from there to an approval, which is not skipped.
+async fn goes_one_step(case: Case) {
+    let target = case.blue().await;
+    let users = case.users(&target, 60.0);
+    let mut steps = canary(&[(10, 3000), (50, 3000), (100, 0)]);
+    steps["approveBefore"] = json!(100);
+    let request = case.request(json!({
+        "strategy": steps, "analysis": {"checkEverySeconds": 60, "maxBakeSeconds": 80000},
+    }));
+    let execution = case.start(&request).await;
+    execution.wait_for_state("Bake", 1).await;
+    let name = execution.arn.rsplit(':').next().unwrap_or_default();
+    for (weight, step) in [("10 %", 1), ("50 %", 2)] {
+        until("green is known to be well", || async {
+            let visits = execution.visits().await;
+            let well = |output: &Value| output["steps"][step - 1]["verdict"] == "healthy";
+            visits.iter().any(|visit| well(&visit.output)).then_some(())
+        })
+        .await;
+        let said = crossfade(&case, &["next", name, "--by", "Ann"]).await;
+        assert_eq!(said.code, 0, "at {weight}: {said:?}");
+        assert!(said.out.contains("goes one step"), "{said:?}");
+        if step == 1 {
+            until("the next step is taken", || async {
+                let said = crossfade(&case, &["status", name, "--json"]).await;
+                (said.object()["weight"] == 50).then_some(())
+            })
+            .await;
+            let status = crossfade(&case, &["status", name, "--json"]).await.object();
+            assert_eq!(status["wish"], Value::Null, "it counts once: {status}");
+        }
+    }
+    case.ledger_says(&execution, "HELD").await;
+    let status = crossfade(&case, &["status", name, "--json"]).await.object();
+    assert_eq!(status["asks"]["kind"], "approval", "{status}");
+    let said = crossfade(&case, &["next", name]).await;
+    assert_eq!(said.code, 5, "it waits for approval: {said:?}");
+    assert!(said.err.contains("crossfade approve"), "{said:?}");
+    assert_eq!(crossfade(&case, &["approve", name]).await.code, 0);
+    let ended = execution.wait().await;
+    assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    drop(users);
+    let weights: Vec<_> = ended.output["steps"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|step| step["weight"].as_u64())
+        .collect();
+    assert_eq!(weights, [10, 50, 100], "{ended:?}");
+    on(&target, "2").await;
+}
+
+/// What a promotion typed on a terminal shows, when it is answered so; and its exit code.
+async fn promoting(case: &Case, name: &str, answer: &str) -> (i32, String) {
+    let (mut pty, pts) = pty_process::open().expect("there are pseudo-terminals");
+    pty.resize(pty_process::Size::new(30, 160))
+        .expect("it has a size");
+    let mut child = pty_process::Command::new(program())
+        .args(["promote", name])
+        .env_clear()
+        .envs(surroundings(case))
+        .kill_on_drop(true)
+        .spawn(pts)
+        .expect("it can be run");
+    pty.write_all(answer.as_bytes())
+        .await
+        .expect("it can be answered");
+    let mut drawn = Vec::new();
+    // Ends with an error when the other side closes, as terminals do.
+    let reading = async { drop(pty.read_to_end(&mut drawn).await) };
+    tokio::time::timeout(Duration::from_mins(1), reading)
+        .await
+        .expect("it ends");
+    let code = child.wait().await.expect("it ends").code().unwrap_or(-1);
+    (code, String::from_utf8_lossy(&drawn).into_owned())
+}
+
+async fn asks_before_it_skips(case: Case) {
+    let (target, execution, name) = asking(&case, json!({})).await;
+    let (code, drawn) = promoting(&case, &name, "\n").await;
+    assert_eq!(code, 2, "{drawn}");
+    for part in [
+        "the approval before 100 % that it waits for",
+        "[n]",
+        "nothing was done",
+    ] {
+        assert!(drawn.contains(part), "{part}: {drawn}");
+    }
+    case.ledger_says(&execution, "HELD").await;
+    let (code, drawn) = promoting(&case, &name, "y\n").await;
+    assert_eq!(code, 0, "{drawn}");
+    assert_eq!(execution.wait().await.status, "SUCCEEDED");
     on(&target, "2").await;
 }
 
@@ -587,7 +695,7 @@ async fn skips_the_rest(case: Case) {
     })
     .await;
     let watching = spawn(&case, &["watch", &name, "--every", "0.2"], "");
-    let said = crossfade(&case, &["promote", &name, "--by", "Ann"]).await;
+    let said = crossfade(&case, &["promote", &name, "--by", "Ann", "--yes"]).await;
     assert_eq!(said.code, 0, "{said:?}");
     assert_eq!(execution.wait().await.status, "SUCCEEDED");
     let said = ended(watching).await;
