@@ -173,15 +173,20 @@ pub(crate) fn behaviour(version: &str, error_rate_percent: f64) -> Behaviour {
 
 /// An alarm as teams have them: on the errors that users of the alias meet, whatever the version.
 pub(crate) async fn make_alarm(world: &World) {
+    alarm(world, ALARM, FUNCTION, ALIAS).await;
+}
+
+/// An alarm on the errors that callers of an alias get, as the guide has it; returns once it is OK.
+pub(crate) async fn alarm(world: &World, name: &str, function: &str, alias: &str) {
     let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
     world
         .cloudwatch
         .put_metric_alarm()
-        .alarm_name(ALARM)
+        .alarm_name(name)
         .namespace("AWS/Lambda")
         .metric_name("Errors")
-        .dimensions(dimension("FunctionName", FUNCTION))
-        .dimensions(dimension("Resource", &format!("{FUNCTION}:{ALIAS}")))
+        .dimensions(dimension("FunctionName", function))
+        .dimensions(dimension("Resource", &format!("{function}:{alias}")))
         .statistic(Statistic::Sum)
         .period(60)
         .evaluation_periods(1)
@@ -192,7 +197,7 @@ pub(crate) async fn make_alarm(world: &World) {
         .await
         .expect("an alarm can be made");
     crossfade_tests::release::until("the alarm is OK", || async {
-        let (state, _) = alarm_state(world).await?;
+        let (state, _) = alarm_state(world, name).await?;
         (state == StateValue::Ok).then_some(())
     })
     .await;
@@ -234,11 +239,11 @@ fn subtly(code: &Value) -> Value {
 }
 
 /// The alarm's state and since when, seconds since 1970.
-async fn alarm_state(world: &World) -> Option<(StateValue, f64)> {
+async fn alarm_state(world: &World, name: &str) -> Option<(StateValue, f64)> {
     let described = world
         .cloudwatch
         .describe_alarms()
-        .alarm_names(ALARM)
+        .alarm_names(name)
         .send()
         .await
         .expect("alarms can be described");
@@ -281,7 +286,7 @@ impl Stage {
             }
             told = entered.len();
             if alarm.is_none()
-                && let Some((StateValue::Alarm, at)) = alarm_state(&self.world).await
+                && let Some((StateValue::Alarm, at)) = alarm_state(&self.world, ALARM).await
                 && at >= asked_at
             {
                 alarm = Some(at);
