@@ -134,17 +134,26 @@ pub(crate) async fn demo() -> Result<(), String> {
     let (Some(alarm), Some(back)) = (second.alarm, second.back) else {
         return Err("the bad release was not rolled back by its alarm".to_owned());
     };
-    println!("demo: good release promoted, version {}", first.green);
     println!(
-        "demo: bad release rolled back in {:.1} s, {} failed requests",
-        back - alarm,
-        second.failed
-    );
-    println!(
-        "demo: subtle release found after {:.1} s, by {subtle_failed} failed requests",
-        found?
+        "{}",
+        conclusion(
+            &first.green,
+            (back - alarm, second.failed),
+            (found?, subtle_failed)
+        )
     );
     Ok(())
+}
+
+/// What the show ends with: the good release's version, and after how many seconds and failed requests each of the others
+/// was found.
+fn conclusion(good: &str, bad: (f64, u64), subtle: (f64, u64)) -> String {
+    format!(
+        "demo: good release promoted, version {good}\n\
+         demo: bad release rolled back in {:.1} s, {} failed requests\n\
+         demo: subtle release found after {:.1} s, by {} failed requests",
+        bad.0, bad.1, subtle.0, subtle.1
+    )
 }
 
 /// A local AWS. Starting one blocks, and can be interrupted all the same.
@@ -568,5 +577,19 @@ mod tests {
         assert_eq!(back_on("1", 2.5, &seen), Some(4.0));
         assert_eq!(back_on("1", 2.5, &seen[..3]), None);
         assert_eq!(back_on("1", 0.5, &seen[..1]), None);
+    }
+
+    /// README shows the lines that the demo ends with, but for the numbers.
+    #[test]
+    fn ends_with_what_the_readme_shows() {
+        let masked = |text: &str| -> String {
+            text.chars()
+                .filter(|c| !c.is_ascii_digit())
+                .collect::<String>()
+        };
+        let readme = std::fs::read_to_string(paths::repository().join("README.md")).unwrap();
+        let block = readme.split("```text\n").nth(1).unwrap();
+        let block = block.split("```").next().unwrap().trim_end();
+        assert_eq!(masked(block), masked(&conclusion("2", (0.1, 5), (24.5, 8))));
     }
 }

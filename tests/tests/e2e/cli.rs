@@ -26,6 +26,10 @@ pub(crate) fn tests() -> Vec<Test> {
         test("cli_skips_the_rest", skips_the_rest),
         test("cli_goes_one_step", goes_one_step),
         test("cli_asks_before_it_skips", asks_before_it_skips),
+        test(
+            "cli_shows_an_alarms_rollback_at_once",
+            shows_a_rollback_at_once,
+        ),
         test("cli_rolls_back", rolls_back),
         test("cli_rolls_back_to_a_version", rolls_back_to_a_version),
         test("cli_exits_with_a_rejection", rejected),
@@ -410,7 +414,58 @@ async fn pipe(case: Case) {
         let (time, _) = line.split_once("Z  ").expect("each has its time");
         assert_eq!(time.len(), "12:00:00".len(), "{line}");
     }
+    let names = [
+        (case.application(), "chat"),
+        (target.name.clone(), "chat-assistant"),
+    ];
+    documented(&said.out, &names);
     on(&target, "2").await;
+}
+
+/// What the guide shows of a release that is watched is what is printed: each line in its place, but for numbers and
+/// names. A line of the guide that ends with an ellipsis is the beginning of one.
+fn documented(out: &str, names: &[(String, &str)]) {
+    let guide = std::fs::read_to_string(paths::repository().join("docs/cli.md"));
+    let guide = guide.expect("it is there");
+    let (_, after) = guide
+        .split_once("\n## Watching\n")
+        .expect("it has this heading");
+    let block = after
+        .split("```text\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let named = names.iter().fold(out.to_owned(), |out, (is, shown)| {
+        out.replace(is.as_str(), shown)
+    });
+    let printed: Vec<_> = named.lines().map(masked).collect();
+    let mut rest = printed.iter();
+    let mut seen = 0;
+    for line in block.expect("it shows one").lines() {
+        let line = masked(line);
+        let found = match line.strip_suffix('…') {
+            Some(begins) => rest.any(|one| one.starts_with(begins)),
+            None => rest.any(|one| *one == line),
+        };
+        assert!(
+            found,
+            "docs/cli.md shows {line:?}, which is not printed there: {printed:#?}"
+        );
+        seen += 1;
+    }
+    assert!(seen >= 8, "{seen}");
+}
+
+/// A line with its numbers left out.
+fn masked(line: &str) -> String {
+    let mut masked = String::new();
+    for c in line.chars() {
+        if !c.is_ascii_digit() {
+            masked.push(c);
+        } else if !masked.ends_with('#') {
+            masked.push('#');
+        }
+    }
+    masked.replace("#.#", "#")
 }
 
 async fn lines_of_json(case: Case) {
@@ -703,6 +758,63 @@ async fn skips_the_rest(case: Case) {
     drop(users);
     assert!(said.out.contains("Ann promoted it"), "{said:?}");
     on(&target, "2").await;
+}
+
+/// The alarm's function moves the traffic, and the execution looks half a minute later.
+async fn shows_a_rollback_at_once(case: Case) {
+    let target = case.blue().await;
+    let alarm = case.alarm().await;
+    let request = case.request(json!({
+        "strategy": canary(&[(10, 3600), (100, 0)]),
+        "analysis": {"alarms": [alarm], "checkEverySeconds": 3600, "maxBakeSeconds": 80000},
+    }));
+    let (child, execution) = deploying(&case, &name(&case, "r"), &request).await;
+    execution.wait_for_state("Bake", 1).await;
+    case.world.fire(&alarm).await;
+    let name = name(&case, "r");
+    until("status has all traffic on blue", || async {
+        let status = crossfade(&case, &["status", &name, "--json"])
+            .await
+            .object();
+        (status["weight"] == 0).then_some(())
+    })
+    .await;
+    on(&target, "1").await;
+    let status = crossfade(&case, &["status", &name, "--json"])
+        .await
+        .object();
+    assert_eq!(
+        (&status["status"], &status["onBlue"]),
+        (&json!("ROLLING_BACK"), &json!(true)),
+        "its execution has not looked yet: {status}"
+    );
+    let said = ended(child).await;
+    assert_eq!(said.code, 3, "{said:?}");
+    let objects = said.objects();
+    let at = |part: &str| {
+        let found = objects
+            .iter()
+            .find(|one| one["text"].as_str().is_some_and(|text| text.contains(part)));
+        let found = found.unwrap_or_else(|| panic!("no {part:?}: {objects:?}"));
+        epoch_seconds(&found["at"])
+    };
+    let (at_once, whole) = (at("returns to blue at once"), at("ends at its next look"));
+    let looked = objects
+        .iter()
+        .rfind(|one| one["event"] == "ended")
+        .map(|one| epoch_seconds(&one["at"]))
+        .expect("it ended");
+    assert!(whole - at_once < 10.0, "{objects:?}");
+    assert!(
+        looked - whole > 5.0,
+        "the look came much later: {objects:?}"
+    );
+}
+
+/// A moment as JSON has it, in seconds since 1970.
+fn epoch_seconds(at: &Value) -> f64 {
+    let at: crossfade::domain::Timestamp = serde_json::from_value(at.clone()).expect("a moment");
+    at.timestamp_millis() as f64 / 1000.0
 }
 
 async fn rolls_back(case: Case) {
