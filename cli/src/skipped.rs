@@ -37,7 +37,7 @@ pub(crate) fn skipped(record: &Record) -> Vec<String> {
             let what = if is_awaited {
                 "that it waits for"
             } else {
-                "that nobody has given yet"
+                "that no operator has given yet"
             };
             skips.push(format!("the approval before {} {what}", step.weight));
         }
@@ -92,7 +92,7 @@ mod tests {
             [
                 "the rest of the bake of 5 min at 10 %",
                 "the step to 50 %",
-                "the approval before 100 % that nobody has given yet",
+                "the approval before 100 % that no operator has given yet",
                 "the step to 100 % and its bake of 1 min 30 s",
             ]
         );

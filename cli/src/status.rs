@@ -149,7 +149,7 @@ impl View {
         }
     }
 
-    /// Takes in where traffic is while the release goes back: the ledger has the weight of before until the execution has
+    /// Takes in where traffic is while the release returns to blue: the ledger has the weight of before until the execution has
     /// taken the rollback in.
     async fn seen(&mut self, aws: &Aws, record: &Record) {
         if goes_back(record) && is_on_blue(aws, record).await == Some(true) {

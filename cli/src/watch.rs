@@ -20,6 +20,9 @@ use crate::{
 /// How many calls in a row may fail before the command stops watching.
 const SILENCES: u32 = 15;
 
+/// How many times in a row the ledger may not be readable before it is left alone: a pipeline need not be allowed to.
+const UNREAD: u32 = 3;
+
 /// How often a release that has just been started may not be found: what Step Functions answers is
 /// eventually consistent.
 const NOT_YET: u32 = 5;
@@ -47,7 +50,7 @@ pub(crate) async fn follow(
     let unseen = if new { NOT_YET } else { 0 };
     let runs = aws.runs();
     let mut story = Timeline::default();
-    let mut silences = 0;
+    let (mut silences, mut unread) = (0, 0);
     let until = pace.timeout.map(|timeout| Instant::now() + timeout);
     let mut interrupts =
         Interrupts::listen().map_err(|error| CliError::new(Exit::Failed, error.to_string()))?;
@@ -74,9 +77,13 @@ pub(crate) async fn follow(
             screen.still();
             return ending(aws, run, pace, ended, screen).await;
         }
-        if story.may_go_back_outside() {
-            for told in outside(aws, run, &mut story).await {
-                screen.happened(&told);
+        if unread < UNREAD && story.may_go_back_outside() {
+            match outside(aws, run, &mut story).await {
+                Ok(news) => {
+                    unread = 0;
+                    news.iter().for_each(|told| screen.happened(told));
+                }
+                Err(_) => unread += 1,
             }
         }
         screen.now(&story.now(now()));
@@ -96,19 +103,16 @@ pub(crate) async fn follow(
 
 /// What an alarm, an operator or the sweep has done to the traffic meanwhile, by the ledger and the aliases. What cannot be
 /// read is not shown: the execution says it later.
-async fn outside(aws: &Aws, run: &Run, story: &mut Timeline) -> Vec<Entry> {
-    let Ok(ledger) = aws.ledger().await else {
-        return Vec::new();
-    };
-    let Ok(Some(record)) = ledger.get(&run.arn).await else {
-        return Vec::new();
+async fn outside(aws: &Aws, run: &Run, story: &mut Timeline) -> Result<Vec<Entry>, CliError> {
+    let Some(record) = aws.ledger().await?.get(&run.arn).await? else {
+        return Ok(Vec::new());
     };
     let whole = if goes_back(&record) {
         is_on_blue(aws, &record).await
     } else {
         None
     };
-    story.seen_outside(&record, whole, now())
+    Ok(story.seen_outside(&record, whole, now()))
 }
 
 /// Requests to end the command: SIGINT and SIGTERM.

@@ -8,7 +8,7 @@ Three kinds of events come in:
   applications runs. IAM says who may.
 
 Environment: LEDGER (the table), MACHINE (the ARN of the state machine of releases), ALLOWED_USERS (ids of Slack users,
-separated by commas; empty for everybody in the channel), SECRET (the ARN of a secret with `signingSecret` and
+separated by commas; empty for all of the channel), SECRET (the ARN of a secret with `signingSecret` and
 `webhookUrl`, as JSON; empty where there is no Slack).
 """
 
@@ -28,8 +28,8 @@ MOST_AGE = 300
 ANSWERS = {"approval": ("approve", "reject", "promote"), "hold": ("resume", "next", "promote", "rollBack")}
 """What ends a wait, by what is asked."""
 
-WISHES = ("hold", "next", "promote")
-"""What a release that waits for nobody takes in at its next look."""
+REQUESTS = ("hold", "next", "promote")
+"""What a release in flight takes in at its next look."""
 
 BUTTONS = {
     "Started": ("hold", "rollBack"),
@@ -66,7 +66,7 @@ def is_signed(secret, headers, body, now):
 def decide(clients, release, decision, by, reason=None):
     """Does what an operator decided, and returns it in a sentence.
 
-    A release that waits is answered by its task token, once. One that is in flight takes a wish in at its next look. A
+    A release that waits is answered by its task token, once. One that is in flight takes in a request at its next look. A
     rollback of what does not wait is an execution of its own, as by hand.
     """
     execution = os.environ["MACHINE"].replace(":stateMachine:", ":execution:") + ":" + release
@@ -90,7 +90,7 @@ def decide(clients, release, decision, by, reason=None):
         request = {"action": "rollback", "application": row["application"]["S"], "reason": f"{reason or 'from chat'} ({by})"}
         clients("stepfunctions").start_execution(stateMachineArn=os.environ["MACHINE"], input=json.dumps(request))
         return f"{by} takes it back"
-    if status == "IN_FLIGHT" and decision in WISHES:
+    if status == "IN_FLIGHT" and decision in REQUESTS:
         if decision == "next" and "steps" not in row:
             raise Refused("it has not shifted yet: there is no bake to be ended")
         wish = {"verb": decision, "at": datetime.now(timezone.utc).isoformat(), **words}
@@ -109,7 +109,7 @@ def decide(clients, release, decision, by, reason=None):
             )
         except table.exceptions.ConditionalCheckFailedException:
             raise Refused("too late: it has gone on meanwhile") from None
-        return f"{by} asked for {decision}, at its next look"
+        return f"{by} requested {decision}, at its next look"
     raise Refused(f"{decision} does not fit: the release is {status}" + (f" ({asked['kind']})" if asked else ""))
 
 
@@ -170,9 +170,9 @@ def pressed(event, clients, secret, post, now):
 
 
 def handle(event, clients, secret, post, now):
-    """Does what an event asks for. `clients`, `secret`, `post` and `now` reach the world outside."""
+    """Handles an event. `clients`, `secret`, `post` and `now` reach the world outside."""
     if "requestContext" in event:
-        # Anybody can reach the URL.
+        # Any client can reach the URL.
         if not os.environ.get("SECRET"):
             return {"statusCode": 404, "body": ""}
         return pressed(event, clients, secret(), post, now)

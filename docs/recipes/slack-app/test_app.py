@@ -142,8 +142,8 @@ class Buttons(Case):
                 read = fake.calls[0][1]
                 self.assertEqual(read["Key"], {"pk": {"S": "DEPLOYMENT#" + EXECUTION}, "sk": {"S": "-"}})
 
-    def test_leaves_wishes_in_flight(self):
-        for word in app.WISHES:
+    def test_leaves_requests_in_flight(self):
+        for word in app.REQUESTS:
             [(name, asked)] = self.done(press(word), Fake(row("IN_FLIGHT")))
             self.assertEqual(name, "update_item")
             values = asked["ExpressionAttributeValues"]
