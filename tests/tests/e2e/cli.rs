@@ -2,6 +2,7 @@
 
 use std::{process::Stdio, time::Duration};
 
+use crossfade::domain::Timestamp;
 use crossfade_tests::{Behaviour, Execution, Target, paths, release::until, world::Fault};
 use serde_json::{Value, json};
 use tokio::{
@@ -796,25 +797,23 @@ async fn shows_a_rollback_at_once(case: Case) {
             .iter()
             .find(|one| one["text"].as_str().is_some_and(|text| text.contains(part)));
         let found = found.unwrap_or_else(|| panic!("no {part:?}: {objects:?}"));
-        epoch_seconds(&found["at"])
+        moment(&found["at"])
     };
     let (at_once, whole) = (at("returns to blue at once"), at("ends at its next look"));
     let looked = objects
         .iter()
         .rfind(|one| one["event"] == "ended")
-        .map(|one| epoch_seconds(&one["at"]))
+        .map(|one| moment(&one["at"]))
         .expect("it ended");
-    assert!(whole - at_once < 10.0, "{objects:?}");
+    assert!((whole - at_once).num_seconds() < 10, "{objects:?}");
     assert!(
-        looked - whole > 5.0,
+        (looked - whole).num_seconds() > 5,
         "the look came much later: {objects:?}"
     );
 }
 
-/// A moment as JSON has it, in seconds since 1970.
-fn epoch_seconds(at: &Value) -> f64 {
-    let at: crossfade::domain::Timestamp = serde_json::from_value(at.clone()).expect("a moment");
-    at.timestamp_millis() as f64 / 1000.0
+fn moment(at: &Value) -> Timestamp {
+    serde_json::from_value(at.clone()).expect("it is a moment")
 }
 
 async fn rolls_back(case: Case) {
