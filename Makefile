@@ -1,5 +1,5 @@
-# Crossfade's commands; `make` alone lists them. All of them need Linux, Rust, Python 3.10 or later
-# and make, and set up what else is missing.
+# Crossfade's commands; `make` alone lists them. All of them need Rust, Python 3.10 or later and make, and
+# set up what else is missing. What runs the local AWS needs Linux.
 #
 # What takes time is compiling, and there are three kinds of it: the functions as they are deployed
 # (release, with zig as the linker so that they run on Amazon Linux), the test programs
@@ -39,15 +39,20 @@ BUILT := .aws-sam/build/template.yaml
 STAMP := $(TARGET)/sam-build.sha256
 # The first time takes minutes, in which something should be seen.
 QUIETLY := $(if $(wildcard $(STAMP)),--quiet)
-FINGERPRINT = sha256sum $(TARGET)/lambda/*/bootstrap template.yaml statemachine/*.json samconfig.toml; echo $(ARCHITECTURE)
+SHA256 := $(if $(shell command -v sha256sum),sha256sum,shasum -a 256)
+FINGERPRINT = $(SHA256) $(TARGET)/lambda/*/bootstrap template.yaml statemachine/*.json samconfig.toml; echo $(ARCHITECTURE)
 
 .PHONY: help
 help: ## this list
 	@awk -F ': .*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: ## check what must be there, and make .venv
+setup: ## check what must be there, and make .venv: enough to deploy, on macOS too
 	@PATH="$(SYSTEM_PATH)" tests/setup.sh "$(VENV)"
+
+.PHONY: linux
+linux:
+	@PATH="$(SYSTEM_PATH)" tests/setup.sh "$(VENV)" local
 
 .PHONY: browser
 browser:
@@ -72,7 +77,7 @@ package: setup ## what an installation without Rust needs, for x86_64 and arm64 
 	@$(REPRODUCIBLY) $(VENV)/bin/python packaging/package.py
 
 .PHONY: programs
-programs: build
+programs: linux build
 	@cargo test $(QUIETLY) --workspace --test e2e --test cli --no-run
 
 .PHONY: cli
@@ -97,7 +102,7 @@ ifdef PACKAGED
 	@echo "demo: with the packages in $(DIST): nothing is compiled (make demo DIST= compiles)"
 else
 	@echo "demo: 1 of 3: what it needs beside Rust"
-	@PATH="$(SYSTEM_PATH)" tests/setup.sh "$(VENV)"
+	@PATH="$(SYSTEM_PATH)" tests/setup.sh "$(VENV)" local
 	@echo "demo: 2 of 3: compiling the handlers, the sample and the demo: minutes the first time"
 	@cargo build --locked --profile demo -p crossfade-tests -p target-function $(HANDLERS:%=-p %) $(DEMO_BINS:%=--bin %)
 	@$(VENV)/bin/python packaging/package.py demo
@@ -119,8 +124,8 @@ faults: programs ## each AWS call of a release, and each thing that can go wrong
 	@FAULTS="$(FAULTS)" SEED="$(SEED)" ONLY="$(ONLY)" $(TARGET)/debug/faults
 
 .PHONY: local
-local: programs ## the local AWS with Crossfade deployed, until Ctrl-C (PORT=4566 WAIT_SCALE=0.1)
-	@$(TARGET)/debug/demo local $(if $(PORT),--port $(PORT)) $(if $(WAIT_SCALE),--wait-scale $(WAIT_SCALE))
+local: programs ## the local AWS with Crossfade deployed, until Ctrl-C (PORT=4566 WAIT_SCALE=0.1 PREFIX=chat-)
+	@$(TARGET)/debug/demo local $(if $(PORT),--port $(PORT)) $(if $(WAIT_SCALE),--wait-scale $(WAIT_SCALE)) $(if $(PREFIX),--prefix $(PREFIX))
 
 # The sample is built to run on AWS, unless an endpoint stands in for it.
 SAMPLE := $(TARGET)/sample/target-function/bootstrap

@@ -118,8 +118,16 @@ pub(crate) enum Command {
     Hold(Answer),
     /// Let a held release go on with its next step.
     Resume(Answer),
-    /// Put all traffic on green now, and skip the rest of the plan.
-    Promote(Answer),
+    /// End the present bake and go one step, at the release's next look; an approval before that step is still asked.
+    Next(Answer),
+    /// Put all traffic on green now, and skip the rest of the plan. Says what that is, and asks.
+    Promote {
+        #[command(flatten)]
+        answer: Answer,
+        /// Do not ask. Without a terminal it is needed where something is skipped.
+        #[arg(long)]
+        yes: bool,
+    },
     /// Put an application's traffic back on blue, in flight or within retention, or on an older version, and
     /// wait for it.
     Rollback {

@@ -11,13 +11,15 @@ use serde_json::json;
 
 use crate::{
     args::{self, Words},
+    ask::{terminal, yes},
     error::CliError,
     executions::Run,
     exit_code::Exit,
     output::Output,
     resolve::resolve,
+    skipped::skipped,
     stack::Aws,
-    timeline::{Kind, Timeline},
+    timeline::{Entry, Kind, Timeline},
     watch::now,
 };
 
@@ -29,7 +31,12 @@ pub(crate) enum Decided {
     Reject,
     Hold,
     Resume,
-    Promote,
+    /// The rest of the bake is left out, and nothing else.
+    Next,
+    /// The rest of the plan is left out; whether that is said to be wanted already.
+    Promote {
+        yes: bool,
+    },
 }
 
 /// What is done about it.
@@ -60,7 +67,8 @@ fn act(decided: Decided, record: &Record) -> Result<Act, CliError> {
                 (Decided::Approve, QuestionKind::Approval) => AnswerKind::Approve,
                 (Decided::Reject, QuestionKind::Approval) => AnswerKind::Reject,
                 (Decided::Resume, QuestionKind::Hold) => AnswerKind::Resume,
-                (Decided::Promote, _) => AnswerKind::Promote,
+                (Decided::Next, QuestionKind::Hold) => AnswerKind::Next,
+                (Decided::Promote { .. }, _) => AnswerKind::Promote,
                 (Decided::Hold, _) => {
                     return refuse(
                         format!(
@@ -70,16 +78,16 @@ fn act(decided: Decided, record: &Record) -> Result<Act, CliError> {
                         "`crossfade status` says what it asks",
                     );
                 }
-                (Decided::Resume, QuestionKind::Approval) => {
+                (Decided::Resume | Decided::Next, QuestionKind::Approval) => {
                     return refuse(
                         format!("{name} waits for approval, and is not held"),
-                        "`crossfade approve` or `crossfade reject`",
+                        "`crossfade approve` goes to the next step; `crossfade reject` does not",
                     );
                 }
                 (Decided::Approve | Decided::Reject, QuestionKind::Hold) => {
                     return refuse(
                         format!("{name} is held, and waits for no approval"),
-                        "`crossfade resume`, `crossfade promote` or `crossfade rollback`",
+                        "`crossfade resume`, `crossfade next`, `crossfade promote` or `crossfade rollback`",
                     );
                 }
             };
@@ -87,13 +95,18 @@ fn act(decided: Decided, record: &Record) -> Result<Act, CliError> {
         }
         (Status::InFlight, _) => match decided {
             Decided::Hold => Ok(Act::OperatorRequest(OperatorAction::Hold)),
-            Decided::Promote => Ok(Act::OperatorRequest(OperatorAction::Promote)),
+            Decided::Promote { .. } => Ok(Act::OperatorRequest(OperatorAction::Promote)),
+            Decided::Next if record.steps.is_empty() => refuse(
+                format!("{name} has not shifted yet: there is no bake to be ended"),
+                "wait until it has shifted",
+            ),
+            Decided::Next => Ok(Act::OperatorRequest(OperatorAction::Next)),
             Decided::Approve | Decided::Reject | Decided::Resume => refuse(
                 format!(
                     "{name} is in flight with {} on green, and asks nothing",
                     record.weight
                 ),
-                "`crossfade hold` stops it, `crossfade promote` skips the rest",
+                "`crossfade hold` stops it, `crossfade next` goes one step, `crossfade promote` skips the rest",
             ),
         },
         (Status::Held, None) => refuse(
@@ -141,7 +154,18 @@ pub(crate) async fn decide(
         ))
     })?;
     let verb: &str = decided.into();
-    let (effect, told) = match act(decided, &record)? {
+    let act = match act(decided, &record) {
+        Ok(act) => act,
+        Err(refused) => return Err(answered_before(aws, &run, decided, &record, refused).await),
+    };
+    let skips = match decided {
+        Decided::Promote { .. } => skipped(&record),
+        _ => Vec::new(),
+    };
+    if decided == (Decided::Promote { yes: false }) && !skips.is_empty() {
+        confirm(run.name(), &skips, screen)?;
+    }
+    let (effect, told) = match act {
         Act::Answer { token, asked, word } => {
             let executions = Executions::new(aws.config());
             let answer = answer(word, &said.words);
@@ -158,11 +182,12 @@ pub(crate) async fn decide(
         Act::OperatorRequest(requested) => {
             let by = said.words.by.as_deref().unwrap_or_default();
             let wish = OperatorRequest::new(requested, by, said.words.reason.as_deref(), now());
-            if !ledger.request(&run.arn, &wish).await? {
+            if !ledger.request(&run.arn, &wish, record.weight).await? {
                 return Err(too_late(aws, &run).await);
             }
             let what = match requested {
                 OperatorAction::Hold => "stops at its present weight",
+                OperatorAction::Next => "ends this bake and goes one step",
                 OperatorAction::Promote => "puts all traffic on green",
             };
             ("wished", format!("{}: {what} at its next look", run.name()))
@@ -171,11 +196,40 @@ pub(crate) async fn decide(
     if screen.is_json() {
         screen.object(&json!({
             "execution": run.arn, "name": run.name(), "application": record.application,
-            "verb": verb, "done": effect, "text": told,
+            "verb": verb, "done": effect, "text": told, "skips": skips,
         }));
     }
     screen.say(&told);
     Ok(Exit::Done)
+}
+
+/// Says what a promotion leaves out, and asks whether that is wanted.
+///
+/// # Errors
+/// With exit code 2 when it is not, or when there is no terminal to ask on.
+fn confirm(name: &str, skips: &[String], screen: &Output) -> Result<(), CliError> {
+    let none = |what: String| Err(CliError::new(Exit::Usage, what));
+    let unasked = || {
+        let skips = skips.join("; ");
+        none(format!("a promotion of {name} skips: {skips}")).map_err(|error| {
+            error.next(
+                "nothing was done; `--yes` promotes without asking, `crossfade next` goes one step",
+            )
+        })
+    };
+    let Some(mut terminal) = terminal().filter(|_| !screen.is_json()) else {
+        return unasked();
+    };
+    screen.aside(&format!("A promotion of {name} skips:"));
+    for skipped in skips {
+        screen.aside(&format!("  {skipped}"));
+    }
+    match terminal.ask("Put all traffic on green now? y/n", Some("n"), yes) {
+        Ok(true) => Ok(()),
+        Ok(false) => none(format!("{name} is not promoted: nothing was done"))
+            .map_err(|error| error.next("`crossfade next` goes one step")),
+        Err(_) => unasked(),
+    }
 }
 
 fn answer(word: AnswerKind, words: &Words) -> Answer {
@@ -190,11 +244,50 @@ fn answer(word: AnswerKind, words: &Words) -> Answer {
     }
 }
 
+/// Names who has answered before, where that is why an answer does not fit any more.
+async fn answered_before(
+    aws: &Aws,
+    run: &Run,
+    decided: Decided,
+    record: &Record,
+    refused: CliError,
+) -> CliError {
+    let answers = matches!(
+        decided,
+        Decided::Approve | Decided::Reject | Decided::Resume
+    );
+    if record.status != Status::InFlight || !answers {
+        return refused;
+    }
+    match last_answer(aws, run).await {
+        Some(told) if matches!(told.event, Kind::Answered | Kind::Unanswered) => CliError {
+            what: format!(
+                "{}; at {} {}",
+                refused.what,
+                told.at.format("%H:%M:%SZ"),
+                told.text
+            ),
+            ..refused
+        },
+        _ => refused,
+    }
+}
+
 /// Explains that the wait is over, with the operator who answered first as far as the history has it.
 async fn too_late(aws: &Aws, run: &Run) -> CliError {
+    let what = last_answer(aws, run).await.map_or_else(
+        || "the wait is over".to_owned(),
+        |told| format!("at {} {}", told.at.format("%H:%M:%SZ"), told.text),
+    );
+    CliError::new(Exit::Rejected, format!("too late: {what}"))
+        .next(format!("`crossfade history {}` has all of it", run.name()))
+}
+
+/// The last thing that ended a wait, or the release, as far as the history can be read.
+async fn last_answer(aws: &Aws, run: &Run) -> Option<Entry> {
     let mut story = Timeline::default();
     let events = aws.runs().since(run, 0).await.unwrap_or_default();
-    let first = events
+    events
         .into_iter()
         .filter_map(|event| story.apply(event))
         .filter(|told| {
@@ -207,13 +300,7 @@ async fn too_late(aws: &Aws, run: &Run) -> CliError {
                     | Kind::Promoted
             )
         })
-        .last();
-    let what = first.map_or_else(
-        || "the wait is over".to_owned(),
-        |told| format!("at {} {}", told.at.format("%H:%M:%SZ"), told.text),
-    );
-    CliError::new(Exit::Rejected, format!("too late: {what}"))
-        .next(format!("`crossfade history {}` has all of it", run.name()))
+        .last()
 }
 
 #[cfg(test)]
@@ -256,11 +343,19 @@ mod tests {
         let hold = record(Status::Held, Some("hold"));
         assert_eq!(word(Decided::Approve, &approval), Ok(AnswerKind::Approve));
         assert_eq!(word(Decided::Reject, &approval), Ok(AnswerKind::Reject));
-        assert_eq!(word(Decided::Promote, &approval), Ok(AnswerKind::Promote));
+        assert_eq!(
+            word(Decided::Promote { yes: true }, &approval),
+            Ok(AnswerKind::Promote)
+        );
         assert_eq!(word(Decided::Resume, &hold), Ok(AnswerKind::Resume));
-        assert_eq!(word(Decided::Promote, &hold), Ok(AnswerKind::Promote));
+        assert_eq!(word(Decided::Next, &hold), Ok(AnswerKind::Next));
+        assert_eq!(
+            word(Decided::Promote { yes: true }, &hold),
+            Ok(AnswerKind::Promote)
+        );
         for (decided, record) in [
             (Decided::Resume, &approval),
+            (Decided::Next, &approval),
             (Decided::Hold, &approval),
             (Decided::Approve, &hold),
             (Decided::Reject, &hold),
@@ -273,8 +368,21 @@ mod tests {
     #[test]
     fn allows_only_requests_while_in_flight() {
         let record = record(Status::InFlight, None);
+        let early = word(
+            Decided::Next,
+            &Record {
+                steps: Vec::new(),
+                ..record.clone()
+            },
+        );
+        assert!(early.unwrap_err().contains("has not shifted"));
+        assert!(!record.steps.is_empty());
+        assert_eq!(word(Decided::Next, &record), Err("Next".into()));
         assert_eq!(word(Decided::Hold, &record), Err("Hold".into()));
-        assert_eq!(word(Decided::Promote, &record), Err("Promote".into()));
+        assert_eq!(
+            word(Decided::Promote { yes: true }, &record),
+            Err("Promote".into())
+        );
         for decided in [Decided::Approve, Decided::Reject, Decided::Resume] {
             let refused = word(decided, &record).unwrap_err();
             assert!(refused.contains("in flight with 10 %"), "{refused}");
@@ -298,7 +406,8 @@ mod tests {
                 Decided::Reject,
                 Decided::Hold,
                 Decided::Resume,
-                Decided::Promote,
+                Decided::Next,
+                Decided::Promote { yes: true },
             ] {
                 assert!(word(decided, &record(status, None)).is_err(), "{status:?}");
             }

@@ -3,11 +3,14 @@
 //! - `args`: what can be typed. `exit_code`: what the exit code means.
 //! - `input`, `name`: check the text and the name that were given; pure. `request_file` reads the request.
 //! - `stack`, `executions`, `resolve`: where Crossfade is, and its executions; thin.
+//! - `ask`: questions on a terminal. `skipped`: what a promotion leaves out; pure.
+//! - `whole`: whether traffic is on blue again; thin.
 //! - `timeline`: an execution's history as a list of entries; pure. `output` prints it.
 //! - `estimate`: what a request would do and cost; pure. `preflight` reads what is in its way.
 //! - the rest: a command each.
 
 mod args;
+mod ask;
 mod decide;
 mod deploy;
 mod doctor;
@@ -27,10 +30,12 @@ mod releases;
 mod request_file;
 mod resolve;
 mod scaling;
+mod skipped;
 mod stack;
 mod status;
 mod timeline;
 mod watch;
+mod whole;
 
 use std::{
     io::{ErrorKind, Write as _, stdout},
@@ -147,7 +152,10 @@ async fn run(cli: Cli) -> Result<Exit, CliError> {
         Command::Reject(said) => decide(&place, Decided::Reject, &said, &screen).await,
         Command::Hold(said) => decide(&place, Decided::Hold, &said, &screen).await,
         Command::Resume(said) => decide(&place, Decided::Resume, &said, &screen).await,
-        Command::Promote(said) => decide(&place, Decided::Promote, &said, &screen).await,
+        Command::Next(said) => decide(&place, Decided::Next, &said, &screen).await,
+        Command::Promote { answer, yes } => {
+            decide(&place, Decided::Promote { yes }, &answer, &screen).await
+        }
         Command::Rollback {
             what,
             to,

@@ -126,6 +126,12 @@ impl Preflight {
                 told.serving
                     .push(format!("{}: {serves}", asked.function_name));
             }
+            if let Some(sides) = observed.splitter.sides() {
+                told.serving.push(format!(
+                    "{} serves; green's traffic goes through {}",
+                    sides.blue, sides.green
+                ));
+            }
             let checks = &request.analysis.health_checks;
             told.serving.extend(asked(checks, &observed.splitter));
             told.warnings.extend(observed.warnings);
@@ -242,7 +248,7 @@ fn unread(trouble: &CliError) -> Unread {
 
 fn serves(serving: &Serving) -> String {
     match (&serving.alias, &serving.seen, &serving.version) {
-        (Some(alias), Some(seen), _) => format!("alias {alias} is on {seen}"),
+        (Some(alias), Some(seen), _) => format!("alias {alias}: {seen}"),
         (Some(alias), None, _) => format!("alias {alias} does not exist yet: a first release"),
         (None, _, Some(version)) => format!("version {version}"),
         (None, _, None) => "nothing yet".to_owned(),

@@ -12,11 +12,12 @@ use crossfade::{
         names::Application,
         record::{Record, Status},
         step_record::StepRecord,
+        traffic::Sides,
         weight::Weight,
     },
     wire::outcome::FunctionOutcome,
 };
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use serde::Serialize;
 
 use crate::{
@@ -26,7 +27,8 @@ use crate::{
     output::{MOMENT, Output, moment},
     resolve::resolve,
     stack::Aws,
-    timeline::{Kind, Timeline},
+    timeline::{Kind, Timeline, goes_back},
+    whole::is_on_blue,
 };
 
 /// How a release is.
@@ -48,6 +50,9 @@ pub(crate) struct View {
     weight: Weight,
     /// Its functions.
     pub(crate) functions: Vec<FunctionOutcome>,
+    /// The record or the target group that each colour is in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sides: Option<Sides>,
     /// How many steps its plan has; none before there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     planned_steps: Option<usize>,
@@ -61,6 +66,9 @@ pub(crate) struct View {
     /// The operator's request, until the next look takes it up.
     #[serde(skip_serializing_if = "Option::is_none")]
     wish: Option<String>,
+    /// Whether all traffic is on blue already, while its execution has not ended yet.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    on_blue: bool,
     /// Why a rollback was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
@@ -126,16 +134,27 @@ impl View {
                 .flat_map(|footprint| &footprint.functions)
                 .map(FunctionOutcome::from)
                 .collect(),
+            sides: footprint.and_then(|footprint| footprint.traffic.sides()),
             planned_steps: footprint.map(|footprint| footprint.plan.len()),
             steps: record.steps.clone(),
             began_at: record.began_at,
             asks: record.asked.as_deref().map(Asks::of),
             wish: record.wish.as_ref().map(OperatorRequest::describe),
+            on_blue: false,
             why: record.why.as_ref().map(|why| why.reason.clone()),
             retain_until: record.retain_until,
             retention_ended_at: record.retention_ended_at,
             superseded_by: record.superseded_by.clone(),
             warnings: Vec::new(),
+        }
+    }
+
+    /// Takes in where traffic is while the release returns to blue: the ledger has the weight of before until the execution has
+    /// taken the rollback in.
+    async fn seen(&mut self, aws: &Aws, record: &Record) {
+        if goes_back(record) && is_on_blue(aws, record).await == Some(true) {
+            self.weight = Weight::ZERO;
+            self.on_blue = true;
         }
     }
 
@@ -154,6 +173,9 @@ impl View {
         }
         line("began", moment(self.began_at));
         line("on green", self.weight.to_string());
+        if let Some(sides) = &self.sides {
+            line("sides", sides.to_string());
+        }
         if let Some(planned) = self.planned_steps {
             line("step", format!("{} of {planned}", self.steps.len()));
         }
@@ -185,6 +207,7 @@ impl View {
         if let Some(why) = &self.why {
             let heading = match self.status {
                 "REJECTED" => "rejected",
+                "ROLLING_BACK" if !self.on_blue => "returns to blue",
                 _ => "rolled back",
             };
             line(heading, why.clone());
@@ -230,11 +253,13 @@ pub(crate) async fn status(
     let ledger = aws.ledger().await?;
     match what {
         None => {
-            let views = in_flight(&ledger).await?;
+            let views = in_flight(aws, &ledger).await?;
             if screen.is_json() {
                 screen.object(&serde_json::json!({ "inFlight": views }));
             } else if views.is_empty() {
-                screen.say("nothing is in flight");
+                screen.say(
+                    "nothing is in flight; `crossfade releases` lists what was released, and what serves",
+                );
             } else {
                 screen.say(&table(&views));
             }
@@ -245,6 +270,7 @@ pub(crate) async fn status(
             match record {
                 Some(record) => {
                     let mut view = View::of(&record);
+                    view.seen(aws, &record).await;
                     // The ledger has none. A history that cannot be read does not hide the rest.
                     view.warnings = warnings(aws, &run).await.unwrap_or_default();
                     if screen.is_json() {
@@ -282,10 +308,15 @@ fn no_row(run: &Run) -> CliError {
     ))
 }
 
-async fn in_flight(ledger: &Ledger) -> Result<Vec<View>, CliError> {
+async fn in_flight(aws: &Aws, ledger: &Ledger) -> Result<Vec<View>, CliError> {
     let running = ledger.running().await?;
     let records = try_join_all(running.iter().map(|execution| ledger.get(execution))).await?;
-    let mut views: Vec<_> = records.iter().flatten().map(View::of).collect();
+    let views = records.iter().flatten().map(|record| async move {
+        let mut view = View::of(record);
+        view.seen(aws, record).await;
+        view
+    });
+    let mut views = join_all(views).await;
     views.sort_by_key(|view| view.began_at);
     Ok(views)
 }
@@ -380,6 +411,17 @@ mod tests {
             let view = View::of(&record(status));
             assert_eq!(view.weight.whole(), Some(percent), "{status:?}");
         }
+    }
+
+    #[test]
+    fn names_what_each_colour_is() {
+        let mut swapped = record(Status::InFlight);
+        swapped.footprint.as_mut().unwrap().traffic = serde_json::from_value(serde_json::json!({
+            "type": "route53", "hostedZoneId": "Z1", "recordName": "a.example.com", "recordType": "A",
+            "blue": "green", "green": "blue", "dnsSeconds": 60}))
+        .unwrap();
+        let sides = "  sides         blue is record \"green\", green is record \"blue\"";
+        assert!(View::of(&swapped).lines().iter().any(|line| line == sides));
     }
 
     #[test]

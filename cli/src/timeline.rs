@@ -1,22 +1,28 @@
 //! What happened, from an execution's history: a pure fold of events into what operators want to know.
 
 mod entry;
+mod outside;
 mod present;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use crossfade::{
     display::duration,
     domain::{
         Timestamp, analysis::verdict::Verdict, decision::Decision, release::Release,
-        status::DeploymentStatus, target::Target, weight::Weight,
+        status::DeploymentStatus, weight::Weight,
     },
     wire::{failure::Failure, request::Request, state_name::StateName},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-pub(crate) use self::entry::{Entry, Kind, Now, Rates};
+use self::words::{describe_failure, serving, versions};
+pub(crate) use self::{
+    entry::{Entry, Kind, Now, Rates},
+    outside::{Outside, goes_back},
+};
 use crate::{
     executions::{Event, What},
     exit_code::Ended,
@@ -45,6 +51,10 @@ pub(crate) struct Timeline {
     to_version: bool,
     /// What the last look was at, found and decided.
     looked: Option<Look>,
+    /// What failed last, and is tried again.
+    tried: Option<String>,
+    /// What has been shown of a rollback from outside the execution.
+    pub(crate) outside: Outside,
 }
 
 /// A step, what was found of it, and what was decided.
@@ -84,7 +94,14 @@ impl Timeline {
         told.warnings = self.warnings[self.told_warnings..].to_vec();
         let look = (told.event == Kind::Looked).then_some((told.step, told.verdict, told.decision));
         let last = std::mem::replace(&mut self.looked, look);
-        told.unchanged = look.is_some() && look == last && told.warnings.is_empty();
+        let is_repeated = look.is_some() && look == last;
+        // It began outside the execution, which takes it in now.
+        let is_known = told.event == Kind::RollingBack && self.outside != Outside::Unseen;
+        // A rollback is tried for half an hour, and fails the same way each time.
+        let tried = (told.event == Kind::TriedAgain).then(|| told.text.clone());
+        let is_repeated = is_repeated || (tried.is_some() && tried == self.tried);
+        self.tried = tried;
+        told.unchanged = (is_repeated || is_known) && told.warnings.is_empty();
         self.told_warnings = self.warnings.len();
         Some(told)
     }
@@ -312,7 +329,12 @@ impl Timeline {
         match (name, release) {
             (Some(StateName::DeployGreen), Some(release)) => {
                 let made: Vec<_> = release.progress().functions.iter().map(versions).collect();
-                let text = format!("green is made: {}", made.join(", "));
+                // Behind a load balancer the team registers green itself.
+                let text = if made.is_empty() {
+                    "green is registered".to_owned()
+                } else {
+                    format!("green is made: {}", made.join(", "))
+                };
                 Some(self.happening(at, Kind::GreenMade, text))
             }
             (Some(StateName::ValidateGreen), Some(release)) => {
@@ -449,36 +471,5 @@ impl Timeline {
         let mut told = self.happening(at, Kind::Answered, text);
         told.by = by.map(str::to_owned);
         told
-    }
-}
-
-fn versions(target: &Target) -> String {
-    let function = &target.function_name;
-    match &target.blue_version {
-        Some(blue) => format!("{function} {blue} -> {}", target.green_version),
-        None => format!("{function} {} (its first)", target.green_version),
-    }
-}
-
-/// Returns what a Catch has left, in a sentence.
-fn describe_failure(failure: &Value) -> String {
-    Failure::deserialize(failure)
-        .unwrap_or_default()
-        .to_string()
-}
-
-/// The versions that serve, as they were read, in brackets; nothing where none was read.
-fn serving(outcome: &Value) -> String {
-    let functions = outcome["functions"].as_array().into_iter().flatten();
-    let versions: Vec<_> = functions
-        .filter_map(|one| {
-            let (name, version) = (one["functionName"].as_str()?, one["serving"].as_str()?);
-            Some(format!("{name}: version {version}"))
-        })
-        .collect();
-    if versions.is_empty() {
-        String::new()
-    } else {
-        format!(" ({})", versions.join(", "))
     }
 }

@@ -13,11 +13,15 @@ use crate::{
     exit_code::{Ended, Exit},
     output::Output,
     stack::Aws,
-    timeline::Timeline,
+    timeline::{Entry, Timeline, goes_back},
+    whole::is_on_blue,
 };
 
 /// How many calls in a row may fail before the command stops watching.
 const SILENCES: u32 = 15;
+
+/// How many times in a row the ledger may not be readable before it is left alone: a pipeline need not be allowed to.
+const UNREAD: u32 = 3;
 
 /// How often a release that has just been started may not be found: what Step Functions answers is
 /// eventually consistent.
@@ -46,7 +50,7 @@ pub(crate) async fn follow(
     let unseen = if new { NOT_YET } else { 0 };
     let runs = aws.runs();
     let mut story = Timeline::default();
-    let mut silences = 0;
+    let (mut silences, mut unread) = (0, 0);
     let until = pace.timeout.map(|timeout| Instant::now() + timeout);
     let mut interrupts =
         Interrupts::listen().map_err(|error| CliError::new(Exit::Failed, error.to_string()))?;
@@ -73,6 +77,15 @@ pub(crate) async fn follow(
             screen.still();
             return ending(aws, run, pace, ended, screen).await;
         }
+        if unread < UNREAD && story.may_go_back_outside() {
+            match outside(aws, run, &mut story).await {
+                Ok(news) => {
+                    unread = 0;
+                    news.iter().for_each(|told| screen.happened(told));
+                }
+                Err(_) => unread += 1,
+            }
+        }
         screen.now(&story.now(now()));
         if until.is_some_and(|until| Instant::now() >= until) {
             break Left::TimeOver;
@@ -86,6 +99,20 @@ pub(crate) async fn follow(
     screen.still();
     leave(run, &story, &left, screen);
     Ok(Exit::GoesOn)
+}
+
+/// What an alarm, an operator or the sweep has done to the traffic meanwhile, by the ledger and the aliases. What cannot be
+/// read is not shown: the execution says it later.
+async fn outside(aws: &Aws, run: &Run, story: &mut Timeline) -> Result<Vec<Entry>, CliError> {
+    let Some(record) = aws.ledger().await?.get(&run.arn).await? else {
+        return Ok(Vec::new());
+    };
+    let whole = if goes_back(&record) {
+        is_on_blue(aws, &record).await
+    } else {
+        None
+    };
+    Ok(story.seen_outside(&record, whole, now()))
 }
 
 /// Requests to end the command: SIGINT and SIGTERM.

@@ -130,8 +130,8 @@ fn completes_every_command_in_every_shell() {
         let (code, shown, _) = ran(&["completions", shell]);
         assert_eq!(code, 0);
         for verb in [
-            "plan", "deploy", "watch", "status", "approve", "reject", "hold", "resume", "promote",
-            "rollback", "history", "doctor", "init", "releases",
+            "plan", "deploy", "watch", "status", "approve", "reject", "hold", "resume", "next",
+            "promote", "rollback", "history", "doctor", "init", "releases",
         ] {
             assert!(shown.contains(verb), "{shell}: {verb}");
         }

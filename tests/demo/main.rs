@@ -22,7 +22,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Whether a signal has ended the programme: what breaks after that is no news.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-const USAGE: &str = "usage: demo [screens | local [--port PORT] [--wait-scale SCALE]]";
+const USAGE: &str =
+    "usage: demo [screens | local [--port PORT] [--wait-scale SCALE] [--prefix PREFIX]]";
 
 fn main() -> ExitCode {
     let chosen = match Chosen::read(std::env::args().skip(1)) {
@@ -75,7 +76,7 @@ async fn run(chosen: Chosen) -> Result<(), Ended> {
         match chosen {
             Chosen::Demo => show::demo().await,
             Chosen::Screens => screens::screens().await,
-            Chosen::Local { port, wait_scale } => play::local(port, wait_scale).await,
+            Chosen::Local(chosen) => play::local(chosen).await,
         }
     });
     tokio::select! {
@@ -96,11 +97,11 @@ async fn run(chosen: Chosen) -> Result<(), Ended> {
 }
 
 /// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 enum Chosen {
     Demo,
     Screens,
-    Local { port: u16, wait_scale: f64 },
+    Local(play::Chosen),
 }
 
 impl Chosen {
@@ -117,7 +118,7 @@ impl Chosen {
             }
             Some(other) => return Err(format!("{other:?} is not known")),
         }
-        let (mut port, mut wait_scale) = (4566, 0.1);
+        let (mut port, mut wait_scale, mut prefix) = (4566, 0.1, "chat-".to_owned());
         while let Some(option) = arguments.next() {
             let value = arguments
                 .next()
@@ -131,10 +132,24 @@ impl Chosen {
                         return Err(format!("{option} goes from 0 to 1, not {value}"));
                     }
                 }
+                "--prefix" => {
+                    let is_name = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+                    if !value.starts_with(|c: char| c.is_ascii_alphabetic())
+                        || !value.chars().all(is_name)
+                        || value.len() > 30
+                    {
+                        return Err(wrong());
+                    }
+                    prefix = value;
+                }
                 _ => return Err(format!("{option:?} is not known")),
             }
         }
-        Ok(Self::Local { port, wait_scale })
+        Ok(Self::Local(play::Chosen {
+            port,
+            wait_scale,
+            prefix,
+        }))
     }
 }
 
@@ -150,11 +165,26 @@ mod tests {
     fn what_is_chosen() {
         assert_eq!(read(&[]), Ok(Chosen::Demo));
         assert_eq!(read(&["screens"]), Ok(Chosen::Screens));
-        let local = |port, wait_scale| Ok(Chosen::Local { port, wait_scale });
-        assert_eq!(read(&["local"]), local(4566, 0.1));
+        let local = |port, wait_scale, prefix: &str| {
+            let prefix = prefix.to_owned();
+            Ok(Chosen::Local(play::Chosen {
+                port,
+                wait_scale,
+                prefix,
+            }))
+        };
+        assert_eq!(read(&["local"]), local(4566, 0.1, "chat-"));
         assert_eq!(
-            read(&["local", "--wait-scale", "1", "--port", "80"]),
-            local(80, 1.0)
+            read(&[
+                "local",
+                "--wait-scale",
+                "1",
+                "--port",
+                "80",
+                "--prefix",
+                "orders-"
+            ]),
+            local(80, 1.0, "orders-")
         );
         for wrong in [
             &["play"][..],
@@ -163,6 +193,8 @@ mod tests {
             &["local", "--port", "x"],
             &["local", "--wait-scale", "2"],
             &["local", "--speed", "2"],
+            &["local", "--prefix", ""],
+            &["local", "--prefix", "a b"],
         ] {
             assert!(read(wrong).is_err(), "{wrong:?}");
         }

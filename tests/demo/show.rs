@@ -134,17 +134,26 @@ pub(crate) async fn demo() -> Result<(), String> {
     let (Some(alarm), Some(back)) = (second.alarm, second.back) else {
         return Err("the bad release was not rolled back by its alarm".to_owned());
     };
-    println!("demo: good release promoted, version {}", first.green);
     println!(
-        "demo: bad release rolled back in {:.1} s, {} failed requests",
-        back - alarm,
-        second.failed
-    );
-    println!(
-        "demo: subtle release found after {:.1} s, by {subtle_failed} failed requests",
-        found?
+        "{}",
+        conclusion(
+            &first.green,
+            (back - alarm, second.failed),
+            (found?, subtle_failed)
+        )
     );
     Ok(())
+}
+
+/// What the show ends with: the good release's version, and after how many seconds and failed requests each of the others
+/// was found.
+fn conclusion(good: &str, bad: (f64, u64), subtle: (f64, u64)) -> String {
+    format!(
+        "demo: good release promoted, version {good}\n\
+         demo: bad release rolled back in {:.1} s, {} failed requests\n\
+         demo: subtle release found after {:.1} s, by {} failed requests",
+        bad.0, bad.1, subtle.0, subtle.1
+    )
 }
 
 /// A local AWS. Starting one blocks, and can be interrupted all the same.
@@ -173,15 +182,20 @@ pub(crate) fn behaviour(version: &str, error_rate_percent: f64) -> Behaviour {
 
 /// An alarm as teams have them: on the errors that users of the alias meet, whatever the version.
 pub(crate) async fn make_alarm(world: &World) {
+    alarm(world, ALARM, FUNCTION, ALIAS).await;
+}
+
+/// An alarm on the errors that callers of an alias get, as the guide has it; returns once it is OK.
+pub(crate) async fn alarm(world: &World, name: &str, function: &str, alias: &str) {
     let dimension = |name: &str, value: &str| Dimension::builder().name(name).value(value).build();
     world
         .cloudwatch
         .put_metric_alarm()
-        .alarm_name(ALARM)
+        .alarm_name(name)
         .namespace("AWS/Lambda")
         .metric_name("Errors")
-        .dimensions(dimension("FunctionName", FUNCTION))
-        .dimensions(dimension("Resource", &format!("{FUNCTION}:{ALIAS}")))
+        .dimensions(dimension("FunctionName", function))
+        .dimensions(dimension("Resource", &format!("{function}:{alias}")))
         .statistic(Statistic::Sum)
         .period(60)
         .evaluation_periods(1)
@@ -192,7 +206,7 @@ pub(crate) async fn make_alarm(world: &World) {
         .await
         .expect("an alarm can be made");
     crossfade_tests::release::until("the alarm is OK", || async {
-        let (state, _) = alarm_state(world).await?;
+        let (state, _) = alarm_state(world, name).await?;
         (state == StateValue::Ok).then_some(())
     })
     .await;
@@ -234,11 +248,11 @@ fn subtly(code: &Value) -> Value {
 }
 
 /// The alarm's state and since when, seconds since 1970.
-async fn alarm_state(world: &World) -> Option<(StateValue, f64)> {
+async fn alarm_state(world: &World, name: &str) -> Option<(StateValue, f64)> {
     let described = world
         .cloudwatch
         .describe_alarms()
-        .alarm_names(ALARM)
+        .alarm_names(name)
         .send()
         .await
         .expect("alarms can be described");
@@ -281,7 +295,7 @@ impl Stage {
             }
             told = entered.len();
             if alarm.is_none()
-                && let Some((StateValue::Alarm, at)) = alarm_state(&self.world).await
+                && let Some((StateValue::Alarm, at)) = alarm_state(&self.world, ALARM).await
                 && at >= asked_at
             {
                 alarm = Some(at);
@@ -563,5 +577,19 @@ mod tests {
         assert_eq!(back_on("1", 2.5, &seen), Some(4.0));
         assert_eq!(back_on("1", 2.5, &seen[..3]), None);
         assert_eq!(back_on("1", 0.5, &seen[..1]), None);
+    }
+
+    /// README shows the lines that the demo ends with, but for the numbers.
+    #[test]
+    fn ends_with_what_the_readme_shows() {
+        let masked = |text: &str| -> String {
+            text.chars()
+                .filter(|c| !c.is_ascii_digit())
+                .collect::<String>()
+        };
+        let readme = std::fs::read_to_string(paths::repository().join("README.md")).unwrap();
+        let block = readme.split("```text\n").nth(1).unwrap();
+        let block = block.split("```").next().unwrap().trim_end();
+        assert_eq!(masked(block), masked(&conclusion("2", (0.1, 5), (24.5, 8))));
     }
 }

@@ -29,6 +29,9 @@ pub struct Options {
     pub moto: bool,
     /// How many idle processes of functions are kept; the local AWS's own number when absent.
     pub idle_processes: Option<u32>,
+    /// Whether a release's metrics count as settled at once, where its request does not say when they do: bakes are
+    /// scaled, and minutes are not.
+    pub settles_at_once: bool,
     /// Where state and logs go; a new folder in Cargo's target folder when absent.
     pub dir: Option<PathBuf>,
 }
@@ -40,7 +43,27 @@ impl Default for Options {
             wait_scale: 0.01,
             moto: false,
             idle_processes: None,
+            settles_at_once: false,
             dir: None,
+        }
+    }
+}
+
+impl Options {
+    /// Checks that nothing listens on the port that was chosen.
+    ///
+    /// # Errors
+    /// With what to do about it.
+    pub fn require_free_port(&self) -> Result<(), String> {
+        let Some(port) = self.port else {
+            return Ok(());
+        };
+        match TcpListener::bind(("127.0.0.1", port)) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(format!(
+                "port {port} cannot be used ({error}); choose another, such as make local PORT={}",
+                port.wrapping_add(1)
+            )),
         }
     }
 }
@@ -90,6 +113,9 @@ impl LocalAws {
             .stderr(said);
         if let Some(count) = options.idle_processes {
             command.env("CROSSFADE_LOCAL_IDLE", count.to_string());
+        }
+        if options.settles_at_once {
+            command.env("CROSSFADE_LOCAL_SETTLES", "at once");
         }
         if let Some(moto_port) = moto_port {
             command.args(["--moto-port", &moto_port.to_string()]);

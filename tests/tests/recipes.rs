@@ -8,7 +8,10 @@ use std::{
     process::Command,
 };
 
-use crossfade::wire::request::Request;
+use crossfade::{
+    notice::{self, Kind, Notice, NoticeDetail},
+    wire::request::Request,
+};
 use crossfade_tests::{paths, yaml};
 use serde_json::{Value, json};
 
@@ -172,9 +175,49 @@ fn passes_the_built_request_to_the_state_machine() {
     );
 }
 
+/// On another system than Linux the tools of a deployment are set up, and what runs the local AWS is refused.
+#[test]
+fn sets_up_a_deployment_where_the_local_aws_cannot_run() {
+    let folder = paths::target().join("tmp/elsewhere");
+    fs::create_dir_all(&folder).expect("a folder can be made");
+    let uname = folder.join("uname");
+    fs::write(&uname, "#!/bin/sh\necho Darwin\n").expect("a file can be written");
+    fs::set_permissions(&uname, fs::Permissions::from_mode(0o755)).expect("it can be a program");
+    let python = paths::tool("python");
+    let environment = python.ancestors().nth(2).expect("it is in bin");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let ran = |more: &[&str]| {
+        let done = Command::new(paths::repository().join("tests/setup.sh"))
+            .arg(environment)
+            .args(more)
+            .env("PATH", format!("{}:{path}", folder.display()))
+            // It is there, and stays as it is.
+            .env("CROSSFADE_VENV", environment)
+            .output()
+            .expect("bash runs");
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        (done.status.code(), said)
+    };
+    assert_eq!(ran(&[]), (Some(0), String::new()));
+    for what in ["local", "browser"] {
+        let (code, said) = ran(&[what]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(
+            said.contains("needs Linux") && said.contains("make setup"),
+            "{said}"
+        );
+    }
+}
+
 #[test]
 fn templates_lint() {
-    for name in ["codepipeline.yaml", "notifications.yaml", "sam.yaml"] {
+    for name in [
+        "chat-actions.yaml",
+        "codepipeline.yaml",
+        "notifications.yaml",
+        "sam.yaml",
+        "slack-app/template.yaml",
+    ] {
         let linted = Command::new(paths::tool("cfn-lint"))
             .args(["--regions", "us-east-1", "--"])
             .arg(recipe(name))
@@ -183,6 +226,144 @@ fn templates_lint() {
         let said = String::from_utf8_lossy(&linted.stdout);
         assert!(linted.status.success() && said.is_empty(), "{said}");
     }
+}
+
+/// A notice of a kind, as a channel gets it.
+fn chat_notice(kind: Kind) -> Value {
+    let facts: NoticeDetail = serde_json::from_value(json!({
+        "id": "1", "kind": kind, "at": "2026-11-20T12:00:00Z", "release": "chat-1",
+        "execution": "arn:aws:states:eu-west-1:123456789012:execution:crossfade-deployment:chat-1",
+        "application": "chat", "reason": "because",
+    }))
+    .expect("it is a notice");
+    notice::chat(&Notice { facts, ways: None })
+}
+
+/// The buttons of a channel are attached by what a notice has, and fill in what it has.
+#[test]
+fn custom_actions_read_what_a_channel_gets() {
+    let template = yaml::read("docs/recipes/chat-actions.yaml");
+    let resources = template["Resources"].as_object().expect("it has some");
+    let mut attached: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for action in resources
+        .values()
+        .filter(|one| one["Type"] == "AWS::Chatbot::CustomAction")
+    {
+        let properties = &action["Properties"];
+        let command = properties["Definition"]["CommandText"]["Fn::Sub"].as_str();
+        let command = command.expect("it is a text with parameters").to_owned();
+        for attachment in properties["Attachments"].as_array().expect("it has some") {
+            let criteria = attachment["Criteria"].as_array().expect("it has some");
+            let variables = attachment["Variables"].as_object().expect("it has some");
+            // What AWS takes: cfn-lint knows the criteria's limit, and not the variables'.
+            assert!(criteria.len() <= 5 && variables.len() <= 5, "{attachment}");
+            let kind: Kind =
+                serde_json::from_value(criteria[0]["Value"].clone()).expect("it is a kind");
+            let sent = chat_notice(kind);
+            for (name, from) in variables {
+                let path = from.as_str().and_then(|from| from.strip_prefix("event"));
+                let pointer = path.expect("it is of the event").replace('.', "/");
+                let value = sent.pointer(&pointer).and_then(Value::as_str);
+                assert!(
+                    value.is_some_and(|value| !value.is_empty()),
+                    "{name}: {from} is not in {sent}"
+                );
+                let equals = criteria
+                    .iter()
+                    .find(|one| one["VariableName"] == name.as_str());
+                if let Some(wanted) = equals.and_then(|one| one.get("Value")) {
+                    assert_eq!(value, wanted.as_str(), "{attachment}");
+                }
+            }
+            let used = command
+                .split('$')
+                .skip(1)
+                .filter(|part| !part.starts_with('{'));
+            for used in used {
+                let name: String = used
+                    .chars()
+                    .take_while(char::is_ascii_alphanumeric)
+                    .collect();
+                assert!(variables.contains_key(&name), "${name} of {command}");
+            }
+            let word = properties["ActionName"].as_str().unwrap_or_default();
+            attached
+                .entry(kind.to_string())
+                .or_default()
+                .push(word.replace("crossfade-", ""));
+        }
+    }
+    let buttons: Vec<_> = attached
+        .iter_mut()
+        .map(|(kind, words)| {
+            words.sort_unstable();
+            (kind.as_str(), words.join(" "))
+        })
+        .collect();
+    assert_eq!(
+        buttons,
+        [
+            ("ApprovalNeeded", "approve reject".to_owned()),
+            ("Held", "next promote resume rollback".to_owned()),
+            ("Promoted", "rollback".to_owned()),
+            ("Shifted", "hold next rollback".to_owned()),
+        ]
+    );
+}
+
+/// Each command of a button is a call of AWS's, with parameters that it has; and each payload is what the function takes.
+#[test]
+fn custom_actions_run_real_commands() {
+    const SCRIPT: &str = r#"
+import json, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, sys.argv[2])
+import app
+from botocore import xform_name
+from botocore.session import Session
+for command in json.loads(sys.argv[1]):
+    service, call, options = command.split(" ", 2)
+    model = Session().get_service_model(service)
+    operation = next(m for m in map(model.operation_model, model.operation_names) if xform_name(m.name, "-") == call)
+    members = {xform_name(name, "-") for name in operation.input_shape.members}
+    given = dict(word.removeprefix("--").split(" ", 1) for word in options.split(" --"))
+    assert given.pop("region"), command
+    assert set(given) <= members, (given, members)
+    if call == "invoke":
+        payload = json.loads(given["payload"])
+        assert payload["decision"] in app.NAMES and set(payload) == {"decision", "release"}, payload
+    else:
+        assert json.loads(given["input"])["action"] == "rollback", given
+print(json.dumps(True))
+"#;
+    let template = yaml::read("docs/recipes/chat-actions.yaml");
+    let resources = template["Resources"].as_object().expect("it has some");
+    let commands: Vec<_> = resources
+        .values()
+        .filter_map(|one| one["Properties"]["Definition"]["CommandText"]["Fn::Sub"].as_str())
+        .collect();
+    assert_eq!(commands.len(), 7);
+    let app = recipe("slack-app").display().to_string();
+    assert_eq!(
+        yaml::python(SCRIPT, &[json!(commands).to_string(), app]),
+        json!(true)
+    );
+}
+
+/// Signatures, buttons and messages, without a network.
+#[test]
+fn the_slack_app_passes_its_own_tests() {
+    let tested = Command::new(paths::tool("python"))
+        .args(["-m", "unittest", "discover", "-s"])
+        .arg(recipe("slack-app"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .output()
+        .expect("Python runs");
+    let said = String::from_utf8_lossy(&tested.stderr);
+    assert!(
+        tested.status.success() && said.contains("Ran 14 tests"),
+        "{said}"
+    );
 }
 
 /// What a deployment of sam.yaml would have of aliases and versions, with that code in it.

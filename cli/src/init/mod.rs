@@ -1,16 +1,11 @@
 //! Writes a first request from what the account has and what is answered.
 //!
-//! - `find`: what there is; thin. `draft`: what the request says; pure. `ask`: questions on a terminal.
+//! - `find`: what there is; thin. `draft`: what the request says; pure.
 
-mod ask;
 mod draft;
 mod find;
 
-use std::{
-    fs,
-    io::{self, BufReader, IsTerminal as _, Stderr, Stdin},
-    path::Path,
-};
+use std::{fs, path::Path};
 
 use crossfade::{
     domain::names::{AliasName, Application, FunctionName},
@@ -18,11 +13,15 @@ use crossfade::{
 };
 use serde_json::{Value, json};
 
-use self::{
-    ask::{Asker, list},
-    draft::{Draft, Found},
+use self::draft::{Draft, Found};
+use crate::{
+    args::Init,
+    ask::{Terminal, list, terminal},
+    error::CliError,
+    exit_code::Exit,
+    output::Output,
+    stack::Aws,
 };
-use crate::{args::Init, error::CliError, exit_code::Exit, output::Output, stack::Aws};
 
 /// What is proposed where no strategy is given: the shortest of CodeDeploy's that compares before it goes on.
 const STRATEGY: &str = "Canary10Percent5Minutes";
@@ -34,7 +33,8 @@ pub(crate) async fn init(aws: &Aws, told: &Init, screen: &Output) -> Result<Exit
     if !told.force {
         refuse_existing(&files)?;
     }
-    let mut asker = asker(told);
+    // Questions are asked where there is a terminal, unless none are wanted.
+    let mut asker = if told.yes { None } else { terminal() };
     let functions = functions(aws, told, asker.as_mut()).await?;
     let found = Box::pin(find::about(aws.config(), &functions)).await;
     let draft = draft(told, &functions, &found, asker.as_mut())?;
@@ -59,17 +59,6 @@ pub(crate) async fn init(aws: &Aws, told: &Init, screen: &Output) -> Result<Exit
     Ok(Exit::Done)
 }
 
-type Terminal = Asker<BufReader<Stdin>, Stderr>;
-
-/// Questions are asked where there is a terminal, unless none are wanted.
-fn asker(told: &Init) -> Option<Terminal> {
-    let asks = !told.yes && io::stdin().is_terminal() && io::stderr().is_terminal();
-    asks.then(|| Asker {
-        answers: BufReader::new(io::stdin()),
-        questions: io::stderr(),
-    })
-}
-
 fn refuse_existing(files: &[&Path]) -> Result<(), CliError> {
     match files.iter().find(|file| file.exists()) {
         Some(file) => Err(CliError::new(
@@ -91,7 +80,7 @@ fn missing(what: &str, option: &str) -> CliError {
     CliError::new(Exit::Usage, what).next(format!("give {option}"))
 }
 
-fn unanswered(error: &io::Error) -> CliError {
+fn unanswered(error: &std::io::Error) -> CliError {
     CliError::new(Exit::Usage, format!("no answer: {error}"))
         .next("`crossfade init --help` lists an option for each question")
 }

@@ -113,7 +113,8 @@ fn e_value(value: f64) -> String {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Entry {
-    /// Whether it is a look that found and decided what the look before it did.
+    /// Whether it says what the entry before it said: a look that found and decided the same, a call that failed the same
+    /// way.
     #[serde(skip)]
     pub(crate) unchanged: bool,
     /// When.

@@ -5,7 +5,7 @@ use crossfade::display::thousands;
 use crossfade::domain::{
     Timestamp,
     analysis::counts::{Counts, Minute},
-    approval::{OnHoldTimeout, Question, QuestionKind, nonce::Nonce},
+    approval::{OnDenied, OnHoldTimeout, Question, QuestionKind, nonce::Nonce},
     decision::Decision,
     page_link::{Page, PageKey},
     record::{Record, Status, Why},
@@ -81,6 +81,7 @@ pub fn asked(kind: QuestionKind) -> Question {
         weight: Weight::try_from(50).unwrap(),
         next: Decision::Shift,
         next_weight: Some(Weight::FULL),
+        on_denied: (kind == QuestionKind::Approval).then_some(OnDenied::Hold),
         on_silence: "traffic is held as it is, and an operator is notified again".to_owned(),
         reason: format!(
             "approval is required with 50 % on green; {} of {} requests failed on green, {} of {} on blue; \

@@ -422,6 +422,7 @@ impl Handler {
             steps: Vec::new(),
             answers: Vec::new(),
             warnings: truncate_warnings(warnings),
+            sides: None,
             served_by: Vec::new(),
             retain_until: None,
             front_door: None,

@@ -157,6 +157,7 @@ fn nothing_begun(application: Option<Application>, why: &Why) -> Outcome {
         steps: Vec::new(),
         answers: Vec::new(),
         warnings: Vec::new(),
+        sides: None,
         served_by: Vec::new(),
         retain_until: None,
         front_door: None,

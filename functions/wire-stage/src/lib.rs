@@ -257,6 +257,7 @@ impl Handler {
             steps: Vec::new(),
             answers: Vec::new(),
             warnings: progress.warnings,
+            sides: None,
             served_by: Vec::new(),
             retain_until: None,
             front_door: Some(FrontDoorOutcome {

@@ -387,6 +387,15 @@ impl<E: DeserializeError> Deserr<E> for Planned {
                     control = PROD_CONTROL;
                 }
                 Strategy::named(&name).ok_or_else(|| {
+                    if ["canary", "linear"].contains(&name.as_str()) {
+                        let message = format!(
+                            "{} is a type, which has fields of its own: write an object, \
+                             {{\"type\": {}, …}}, or one of the names, such as \"Canary10Percent5Minutes\"",
+                            quoted(&name),
+                            quoted(&name)
+                        );
+                        return unexpected(&message, location);
+                    }
                     let names = Strategy::names();
                     let accepted: Vec<_> = names.iter().map(String::as_str).collect();
                     let kind = ErrorKind::UnknownValue {

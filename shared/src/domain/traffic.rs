@@ -1,7 +1,8 @@
 //! What stands before the functions and splits their traffic, as `deploy-green` found it once.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
@@ -85,6 +86,24 @@ impl Records {
     pub fn before(&self, function: &FunctionName) -> Option<Content> {
         let idle = self.idle.as_ref()?;
         Some(idle.get(function).cloned().into_iter().collect())
+    }
+}
+
+/// What stands for each colour in a release through Route 53 or a load balancer, where the roles swap with each
+/// promotion: the record or the target group, as operators know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Sides {
+    /// What served when the release began.
+    pub blue: String,
+    /// What green's traffic goes through.
+    pub green: String,
+}
+
+impl fmt::Display for Sides {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { blue, green } = self;
+        write!(f, "blue is {blue}, green is {green}")
     }
 }
 
@@ -183,6 +202,22 @@ impl Splitter {
                 records.record_type,
             )],
             Self::Alb(forward) => forward.places().iter().map(ForwardAt::lock).collect(),
+        }
+    }
+
+    /// Returns what stands for each colour in this release; none for aliases, whose versions do.
+    #[must_use]
+    pub fn sides(&self) -> Option<Sides> {
+        match self {
+            Self::Alias => None,
+            Self::Route53(records) => Some(Sides {
+                blue: format!("record \"{}\"", records.blue),
+                green: format!("record \"{}\"", records.green),
+            }),
+            Self::Alb(forward) => Some(Sides {
+                blue: format!("target group {}", forward.blue.group_name()),
+                green: format!("target group {}", forward.green.group_name()),
+            }),
         }
     }
 

@@ -53,6 +53,9 @@ pub fn chat(notice: &Notice) -> Value {
     if !functions.is_empty() {
         parts.push(format!("Functions: {}", sentences::list(&functions, FEW)));
     }
+    if let Some(sides) = &facts.sides {
+        parts.push(plain(&format!("In this release: {sides}")));
+    }
     if !facts.served_by.is_empty() {
         let by: Vec<_> = facts.served_by.iter().map(|by| plain(by)).collect();
         parts.push(format!(
@@ -83,6 +86,8 @@ pub fn chat(notice: &Notice) -> Value {
             context.insert(name.to_owned(), json!(value));
         }
     };
+    // What the buttons of docs/recipes/chat-actions.yaml are chosen by.
+    tell("kind", Some(facts.kind.to_string()));
     tell("application", Some(application.to_owned()));
     tell("release", Some(facts.release.clone()));
     tell(

@@ -98,6 +98,9 @@ impl Text {
         if let Some(weight) = facts.weight {
             self.line(format_args!("On green: {weight} of the traffic"));
         }
+        if let Some(sides) = &facts.sides {
+            self.line(format_args!("In this release: {sides}"));
+        }
         if !facts.served_by.is_empty() {
             let by = facts.served_by.join(", ");
             self.line(format_args!("All traffic goes to: {by}"));

@@ -30,6 +30,7 @@ use crate::{
         retention::name_of,
         status::DeploymentStatus,
         step_record::StepRecord,
+        traffic::Sides,
         weight::Weight,
     },
     error,
@@ -215,6 +216,10 @@ pub struct NoticeDetail {
     /// The functions with both versions; empty when nothing was begun.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub functions: Vec<FunctionOutcome>,
+    /// The record or the target group that each colour is in this release; absent for an alias, and where nothing was
+    /// begun. The roles swap with each promotion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sides: Option<Sides>,
     /// The target group or record that has the traffic, as it was read; empty for an alias, and where
     /// nothing was read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -324,6 +329,7 @@ impl Notice {
             reason,
             page: None,
             functions: Vec::new(),
+            sides: None,
             served_by: Vec::new(),
             weight: None,
             next: None,
@@ -358,6 +364,7 @@ impl Notice {
             .iter()
             .map(FunctionOutcome::from)
             .collect();
+        facts.sides = release.spec.traffic.sides();
         facts.weight = Some(release.weight());
         facts.met = RequestsServed::of(&release.progress().evidence, &facts.functions);
         facts.evidence = release.progress().evidence.clone();
@@ -455,6 +462,7 @@ impl Notice {
         facts.about.clone_from(&outcome.about);
         facts.deployment_status = Some(outcome.deployment_status);
         facts.functions.clone_from(&outcome.functions);
+        facts.sides.clone_from(&outcome.sides);
         facts.served_by.clone_from(&outcome.served_by);
         facts.weight = match kind {
             Kind::Promoted => Some(Weight::FULL),

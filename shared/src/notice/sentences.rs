@@ -32,9 +32,16 @@ pub(super) fn started(release: &Release) -> String {
         .approve_before()
         .map(|weight| format!("; approval is required before {weight}"))
         .unwrap_or_default();
+    // Behind a load balancer the team registers green itself.
+    let green = match functions {
+        0 => "green is registered".to_owned(),
+        some => format!(
+            "green of {} is made",
+            counted(some as u64, "function", "functions")
+        ),
+    };
     format!(
-        "green of {} is made; its share of the traffic will be {}{approval}",
-        counted(functions as u64, "function", "functions"),
+        "{green}; its share of the traffic will be {}{approval}",
         list(&weights, 5)
     )
 }

@@ -196,13 +196,19 @@ fn name(kind: ValueKind) -> &'static str {
 }
 
 /// The accepted word that `given` was probably meant to be: it differs in case only, or in about a
-/// letter in four.
+/// letter in four, or it is the beginning of that word alone.
 fn closest<'a>(given: &str, accepted: &[&'a str]) -> Option<&'a str> {
     // Comparing is quadratic in the length, and a typing error is short.
     if given.len() > 64 {
         return None;
     }
     let lower = given.to_lowercase();
+    let mut begun = accepted
+        .iter()
+        .filter(|one| lower.len() >= 4 && one.to_lowercase().starts_with(&lower));
+    if let (Some(meant), None) = (begun.next(), begun.next()) {
+        return Some(meant);
+    }
     let distance = |one: &&str| strsim::damerau_levenshtein(&lower, &one.to_lowercase());
     let (meant, distance) = accepted
         .iter()

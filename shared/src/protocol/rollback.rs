@@ -186,6 +186,10 @@ pub fn outcome<'a>(
         steps: record.steps.clone(),
         answers: Vec::new(),
         warnings: Vec::new(),
+        sides: record
+            .footprint
+            .as_ref()
+            .and_then(|known| known.traffic.sides()),
         served_by: Vec::new(),
         retain_until: None,
         front_door: None,

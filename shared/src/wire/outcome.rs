@@ -20,6 +20,7 @@ use crate::domain::{
     status::DeploymentStatus,
     step_record::StepRecord,
     target::Target,
+    traffic::Sides,
 };
 
 /// The most that a Fail state's Cause can be, characters: Step Functions' model.
@@ -83,6 +84,10 @@ pub struct Outcome {
     /// What operators should know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The record or the target group that each colour is in this release; absent for an alias, and where nothing was
+    /// begun. The roles swap with each promotion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sides: Option<Sides>,
     /// The target group or record that has the traffic, as it was read after the last write; empty for
     /// an alias, and where nothing was read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -218,6 +223,7 @@ impl Outcome {
             steps: release.progress().steps.clone(),
             answers: release.progress().answers.clone(),
             warnings: release.progress().warnings.clone(),
+            sides: release.spec.traffic.sides(),
             served_by: Vec::new(),
             retain_until: None,
             front_door: None,

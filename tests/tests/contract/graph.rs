@@ -252,7 +252,7 @@ fn now() -> Timestamp {
 
 #[test]
 fn handles_every_answer() {
-    use AnswerKind::{Approve, Promote, Reject, Resume, RollBack, Silence};
+    use AnswerKind::{Approve, Next as OneStep, Promote, Reject, Resume, RollBack, Silence};
     let denied = |what: &str| json!({"approval": {"timeoutSeconds": 60, "onTimeout": what, "onDenied": what}});
     let resumes = |what: &str| json!({ "resume": what });
     let approvals = vec![
@@ -266,6 +266,7 @@ fn handles_every_answer() {
         (Some(Reject), denied("rollBack"), "RollbackDeployment"),
         (Some(RollBack), json!({}), "RollbackDeployment"),
         (Some(Resume), json!({}), "RollbackDeployment"),
+        (Some(OneStep), json!({}), "AwaitApproval"),
         (Some(Silence), denied("hold"), "Hold"),
         (Some(Silence), denied("rollBack"), "RollbackDeployment"),
         (None, json!({}), "RollbackDeployment"),
@@ -276,6 +277,9 @@ fn handles_every_answer() {
         (Some(Resume), resumes("promote"), "DeploymentSuccessful"),
         (Some(Resume), resumes("shift"), "ShiftTraffic"),
         (Some(Resume), resumes("bakeOn"), "Bake"),
+        (Some(OneStep), resumes("shift"), "ShiftTraffic"),
+        (Some(OneStep), resumes("bakeOn"), "ShiftTraffic"),
+        (Some(OneStep), resumes("promote"), "DeploymentSuccessful"),
         (Some(RollBack), resumes("shift"), "RollbackDeployment"),
         (Some(Approve), resumes("shift"), "RollbackDeployment"),
         (None, resumes("shift"), "RollbackDeployment"),

@@ -2,6 +2,7 @@
 
 use std::{process::Stdio, time::Duration};
 
+use crossfade::domain::Timestamp;
 use crossfade_tests::{Behaviour, Execution, Target, paths, release::until, world::Fault};
 use serde_json::{Value, json};
 use tokio::{
@@ -24,6 +25,12 @@ pub(crate) fn tests() -> Vec<Test> {
         test("cli_rejects_and_resumes", rejects_and_resumes),
         test("cli_holds_and_promotes", holds_and_promotes),
         test("cli_skips_the_rest", skips_the_rest),
+        test("cli_goes_one_step", goes_one_step),
+        test("cli_asks_before_it_skips", asks_before_it_skips),
+        test(
+            "cli_shows_an_alarms_rollback_at_once",
+            shows_a_rollback_at_once,
+        ),
         test("cli_rolls_back", rolls_back),
         test("cli_rolls_back_to_a_version", rolls_back_to_a_version),
         test("cli_exits_with_a_rejection", rejected),
@@ -408,7 +415,58 @@ async fn pipe(case: Case) {
         let (time, _) = line.split_once("Z  ").expect("each has its time");
         assert_eq!(time.len(), "12:00:00".len(), "{line}");
     }
+    let names = [
+        (case.application(), "chat"),
+        (target.name.clone(), "chat-assistant"),
+    ];
+    documented(&said.out, &names);
     on(&target, "2").await;
+}
+
+/// What the guide shows of a release that is watched is what is printed: each line in its place, but for numbers and
+/// names. A line of the guide that ends with an ellipsis is the beginning of one.
+fn documented(out: &str, names: &[(String, &str)]) {
+    let guide = std::fs::read_to_string(paths::repository().join("docs/cli.md"));
+    let guide = guide.expect("it is there");
+    let (_, after) = guide
+        .split_once("\n## Watching\n")
+        .expect("it has this heading");
+    let block = after
+        .split("```text\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let named = names.iter().fold(out.to_owned(), |out, (is, shown)| {
+        out.replace(is.as_str(), shown)
+    });
+    let printed: Vec<_> = named.lines().map(masked).collect();
+    let mut rest = printed.iter();
+    let mut seen = 0;
+    for line in block.expect("it shows one").lines() {
+        let line = masked(line);
+        let found = match line.strip_suffix('…') {
+            Some(begins) => rest.any(|one| one.starts_with(begins)),
+            None => rest.any(|one| *one == line),
+        };
+        assert!(
+            found,
+            "docs/cli.md shows {line:?}, which is not printed there: {printed:#?}"
+        );
+        seen += 1;
+    }
+    assert!(seen >= 8, "{seen}");
+}
+
+/// A line with its numbers left out.
+fn masked(line: &str) -> String {
+    let mut masked = String::new();
+    for c in line.chars() {
+        if !c.is_ascii_digit() {
+            masked.push(c);
+        } else if !masked.ends_with('#') {
+            masked.push('#');
+        }
+    }
+    masked.replace("#.#", "#")
 }
 
 async fn lines_of_json(case: Case) {
@@ -568,10 +626,116 @@ async fn holds_and_promotes(case: Case) {
     case.ledger_says(&execution, "HELD").await;
     let said = crossfade(&case, &["status", &name]).await;
     assert!(said.out.contains("a look at the logs"), "{said:?}");
+    // Nobody can be asked here, and something would be skipped.
     let said = crossfade(&case, &["promote", &name]).await;
+    assert_eq!(said.code, 2, "{said:?}");
+    for part in [
+        "the rest of the bake of 50 min at 10 %",
+        "the step to 100 %",
+        "--yes",
+        "crossfade next",
+    ] {
+        assert!(said.err.contains(part), "{part}: {said:?}");
+    }
+    let said = crossfade(&case, &["promote", &name, "--yes"]).await;
     assert_eq!(said.code, 0, "{said:?}");
     let ended = execution.wait().await;
     assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    on(&target, "2").await;
+}
+
+/// From 10 to 50 %, where the bake would last for an hour; from there to an approval, which is not skipped.
+async fn goes_one_step(case: Case) {
+    let target = case.blue().await;
+    let users = case.users(&target, 60.0);
+    let mut steps = canary(&[(10, 3000), (50, 3000), (100, 0)]);
+    steps["approveBefore"] = json!(100);
+    let request = case.request(json!({
+        "strategy": steps, "analysis": {"checkEverySeconds": 60, "maxBakeSeconds": 80000},
+    }));
+    let execution = case.start(&request).await;
+    execution.wait_for_state("Bake", 1).await;
+    let name = execution.arn.rsplit(':').next().unwrap_or_default();
+    for (weight, step) in [("10 %", 1), ("50 %", 2)] {
+        until("green is known to be well", || async {
+            let visits = execution.visits().await;
+            let well = |output: &Value| output["steps"][step - 1]["verdict"] == "healthy";
+            visits.iter().any(|visit| well(&visit.output)).then_some(())
+        })
+        .await;
+        let said = crossfade(&case, &["next", name, "--by", "Ann"]).await;
+        assert_eq!(said.code, 0, "at {weight}: {said:?}");
+        assert!(said.out.contains("goes one step"), "{said:?}");
+        if step == 1 {
+            until("the next step is taken", || async {
+                let said = crossfade(&case, &["status", name, "--json"]).await;
+                (said.object()["weight"] == 50).then_some(())
+            })
+            .await;
+            let status = crossfade(&case, &["status", name, "--json"]).await.object();
+            assert_eq!(status["wish"], Value::Null, "it counts once: {status}");
+        }
+    }
+    case.ledger_says(&execution, "HELD").await;
+    let status = crossfade(&case, &["status", name, "--json"]).await.object();
+    assert_eq!(status["asks"]["kind"], "approval", "{status}");
+    let said = crossfade(&case, &["next", name]).await;
+    assert_eq!(said.code, 5, "it waits for approval: {said:?}");
+    assert!(said.err.contains("crossfade approve"), "{said:?}");
+    assert_eq!(crossfade(&case, &["approve", name]).await.code, 0);
+    let ended = execution.wait().await;
+    assert_eq!(ended.status, "SUCCEEDED", "{ended:?}");
+    drop(users);
+    let weights: Vec<_> = ended.output["steps"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|step| step["weight"].as_u64())
+        .collect();
+    assert_eq!(weights, [10, 50, 100], "{ended:?}");
+    on(&target, "2").await;
+}
+
+/// What a promotion typed on a terminal shows, when it is answered so; and its exit code.
+async fn promoting(case: &Case, name: &str, answer: &str) -> (i32, String) {
+    let (mut pty, pts) = pty_process::open().expect("there are pseudo-terminals");
+    pty.resize(pty_process::Size::new(30, 160))
+        .expect("it has a size");
+    let mut child = pty_process::Command::new(program())
+        .args(["promote", name])
+        .env_clear()
+        .envs(surroundings(case))
+        .kill_on_drop(true)
+        .spawn(pts)
+        .expect("it can be run");
+    pty.write_all(answer.as_bytes())
+        .await
+        .expect("it can be answered");
+    let mut drawn = Vec::new();
+    // Ends with an error when the other side closes, as terminals do.
+    let reading = async { drop(pty.read_to_end(&mut drawn).await) };
+    tokio::time::timeout(Duration::from_mins(1), reading)
+        .await
+        .expect("it ends");
+    let code = child.wait().await.expect("it ends").code().unwrap_or(-1);
+    (code, String::from_utf8_lossy(&drawn).into_owned())
+}
+
+async fn asks_before_it_skips(case: Case) {
+    let (target, execution, name) = asking(&case, json!({})).await;
+    let (code, drawn) = promoting(&case, &name, "\n").await;
+    assert_eq!(code, 2, "{drawn}");
+    for part in [
+        "the approval before 100 % that it waits for",
+        "[n]",
+        "nothing was done",
+    ] {
+        assert!(drawn.contains(part), "{part}: {drawn}");
+    }
+    case.ledger_says(&execution, "HELD").await;
+    let (code, drawn) = promoting(&case, &name, "y\n").await;
+    assert_eq!(code, 0, "{drawn}");
+    assert_eq!(execution.wait().await.status, "SUCCEEDED");
     on(&target, "2").await;
 }
 
@@ -587,7 +751,7 @@ async fn skips_the_rest(case: Case) {
     })
     .await;
     let watching = spawn(&case, &["watch", &name, "--every", "0.2"], "");
-    let said = crossfade(&case, &["promote", &name, "--by", "Ann"]).await;
+    let said = crossfade(&case, &["promote", &name, "--by", "Ann", "--yes"]).await;
     assert_eq!(said.code, 0, "{said:?}");
     assert_eq!(execution.wait().await.status, "SUCCEEDED");
     let said = ended(watching).await;
@@ -595,6 +759,61 @@ async fn skips_the_rest(case: Case) {
     drop(users);
     assert!(said.out.contains("Ann promoted it"), "{said:?}");
     on(&target, "2").await;
+}
+
+/// The alarm's function moves the traffic, and the execution looks half a minute later.
+async fn shows_a_rollback_at_once(case: Case) {
+    let target = case.blue().await;
+    let alarm = case.alarm().await;
+    let request = case.request(json!({
+        "strategy": canary(&[(10, 3600), (100, 0)]),
+        "analysis": {"alarms": [alarm], "checkEverySeconds": 3600, "maxBakeSeconds": 80000},
+    }));
+    let (child, execution) = deploying(&case, &name(&case, "r"), &request).await;
+    execution.wait_for_state("Bake", 1).await;
+    case.world.fire(&alarm).await;
+    let name = name(&case, "r");
+    until("status has all traffic on blue", || async {
+        let status = crossfade(&case, &["status", &name, "--json"])
+            .await
+            .object();
+        (status["weight"] == 0).then_some(())
+    })
+    .await;
+    on(&target, "1").await;
+    let status = crossfade(&case, &["status", &name, "--json"])
+        .await
+        .object();
+    assert_eq!(
+        (&status["status"], &status["onBlue"]),
+        (&json!("ROLLING_BACK"), &json!(true)),
+        "its execution has not looked yet: {status}"
+    );
+    let said = ended(child).await;
+    assert_eq!(said.code, 3, "{said:?}");
+    let objects = said.objects();
+    let at = |part: &str| {
+        let found = objects
+            .iter()
+            .find(|one| one["text"].as_str().is_some_and(|text| text.contains(part)));
+        let found = found.unwrap_or_else(|| panic!("no {part:?}: {objects:?}"));
+        moment(&found["at"])
+    };
+    let (at_once, whole) = (at("returns to blue at once"), at("ends at its next look"));
+    let looked = objects
+        .iter()
+        .rfind(|one| one["event"] == "ended")
+        .map(|one| moment(&one["at"]))
+        .expect("it ended");
+    assert!((whole - at_once).num_seconds() < 10, "{objects:?}");
+    assert!(
+        (looked - whole).num_seconds() > 5,
+        "the look came much later: {objects:?}"
+    );
+}
+
+fn moment(at: &Value) -> Timestamp {
+    serde_json::from_value(at.clone()).expect("it is a moment")
 }
 
 async fn rolls_back(case: Case) {

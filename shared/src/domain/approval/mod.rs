@@ -133,6 +133,9 @@ pub enum AnswerKind {
     Reject,
     /// To a hold: go on where it stopped.
     Resume,
+    /// To a hold: go to the next step without the rest of the bake. To an approval: ask it again, for a step that
+    /// the plan wants approved is not taken by this.
+    Next,
     /// To either: all traffic to green now.
     Promote,
     /// To either: all traffic back to blue.
@@ -231,6 +234,7 @@ impl AnswerRecord {
             AnswerKind::Approve => format!("{who} approved it"),
             AnswerKind::Reject => format!("{who} rejected it"),
             AnswerKind::Resume => format!("{who} resumed it"),
+            AnswerKind::Next => format!("{who} moved it to its next step"),
             AnswerKind::Promote => format!("{who} promoted it"),
             AnswerKind::RollBack => format!("{who} asked to roll it back"),
             AnswerKind::Silence => "no operator answered the approval in time".to_owned(),
@@ -261,6 +265,9 @@ pub struct Question {
     /// The weight that this is, where it is another step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_weight: Option<Weight>,
+    /// What a rejection of an approval leads to; absent of a hold, and where a former version of Crossfade asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_denied: Option<OnDenied>,
     /// What happens when no operator answers, in words.
     pub on_silence: String,
     /// Why an operator is asked, in words and numbers.
@@ -284,15 +291,30 @@ impl Question {
         };
         match word {
             AnswerKind::Approve | AnswerKind::Resume => go_on(),
+            AnswerKind::Next => {
+                "goes one step, without the rest of the bake; an approval is still asked".to_owned()
+            }
             AnswerKind::Promote => "puts all traffic on green now".to_owned(),
-            AnswerKind::Reject => {
-                "does not go on, and does what the request says of that".to_owned()
-            }
-            AnswerKind::RollBack if self.weight == Weight::ZERO => {
-                "ends the release, and leaves all traffic on blue".to_owned()
-            }
-            AnswerKind::RollBack => "puts all traffic back on blue".to_owned(),
+            AnswerKind::Reject => match self.on_denied {
+                Some(OnDenied::Hold) => format!(
+                    "does not go on: traffic is held with {} on green, and an operator is asked what to do",
+                    self.weight
+                ),
+                Some(OnDenied::RollBack) => self.back().to_owned(),
+                None => "does not go on, and does what the request's onDenied says".to_owned(),
+            },
+            AnswerKind::RollBack => self.back().to_owned(),
             AnswerKind::Silence => self.on_silence.clone(),
+        }
+    }
+}
+
+impl Question {
+    fn back(&self) -> &'static str {
+        if self.weight == Weight::ZERO {
+            "ends the release, and leaves all traffic on blue"
+        } else {
+            "puts all traffic back on blue"
         }
     }
 }
@@ -303,6 +325,8 @@ impl Question {
 pub enum OperatorAction {
     /// Stop at the present weight.
     Hold,
+    /// End the present bake, and go one step.
+    Next,
     /// Skip the rest of the plan.
     Promote,
 }
@@ -339,6 +363,7 @@ impl OperatorRequest {
     pub fn describe(&self) -> String {
         let what = match self.verb {
             OperatorAction::Hold => "asked to hold it",
+            OperatorAction::Next => "ended the bake of this step",
             OperatorAction::Promote => "promoted it, skipping the rest of the plan",
         };
         match &self.reason {
@@ -389,6 +414,7 @@ mod tests {
             AnswerKind::Approve,
             AnswerKind::Reject,
             AnswerKind::Resume,
+            AnswerKind::Next,
             AnswerKind::Promote,
             AnswerKind::RollBack,
             AnswerKind::Silence,

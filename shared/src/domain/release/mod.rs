@@ -4,6 +4,7 @@
 mod event;
 #[cfg(any(test, feature = "fake"))]
 mod example;
+mod operator;
 mod progress;
 mod question;
 #[cfg(test)]

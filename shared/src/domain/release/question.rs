@@ -79,6 +79,7 @@ impl Question {
             weight,
             next,
             next_weight,
+            on_denied: (kind == QuestionKind::Approval).then_some(release.spec.approval.on_denied),
             on_silence: on_silence.to_owned(),
             reason,
             evidence: release.progress().evidence.clone(),

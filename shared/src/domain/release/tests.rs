@@ -270,6 +270,111 @@ fn promotes_on_request_unless_unhealthy() {
 }
 
 #[test]
+fn goes_exactly_one_step_on_request() {
+    let next = || wish(OperatorAction::Next);
+    let mut flying = release(&json!({}));
+    look(&mut flying, Verdict::Healthy);
+    assert_eq!(flying.progress.phase, Phase::Baking);
+    let index = flying.progress.position.step;
+    applied(&mut flying, next());
+    assert_eq!(flying.progress.phase, Phase::Ready);
+    assert_eq!(
+        flying.progress.position,
+        Position {
+            step: index + 1,
+            ..Position::default()
+        }
+    );
+    assert_eq!(flying.progress.steps.last().unwrap().ended_at, Some(now()));
+    assert_eq!(
+        flying.progress.reason,
+        "Ada ended the bake of this step: lunch; because"
+    );
+    // What the look has decided already is not decided twice.
+    applied(&mut flying, next());
+    assert_eq!(flying.progress.position.step, index + 1);
+
+    // Too little data is no pass: an operator is shown it, and may go on all the same.
+    for (on_inconclusive, phase) in [
+        ("hold", Phase::Held(Resume::Shift)),
+        ("rollBack", Phase::Held(Resume::Shift)),
+        ("proceed", Phase::Ready),
+    ] {
+        let mut quiet = release(&json!({"onInconclusive": on_inconclusive}));
+        look(&mut quiet, Verdict::Inconclusive);
+        applied(&mut quiet, next());
+        assert_eq!(
+            (&quiet.progress.phase, quiet.progress.position.step),
+            (&phase, index + 1),
+            "{on_inconclusive}"
+        );
+    }
+
+    let mut worse = release(&json!({}));
+    look(&mut worse, Verdict::Unhealthy);
+    applied(&mut worse, next());
+    assert_eq!(worse.progress.phase, Phase::RollingBack);
+
+    let mut last = at_the_end();
+    last.progress.position.waited_seconds = 0;
+    last.progress.phase = Phase::Baking;
+    let mut quiet = last.clone();
+    applied(&mut last, next());
+    assert_eq!(last.progress.phase, Phase::Promoting);
+    quiet.progress.steps[0].verdict = Some(Verdict::Inconclusive);
+    applied(&mut quiet, next());
+    assert_eq!(quiet.progress.phase, Phase::Held(Resume::Promote));
+}
+
+#[test]
+fn goes_one_step_from_a_hold_and_still_asks() {
+    let word = || Event::Answered(Answer::new(AnswerKind::Next));
+    let asks = |release: &mut Release| {
+        release.spec.plan =
+            serde_json::from_value(json!({"steps": [{"weight": 10, "bakeSeconds": 60},
+            {"weight": 100, "bakeSeconds": 60}], "approveBefore": 100}))
+            .unwrap();
+    };
+    for (looks, approval, phase) in [
+        (1, false, Phase::Ready),
+        (1, true, Phase::AwaitingApproval),
+        (2, false, Phase::Ready),
+    ] {
+        let mut held = release(&json!({}));
+        for _ in 0..looks {
+            look(&mut held, Verdict::Healthy);
+        }
+        applied(&mut held, wish(OperatorAction::Hold));
+        if approval {
+            asks(&mut held);
+        }
+        applied(&mut held, word());
+        assert_eq!(
+            (&held.progress.phase, held.progress.position.step),
+            (&phase, 1),
+            "{looks}"
+        );
+    }
+    // Held when the approval was rejected: `next` is no approval.
+    let mut rejected = release(&json!({}));
+    asks(&mut rejected);
+    rejected.progress.position.step = 1;
+    for phase in [Phase::Held(Resume::Shift), Phase::AwaitingApproval] {
+        rejected.progress.phase = phase;
+        applied(&mut rejected, word());
+        assert_eq!(rejected.progress.phase, Phase::AwaitingApproval);
+    }
+    // A shift that clients do not follow yet has no bake to be ended.
+    let propagation = Propagation::Expiring { lead_seconds: 7 };
+    rejected.progress.phase = Phase::Held(Resume::Propagate(propagation.clone()));
+    applied(&mut rejected, word());
+    assert_eq!(rejected.progress.phase, Phase::Propagating(propagation));
+    rejected.progress.phase = Phase::Held(Resume::Promote);
+    applied(&mut rejected, word());
+    assert_eq!(rejected.progress.phase, Phase::Promoting);
+}
+
+#[test]
 fn asks_before_the_first_step_if_planned() {
     let mut quiet = ready();
     validate(&mut quiet);
@@ -561,8 +666,8 @@ fn event() -> impl Strategy<Value = Kind> {
         any::<bool>().prop_map(Kind::Shifted),
         (0u8..3).prop_map(Kind::Looked),
         (any::<bool>(), 0u8..3).prop_map(|(in_sync, verdict)| Kind::Followed(in_sync, verdict)),
-        (0u8..6).prop_map(Kind::Answered),
-        any::<bool>().prop_map(Kind::Requested),
+        (0u8..7).prop_map(Kind::Answered),
+        (0u8..3).prop_map(Kind::Requested),
         Just(Kind::Promoted),
     ]
 }
@@ -576,7 +681,7 @@ enum Kind {
     Looked(u8),
     Followed(bool, u8),
     Answered(u8),
-    Requested(bool),
+    Requested(u8),
     Promoted,
 }
 
@@ -637,14 +742,18 @@ impl Kind {
                     AnswerKind::Promote,
                     AnswerKind::RollBack,
                     AnswerKind::Silence,
+                    AnswerKind::Next,
                 ];
                 Event::Answered(Answer::new(words[usize::from(index)]))
             }
-            Self::Requested(hold) => wish(if hold {
-                OperatorAction::Hold
-            } else {
-                OperatorAction::Promote
-            }),
+            Self::Requested(index) => {
+                let verbs = [
+                    OperatorAction::Hold,
+                    OperatorAction::Promote,
+                    OperatorAction::Next,
+                ];
+                wish(verbs[usize::from(index)])
+            }
             Self::Promoted => Event::Promoted,
         }
     }

@@ -7,10 +7,7 @@ use crate::domain::{
         check::{Evidence, Finding},
         verdict::Verdict,
     },
-    approval::{
-        Answer, AnswerKind, AnswerRecord, OnApprovalTimeout, OnDenied, OperatorAction,
-        OperatorRequest,
-    },
+    approval::AnswerKind,
     decision::{Decision, Next, decide},
     hook::{HookPoint, HookResult, HookRun, HookStatus},
     migration,
@@ -102,13 +99,19 @@ impl Release {
                 self.enter(next);
             }
             (Phase::Held(resume), Event::Answered(answer)) => {
-                let next = match answer.decision {
-                    AnswerKind::Resume => resume.into(),
-                    AnswerKind::Promote => self.promotion(),
-                    AnswerKind::Approve
-                    | AnswerKind::Reject
-                    | AnswerKind::RollBack
-                    | AnswerKind::Silence => Phase::RollingBack,
+                let next = match (answer.decision, resume) {
+                    (AnswerKind::Next, Resume::Bake) => self.step_ended(now),
+                    (AnswerKind::Next, Resume::Shift) => self.to_step(),
+                    // What has not reached clients yet is no step to be ended.
+                    (AnswerKind::Resume | AnswerKind::Next, resume) => resume.into(),
+                    (AnswerKind::Promote, _) => self.promotion(),
+                    (
+                        AnswerKind::Approve
+                        | AnswerKind::Reject
+                        | AnswerKind::RollBack
+                        | AnswerKind::Silence,
+                        _,
+                    ) => Phase::RollingBack,
                 };
                 self.answered(answer, now);
                 self.enter(next);
@@ -120,7 +123,7 @@ impl Release {
                 );
                 self.enter(Phase::RollingBack);
             }
-            (phase, Event::Requested(wish)) => self.requested(&phase, &wish),
+            (phase, Event::Requested(wish)) => self.requested(&phase, &wish, now),
             (Phase::Promoting, Event::Promoted) => {
                 if let Some(last) = self.progress.steps.last_mut() {
                     last.ended_at.get_or_insert(now);
@@ -150,7 +153,7 @@ impl Release {
     }
 
     /// Goes on to a phase, with its word for the state machine.
-    fn enter(&mut self, phase: Phase) {
+    pub(super) fn enter(&mut self, phase: Phase) {
         self.progress.decision = Some(match phase {
             Phase::Ready => Decision::Shift,
             Phase::Propagating(_) => Decision::AwaitDns,
@@ -167,7 +170,7 @@ impl Release {
         self.progress.phase = phase;
     }
 
-    fn is_migration_due(&self) -> bool {
+    pub(super) fn is_migration_due(&self) -> bool {
         self.progress
             .migration
             .is_some_and(|migration| !migration.ran)
@@ -389,7 +392,7 @@ impl Release {
     }
 
     /// Notes that functions were not judged, because nothing has called them.
-    fn warn_of_uncalled(&mut self, uncalled: &[FunctionName]) {
+    pub(super) fn warn_of_uncalled(&mut self, uncalled: &[FunctionName]) {
         for target in &self.progress.functions {
             let Some(alias) = target
                 .alias
@@ -406,70 +409,5 @@ impl Release {
                 self.progress.warnings.push(warning);
             }
         }
-    }
-
-    /// Puts an answer on record.
-    fn answered(&mut self, answer: Answer, at: Timestamp) {
-        let weight = self.weight();
-        self.progress.answers.push(AnswerRecord {
-            decision: answer.decision,
-            by: answer.by,
-            reason: answer.reason,
-            at,
-            weight,
-        });
-    }
-
-    /// Returns where an answer to an approval leads; any other answer rolls back.
-    fn after_approval(&self, word: AnswerKind) -> Phase {
-        let approval = &self.spec.approval;
-        match word {
-            AnswerKind::Approve => Phase::Ready,
-            AnswerKind::Promote => self.promotion(),
-            AnswerKind::Reject if approval.on_denied == OnDenied::Hold => {
-                Phase::Held(Resume::Shift)
-            }
-            AnswerKind::Silence if approval.on_timeout == OnApprovalTimeout::Hold => {
-                Phase::Held(Resume::Shift)
-            }
-            AnswerKind::Silence if approval.on_timeout == OnApprovalTimeout::Proceed => {
-                Phase::Ready
-            }
-            AnswerKind::Reject
-            | AnswerKind::Silence
-            | AnswerKind::Resume
-            | AnswerKind::RollBack => Phase::RollingBack,
-        }
-    }
-
-    /// Returns where an operator's promotion leads: no green is kept whose migration has not run.
-    fn promotion(&self) -> Phase {
-        if self.is_migration_due() {
-            Phase::Ready
-        } else {
-            Phase::Promoting
-        }
-    }
-
-    /// Applies an operator's request, after a look. Where the look rolls back, or waits for something else, or
-    /// an operator is asked anyway, nothing changes.
-    fn requested(&mut self, phase: &Phase, wish: &OperatorRequest) {
-        let next = match (wish.verb, phase) {
-            (OperatorAction::Hold, Phase::Baking) => Phase::Held(Resume::Bake),
-            (OperatorAction::Hold, Phase::Ready) => Phase::Held(Resume::Shift),
-            (OperatorAction::Hold, Phase::Promoting) => Phase::Held(Resume::Promote),
-            (
-                OperatorAction::Promote,
-                Phase::Baking
-                | Phase::Ready
-                | Phase::AwaitingApproval
-                | Phase::Held(_)
-                | Phase::Promoting,
-            ) => self.promotion(),
-            (OperatorAction::Hold, Phase::AwaitingApproval | Phase::Held(_))
-            | (_, Phase::Propagating(_) | Phase::AwaitingHook(_) | Phase::RollingBack) => return,
-        };
-        self.progress.reason = format!("{}; {}", wish.describe(), self.progress.reason);
-        self.enter(next);
     }
 }

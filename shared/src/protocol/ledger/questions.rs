@@ -2,12 +2,13 @@
 
 use super::{
     Ledger,
-    attributes::{ONE, deployment, ended, json, key, s},
+    attributes::{ONE, deployment, ended, json, key, percent, s},
 };
 use crate::{
     domain::{
-        approval::{OperatorRequest, Question},
+        approval::{OperatorAction, OperatorRequest, Question},
         record::Status,
+        weight::Weight,
     },
     error::Error,
     ports::{Applied, LedgerStore, RowWrite},
@@ -85,19 +86,29 @@ impl<S: LedgerStore> Ledger<S> {
         .await
     }
 
-    /// Leaves an operator's request for the deployment's next look; a later one replaces it. Returns false when
-    /// it is not in flight, or waits for an operator anyway.
-    pub async fn request(&self, execution: &str, wish: &OperatorRequest) -> Result<bool, Error> {
-        self.update_if(
-            "#status = :inFlight",
-            execution,
-            "SET wish = :wish",
-            |row| {
-                row.name("#status", "status")
-                    .value(":inFlight", s(Status::InFlight.word()))
-                    .value(":wish", json(wish))
-            },
-        )
+    /// Leaves an operator's request for the deployment's next look; a later one replaces it, and the next shift
+    /// removes it. `seen` is the weight that the operator decided on: the request to go one step counts at that
+    /// weight only. Returns false when it is not in flight, waits for an operator anyway, or has gone on meanwhile.
+    pub async fn request(
+        &self,
+        execution: &str,
+        wish: &OperatorRequest,
+        seen: Weight,
+    ) -> Result<bool, Error> {
+        let condition = match wish.verb {
+            OperatorAction::Next => "#status = :inFlight AND weight = :seen",
+            OperatorAction::Hold | OperatorAction::Promote => "#status = :inFlight",
+        };
+        self.update_if(condition, execution, "SET wish = :wish", |row| {
+            let row = row
+                .name("#status", "status")
+                .value(":inFlight", s(Status::InFlight.word()))
+                .value(":wish", json(wish));
+            match wish.verb {
+                OperatorAction::Next => row.value(":seen", percent(seen)),
+                OperatorAction::Hold | OperatorAction::Promote => row,
+            }
+        })
         .await
     }
 

@@ -1,12 +1,32 @@
 //! Questions on a terminal.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal as _, Stderr, Stdin, Write};
 
 /// Where questions are asked and answered.
 #[derive(Debug)]
 pub(crate) struct Asker<R, W> {
     pub(crate) answers: R,
     pub(crate) questions: W,
+}
+
+/// The terminal that the command was typed on.
+pub(crate) type Terminal = Asker<BufReader<Stdin>, Stderr>;
+
+/// Returns the terminal, where there is one to ask on.
+pub(crate) fn terminal() -> Option<Terminal> {
+    (io::stdin().is_terminal() && io::stderr().is_terminal()).then(|| Asker {
+        answers: BufReader::new(io::stdin()),
+        questions: io::stderr(),
+    })
+}
+
+/// Takes yes or no, in any case; nothing is no.
+pub(crate) fn yes(answer: &str) -> Result<bool, String> {
+    match answer.to_ascii_lowercase().as_str() {
+        "y" | "yes" => Ok(true),
+        "" | "n" | "no" => Ok(false),
+        _ => Err("answer y or n".to_owned()),
+    }
 }
 
 impl<R: BufRead, W: Write> Asker<R, W> {
@@ -86,6 +106,20 @@ mod tests {
     #[test]
     fn ends_with_its_input() {
         assert!(asked("prod\n", None).0.is_err());
+    }
+
+    #[test]
+    fn takes_yes_only_for_yes() {
+        for (answer, is) in [
+            ("y", true),
+            ("YES", true),
+            ("", false),
+            ("n", false),
+            ("No", false),
+        ] {
+            assert_eq!(yes(answer), Ok(is), "{answer}");
+        }
+        assert!(yes("promote").is_err());
     }
 
     #[test]
