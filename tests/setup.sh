@@ -63,7 +63,8 @@ fi
 python=
 for candidate in ${PYTHON:-} python3 python3.14 python3.13 python3.12 python3.11 python3.10; do
     if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null; then
-        python=$(command -v "$candidate")
+        # Not that of the environment, where that is on the path: it is removed before it is made anew.
+        python=$("$candidate" -c 'import sys; print(sys._base_executable)')
         break
     fi
 done
