@@ -141,7 +141,10 @@ async fn run(cli: Cli) -> Result<Exit, CliError> {
             let screen = Output::live(json, run.name());
             watch::follow(&aws, &run, false, pace, &screen).await
         }
-        Command::Status { what } => status::status(&aws().await?, what.as_deref(), &screen).await,
+        Command::Status { what } => {
+            let aws = aws().await?;
+            Box::pin(status::status(&aws, what.as_deref(), &screen)).await
+        }
         Command::Open { what, print } => {
             open::open(&aws().await?, what.as_deref(), print, &screen).await
         }

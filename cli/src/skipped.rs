@@ -41,12 +41,12 @@ pub(crate) fn skipped(record: &Record) -> Vec<String> {
             };
             skips.push(format!("the approval before {} {what}", step.weight));
         }
-        skips.push(planned(step));
+        skips.push(planned(*step));
     }
     skips
 }
 
-fn planned(step: &Step) -> String {
+fn planned(step: Step) -> String {
     match step.bake_seconds {
         0 => format!("the step to {}", step.weight),
         seconds => format!(

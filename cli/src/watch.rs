@@ -81,7 +81,9 @@ pub(crate) async fn follow(
             match outside(aws, run, &mut story).await {
                 Ok(news) => {
                     unread = 0;
-                    news.iter().for_each(|told| screen.happened(told));
+                    for told in &news {
+                        screen.happened(told);
+                    }
                 }
                 Err(_) => unread += 1,
             }
