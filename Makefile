@@ -94,6 +94,8 @@ DEMO := $(if $(PACKAGED),$(PACKAGED_DEMO),$(TARGET)/demo)
 DEMO_STACK := $(if $(PACKAGED),$(PACKAGED_STACK),$(TARGET)/demo/dist/crossfade-stack-$(ARCHITECTURE))
 HANDLERS := $(patsubst functions/%/Cargo.toml,%,$(wildcard functions/*/Cargo.toml))
 DEMO_BINS := demo target-function $(HANDLERS)
+DEMO_RUN = CROSSFADE_REPOSITORY="$(CURDIR)" CROSSFADE_SAMPLE="$(abspath $(DEMO)/target-function)" \
+	CROSSFADE_TEMPLATE="$(abspath $(DEMO_STACK)/template.yaml)" $(DEMO)/demo
 
 .PHONY: demo-programs
 demo-programs:
@@ -103,17 +105,24 @@ ifdef PACKAGED
 else
 	@echo "demo: 1 of 3: what it needs beside Rust"
 	@PATH="$(SYSTEM_PATH)" tests/setup.sh "$(VENV)" local
-	@echo "demo: 2 of 3: compiling the handlers, the sample and the demo: minutes the first time"
-	@cargo build --locked --profile demo -p crossfade-tests -p target-function $(HANDLERS:%=-p %) $(DEMO_BINS:%=--bin %)
+	@echo "demo: 2 of 3: compiling $(COMPILED): minutes the first time"
+	@cargo build --locked --profile demo $(DEMO_CLI) -p crossfade-cli -p crossfade-tests -p target-function $(HANDLERS:%=-p %) $(DEMO_BINS:%=--bin %)
 	@$(VENV)/bin/python packaging/package.py demo
-	@echo "demo: 3 of 3: three releases"
+	@echo "demo: 3 of 3: $(SHOWN)"
 endif
 
 .PHONY: demo
+demo: COMPILED := the handlers, the sample and the demo
+demo: SHOWN := three releases
 demo: demo-programs ## a good, a bad and a subtly bad version released on a local AWS, under live traffic
-	@CROSSFADE_REPOSITORY="$(CURDIR)" CROSSFADE_SAMPLE="$(abspath $(DEMO)/target-function)" \
-		CROSSFADE_TEMPLATE="$(abspath $(DEMO_STACK)/template.yaml)" \
-		$(DEMO)/demo
+	@$(DEMO_RUN)
+
+.PHONY: local
+local: COMPILED := the handlers, the sample, the demo and the command line
+local: SHOWN := the local AWS
+local: DEMO_CLI := --bin crossfade
+local: demo-programs ## the local AWS with Crossfade deployed, until Ctrl-C (PORT=4566 WAIT_SCALE=0.1 PREFIX=chat-)
+	@$(DEMO_RUN) local $(if $(PORT),--port $(PORT)) $(if $(WAIT_SCALE),--wait-scale $(WAIT_SCALE)) $(if $(PREFIX),--prefix $(PREFIX))
 
 .PHONY: train
 train: programs ## fifty functions as one release, where Lambda throttles; then one of them is bad
@@ -122,10 +131,6 @@ train: programs ## fifty functions as one release, where Lambda throttles; then 
 .PHONY: faults
 faults: programs ## each AWS call of a release, and each thing that can go wrong at it (FAULTS=100 SEED=1 ONLY='canary/alias')
 	@FAULTS="$(FAULTS)" SEED="$(SEED)" ONLY="$(ONLY)" $(TARGET)/debug/faults
-
-.PHONY: local
-local: programs ## the local AWS with Crossfade deployed, until Ctrl-C (PORT=4566 WAIT_SCALE=0.1 PREFIX=chat-)
-	@$(TARGET)/debug/demo local $(if $(PORT),--port $(PORT)) $(if $(WAIT_SCALE),--wait-scale $(WAIT_SCALE)) $(if $(PREFIX),--prefix $(PREFIX))
 
 # The sample is built to run on AWS, unless an endpoint stands in for it.
 SAMPLE := $(TARGET)/sample/target-function/bootstrap

@@ -75,7 +75,9 @@ def main() -> int:
         folder = f"crossfade-demo-{architecture}"
         for name in DEMO:
             write(DIST / folder / name, (demo / name / "bootstrap").read_bytes(), 0o755)
-        write_zip(DIST / f"{folder}.zip", {f"{folder}/{name}": DIST / folder / name for name in DEMO})
+        # `make local` has it beside itself.
+        write(DIST / folder / "crossfade", program.read_bytes(), 0o755)
+        write_zip(DIST / f"{folder}.zip", {f"{folder}/{name}": DIST / folder / name for name in (*DEMO, "crossfade")})
     finish(DIST)
     return 0
 

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crossfade_tests::{Behaviour, LocalAws, Stack, Target, Traffic, World, local::Options, paths};
+use crossfade_tests::{
+    Behaviour, LocalAws, Stack, Target, Traffic, World, local::Options, paths, stack::ARTIFACTS,
+};
 use serde_json::{Value, json};
 
 use crate::show::{alarm, start};
@@ -113,7 +115,8 @@ pub(crate) async fn local(chosen: Chosen) -> Result<(), String> {
     // What an earlier one left is of no use.
     let _ = std::fs::remove_dir_all(&dir);
     let local = start(options).await;
-    let stack = Stack::deploy(&local, &prefix).await;
+    let buckets = format!("{ARTIFACTS},{}", names.bucket);
+    let stack = Stack::deploy_with(&local, &prefix, &[("ArtifactBucket", &buckets)]).await;
     let world = World::new(&local, &stack);
     let Names {
         function,
@@ -131,7 +134,8 @@ pub(crate) async fn local(chosen: Chosen) -> Result<(), String> {
     let (endpoint, dir) = (local.endpoint(), dir.display());
     let machine = &stack.state_machine;
     let application = request["application"].as_str().unwrap_or_default();
-    let program = paths::target().join("debug/crossfade");
+    // The command line is compiled beside this program.
+    let program = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
     let tools = program.parent().unwrap_or(&program).display();
     println!(
         "

@@ -240,7 +240,7 @@ class Local(Aws):
         demo = TARGET / "debug" / "demo"
         if not demo.exists():
             raise AssertionError(f"{demo} is missing; run `make programs`")
-        return [demo, "local", "--port", str(self.port), "--wait-scale", WAIT_SCALE]
+        return [demo, "local", "--port", str(self.port), "--wait-scale", WAIT_SCALE, "--prefix", "demo-"]
 
     def executions(self, machine: str | None = None) -> list[dict[str, Any]]:
         """Returns all executions, newest first."""
