@@ -53,6 +53,20 @@ fn frame(title: &str, note: &str, refresh: Option<u32>, is_live: bool, main: &Ma
     }
 }
 
+/// A table with a head, in a region that scrolls by itself where the screen is narrower. `class` and `caption` may be empty.
+fn table(label: &str, class: &str, caption: &str, head: &[&str], rows: &Markup) -> Markup {
+    let class = (!class.is_empty()).then_some(class);
+    html! {
+        div.scroll tabindex="0" role="region" aria-label=(label) {
+            table class=[class] {
+                @if !caption.is_empty() { caption { (caption) } }
+                thead { tr { @for name in head { th scope="col" { (name) } } } }
+                tbody { (rows) }
+            }
+        }
+    }
+}
+
 /// A page that only says something.
 fn say(title: &str, mark: &Markup, more: &Markup) -> Markup {
     let main = html! {

@@ -257,6 +257,8 @@ fn present(record: &Record, story: &Story, weight: Weight) -> Vec<String> {
     let outcome = story.outcome.as_deref();
     let why = record.why.as_ref().map(|why| why.reason.as_str());
     let ended = outcome.map(|outcome| outcome.reason.as_str());
+    let release = story.release.as_deref();
+    let last_look = release.map(|release| release.progress().reason.as_str());
     let (what, reason) = match record.status {
         Status::Preparing => (
             "Green is being made and checked. No traffic has moved.".to_owned(),
@@ -264,17 +266,11 @@ fn present(record: &Record, story: &Story, weight: Weight) -> Vec<String> {
         ),
         Status::InFlight if record.steps.is_empty() => (
             "Green is made. No traffic has moved yet.".to_owned(),
-            story
-                .release
-                .as_ref()
-                .map(|it| it.progress().reason.as_str()),
+            last_look,
         ),
         Status::InFlight => (
             format!("{weight} of the traffic is on green, which is judged against blue."),
-            story
-                .release
-                .as_ref()
-                .map(|it| it.progress().reason.as_str()),
+            last_look,
         ),
         Status::Held => match asked(record) {
             Some(asked) => (String::new(), Some(asked.reason.as_str())),

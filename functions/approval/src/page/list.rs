@@ -3,7 +3,7 @@
 use crossfade::domain::Timestamp;
 use maud::{Markup, html};
 
-use super::frame;
+use super::{frame, table};
 use crate::{format, list::Row};
 
 /// The list. `until` is when its links expire.
@@ -21,8 +21,8 @@ pub(crate) fn list(rows: &[Row], until: Timestamp) -> Markup {
                     }
                 }
             }
-            @if !open.is_empty() { (table("In flight", "open", &open)) }
-            @if !ended.is_empty() { (table("What was released", "ended", &ended)) }
+            @if !open.is_empty() { (section("In flight", "open", &open)) }
+            @if !ended.is_empty() { (section("What was released", "ended", &ended)) }
             @if rows.is_empty() { p { "Nothing was released yet." } }
         }
         footer {
@@ -33,39 +33,35 @@ pub(crate) fn list(rows: &[Row], until: Timestamp) -> Markup {
     frame("Releases", "Releases", Some(60), true, &main)
 }
 
-fn table(heading: &str, id: &str, rows: &[&Row]) -> Markup {
+fn section(heading: &str, id: &str, rows: &[&Row]) -> Markup {
+    let label = format!("{heading}, as a table");
+    let head = [
+        "Application",
+        "How it stands",
+        "On green",
+        "Began",
+        "Release",
+    ];
+    let rows = html! {
+        @for row in rows {
+            tr {
+                th scope="row" {
+                    @match &row.link {
+                        Some(link) => a href=(link) { (row.application) },
+                        None => (row.application),
+                    }
+                }
+                td { (row.state) }
+                td { (row.weight) }
+                td { time.whole datetime=(format::exact(row.began_at)) { (format::day_and_time(row.began_at)) } }
+                td { (row.release) @if let Some(about) = &row.about { br; (about) } }
+            }
+        }
+    };
     html! {
         section.card aria-labelledby=(id) {
             h2 id=(id) { (heading) }
-            div.scroll tabindex="0" role="region" aria-label={ (heading) ", as a table" } {
-                table.list {
-                    thead {
-                        tr {
-                            th scope="col" { "Application" }
-                            th scope="col" { "How it stands" }
-                            th scope="col" { "On green" }
-                            th scope="col" { "Began" }
-                            th scope="col" { "Release" }
-                        }
-                    }
-                    tbody {
-                        @for row in rows {
-                            tr {
-                                th scope="row" {
-                                    @match &row.link {
-                                        Some(link) => a href=(link) { (row.application) },
-                                        None => (row.application),
-                                    }
-                                }
-                                td { (row.state) }
-                                td { (row.weight) }
-                                td { time.whole datetime=(format::exact(row.began_at)) { (format::day_and_time(row.began_at)) } }
-                                td { (row.release) @if let Some(about) = &row.about { br; (about) } }
-                            }
-                        }
-                    }
-                }
-            }
+            (table(&label, "list", "", &head, &rows))
         }
     }
 }

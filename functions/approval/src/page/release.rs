@@ -11,7 +11,7 @@ use maud::{Markup, html};
 
 use super::{
     form::{Answering, decision},
-    frame,
+    frame, table,
 };
 use crate::{
     chart::chart,
@@ -197,47 +197,39 @@ fn colours(view: &View) -> Markup {
     }
 }
 
+/// The share of requests that failed.
+fn rate(counts: Counts) -> String {
+    error_percent(counts).map_or_else(|| "–".to_owned(), format::percent)
+}
+
 /// The chart as a table.
 fn numbers(slices: &[Slice], minutes: i64) -> Markup {
-    let rate =
-        |counts: Counts| error_percent(counts).map_or_else(|| "–".to_owned(), format::percent);
+    let minutes = display::counted(minutes.unsigned_abs(), "minute", "minutes");
+    let caption = format!("In steps of {minutes}, UTC");
+    let head = ["From", "On green", "Blue", "failed", "Green", "failed"];
+    let rows = html! {
+        @for slice in slices {
+            tr {
+                th scope="row" {
+                    time datetime=(format::exact(slice.start)) { (format::time(slice.start)) }
+                }
+                td { (slice.weight) }
+                @match slice.counts {
+                    Some(both) => {
+                        td { (display::thousands(both.blue.invocations)) }
+                        td { (rate(both.blue)) }
+                        td { (display::thousands(both.green.invocations)) }
+                        td { (rate(both.green)) }
+                    },
+                    None => td colspan="4" { "not known" },
+                }
+            }
+        }
+    };
     html! {
         details id="numbers" {
             summary { "The chart as a table" }
-            div.scroll tabindex="0" role="region" aria-label="The chart as a table" {
-                table {
-                    caption { "In steps of " (display::counted(minutes.unsigned_abs(), "minute", "minutes")) ", UTC" }
-                    thead {
-                        tr {
-                            th scope="col" { "From" }
-                            th scope="col" { "On green" }
-                            th scope="col" { "Blue" }
-                            th scope="col" { "failed" }
-                            th scope="col" { "Green" }
-                            th scope="col" { "failed" }
-                        }
-                    }
-                    tbody {
-                        @for slice in slices {
-                            tr {
-                                th scope="row" {
-                                    time datetime=(format::exact(slice.start)) { (format::time(slice.start)) }
-                                }
-                                td { (slice.weight) }
-                                @match slice.counts {
-                                    Some(both) => {
-                                        td { (display::thousands(both.blue.invocations)) }
-                                        td { (rate(both.blue)) }
-                                        td { (display::thousands(both.green.invocations)) }
-                                        td { (rate(both.green)) }
-                                    },
-                                    None => td colspan="4" { "not known" },
-                                }
-                            }
-                        }
-                    }
-                }
-            }
+            (table("The chart as a table", "", &caption, &head, &rows))
         }
     }
 }
@@ -246,8 +238,6 @@ fn evidence(view: &View) -> Markup {
     let row = |name: &str, blue: String, green: String| {
         html! { tr { th scope="row" { (name) } td { (blue) } td { (green) } } }
     };
-    let rate =
-        |counts: Counts| error_percent(counts).map_or_else(|| "–".to_owned(), format::percent);
     html! {
         @for sentence in &view.evidence.against { p.note { (sentence) } }
         @match &view.evidence.judged {
@@ -281,30 +271,24 @@ fn evidence(view: &View) -> Markup {
         }
         @if !view.rows.is_empty() {
             h3 { "Functions" }
-            div.scroll tabindex="0" role="region" aria-label="Functions" {
-                table {
-                    thead {
-                        tr {
-                            th scope="col" { "Function" }
-                            th scope="col" { "Alias" }
-                            th scope="col" { "Blue" }
-                            th scope="col" { "Green" }
-                        }
-                    }
-                    tbody {
-                        @for row in &view.rows {
-                            tr {
-                                th scope="row" { (row.function) }
-                                td { (row.alias) }
-                                td { (row.blue) }
-                                td { (row.green) }
-                            }
-                        }
-                    }
-                }
-            }
+            (functions(view))
         }
     }
+}
+
+fn functions(view: &View) -> Markup {
+    let rows = html! {
+        @for row in &view.rows {
+            tr {
+                th scope="row" { (row.function) }
+                td { (row.alias) }
+                td { (row.blue) }
+                td { (row.green) }
+            }
+        }
+    };
+    let head = ["Function", "Alias", "Blue", "Green"];
+    table("Functions", "", "", &head, &rows)
 }
 
 /// How far the evidence has come on its way to a rollback.
@@ -356,38 +340,27 @@ fn moments(view: &View) -> Markup {
 
 /// The steps, those that were taken and those that are to come.
 fn plan(view: &View) -> Markup {
+    let rows = html! {
+        @for step in &view.plan {
+            tr {
+                th scope="row" { (step.weight) }
+                td { (step.bake) }
+                @match &step.taken {
+                    Some(taken) => {
+                        td { (format::time(taken.started_at)) }
+                        td { @match taken.ended_at { Some(at) => (format::time(at)), None => "–" } }
+                        td { (verdict(taken.verdict)) }
+                    },
+                    None => td colspan="3" { @if view.is_open { "to come" } @else { "not taken" } },
+                }
+            }
+        }
+    };
+    let head = ["On green", "For", "From", "To", "Judged"];
     html! {
         @if !view.plan.is_empty() {
             h3 { "Steps" }
-            div.scroll tabindex="0" role="region" aria-label="Steps" {
-                table {
-                    thead {
-                        tr {
-                            th scope="col" { "On green" }
-                            th scope="col" { "For" }
-                            th scope="col" { "From" }
-                            th scope="col" { "To" }
-                            th scope="col" { "Judged" }
-                        }
-                    }
-                    tbody {
-                        @for step in &view.plan {
-                            tr {
-                                th scope="row" { (step.weight) }
-                                td { (step.bake) }
-                                @match &step.taken {
-                                    Some(taken) => {
-                                        td { (format::time(taken.started_at)) }
-                                        td { @match taken.ended_at { Some(at) => (format::time(at)), None => "–" } }
-                                        td { (verdict(taken.verdict)) }
-                                    },
-                                    None => td colspan="3" { @if view.is_open { "to come" } @else { "not taken" } },
-                                }
-                            }
-                        }
-                    }
-                }
-            }
+            (table("Steps", "", "", &head, &rows))
         }
     }
 }
