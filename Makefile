@@ -1,18 +1,18 @@
 # Crossfade's commands; `make` alone lists them. All of them need Rust, Python 3.10 or later and make, and
 # set up what else is missing. What runs the local AWS needs Linux.
 #
-# What takes time is compiling, and there are three kinds of it: the functions as they are deployed
+# What takes time is compiling, and there are four kinds of it: the functions as they are deployed
 # (release, with zig as the linker so that they run on Amazon Linux), the test programs
-# (dev), and clippy (metadata only). Nothing can be shared between them, so each is made cheap:
+# (dev), clippy (metadata only), and what `make demo` and `make local` run (demo). Nothing can be shared between them, so each is made cheap:
 # - All functions are compiled by one `cargo lambda build`: 6 minutes of CPU time. Left to itself
 #   `sam build` calls cargo once for each function, one after the other, with one core while it
 #   links: 11 minutes. After this it finds everything compiled, and only copies, in 5 seconds.
 # - `sam build` is then left out when neither the binaries nor the template have changed.
-# - The sample function that tests and demo release is an ordinary release build: it only runs here.
+# - The sample function that tests release is an ordinary release build: it only runs here.
 # - Test programs have no debug information of dependencies (see Cargo.toml), and cargo always
 #   builds them for the whole workspace: with `-p` it would choose other features, and compile the
-#   AWS SDK a second time. That is why the demo is built by `cargo test`, as the end-to-end suite's
-#   sibling, and the command line for the tests as the sibling of its own.
+#   AWS SDK a second time. That is why the suites' programs are built by `cargo test`, as the end-to-end
+#   suite's siblings, and the command line for the tests as the sibling of its own.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c

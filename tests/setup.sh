@@ -25,17 +25,17 @@ system=$(uname -s)
         "to deploy to AWS from here, \`make setup\` is enough"
 
 if [ "${2:-}" != packaged ]; then
-wanted_rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
-command -v cargo >/dev/null ||
-    fail "Rust is missing: install Rust $wanted_rust or later with rustup (https://rustup.rs), then run this again"
-found_rust=$(cargo --version 2>&1) ||
-    fail "cargo does not work here:" "$found_rust" \
-        "rustup installs the toolchain that rust-toolchain.toml names by: rustup toolchain install"
-found_rust=$(sed -n 's/^cargo \([0-9.]*\).*/\1/p' <<<"$found_rust")
-[ "$(printf '%s\n' "$wanted_rust" "$found_rust" | sort -V | head -1)" = "$wanted_rust" ] ||
-    fail "Rust $wanted_rust or later is needed, and this is $found_rust: rustup update"
-command -v cc >/dev/null ||
-    fail "no C compiler: Rust links with cc. Install one (Debian and Ubuntu: apt install gcc libc6-dev)"
+    wanted_rust=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    command -v cargo >/dev/null ||
+        fail "Rust is missing: install Rust $wanted_rust or later with rustup (https://rustup.rs), then run this again"
+    found_rust=$(cargo --version 2>&1) ||
+        fail "cargo does not work here:" "$found_rust" \
+            "rustup installs the toolchain that rust-toolchain.toml names by: rustup toolchain install"
+    found_rust=$(sed -n 's/^cargo \([0-9.]*\).*/\1/p' <<<"$found_rust")
+    [ "$(printf '%s\n' "$wanted_rust" "$found_rust" | sort -V | head -1)" = "$wanted_rust" ] ||
+        fail "Rust $wanted_rust or later is needed, and this is $found_rust: rustup update"
+    command -v cc >/dev/null ||
+        fail "no C compiler: Rust links with cc. Install one (Debian and Ubuntu: apt install gcc libc6-dev)"
 fi
 
 # The approval page is tested in a browser, where there is one; all else needs none.

@@ -4,13 +4,10 @@ The local AWS is that of `make local`: one for all tests, started by the first t
 """
 
 import atexit
-import contextlib
 import json
 import os
-import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -43,6 +40,7 @@ PATIENCE = 180.0
 
 sys.path.insert(0, str(ROOT / "tests" / "local"))
 import aws as local_aws  # noqa: E402
+from ports import free_port  # noqa: E402
 
 T = TypeVar("T")
 
@@ -56,15 +54,6 @@ def until(what: str, found: Callable[[], T | None], patience: float = PATIENCE) 
             return value
         time.sleep(0.2)
     raise AssertionError(f"not within {patience:.0f} s: {what}")
-
-
-def free_port() -> int:
-    """Returns a port that is free, and that no kernel hands out by itself before it is taken: Linux does so from 32768 on."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def scratch(name: str) -> Path:

@@ -17,7 +17,6 @@ import http.client
 import io
 import json
 import os
-import random
 import signal
 import socket
 import subprocess
@@ -36,20 +35,12 @@ from typing import Any, ClassVar
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError, ReadTimeoutError
+from ports import free_port
 
 HERE = Path(__file__).resolve().parent
 ROLE = "arn:aws:iam::000000000000:role/target"
 ACCOUNT, REGION = "000000000000", "us-east-1"
 SIGNED = "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/lambda/aws4_request, SignedHeaders=host, Signature=x"
-
-
-def free_port() -> int:
-    """Returns a port that is free, and that no kernel hands out by itself before it is taken: Linux does so from 32768 on."""
-    while True:
-        port = random.randrange(20000, 32000)
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 def bootstrap() -> Path:
